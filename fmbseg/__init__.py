@@ -1,0 +1,60 @@
+"""Open-vocabulary semantic segmentation without a single human label (FMbSeg, arXiv 2403.09307).
+
+Three objects, used in this order:
+
+1. :class:`PseudoLabeler` (Stage 1) labels a folder of photographs with an image-text and a mask model.
+2. :class:`Aligner` (Stage 2) teaches a frozen encoder's patch features the text space from those labels.
+3. :class:`OpenVocabSegmenter` segments any image with any words.
+
+Importing this package imports neither torch nor a model library: names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.alignment.aligner import Aligner
+    from fmbseg.labeling.labeler import PseudoLabeler
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.masks import MaskSet
+    from fmbseg.results import Segmentation
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+    from fmbseg.vocabulary import Vocabulary
+
+_HOMES = {
+    "AlignedEncoder": "fmbseg.aligned.encoder",
+    "Aligner": "fmbseg.alignment.aligner",
+    "LabelSet": "fmbseg.labels.label_set",
+    "MaskSet": "fmbseg.masks",
+    "OpenVocabSegmenter": "fmbseg.segmentation.segmenter",
+    "PseudoLabeler": "fmbseg.labeling.labeler",
+    "Segmentation": "fmbseg.results",
+    "Vocabulary": "fmbseg.vocabulary",
+}
+
+__all__ = [
+    "AlignedEncoder",
+    "Aligner",
+    "LabelSet",
+    "MaskSet",
+    "OpenVocabSegmenter",
+    "PseudoLabeler",
+    "Segmentation",
+    "Vocabulary",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fmbseg' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""A frozen encoder with its alignment head: what Stage 2 makes and deployment uses."""

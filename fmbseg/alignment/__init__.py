@@ -1,0 +1,1 @@
+"""Stage 2: training the alignment head on pseudo labels."""

@@ -1,0 +1,1 @@
+"""Stage 1: from photographs and a vocabulary to pseudo labels."""

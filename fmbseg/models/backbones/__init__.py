@@ -1,0 +1,1 @@
+"""Frozen vision encoders whose patch features are brought to the text space."""

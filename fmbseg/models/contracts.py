@@ -1,0 +1,124 @@
+"""The three contracts that every frozen model is used through, and what they return.
+
+Shapes are part of a contract. ``B`` counts images or crops, ``K`` texts, ``D`` the dimensions of the
+text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w`` cells of a feature grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
+    from fmbseg.models.transform import PixelTransform
+
+
+class ImageTextFeatures(NamedTuple):
+    """What an image-text model says of a batch of crops; every vector has unit length.
+
+    Attributes:
+        pooled: one vector a crop, (B, D).
+        dense: one vector a cell, (B, D, h, w), in the same space as ``pooled`` and as the texts.
+    """
+
+    pooled: torch.Tensor
+    dense: torch.Tensor
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen vision encoder: pixels in, a grid of patch features out.
+
+    Attributes:
+        spec: ``family:name`` that makes this model again.
+        dim: channels of a patch feature.
+        stride: pixels between patch centres.
+        native_size: side in pixels of the images that the model was trained on.
+        license: licence of the weights (SPDX where there is one).
+        transform: turns an RGB image into the pixels that ``encode`` takes.
+    """
+
+    spec: str
+    dim: int
+    stride: int
+    native_size: int
+    license: str
+    transform: PixelTransform
+
+    def to(self, device: torch.device | str) -> Backbone:
+        """Move the weights to ``device`` and return self."""
+        ...
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W), H and W multiples of ``stride``, to (B, dim, H/stride, W/stride)."""
+        ...
+
+
+@runtime_checkable
+class ImageTextEncoder(Protocol):
+    """A frozen model that puts images, their regions and texts into one space of unit vectors.
+
+    Attributes:
+        spec: ``family:name`` that makes this model again.
+        dim: dimensions ``D`` of the text space.
+        crop_size: side in pixels of the square crops that ``encode_image`` takes.
+        stride: pixels between the cells of the dense map.
+        license: licence of the weights (SPDX where there is one).
+        transform: turns an RGB image into pixels; crops are cut from these.
+    """
+
+    spec: str
+    dim: int
+    crop_size: int
+    stride: int
+    license: str
+    transform: PixelTransform
+
+    def to(self, device: torch.device | str) -> ImageTextEncoder:
+        """Move the weights to ``device`` and return self."""
+        ...
+
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode K prompts to unit vectors (K, D)."""
+        ...
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Encode crops (B, 3, crop_size, crop_size) to pooled (B, D) and dense (B, D, h, w)."""
+        ...
+
+
+@runtime_checkable
+class Prompter(Protocol):
+    """One image, encoded once, ready to be asked for masks."""
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        """For each set of foreground points (P, 2), as (x, y) in pixels of the image, the best one mask."""
+        ...
+
+    def everything(self) -> MaskSet:
+        """Every mask that can be found: filtered and de-duplicated, best first."""
+        ...
+
+
+@runtime_checkable
+class MaskGenerator(Protocol):
+    """A class-agnostic mask model.
+
+    Attributes:
+        spec: ``family:name`` that makes this model again.
+        promptable: whether ``prompt`` works; where not, Stage 1.1 is left out with a warning.
+        license: licence of the weights (SPDX where there is one).
+    """
+
+    spec: str
+    promptable: bool
+    license: str
+
+    def begin(self, image: NDArray[np.uint8]) -> Prompter:
+        """Encode an RGB image (H, W, 3) once."""
+        ...

@@ -1,0 +1,49 @@
+"""From an RGB image to the normalised pixels that a model takes; the numbers travel with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class PixelTransform:
+    """Resize, scale to [0, 1], subtract ``mean`` and divide by ``std``.
+
+    Args:
+        mean: of each RGB channel, for values in [0, 1].
+        std: of each RGB channel, for values in [0, 1].
+        interpolation: how images are resized.
+
+    Example:
+        >>> import numpy as np
+        >>> half = PixelTransform(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> half(np.full((4, 6, 3), 255, np.uint8), size=(2, 3)).unique()
+        tensor([1.])
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+
+    def __call__(self, image: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+        """Turn an RGB image (H, W, 3) of 0 to 255 into float32 pixels (3, *size).
+
+        Args:
+            image: RGB, uint8, (H, W, 3).
+            size: height and width of the result, in pixels.
+        """
+        height, width = size
+        if image.shape[:2] != (height, width):
+            resized = Image.fromarray(image).resize((width, height), _RESAMPLING[self.interpolation])
+            image = np.asarray(resized)
+        pixels = torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1)
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        return ((pixels - mean[:, None, None]) / std[:, None, None]).contiguous()
