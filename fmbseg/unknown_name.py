@@ -1,0 +1,37 @@
+"""The one error for a name that nobody knows: what was asked for, what is near it, and what there is."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LISTED = 40
+
+
+class UnknownNameError(KeyError, ValueError):
+    """A name that is not among the known ones.
+
+    Args:
+        kind: what the name should have named, for example ``"backbone"``.
+        name: the name as it was given.
+        available: every known name.
+
+    Example:
+        >>> print(UnknownNameError("class", "dgo", ["cat", "dog"]))
+        there is no class 'dgo'; did you mean 'dog'? Available: cat, dog
+    """
+
+    def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
+        super().__init__(kind, name, tuple(available))
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of its argument, quotes and all.
+        kind, name, available = self.args
+        near = get_close_matches(name, available, n=3, cutoff=0.6)
+        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+        listed = ", ".join(available[:_LISTED]) or "nothing"
+        more = f" and {len(available) - _LISTED} more" if len(available) > _LISTED else ""
+        return f"there is no {kind} {name!r}{meant} Available: {listed}{more}"

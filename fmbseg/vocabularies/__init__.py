@@ -1,0 +1,86 @@
+"""The benchmarks' class lists that come with the library, as data files, and the one door to them."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BACKGROUND = "background"
+_CLEAN = ":clean"
+_IMAGENET = "imagenet1k"
+
+
+class _List(NamedTuple):
+    """How a benchmark's list is made from a data file."""
+
+    file: str
+    kind: str | None = None
+    background: bool = False
+
+
+_LISTS = {
+    "voc20": _List("voc20.json"),
+    "voc21": _List("voc20.json", background=True),
+    "context59": _List("context59.json"),
+    "context60": _List("context59.json", background=True),
+    "coco_object80": _List("coco_stuff171.json", kind="thing"),
+    "coco_object81": _List("coco_stuff171.json", kind="thing", background=True),
+    "coco_stuff171": _List("coco_stuff171.json"),
+    "cityscapes19": _List("cityscapes19.json"),
+    "ade20k150": _List("ade20k150.json"),
+}
+
+
+def benchmark_names() -> list[str]:
+    """The name of every list that :func:`benchmark_classes` knows."""
+    return [*_LISTS, _IMAGENET]
+
+
+def is_benchmark(name: str) -> bool:
+    """Whether ``name``, with or without ``:clean``, is one of the lists."""
+    return name.removesuffix(_CLEAN) in benchmark_names()
+
+
+def benchmark_classes(name: str) -> list[str]:
+    """The class names of a benchmark, in its own order.
+
+    Lists with a background class (``voc21``, ``context60``, ``coco_object81``) have it first, under the
+    name ``background``. ``imagenet1k`` has 998 names: "crane" and "maillot" each name two classes.
+
+    Args:
+        name: a list's name; with ``:clean`` behind it, names as a person writes them
+            (``dining table`` for ``diningtable``) where the two differ.
+
+    Raises:
+        UnknownNameError: no such list.
+
+    Example:
+        >>> benchmark_classes("voc21")[:3], benchmark_classes("voc21:clean")[:3]
+        (['background', 'aeroplane', 'bicycle'], ['background', 'airplane', 'bicycle'])
+    """
+    title = name.removesuffix(_CLEAN)
+    if title == _IMAGENET:
+        return list(dict.fromkeys(imagenet_class_names()))
+    if title not in _LISTS:
+        raise UnknownNameError("class list", name, benchmark_names())
+    file, kind, background = _LISTS[title]
+    entries = json.loads(_read(file))["classes"]
+    chosen = [entry for entry in entries if kind is None or entry["kind"] == kind]
+    clean = name.endswith(_CLEAN)
+    names = [str(entry.get("clean_name", entry["name"]) if clean else entry["name"]) for entry in chosen]
+    return [BACKGROUND, *names] if background else names
+
+
+def imagenet_class_names() -> Sequence[str]:
+    """ImageNet-1k's 1,000 class names in the classifier's order; two names stand twice."""
+    return _read("imagenet_class_names.txt").splitlines()
+
+
+def _read(file: str) -> str:
+    return files(__name__).joinpath(file).read_text(encoding="utf-8")
