@@ -1,0 +1,122 @@
+"""What ``config.json`` of an aligned encoder says, checked before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fmbseg.aligned.head import HeadSettings
+from fmbseg.vocabulary import Vocabulary
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("fmbseg", "numpy", "pillow", "timm", "torch", "transformers")
+
+
+class AlignedEncoderError(ValueError):
+    """A saved aligned encoder, or its parts, do not fit together; the message names what and where."""
+
+
+def _installed_versions() -> dict[str, str]:
+    """Versions of the packages that decide what an encoder computes; those not installed are left out."""
+    return {package: found for package in _PACKAGES if (found := _version_of(package))}
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class AlignedConfig:
+    """The parts of an aligned encoder by name and size.
+
+    Args:
+        backbone: spec of the frozen encoder.
+        stride: pixels between the backbone's patches.
+        text_encoder: spec of the model whose text space the head maps to.
+        text_dim: dimensions of that space.
+        head: shape of the head.
+        vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
+        training: how it was trained, as JSON; kept as it is, never interpreted here.
+        versions: of the packages that saved it.
+
+    Raises:
+        AlignedEncoderError: the head does not map to the text encoder's space.
+    """
+
+    backbone: str
+    stride: int
+    text_encoder: str
+    text_dim: int
+    head: HeadSettings
+    vocabulary: Vocabulary | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=_installed_versions)
+
+    def __post_init__(self) -> None:
+        if self.head.out_dim != self.text_dim:
+            raise AlignedEncoderError(
+                f"the head maps to {self.head.out_dim} dimensions, but the text encoder "
+                f"{self.text_encoder!r} has {self.text_dim}: use the text encoder that the head was made "
+                f"for, or train a head with out_dim={self.text_dim}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "backbone": {"spec": self.backbone, "stride": self.stride},
+            "text_encoder": {"spec": self.text_encoder, "dim": self.text_dim},
+            "head": asdict(self.head),
+            "vocabulary": None if self.vocabulary is None else self.vocabulary.to_dict(),
+            "training": dict(self.training),
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_dict(cls, saved: object) -> AlignedConfig:
+        """The config that :meth:`to_dict` turned into ``saved``.
+
+        Raises:
+            AlignedEncoderError: another schema, missing or ill-typed fields, or sizes that do not fit.
+        """
+        top = _mapping(saved, "the config")
+        schema = top.get("schema_version")
+        if schema != SCHEMA_VERSION:
+            raise AlignedEncoderError(
+                f"schema_version is {schema!r}, but this fmbseg reads {SCHEMA_VERSION}: "
+                "install the version of fmbseg that saved it (see 'versions')"
+            )
+        backbone, text = (_mapping(top.get(key), repr(key)) for key in ("backbone", "text_encoder"))
+        try:
+            return cls(
+                backbone=_value(backbone, "spec", str, "backbone"),
+                stride=_value(backbone, "stride", int, "backbone"),
+                text_encoder=_value(text, "spec", str, "text_encoder"),
+                text_dim=_value(text, "dim", int, "text_encoder"),
+                head=HeadSettings(**_mapping(top.get("head"), "'head'")),
+                vocabulary=None if top.get("vocabulary") is None else Vocabulary.from_dict(top["vocabulary"]),
+                training=_mapping(top.get("training", {}), "'training'"),
+                versions=_mapping(top.get("versions", {}), "'versions'"),
+            )
+        except AlignedEncoderError:
+            raise
+        except (TypeError, ValueError) as error:  # of the head's settings or the vocabulary
+            raise AlignedEncoderError(str(error)) from error
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AlignedEncoderError(f"{what} must be a JSON object; got {value!r}")
+    return dict(value)
+
+
+def _value(mapping: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = mapping.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool) or value in ("", 0):
+        raise AlignedEncoderError(f"'{key}' of '{where}' must be a {kind.__name__}; got {value!r}")
+    return value
