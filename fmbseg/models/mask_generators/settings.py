@@ -1,0 +1,78 @@
+"""What "segment everything" means: which points are tried and which masks are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Sampling = Literal["grid", "adaptive"]
+
+
+@dataclass(frozen=True)
+class EverythingSettings:
+    """Settings of "segment everything"; the defaults are those of SAM's automatic mask generator.
+
+    The thresholds of the defaults were tuned for SAM ViT-H; smaller models are less sure of themselves.
+
+    Args:
+        points_per_side: points along each side of the image, so that there are its square in all.
+        sampling: ``"grid"`` tries every point. ``"adaptive"`` goes through the same points from coarse to
+            fine and leaves out those that an accepted mask already covers: on a CPU the count of points is
+            the cost. It finds fewer nested masks.
+        points_per_batch: points decoded at once. With ``"adaptive"``, points of one batch do not see one
+            another's masks.
+        predicted_iou_threshold: a mask is kept if the model's own estimate of its IoU is above this.
+        stability_threshold: a mask is kept if its stability is at least this.
+        stability_offset: stability is the IoU of the mask at logits above +offset with that above -offset.
+        box_nms_threshold: of two masks whose boxes' IoU is above this, the one of lower estimate is dropped.
+
+    Raises:
+        ValueError: a value outside its range.
+
+    Example:
+        >>> EverythingSettings(points_per_side=16).predicted_iou_threshold
+        0.88
+    """
+
+    points_per_side: int = 32
+    sampling: Sampling = "grid"
+    points_per_batch: int = 64
+    predicted_iou_threshold: float = 0.88
+    stability_threshold: float = 0.95
+    stability_offset: float = 1.0
+    box_nms_threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("points_per_side", "points_per_batch"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}: it must be a whole number, 1 or more")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(
+                f"sampling is {self.sampling!r}: it must be one of {', '.join(get_args(Sampling))}"
+            )
+        for name in ("predicted_iou_threshold", "stability_threshold", "box_nms_threshold"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value!r}: it must lie in 0 to 1")
+        if not 0 <= self.stability_offset < float("inf"):
+            raise ValueError(f"stability_offset is {self.stability_offset!r}: it must be 0 or more")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> EverythingSettings:
+        """Make settings from the options that a mask generator's factory was given.
+
+        Raises:
+            UnknownNameError: an option that is none of the settings.
+            ValueError: a value outside its range.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise UnknownNameError("setting of a mask generator", name, known)
+        return cls(**options)

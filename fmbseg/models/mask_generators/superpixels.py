@@ -1,0 +1,133 @@
+"""Masks without weights: graph-based superpixels at several scales (needs scikit-image only).
+
+A stand-in where no mask model can be had. It takes no point prompts, so Stage 1.1 is left out with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fmbseg.masks import MaskSet
+from fmbseg.models.checks import check_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_WORK_SIDE = 512
+
+
+class Superpixels:
+    """Mask generator that takes the regions of a graph-based segmentation at several scales.
+
+    Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004.
+    The image is segmented with its longest side at most 512 pixels; the masks have the size of the image.
+    A region that two scales agree on comes once. ``predicted_iou`` and ``stability`` are 1: nothing is
+    known about them.
+
+    Args:
+        scales: larger ones make larger regions.
+        min_area_fraction: regions smaller than this fraction of the image are merged into others.
+
+    Raises:
+        ValueError: no scale, one that is not positive, or a fraction outside 0 to 1.
+        ImportError: scikit-image is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> halves = np.zeros((40, 60, 3), np.uint8)
+        >>> halves[:, 30:] = 255
+        >>> Superpixels(scales=(300,), min_area_fraction=0.1).begin(halves).everything().areas.tolist()
+        [1200, 1200]
+    """
+
+    spec: str = "superpixels"
+    promptable: bool = False
+    license: str = "BSD-3-Clause"  # scikit-image's; there are no weights
+
+    def __init__(
+        self, scales: Sequence[float] = (1000.0, 300.0, 100.0), min_area_fraction: float = 0.001
+    ) -> None:
+        _require_scikit_image()
+        if not scales or not all(0 < scale < float("inf") for scale in scales):
+            raise ValueError(f"scales are {tuple(scales)}: give one or more positive numbers")
+        if not 0 <= min_area_fraction < 1:
+            raise ValueError(f"min_area_fraction is {min_area_fraction}: it must be in 0 to 1, 1 excluded")
+        self.scales = tuple(sorted(scales, reverse=True))
+        self.min_area_fraction = min_area_fraction
+
+    def begin(self, image: NDArray[np.uint8]) -> SuperpixelPrompter:
+        """Take an RGB image (H, W, 3); the work is done by ``everything``.
+
+        Raises:
+            ValueError: not an RGB image of uint8.
+        """
+        check_image(image, self.spec)
+        return SuperpixelPrompter(image, self)
+
+
+class SuperpixelPrompter:
+    """One image to be cut into regions.
+
+    Args:
+        image: RGB, (H, W, 3).
+        settings: the generator that this is of.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], settings: Superpixels) -> None:
+        self._image = image
+        self._settings = settings
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        """Refuse: there is no model that points could be given to.
+
+        Raises:
+            NotImplementedError: always; ``promptable`` is false.
+        """
+        raise NotImplementedError(
+            f"superpixels take no points ({len(points)} sets were given): look at `promptable` first, or"
+            " use a promptable mask generator such as 'mobilesam'"
+        )
+
+    def everything(self) -> MaskSet:
+        """Return the regions of all scales, those of the coarsest scale first."""
+        height, width = self._image.shape[:2]
+        regions: dict[bytes, MaskSet] = {}  # by run lengths: equal masks have equal ones
+        for scale in self._settings.scales:
+            labels = self._labels(scale)
+            for label in range(labels.max() + 1):
+                mask = MaskSet.from_masks((labels == label)[None])
+                if mask.areas[0]:
+                    regions.setdefault(mask.rles[0], mask)
+        return MaskSet.concat(list(regions.values())) if regions else MaskSet.empty((height, width))
+
+    def _labels(self, scale: float) -> NDArray[np.int32]:
+        """Number the regions of one scale, (H, W) from 0."""
+        from skimage.segmentation import felzenszwalb
+
+        height, width = self._image.shape[:2]
+        shrink = min(1.0, _WORK_SIDE / max(height, width))
+        small = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        image = Image.fromarray(self._image).resize(small[::-1], Image.Resampling.BILINEAR)
+        min_size = max(1, round(self._settings.min_area_fraction * small[0] * small[1]))
+        labels = felzenszwalb(np.asarray(image), scale=scale, sigma=0.8, min_size=min_size)
+        whole = Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
+        return np.asarray(whole, dtype=np.int32)
+
+
+def superpixels(
+    scales: Sequence[float] = (1000.0, 300.0, 100.0), min_area_fraction: float = 0.001
+) -> Superpixels:
+    """Make the mask generator that needs no weights; see :class:`Superpixels`."""
+    return Superpixels(scales, min_area_fraction)
+
+
+def _require_scikit_image() -> None:
+    try:
+        import skimage  # noqa: F401 - the question is only whether it is there
+    except ImportError as error:
+        raise ImportError("superpixels need scikit-image: pip install 'fmbseg[offline]'") from error
