@@ -1,0 +1,176 @@
+"""A segmentation's measures and files, read back with Pillow and pycocotools."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+from pycocotools import mask as coco
+
+from fmbseg.images import load_image
+from fmbseg.results import Segmentation
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NAMES = ("cat", "dog", "sofa")
+LABELS = np.array([[0, 0, -1, 2], [0, 2, 2, 2]], dtype=np.int32)
+MAPS = arrays(
+    np.int32, array_shapes(min_dims=2, max_dims=2, max_side=8), elements={"min_value": -1, "max_value": 2}
+)
+
+
+def segmentation(**changes: Any) -> Segmentation:
+    scores = np.where(LABELS == 0, 0.5, 0.25).astype(np.float32)
+    parts: dict[str, Any] = {"labels": LABELS, "scores": scores, "names": NAMES, "image": None}
+    return Segmentation(**(parts | changes))
+
+
+def test_areas_and_masks_by_hand() -> None:
+    result = segmentation()
+    assert result.areas == {"cat": 3, "dog": 0, "sofa": 4}
+    assert result.mask("cat").tolist() == [[True, True, False, False], [True, False, False, False]]
+    assert not result.mask("dog").any()
+
+
+def test_unknown_class_offers_a_near_miss() -> None:
+    with pytest.raises(KeyError, match=r"there is no class 'sofas'; did you mean 'sofa'\?"):
+        segmentation().mask("sofas")
+
+
+@given(MAPS)
+def test_masks_part_the_labelled_pixels(labels: NDArray[np.int32]) -> None:
+    result = Segmentation(labels, np.ones(labels.shape, dtype=np.float32), NAMES)
+    stacked = np.stack([result.mask(name) for name in NAMES])
+    np.testing.assert_array_equal(stacked.sum(axis=0), labels >= 0)
+    assert list(result.areas.values()) == stacked.sum(axis=(1, 2)).tolist()
+
+
+def test_png_holds_positions_and_255_for_none(tmp_path: Path) -> None:
+    segmentation().to_png(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as png:
+        assert png.mode == "P"
+        np.testing.assert_array_equal(np.asarray(png), np.where(LABELS < 0, 255, LABELS))
+        colours = np.asarray(png.convert("RGB"))
+    assert colours[0, 0].tolist() == [128, 0, 0]
+    assert colours[0, 2].tolist() == [0, 0, 0]
+
+
+def test_png_holds_255_classes_and_no_more(tmp_path: Path) -> None:
+    labels = np.arange(-1, 255, dtype=np.int32).reshape(16, 16)
+    names = tuple(f"class {index}" for index in range(256))
+    Segmentation(labels, np.ones((16, 16), dtype=np.float32), names[:255]).to_png(tmp_path / "full.png")
+    with Image.open(tmp_path / "full.png") as png:
+        np.testing.assert_array_equal(np.asarray(png).ravel(), [255, *range(255)])
+        colours = np.asarray(png.convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(colours, axis=0)) == 256
+    over = Segmentation(labels, np.ones((16, 16), dtype=np.float32), names)
+    with pytest.raises(ValueError, match=r"at most 255 classes, this has 256.*savez"):
+        over.to_png(tmp_path / "over.png")
+    assert not (tmp_path / "over.png").exists()
+
+
+def test_coco_annotations_by_hand() -> None:
+    annotations = json.loads(json.dumps(segmentation().to_coco(image_id=7)))
+    assert [entry["id"] for entry in annotations] == [1, 2]
+    assert [entry["category_id"] for entry in annotations] == [1, 3]
+    assert {entry["image_id"] for entry in annotations} == {7}
+    assert [entry["area"] for entry in annotations] == [3, 4]
+    assert [entry["bbox"] for entry in annotations] == [[0, 0, 2, 2], [1, 0, 3, 2]]
+    for entry, label in zip(annotations, (0, 2), strict=True):
+        np.testing.assert_array_equal(coco.decode(entry["segmentation"]), label == LABELS)
+
+
+def test_nothing_labelled_is_no_annotation() -> None:
+    assert segmentation(labels=np.full_like(LABELS, -1)).to_coco() == []
+
+
+def test_supervision_or_how_to_get_it() -> None:
+    try:
+        import supervision  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ModuleNotFoundError:
+        with pytest.raises(ImportError, match="pip install supervision"):
+            segmentation().to_supervision()
+        return
+    detections = segmentation().to_supervision()
+    assert isinstance(detections, supervision.Detections)
+    assert detections.class_id.tolist() == [0, 2]
+    assert detections.xyxy.tolist() == [[0, 0, 2, 2], [1, 0, 4, 2]]
+    assert detections.confidence.tolist() == [0.5, 0.25]
+    assert detections["class_name"].tolist() == ["cat", "sofa"]
+    np.testing.assert_array_equal(detections.mask[1], LABELS == 2)
+    assert len(segmentation(labels=np.full_like(LABELS, -1)).to_supervision()) == 0
+
+
+def test_plot_without_legend_has_the_images_size_and_keeps_unlabelled_pixels() -> None:
+    image = np.full((2, 4, 3), 90, dtype=np.uint8)
+    picture = np.asarray(segmentation(image=image).plot(legend=False))
+    assert picture.shape == (2, 4, 3)
+    assert picture[0, 2].tolist() == [90, 90, 90]
+    # 0.45 x 90 + 0.55 x (128, 0, 0), rounded
+    assert picture[0, 0].tolist() == [111, 40, 40]
+
+
+def test_plot_without_image_paints_the_map() -> None:
+    picture = np.asarray(segmentation().plot(legend=False))
+    assert picture[0].tolist() == [[128, 0, 0], [128, 0, 0], [0, 0, 0], [128, 128, 0]]
+
+
+def test_plot_shrinks_labels_without_inventing_classes() -> None:
+    labels = np.kron(np.array([[0, 2]]), np.ones((60, 50), dtype=int))
+    result = Segmentation(labels.astype(np.int32), np.ones(labels.shape, dtype=np.float32), NAMES)
+    picture = np.asarray(result.plot(max_side=30, legend=False))
+    assert picture.shape == (18, 30, 3)
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} == {(128, 0, 0), (128, 128, 0)}
+    assert result.plot(max_side=1000, legend=False).size == (100, 60)
+
+
+def test_legend_names_only_what_is_there_largest_first() -> None:
+    labels = np.full((300, 300), 2, dtype=np.int32)
+    labels[:5, :5] = 0
+    result = Segmentation(labels, np.ones(labels.shape, dtype=np.float32), NAMES)
+    legend = np.asarray(result.plot())[:, 300:]
+    rows = {
+        colour: np.flatnonzero((legend == colour).all(axis=2).any(axis=1))
+        for colour in [(128, 0, 0), (0, 128, 0), (128, 128, 0)]
+    }
+    assert rows[0, 128, 0].size == 0
+    assert rows[128, 128, 0].max() < rows[128, 0, 0].min()
+
+
+def test_parts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"scores \(2, 2\)"):
+        segmentation(scores=np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"image \(4, 2, 3\)"):
+        segmentation(image=np.zeros((4, 2, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"go from -1 to 2.* and 1, the last of the 2 names"):
+        segmentation(names=NAMES[:2])
+    with pytest.raises(ValueError, match="go from -2"):
+        segmentation(labels=LABELS - 1)
+    with pytest.raises(ValueError, match="float64"):
+        segmentation(labels=LABELS.astype(float))
+
+
+def test_real_annotation_survives_png_and_coco(shared_data: Path, tmp_path: Path) -> None:
+    path = sorted((shared_data / "coco" / "images").glob("*.jpg"))[0]
+    with Image.open(shared_data / "coco" / "masks" / f"{path.stem}.png") as png:
+        truth = np.asarray(png).astype(np.int32)
+    labels = np.where((truth == 0) | (truth == 255), -1, truth - 1)
+    names = Vocabulary.of("coco_object80").names
+    result = Segmentation(labels, np.ones(labels.shape, dtype=np.float32), names, load_image(path))
+    result.to_png(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as png:
+        np.testing.assert_array_equal(np.asarray(png), np.where(labels < 0, 255, labels))
+    again = np.full_like(labels, -1)
+    for entry in result.to_coco():
+        again[coco.decode(entry["segmentation"]).astype(bool)] = entry["category_id"] - 1
+    np.testing.assert_array_equal(again, labels)
+    assert (np.asarray(result.plot(legend=False))[labels < 0] == load_image(path)[labels < 0]).all()
