@@ -101,22 +101,35 @@ def find_images(folder_or_paths: str | Path | Iterable[str | Path], *, recursive
 def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{path} is a folder; name a file, or list its files with find_images") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of headers fail on damaged bytes with nearly any exception
+        raise _opening_error(path, error) from error
+
+
+def _opening_error(path: Path, error: Exception) -> ImageError:
+    if isinstance(error, FileNotFoundError):
+        return _missing(path)
+    if isinstance(error, IsADirectoryError):
+        return ImageError(f"{path} is a folder; name a file, or list its files with find_images")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(
             f"{path} is not an image that Pillow can read ({path.stat().st_size} bytes, the first "
-            f"{path.read_bytes()[:8]!r}); leave it out, or save it as JPEG or PNG"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
+            f"{_first_bytes(path)!r}); leave it out, or save it as JPEG or PNG"
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(
             f"{path} is too large: {error} Make it smaller, or if you trust it raise max_pixels and "
             f"PIL.Image.MAX_IMAGE_PIXELS"
-        ) from error
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error}; check that you may read it") from error
+        )
+    if isinstance(error, OSError) and error.errno is not None:  # from the system, not from a decoder
+        return _unreadable(path, error)
+    return _damaged(str(path), error)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8)
 
 
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -126,11 +139,8 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]
         return rgb_from_pillow(ImageOps.exif_transpose(image), name)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # decoders fail on damaged bytes with nearly any exception
-        raise ImageError(
-            f"{name} is damaged and cannot be decoded ({type(error).__name__}: {error}); "
-            f"get the file again or leave it out"
-        ) from error
+    except Exception as error:  # decoders too
+        raise _damaged(name, error) from error
 
 
 def _from_tensor(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.uint8]:
@@ -162,11 +172,22 @@ def _is_folder(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _missing(path) from error
     except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}); check that you may read it") from error
+        raise _unreadable(path, error) from error
 
 
 def _missing(path: Path) -> ImageError:
     return ImageError(f"{path} does not exist (looked from {Path.cwd()}); check its spelling")
+
+
+def _unreadable(path: Path | str, error: OSError) -> ImageError:
+    return ImageError(f"{path} cannot be read ({error.strerror}); check that you may read it")
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    return ImageError(
+        f"{name} is damaged and cannot be decoded ({type(error).__name__}: {error}); "
+        f"get the file again or leave it out"
+    )
 
 
 def _images_in(folder: Path, *, recursive: bool) -> list[Path]:
@@ -183,7 +204,7 @@ def _images_in(folder: Path, *, recursive: bool) -> list[Path]:
 def _files_in(folder: Path, *, recursive: bool) -> Iterator[Path]:
     """Files that are not hidden; links are followed, and no folder is entered twice."""
     entered = {os.path.realpath(folder)}
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_stop):
         yield from (Path(parent, name) for name in files if not name.startswith("."))
         names = sorted(name for name in folders if recursive and not name.startswith("."))
         folders.clear()
@@ -194,7 +215,5 @@ def _files_in(folder: Path, *, recursive: bool) -> Iterator[Path]:
                 folders.append(name)
 
 
-def _unreadable(error: OSError) -> NoReturn:
-    raise ImageError(
-        f"the folder {error.filename} cannot be read ({error.strerror}); check that you may read it"
-    ) from error
+def _stop(error: OSError) -> NoReturn:
+    raise _unreadable(error.filename, error) from error
