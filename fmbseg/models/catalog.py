@@ -1,0 +1,143 @@
+"""What is known of each built-in model without loading it: role, licence, and what it needs to run.
+
+The registries are made from this table, so that a model stands in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Literal
+
+from fmbseg.models.assets import (
+    EFFICIENTNET_LITE2,
+    MINILM,
+    AssetUnavailableError,
+    PackagedFile,
+    fetch_mobilesam,
+    packaged_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Role = Literal["backbone", "image-text encoder", "mask generator"]
+
+_HERE = "fmbseg.models"
+
+
+def _no_weights() -> None:
+    """Weights of a model that has none are always there."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One built-in model, or family of models.
+
+    Args:
+        name: under which it is registered; the part of a spec before the colon.
+        title: what it is, in a few words.
+        role: the contract that it fulfils.
+        license: of the weights.
+        factory: ``module:attribute`` that makes it.
+        packages: distributions that it needs beyond the required dependencies.
+        extra: pip extra of fmbseg that installs those.
+        find_weights: raises AssetUnavailableError where its weights are not on this machine.
+        fetch_weights: makes them be on this machine where it can, or raises the same error.
+    """
+
+    name: str
+    title: str
+    role: Role
+    license: str
+    factory: str
+    packages: tuple[str, ...] = ()
+    extra: str = "offline"
+    find_weights: Callable[[], object] = _no_weights
+    fetch_weights: Callable[[], object] = _no_weights
+
+    def lacks(self, *, fetch: bool = False) -> str | None:
+        """Say on one line what keeps the model from running here and what to do; ``None`` if nothing.
+
+        Args:
+            fetch: fetch the weights if they can be fetched.
+        """
+        absent = [package for package in self.packages if not _is_installed(package)]
+        if absent:
+            return f"not installed: {', '.join(absent)}. pip install 'fmbseg[{self.extra}]'"
+        try:
+            (self.fetch_weights if fetch else self.find_weights)()
+        except AssetUnavailableError as error:
+            return str(error)
+        return None
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _packaged(*files: PackagedFile) -> Callable[[], object]:
+    """Make what finds weights that come with packages; for them, to find is all that there is to fetch."""
+    return lambda: [packaged_file(file) for file in files]
+
+
+CARDS = (
+    ModelCard(
+        "efficientnet_lite2",
+        "EfficientNet-Lite2, strides 16 and 32 joined",
+        "backbone",
+        "Apache-2.0",
+        f"{_HERE}.backbones.efficientnet_lite2:efficientnet_lite2",
+        packages=(EFFICIENTNET_LITE2.distribution,),
+        find_weights=_packaged(EFFICIENTNET_LITE2),
+        fetch_weights=_packaged(EFFICIENTNET_LITE2),
+    ),
+    ModelCard(
+        "conse",
+        "ConSE of EfficientNet-Lite2 and MiniLM",
+        "image-text encoder",
+        "Apache-2.0",
+        f"{_HERE}.image_text.conse:conse",
+        packages=(EFFICIENTNET_LITE2.distribution, MINILM.distribution),
+        find_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
+        fetch_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
+    ),
+    ModelCard(
+        "mobilesam",
+        "MobileSAM in ONNX Runtime",
+        "mask generator",
+        "Apache-2.0",
+        f"{_HERE}.mask_generators.mobilesam:mobilesam",
+        packages=("onnxruntime",),
+        find_weights=lambda: fetch_mobilesam(local_files_only=True),
+        fetch_weights=fetch_mobilesam,
+    ),
+    ModelCard(
+        "superpixels",
+        "Felzenszwalb's superpixels, no weights",
+        "mask generator",
+        "BSD-3-Clause",
+        f"{_HERE}.mask_generators.superpixels:superpixels",
+        packages=("scikit-image",),
+    ),
+)
+
+
+def factories(role: Role) -> dict[str, str]:
+    """Return ``name -> "module:attribute"`` of the built-in models of one role.
+
+    Example:
+        >>> sorted(factories("mask generator"))
+        ['mobilesam', 'superpixels']
+    """
+    return {card.name: card.factory for card in CARDS if card.role == role}
+
+
+def find_card(role: Role, spec: str) -> ModelCard | None:
+    """Return the card that a spec ``name`` or ``name:rest`` belongs to, if the model is a built-in one."""
+    name = spec.partition(":")[0]
+    return next((card for card in CARDS if card.role == role and card.name == name), None)
