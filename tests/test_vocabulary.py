@@ -311,3 +311,10 @@ def test_data_file_of_coco_stuff_keeps_ids_and_kinds(shared_data: Path) -> None:
     assert [(entry["png_id"], entry["coco_id"], entry["kind"]) for entry in shipped] == [
         (entry["png_id"], entry["coco_cat_id"], entry["kind"]) for entry in reference
     ]
+
+
+def test_a_long_list_of_what_there_is_is_cut() -> None:
+    with pytest.raises(KeyError) as caught:
+        Vocabulary.of("coco_stuff171").index("toothbrsh")
+    assert "did you mean 'toothbrush'?" in str(caught.value)
+    assert str(caught.value).endswith("tennis racket, bottle and 131 more")  # the first 40 are shown
