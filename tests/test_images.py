@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +15,10 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from fmbseg.images import IMAGE_EXTENSIONS, ImageError, find_images, load_image
+from fmbseg.images import ImageError, find_images, load_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -313,94 +310,3 @@ def test_numpy_images_are_read_without_torch() -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "False"
-
-
-# ---------------------------------------------------------------- folders
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    for name in ["b.JPG", "a.png", "Z.tiff", "notes.txt", ".hidden.png", "deep/c.webp", "deep/er/d.Jpeg"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / ".cache" / "thumb.png").touch()
-    return tmp_path
-
-
-def names(paths: list[Path], root: Path) -> list[str]:
-    return [path.relative_to(root).as_posix() for path in paths]
-
-
-def test_images_of_a_folder_in_order(tree: Path) -> None:
-    assert names(find_images(tree), tree) == ["Z.tiff", "a.png", "b.JPG", "deep/c.webp", "deep/er/d.Jpeg"]
-    assert names(find_images(str(tree), recursive=False), tree) == ["Z.tiff", "a.png", "b.JPG"]
-
-
-def test_files_and_folders_mixed_without_repetition(tree: Path) -> None:
-    found = find_images([tree / "notes.txt", tree / "deep", str(tree / "deep" / "c.webp")])
-    assert names(found, tree) == ["deep/c.webp", "deep/er/d.Jpeg", "notes.txt"]
-    assert find_images(tree / "a.png") == [tree / "a.png"]
-    assert find_images(path for path in [tree / "a.png"]) == [tree / "a.png"]
-
-
-def test_links_are_followed_once(tree: Path) -> None:
-    (tree / "deep" / "loop").symlink_to(tree)
-    (tree / "deep" / "again").symlink_to(tree / "deep" / "er")
-    found = find_images(tree)
-    assert names(found, tree) == ["Z.tiff", "a.png", "b.JPG", "deep/again/d.Jpeg", "deep/c.webp"]
-
-
-def test_every_listed_extension_is_one_that_pillow_knows() -> None:
-    Image.init()
-    newest = {".avif"}  # since Pillow 11.3; before, such a file is an error rather than passed over
-    assert set(Image.registered_extensions()) >= IMAGE_EXTENSIONS - newest
-    assert all(extension == extension.lower() for extension in IMAGE_EXTENSIONS)
-
-
-def test_folder_without_images_is_named_with_the_extensions(tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").touch()
-    with pytest.raises(ImageError, match=r"no image in the folder .*\(other files: 1\).* \.jpg .*\.png"):
-        find_images(tmp_path)
-
-
-def test_images_below_do_not_count_without_recursion(tmp_path: Path) -> None:
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "a.png").touch()
-    with pytest.raises(ImageError, match="itself"):
-        find_images(tmp_path, recursive=False)
-
-
-def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="photos does not exist"):
-        find_images(tmp_path / "photos")
-    with pytest.raises(ImageError, match="does not exist"):
-        find_images([tmp_path / "photos" / "a.png"])
-    with pytest.raises(ImageError, match="the list of paths is empty"):
-        find_images([])
-
-
-@pytest.fixture
-def locked() -> Iterator[Path]:
-    """A folder that this process may not read, in one that it may (pytest's own are closed to others)."""
-    with TemporaryDirectory() as parent:
-        Path(parent).chmod(0o755)
-        folder = Path(parent) / "locked"
-        folder.mkdir()
-        (folder / "a.png").touch()
-        folder.chmod(0)
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(65534)  # root may read everything
-        yield folder
-        os.seteuid(user)
-        folder.chmod(0o700)
-
-
-def test_unreadable_folder_is_named(locked: Path) -> None:
-    with pytest.raises(ImageError, match=r"locked cannot be read \(Permission denied\); check that you may"):
-        find_images(locked)
-    with pytest.raises(ImageError, match=r"a.png cannot be read"):
-        find_images(locked / "a.png")
-    with pytest.raises(ImageError, match=r"a.png cannot be read.*Permission denied"):
-        load_image(locked / "a.png")
