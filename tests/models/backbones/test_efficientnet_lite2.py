@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from fmbseg.models.backbones.efficientnet_lite2 import EfficientNetLite2
+from fmbseg.models.contracts import Backbone
+from fmbseg.models.efficientnet_lite2 import load_classifier
+from tests.models.backbones.contract import BackboneContract
+from tests.models.photographs import photograph
+
+
+class TestEfficientNetLite2(BackboneContract):
+    @pytest.fixture
+    def backbone(self, efficientnet: EfficientNetLite2) -> Backbone:
+        return efficientnet
+
+
+def stages_of_the_whole_classifier(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Strides 16 and 32, block by block through the classifier, not through timm's feature extractor."""
+    model = load_classifier()
+    features = model.bn1(model.conv_stem(pixels))
+    maps = []
+    for block in model.blocks:
+        features = block(features)
+        maps.append(features)
+    return maps[4], maps[6]
+
+
+@pytest.mark.parametrize("size", [(64, 96), (48, 80)])  # even and odd multiples of 16
+def test_joins_strides_16_and_32_cell_by_cell(efficientnet: EfficientNetLite2, size: tuple[int, int]) -> None:
+    pixels = efficientnet.transform(photograph("coffee.png"), size=size)[None]
+    fine, coarse = stages_of_the_whole_classifier(pixels)
+    features = efficientnet.encode(pixels)
+    torch.testing.assert_close(features[:, :120], fine)
+    # Bilinear by 2, by hand: the first cell repeats, then they mix 3:1 and 1:3.
+    top = coarse[0, :, 0]
+    expected = [top[:, 0], 0.75 * top[:, 0] + 0.25 * top[:, 1], 0.25 * top[:, 0] + 0.75 * top[:, 1]]
+    torch.testing.assert_close(features[0, 120:, 0, :3], torch.stack(expected, dim=1))

@@ -1,0 +1,60 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fmbseg.models.contracts import ImageTextEncoder
+from fmbseg.models.efficientnet_lite2 import load_classifier
+from fmbseg.models.image_text.conse import Conse, imagenet_names
+from fmbseg.models.image_text.minilm import MiniLM
+from tests.models.image_text.contract import ImageTextContract
+from tests.models.photographs import photograph
+
+
+class TestConse(ImageTextContract):
+    @pytest.fixture
+    def encoder(self, conse_encoder: Conse) -> ImageTextEncoder:
+        return conse_encoder
+
+
+def test_there_are_1000_names_and_two_stand_twice() -> None:
+    names = imagenet_names()
+    assert (len(names), names[0], names[281], names[999]) == (1000, "tench", "tabby", "toilet tissue")
+    assert sorted({name for name in names if names.count(name) > 1}) == ["crane", "maillot"]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_is_the_printed_formula(conse_encoder: Conse, temperature: float) -> None:
+    """ConSE in float64 NumPy, class by class, from the classifier's own forward pass."""
+    encoder = Conse(temperature)
+    pixels = encoder.transform(photograph("coffee.png"), size=(64, 96))[None]
+    with torch.no_grad():
+        logits = load_classifier()(pixels)[0].double().numpy() / temperature
+    texts = MiniLM().encode([f"a photo of a {name}" for name in imagenet_names()]).double().numpy()
+    mean = texts.mean(axis=0)
+    embedding = np.zeros(384)
+    total = math.fsum(math.exp(value) for value in logits)
+    for value, text in zip(logits, texts, strict=True):
+        direction = (text - mean) / np.linalg.norm(text - mean)
+        embedding += math.exp(value) / total * direction
+    embedding /= np.linalg.norm(embedding)
+    np.testing.assert_allclose(encoder.encode_image(pixels).pooled[0].numpy(), embedding, atol=2e-5)
+    prompt = encoder.encode_text(["a photo of a tench"])[0].numpy()
+    np.testing.assert_allclose(prompt, (texts[0] - mean) / np.linalg.norm(texts[0] - mean), atol=2e-5)
+
+
+def test_a_crop_of_one_cell_has_the_same_pooled_and_dense_vector(conse_encoder: Conse) -> None:
+    pixels = conse_encoder.transform(photograph("chelsea.png"), size=(32, 32))[None]
+    pooled, dense = conse_encoder.encode_image(pixels)
+    torch.testing.assert_close(dense[0, :, 0, 0], pooled[0])
+
+
+def test_takes_crops_of_any_sides_that_are_multiples_of_32(conse_encoder: Conse) -> None:
+    assert conse_encoder.encode_image(torch.zeros(2, 3, 160, 96)).dense.shape == (2, 384, 5, 3)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
+def test_temperature_must_be_positive(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature is"):
+        Conse(temperature)

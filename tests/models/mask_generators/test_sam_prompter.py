@@ -1,0 +1,164 @@
+"""The shared loop on a world of rectangles, where every answer can be worked out."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from segment_anything.utils.amg import build_point_grid, calculate_stability_score
+
+from fmbseg.models.mask_generators.sam_prompter import Decoded, SamPrompter
+from fmbseg.models.mask_generators.settings import EverythingSettings
+
+HEIGHT, WIDTH = 32, 48
+
+
+class Rectangles:
+    """Decoder of an image of rectangles (top, bottom, left, right): a point gives those that hold it.
+
+    Logits rise from -3 outside over ``edge`` in the outermost ring of pixels to 3 within.
+    """
+
+    def __init__(
+        self, rectangles: list[tuple[int, int, int, int]], ious: list[float], edge: float = 3.0
+    ) -> None:
+        self.size = (HEIGHT, WIDTH)
+        self.rectangles, self.ious, self.edge = rectangles, ious, edge
+        self.points: list[tuple[float, float]] = []
+        self.batches: list[int] = []
+        self.upscaled = 0
+
+    def decode(self, points: NDArray[np.float32]) -> Decoded:
+        self.batches.append(len(points))
+        logits = torch.full((len(points), len(self.rectangles), HEIGHT, WIDTH), -3.0)
+        ious = torch.zeros(len(points), len(self.rectangles))
+        for row, prompt in enumerate(points):
+            self.points += [(float(x), float(y)) for x, y in prompt]
+            for column, (top, bottom, left, right) in enumerate(self.rectangles):
+                if all(left <= x < right and top <= y < bottom for x, y in prompt):
+                    logits[row, column, top:bottom, left:right] = self.edge
+                    logits[row, column, top + 1 : bottom - 1, left + 1 : right - 1] = 3.0
+                    ious[row, column] = self.ious[column]
+        return Decoded(logits, ious)
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        self.upscaled += len(logits)
+        return logits
+
+
+QUARTERS = [(0, 16, 0, 24), (0, 16, 24, 48), (16, 32, 0, 24), (16, 32, 24, 48)]
+
+
+def test_grid_points_are_those_of_segment_anything() -> None:
+    decoder = Rectangles(QUARTERS, [0.9] * 4)
+    SamPrompter(decoder, EverythingSettings(points_per_side=8, points_per_batch=10)).everything()
+    np.testing.assert_allclose(decoder.points, build_point_grid(8) * [WIDTH, HEIGHT])
+    assert decoder.batches == [10] * 6 + [4]
+
+
+@pytest.mark.parametrize("sampling", ["grid", "adaptive"])
+def test_everything_finds_each_rectangle_once_best_first(sampling: str) -> None:
+    decoder = Rectangles(QUARTERS, [0.91, 0.99, 0.95, 0.93])
+    settings = EverythingSettings.of({"points_per_side": 8, "sampling": sampling, "points_per_batch": 1})
+    masks = SamPrompter(decoder, settings).everything()
+    assert masks.predicted_iou.tolist() == pytest.approx([0.99, 0.95, 0.93, 0.91])
+    assert masks.boxes.tolist() == [[24, 0, 48, 16], [0, 16, 24, 32], [24, 16, 48, 32], [0, 0, 24, 16]]
+
+
+def test_adaptive_spends_one_point_on_each_rectangle() -> None:
+    decoder = Rectangles(QUARTERS, [0.9] * 4)
+    settings = EverythingSettings(points_per_side=16, sampling="adaptive", points_per_batch=1)
+    assert len(SamPrompter(decoder, settings).everything()) == 4
+    # The first round, the middles of blocks of 8 x 8 cells, has one in each quarter.
+    assert decoder.points == [(13.5, 9), (37.5, 9), (13.5, 25), (37.5, 25)]
+
+
+def test_adaptive_goes_on_where_no_mask_was_accepted() -> None:
+    decoder = Rectangles(QUARTERS, [0.5] * 4)  # none passes
+    settings = EverythingSettings(points_per_side=8, sampling="adaptive", points_per_batch=3)
+    assert len(SamPrompter(decoder, settings).everything()) == 0
+    grid = {(float(x), float(y)) for x, y in (build_point_grid(8) * [WIDTH, HEIGHT]).astype(np.float32)}
+    assert len(decoder.points) == 64
+    assert set(decoder.points) == grid
+    assert decoder.upscaled == 0  # nothing is brought to full size for a mask that cannot pass
+
+
+@given(
+    per_side=st.integers(1, 20),
+    batch=st.integers(1, 7),
+    tops=st.lists(st.tuples(st.integers(0, 28), st.integers(0, 44)), min_size=1, max_size=4),
+)
+def test_adaptive_never_decodes_a_covered_point_of_another_batch(
+    per_side: int, batch: int, tops: list[tuple[int, int]]
+) -> None:
+    rectangles = [(top, top + 4, left, left + 4) for top, left in tops]
+    decoder = Rectangles(rectangles, [0.9] * len(rectangles))
+    settings = EverythingSettings(points_per_side=per_side, sampling="adaptive", points_per_batch=batch)
+    SamPrompter(decoder, settings).everything()
+    assert len(set(decoder.points)) == len(decoder.points)
+    start, covered = 0, np.zeros((HEIGHT, WIDTH), np.bool_)
+    for count in decoder.batches:
+        taken = decoder.points[start : start + count]
+        assert not any(covered[int(y), int(x)] for x, y in taken)
+        for top, bottom, left, right in rectangles:
+            if any(left <= x < right and top <= y < bottom for x, y in taken):
+                covered[top:bottom, left:right] = True
+        start += count
+    centres = (np.arange(per_side) + 0.5) / per_side
+    left_out = {
+        (float(x), float(y))
+        for x in (centres * WIDTH).astype(np.float32)
+        for y in (centres * HEIGHT).astype(np.float32)
+    } - set(decoder.points)
+    assert all(covered[int(y), int(x)] for x, y in left_out)
+
+
+def test_stability_counts_pixels_between_the_offsets() -> None:
+    # 8 x 8 with a ring of logit 0.5: above +1 are 6 x 6 pixels, above -1 are 8 x 8; above 0 as well.
+    decoder = Rectangles([(4, 12, 4, 12)], [0.9], edge=0.5)
+    mask = SamPrompter(decoder, EverythingSettings()).prompt([np.array([[8.0, 8.0]], np.float32)])
+    assert mask.stability.tolist() == [pytest.approx(36 / 64)]
+    assert mask.areas.tolist() == [64]
+    logits = decoder.decode(np.array([[[8.0, 8.0]]], np.float32)).logits
+    assert mask.stability[0] == pytest.approx(float(calculate_stability_score(logits, 0.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"predicted_iou_threshold": 0.75, "stability_threshold": 0.0}, 0),  # must be above
+        ({"predicted_iou_threshold": 0.74, "stability_threshold": 0.5625}, 1),  # may be equal
+        ({"predicted_iou_threshold": 0.74, "stability_threshold": 0.5626}, 0),
+    ],
+)
+def test_thresholds_are_met_as_in_segment_anything(settings: dict[str, float], found: int) -> None:
+    decoder = Rectangles([(4, 12, 4, 12)], [0.75], edge=0.5)
+    masks = SamPrompter(decoder, EverythingSettings.of({"points_per_side": 8, **settings})).everything()
+    assert len(masks) == found
+
+
+def test_masks_whose_boxes_overlap_are_left_out_but_the_best() -> None:
+    # Boxes between outermost pixel centres: 9 x 9 in 11 x 9: IoU 81 / 99 = 0.818.
+    decoder = Rectangles([(0, 10, 0, 10), (0, 10, 0, 12)], [0.9, 0.95])
+    options = {"points_per_side": 8, "stability_threshold": 0.0}
+    strict = EverythingSettings.of({**options, "box_nms_threshold": 0.81})
+    loose = EverythingSettings.of({**options, "box_nms_threshold": 0.82})
+    assert SamPrompter(decoder, strict).everything().areas.tolist() == [120]
+    assert SamPrompter(decoder, loose).everything().areas.tolist() == [120, 100]
+
+
+def test_prompt_takes_the_candidate_of_highest_predicted_iou() -> None:
+    nested = [(8, 16, 8, 16), (4, 20, 4, 20), (0, 32, 0, 48)]
+    decoder = Rectangles(nested, [0.3, 0.8, 0.7])
+    points = [np.array([[10, 10]], np.float32), np.array([[40, 30], [10, 10]], np.float32)]
+    masks = SamPrompter(decoder, EverythingSettings()).prompt(points)
+    assert masks.areas.tolist() == [256, HEIGHT * WIDTH]
+    assert masks.predicted_iou.tolist() == pytest.approx([0.8, 0.7])
+
+
+def test_prompts_of_one_length_share_batches() -> None:
+    decoder = Rectangles(QUARTERS, [0.9] * 4)
+    one, two = np.array([[1, 1]], np.float32), np.array([[1, 1], [2, 2]], np.float32)
+    SamPrompter(decoder, EverythingSettings(points_per_batch=2)).prompt([one, two, one, one])
+    assert decoder.batches == [2, 1, 1]
