@@ -18,6 +18,7 @@ def tsupcon(
     temperature: float = 1.0,
     ignore_index: int = -1,
     exclude_self: bool = False,
+    text_weight: float | None = None,
 ) -> torch.Tensor:
     r"""Pull patches to their class's text and to one another, as equations 1 to 4 of the paper print it.
 
@@ -39,6 +40,10 @@ def tsupcon(
       ``N_{y_i} - 1``, as SupCon does (Khosla et al. 2020).
     - A class of one patch: its (4) is ``-z_i.z_i + log(...)`` as printed, and 0 with ``exclude_self=True``.
     - A batch of one patch: the sum inside the logarithm of (4) is empty, and (4) counts as 0.
+    - As printed, (1) adds a term for each class to one for each patch, so with thousands of patches the texts
+      are a few per cent of the loss, and clusters of patches form before they find their text.
+      ``text_weight=w`` multiplies the sum over k by ``w * M / (number of classes in the batch)``: with 1, the
+      mean over classes of (2) weighs as much as the mean over patches of (4).
     - Without any labelled patch the loss is 0, connected to the graph, with gradient 0.
 
     Vectors are taken as they are: give unit vectors. Memory grows with ``M``, not with its square.
@@ -50,12 +55,14 @@ def tsupcon(
         temperature: divides every dot product; 1 is the printed form.
         ignore_index: label of patches that have no class.
         exclude_self: leave ``l = i`` out of the sum of equation 4.
+        text_weight: weight of the texts against the patches, each averaged; None is the printed form.
 
     Returns:
         The loss, a scalar of the dtype of ``patches``.
 
     Raises:
-        ValueError: for shapes that do not fit, labels out of range, or a temperature that is not positive.
+        ValueError: for shapes that do not fit, labels out of range, or a temperature or weight that is not
+            positive.
 
     Example:
         Two patches on the two prototypes of an orthogonal pair: (3) is ``-1 + log(e + 2)`` and (4) is
@@ -66,18 +73,23 @@ def tsupcon(
         >>> math.isclose(loss.item(), (2 * math.log(math.e + 2) - 4) / 4, rel_tol=1e-6)
         True
     """
-    _check(patches, labels, prototypes, temperature, ignore_index)
+    _check_vectors(patches, labels, prototypes, ignore_index)
+    _check_positive("temperature", temperature)
+    _check_positive("text_weight", 1.0 if text_weight is None else text_weight)
     labelled = labels != ignore_index
     patches, labels = patches[labelled], labels[labelled].long()
     count, classes = len(patches), len(prototypes)
     if count == 0:
         return patches.sum() * 0.0 + prototypes.sum() * 0.0
 
-    per_class = torch.bincount(labels, minlength=classes).to(patches.dtype)[labels]
+    counts = torch.bincount(labels, minlength=classes)
+    per_class = counts.to(patches.dtype)[labels]
     log_patches, log_all = _log_denominators(patches, prototypes, temperature)
 
     to_text = (patches * prototypes[labels]).sum(dim=1) / temperature
     text_term = ((log_all - to_text) / per_class).sum()
+    if text_weight is not None:
+        text_term = text_term * (text_weight * count / torch.count_nonzero(counts))
 
     # The mean over l of z_i.z_l is z_i times the mean of its class, so no pair has to be formed for it.
     class_sums = torch.zeros_like(prototypes, dtype=patches.dtype).index_add(0, labels, patches)
@@ -124,12 +136,13 @@ def _block_denominators(
     return over_patches, torch.logaddexp(over_patches, over_texts)
 
 
-def _check(
-    patches: torch.Tensor,
-    labels: torch.Tensor,
-    prototypes: torch.Tensor,
-    temperature: float,
-    ignore_index: int,
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name} must be positive; got {value}")
+
+
+def _check_vectors(
+    patches: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, ignore_index: int
 ) -> None:
     if patches.ndim != 2 or prototypes.ndim != 2 or patches.shape[1] != prototypes.shape[1]:
         raise ValueError(
@@ -140,8 +153,6 @@ def _check(
         raise ValueError(
             f"labels must be {len(patches)} integers, one a patch; got {labels.dtype} {tuple(labels.shape)}"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive; got {temperature}")
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= len(prototypes)))
     if wrong.any():
         raise ValueError(

@@ -16,6 +16,7 @@ def printed_equations(
     prototypes: torch.Tensor,
     temperature: float,
     exclude_self: bool,
+    text_factor: float = 1.0,
 ) -> torch.Tensor:
     """Equations 1 to 4 term by term, with the sums that the paper prints and nothing factored out."""
     z = [patch for patch, label in zip(patches, labels, strict=True) if label != -1]
@@ -35,7 +36,8 @@ def printed_equations(
         members = [i for i in everyone if y[i] == k]
         for i in members:  # equation 3, averaged by equation 2
             texts = sum((dot(z[i], prototypes[c]).exp() for c in classes), start=torch.zeros(()))
-            total = total + (-dot(z[i], prototypes[k]) + torch.log(texts + exp_sum(i))) / len(members)
+            term = -dot(z[i], prototypes[k]) + torch.log(texts + exp_sum(i))
+            total = total + text_factor * term / len(members)
     for i in everyone:  # equation 4
         positives = [j for j in everyone if y[j] == y[i] and not (exclude_self and j == i)]
         for j in positives:
@@ -112,6 +114,20 @@ def test_a_singleton_has_minus_one_over_tau_as_printed_and_nothing_without_itsel
     without_itself = tsupcon(eye, labels, eye, temperature=tau, exclude_self=True)
     assert printed.item() == pytest.approx((text_terms + image_terms) / 6, rel=1e-12)
     assert without_itself.item() == pytest.approx(text_terms / 6, rel=1e-12)
+
+
+def test_a_text_weight_of_one_gives_both_means_the_same_weight() -> None:
+    patches, prototypes = unit(len(LABELS), 6, seed=1), unit(5, 6, seed=2)
+    labelled, present = 8, 4  # of ten patches two have no label, of five classes one is absent
+    for weight in (1.0, 0.25):
+        loss = tsupcon(patches, torch.tensor(LABELS), prototypes, temperature=0.5, text_weight=weight)
+        expected = printed_equations(patches, LABELS, prototypes, 0.5, False, weight * labelled / present)
+        torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+
+
+def test_a_text_weight_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="text_weight must be positive; got -1"):
+        tsupcon(torch.eye(2), torch.arange(2), torch.eye(2), text_weight=-1)
 
 
 def test_unlabelled_patches_change_nothing_and_get_no_gradient() -> None:

@@ -1,0 +1,253 @@
+"""Aligner: pseudo labels in, an aligned encoder out (Stage 2)."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.alignment.examples import TrainingData, prepare
+from fmbseg.alignment.features import FeatureCache
+from fmbseg.alignment.label_source import LabelRecord, LabelSource, RecordedLabels
+from fmbseg.alignment.progress import FitProgress
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.trainer import EpochRecord, train
+from fmbseg.models.assets import cache_home
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder
+    from fmbseg.vocabulary import VocabularySource
+
+
+class Aligner:
+    """Train the one block that gives a frozen encoder's patches the text encoder's language.
+
+    Args:
+        backbone: the frozen encoder, or its spec.
+        text: the model whose texts are learned, or its spec; the one that made the labels.
+        head: to go on from; a copy of it is trained. A new one, seeded by the settings, if not given.
+        settings: of the training.
+        cache_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
+        device: where to compute; a GPU if there is one.
+
+    Attributes:
+        settings: as given, or the defaults.
+        history: one record for each pass of the last training.
+
+    Raises:
+        AlignedEncoderError: the head's sizes do not fit the backbone and, if it is loaded, the text encoder.
+        UnknownNameError: the registry does not know a spec.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str = "efficientnet_lite2",
+        text: ImageTextEncoder | str = "conse",
+        *,
+        head: AlignmentHead | None = None,
+        settings: TrainingSettings | None = None,
+        cache_dir: str | Path | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.settings = settings or TrainingSettings()
+        self.history: tuple[EpochRecord, ...] = ()
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._backbone = BACKBONES.create(backbone) if isinstance(backbone, str) else backbone
+        self._text = text
+        self._head = head
+        self._cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._encoder: AlignedEncoder | None = None
+        if isinstance(text, str):
+            IMAGE_TEXT.get(text.partition(":")[0])  # a misspelt name is better told now than after loading
+        if self.settings.image_size < self._backbone.stride:
+            raise ValueError(
+                f"image_size {self.settings.image_size} is less than one patch of {self._backbone.spec!r}, "
+                f"which is {self._backbone.stride} px"
+            )
+        if head is not None:
+            AlignedEncoder(self._backbone, copy.deepcopy(head), text)
+
+    @property
+    def encoder(self) -> AlignedEncoder:
+        """What was trained.
+
+        Raises:
+            RuntimeError: nothing was.
+        """
+        if self._encoder is None:
+            raise RuntimeError("this Aligner is not trained: call fit(labels), or Aligner.from_pretrained")
+        return self._encoder
+
+    def fit(
+        self,
+        labels: LabelSource | str | Path | Iterable[LabelRecord],
+        *,
+        vocabulary: VocabularySource | None = None,
+        root: str | Path = "",
+        progress: bool = True,
+    ) -> Aligner:
+        """Train the head on pseudo labels.
+
+        The classes are those detected in any photograph; the prototypes of all of them stand in every batch.
+        Everything that can be refused is refused before the first feature is computed.
+
+        Args:
+            labels: a LabelSet, its folder, or records (with their ``vocabulary``).
+            vocabulary: of records; a LabelSet brings its own.
+            root: folder that the paths of records start from.
+            progress: show bars with the loss, the rate and the time left.
+
+        Returns:
+            Itself, trained.
+
+        Raises:
+            TrainingDataError: labels that nothing can be learned from, or photographs missing or changed.
+            AlignedEncoderError: a text encoder of another dimension than the head.
+            TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
+        """
+        source = _source(labels, vocabulary, Path(root))
+        text = self._loaded_text()
+        head = self._new_head(text.dim)
+        AlignedEncoder(self._backbone, head, text)  # refuses sizes that do not fit
+        with FitProgress(progress) as bars:
+            data = prepare(
+                source,
+                image_size=self.settings.image_size,
+                stride=self._backbone.stride,
+                min_coverage=self.settings.min_coverage,
+                track=bars.track,
+            )
+            if data.unlabelled:
+                bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
+            with torch.no_grad():
+                vectors = embed_vocabulary(text, data.vocabulary).float().to(self._device)
+            prototypes = Prototypes(data.vocabulary, vectors)
+            history: list[EpochRecord] = []
+            with closing(self._features(data, bars)) as features:
+                try:
+                    train(
+                        head.to(self._device),
+                        data.examples,
+                        features,
+                        vectors,
+                        self.settings,
+                        on_step=bars.training(self.settings.epochs, len(data.examples)),
+                        on_epoch=history.append,
+                    )
+                finally:  # also what an interrupted or diverged training reached
+                    self.history = tuple(history)
+                    record = self._record(source, data)
+                    self._encoder = AlignedEncoder(
+                        self._backbone, head, text, prototypes=prototypes, training=record
+                    )
+        return self
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Save :attr:`encoder` (see :meth:`AlignedEncoder.save_pretrained`)."""
+        self.encoder.save_pretrained(folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        backbone: Backbone | None = None,
+        text: ImageTextEncoder | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Aligner:
+        """Load a trained Aligner; ``fit`` goes on from its head.
+
+        Args:
+            folder: that :meth:`save_pretrained` wrote.
+            backbone: an instance to use instead of making one from the saved spec.
+            text: likewise.
+            device: where to compute.
+
+        Raises:
+            AlignedEncoderError: see :meth:`AlignedEncoder.from_pretrained`; or saved settings out of range.
+        """
+        encoder = AlignedEncoder.from_pretrained(folder, backbone=backbone, text_encoder=text, device=device)
+        training = encoder.config.training
+        try:
+            settings = TrainingSettings.from_dict(training.get("settings", {}))
+            history = tuple(EpochRecord(**record) for record in training.get("history", ()))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise AlignedEncoderError(f"'training' in the config of {folder} is wrong: {error}") from error
+        aligner = cls(
+            encoder.backbone,
+            text if text is not None else encoder.config.text_encoder,
+            head=encoder.head,
+            settings=settings,
+            device=device,
+        )
+        aligner.history = history
+        aligner._encoder = encoder
+        return aligner
+
+    def _loaded_text(self) -> ImageTextEncoder:
+        if isinstance(self._text, str):
+            self._text = IMAGE_TEXT.create(self._text)
+        self._text = self._text.to(self._device)
+        return self._text
+
+    def _new_head(self, out_dim: int) -> AlignmentHead:
+        if self._head is not None:
+            return copy.deepcopy(self._head)
+        # The caller's random numbers are left as they were.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.settings.seed)
+            return AlignmentHead(self._backbone.dim, out_dim)
+
+    def _features(self, data: TrainingData, bars: FitProgress) -> FeatureCache:
+        """The features of every photograph: on disk already, or to be computed when asked for."""
+        folder = self._cache_dir if self._cache_dir is not None else cache_home() / "features"
+        cache = FeatureCache(self._backbone, self._device, folder, self.settings.cache_gb)
+        plan = cache.open(data.examples)
+        bars.note(str(plan))
+        if plan.kept:
+            for example in bars.track(data.examples, "features", len(data.examples)):
+                cache.fill(example)
+        return cache
+
+    def _record(self, source: LabelSource, data: TrainingData) -> dict[str, Any]:
+        """How this training went, for the config; without times, so that equal runs give equal files."""
+        return {
+            "settings": self.settings.to_dict(),
+            "labels": {
+                "fingerprint": source.fingerprint,
+                "photographs": len(source),
+                "without_labelled_patch": data.unlabelled,
+            },
+            "history": [asdict(record) for record in self.history],
+        }
+
+
+def _source(
+    labels: LabelSource | str | Path | Iterable[LabelRecord],
+    vocabulary: VocabularySource | None,
+    root: Path,
+) -> LabelSource:
+    if isinstance(labels, str | Path):
+        from fmbseg.labels.label_set import LabelSet
+
+        labels = LabelSet.open(Path(labels))
+    if hasattr(labels, "image_path"):  # isinstance with a protocol would compute the fingerprint
+        if vocabulary is not None:
+            raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")
+        return cast("LabelSource", labels)
+    if vocabulary is None:
+        raise ValueError("records do not say what their class indices mean: give their `vocabulary`")
+    return RecordedLabels(tuple(labels), Vocabulary.of(vocabulary), root)

@@ -1,0 +1,166 @@
+"""Patch features of the frozen backbone, computed once and kept on disk where they fit the budget."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
+from fmbseg.images import load_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmbseg.alignment.examples import TrainingExample
+    from fmbseg.models.contracts import Backbone
+
+_GIGABYTE = 1e9
+_BYTES = 2  # of a float16
+_SAME = 0.005  # relative distance of probes below which two backbones count as one: devices differ by less
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """Whether features are kept, decided before any is computed.
+
+    Attributes:
+        gigabytes: that the features of all photographs take.
+        missing: gigabytes of them that are not on disk yet.
+        budget: gigabytes allowed.
+        free: gigabytes free on the disk.
+        folder: where they are kept.
+    """
+
+    gigabytes: float
+    missing: float
+    budget: float
+    free: float
+    folder: Path
+
+    @property
+    def kept(self) -> bool:
+        """Whether they fit both the budget and the disk."""
+        return self.gigabytes <= self.budget and self.missing <= self.free
+
+    def __str__(self) -> str:
+        size = f"features of the photographs take {self.gigabytes:.3g} GB (float16)"
+        if self.kept:
+            return f"{size}, {self.missing:.3g} GB of them still to be computed; kept in {self.folder}"
+        limit = (
+            f"the budget of {self.budget:g} GB (cache_gb)"
+            if self.gigabytes > self.budget
+            else f"the {self.free:.3g} GB free in {self.folder}"
+        )
+        return f"{size}, more than {limit}: they are computed again in every epoch"
+
+
+class FeatureCache:
+    """The backbone's features of training photographs, the same with and without a disk.
+
+    Kept by the backbone's spec, the size that the photograph is encoded at, and the SHA-256 of its file. What
+    a backbone makes of a fixed noise image is kept, too: other weights under the same spec get a folder of
+    their own, and stale features are never read. Features go through float16 whether or not they are kept.
+
+    Args:
+        backbone: the frozen encoder.
+        device: where it computes.
+        folder: under which features are kept.
+        max_gb: gigabytes (1e9 bytes) that the features of one training may take; 0 keeps none.
+    """
+
+    def __init__(self, backbone: Backbone, device: torch.device, folder: Path, max_gb: float) -> None:
+        self._backbone = backbone.to(device)
+        self._device = device
+        self._folder = folder
+        self._max_gb = max_gb
+        self._store: FeatureStore | None = None
+
+    def open(self, examples: Iterable[TrainingExample]) -> CachePlan:
+        """Decide whether the features of ``examples`` are kept; computes none of them."""
+        sizes = {self._key(example): self._gigabytes(example) for example in examples}
+        gigabytes = sum(sizes.values())
+        if gigabytes > self._max_gb:
+            return CachePlan(gigabytes, gigabytes, self._max_gb, 0.0, self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        folder = _folder_of(self._backbone, self._device, self._folder)
+        store = FeatureStore(folder, self._backbone.dim)
+        missing = sum(size for key, size in sizes.items() if key not in store)
+        free = shutil.disk_usage(folder).free / _GIGABYTE
+        plan = CachePlan(gigabytes, missing, self._max_gb, free, folder)
+        if plan.kept:
+            self._store = store
+        return plan
+
+    def close(self) -> None:
+        """Close the files that are written to."""
+        if self._store is not None:
+            self._store.close()
+
+    def fill(self, example: TrainingExample) -> None:
+        """Compute and keep the features of one photograph, unless they are kept already."""
+        key = self._key(example)
+        if self._store is not None and self._store.read(key) is None:
+            self._store.write(key, self._compute(example))
+
+    def __call__(self, example: TrainingExample) -> torch.Tensor:
+        """Features of one photograph, float32 (1, dim, h, w), read if kept, else computed.
+
+        Raises:
+            ValueError: the backbone gives values that are not finite in float16.
+        """
+        key = self._key(example)
+        grid = None if self._store is None else self._store.read(key)
+        if grid is None:
+            grid = self._compute(example)
+        return torch.from_numpy(grid.astype(np.float32)).to(self._device)[None]
+
+    def _key(self, example: TrainingExample) -> FeatureKey:
+        return FeatureKey(example.sha256, *example.labels.shape)
+
+    def _gigabytes(self, example: TrainingExample) -> float:
+        return self._backbone.dim * example.labels.size * _BYTES / _GIGABYTE
+
+    @torch.no_grad()
+    def _compute(self, example: TrainingExample) -> NDArray[np.float16]:
+        pixels = self._backbone.transform(load_image(example.path), size=example.size)[None]
+        half = self._backbone.encode(pixels.to(self._device))[0].half().cpu()
+        if not bool(torch.isfinite(half).all()):
+            raise ValueError(
+                f"features of {self._backbone.spec!r} for {example.path} are not finite in float16"
+            )
+        return half.numpy()
+
+
+@torch.no_grad()
+def _folder_of(backbone: Backbone, device: torch.device, root: Path) -> Path:
+    """The folder of this backbone: that of its spec whose probe is what the backbone makes of noise."""
+    side = max(1, backbone.native_size // backbone.stride) * backbone.stride
+    noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    probe = backbone.encode(noise.to(device)).float().cpu().numpy()
+    identity = [backbone.spec, backbone.dim, backbone.stride, repr(backbone.transform)]
+    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    for attempt in range(1000):
+        folder = root / f"{name}-{attempt}"
+        kept = folder / "probe.npy"
+        if not kept.is_file():
+            folder.mkdir(exist_ok=True)
+            part = folder / ".probe.part"
+            with part.open("wb") as file:
+                np.save(file, probe)
+            part.replace(kept)
+            return folder
+        known = np.load(kept, allow_pickle=False)
+        if known.shape == probe.shape:
+            distance = np.linalg.norm(known - probe) / max(float(np.linalg.norm(known)), 1e-12)
+            if distance < _SAME:
+                return folder
+    raise RuntimeError(f"{root} holds features of 1,000 backbones named {backbone.spec!r}: delete it")

@@ -1,0 +1,101 @@
+"""What Stage 2 needs to know of pseudo labels, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from fmbseg.vocabulary import Vocabulary
+
+
+class LabelRecord(Protocol):
+    """What is read of a photograph's labels; :class:`~fmbseg.labels.record.LabeledImage` has more."""
+
+    @property
+    def path(self) -> str:
+        """Of the photograph's file, from the root of the labels."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the photograph's file."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photograph, in pixels."""
+        ...
+
+    @property
+    def detected(self) -> tuple[int, ...]:
+        """Indices of the classes that are in the photograph."""
+        ...
+
+    def label_map(self) -> NDArray[np.int32]:
+        """Class of each pixel, -1 for none, (H, W)."""
+        ...
+
+
+class LabelSource(Protocol):
+    """Pseudo labels that can be gone through twice, as a :class:`~fmbseg.labels.label_set.LabelSet` can."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes that the labels' indices point to."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal labels only."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[LabelRecord]: ...
+
+    def image_path(self, record: LabelRecord) -> Path:
+        """Where the photograph of a record is."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecordedLabels:
+    """Records at hand as a :class:`LabelSource`.
+
+    Args:
+        records: of the photographs.
+        vocabulary: that their class indices point to.
+        root: folder that their paths start from.
+    """
+
+    records: tuple[LabelRecord, ...]
+    vocabulary: Vocabulary
+    root: Path = Path()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the vocabulary and of every photograph with its label map."""
+        digest = sha256(self.vocabulary.fingerprint.encode())
+        for record in self.records:
+            digest.update(record.sha256.encode())
+            digest.update(np.ascontiguousarray(record.label_map(), dtype="<i4").tobytes())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[LabelRecord]:
+        return iter(self.records)
+
+    def image_path(self, record: LabelRecord) -> Path:
+        """Where the photograph of a record is."""
+        return self.root / record.path

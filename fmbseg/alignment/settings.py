@@ -1,0 +1,112 @@
+"""Every number of Stage 2 in one place, checked once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Optimizer = Literal["sgd", "adamw"]
+
+_COUNTS = ("epochs", "batch_size", "image_size")
+_POSITIVE = ("learning_rate", "temperature")
+_NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the head is trained.
+
+    The paper (section 4.1) states SGD with cosine annealing, 5 photographs a batch and 10 epochs; the other
+    values are not stated there. Its equations have no temperature, which is a temperature of 1; 0.07 is
+    SupCon's, without which the loss of aligned and of collapsed vectors differ by less than one nat.
+
+    Args:
+        epochs: passes over the photographs.
+        batch_size: photographs whose patches are contrasted with one another.
+        learning_rate: at the start; it falls to 0 along a cosine. Of ``"adamw"`` about 1e-3.
+        momentum: of SGD.
+        weight_decay: of either optimiser.
+        optimizer: ``"sgd"`` or ``"adamw"``.
+        temperature: divides every dot product of the loss.
+        exclude_self: leave a patch out of its own positives (see :func:`~fmbseg.alignment.losses.tsupcon`).
+        text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
+        image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
+        min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
+        seed: of the head's first weights and the order of the photographs.
+        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; 0 never keeps them.
+
+    Raises:
+        ValueError: a value out of range.
+
+    Example:
+        >>> TrainingSettings(epochs=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: epochs must be a positive whole number; got 0
+    """
+
+    epochs: int = 10
+    batch_size: int = 5
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    optimizer: Optimizer = "sgd"
+    temperature: float = 0.07
+    exclude_self: bool = False
+    text_weight: float | None = None
+    image_size: int = 448
+    min_coverage: float = 0.5
+    seed: int = 0
+    cache_gb: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            self._require(name, _is_int(self._of(name)) and self._of(name) >= 1, "a positive whole number")
+        for name in _POSITIVE:
+            self._require(name, _is_real(self._of(name)) and self._of(name) > 0, "a positive number")
+        weight = self.text_weight
+        self._require("text_weight", weight is None or (_is_real(weight) and weight > 0), "positive or None")
+        for name in _NOT_NEGATIVE:
+            self._require(name, _is_real(self._of(name)) and self._of(name) >= 0, "a number of at least 0")
+        self._require("momentum", self.momentum < 1, "below 1")
+        coverage = self.min_coverage
+        self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
+        self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")
+        self._require("exclude_self", isinstance(self.exclude_self, bool), "true or false")
+        choices = get_args(Optimizer)
+        self._require("optimizer", self.optimizer in choices, f"one of {', '.join(map(repr, choices))}")
+
+    def _of(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} must be {what}; got {self._of(name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> TrainingSettings:
+        """The settings that :meth:`to_dict` turned into ``saved``; what is left out takes its default.
+
+        Raises:
+            ValueError: an unknown name or a value out of range.
+        """
+        unknown = sorted(saved.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown training settings: {', '.join(unknown)}")
+        return cls(**saved)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,215 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.alignment.aligner import Aligner
+from fmbseg.alignment.examples import TrainingDataError
+from fmbseg.alignment.label_source import RecordedLabels
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.trainer import TrainingDivergedError
+from fmbseg.images import load_image
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.registry import UnknownNameError
+from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.alignment.photographs import BATHTUB, CAT, CUP, PERSON, TABLE, WORDS, labelled
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=2, image_size=64, learning_rate=0.1)
+
+
+def tiny(tmp_path: Path, **options: object) -> Aligner:
+    arguments = {"settings": SETTINGS, "cache_dir": tmp_path / "cache", "device": "cpu", **options}
+    return Aligner("tiny-test", "tiny-test", **arguments)  # type: ignore[arg-type]
+
+
+def test_fit_learns_from_the_classes_that_were_detected(tmp_path: Path) -> None:
+    aligner = tiny(tmp_path).fit(labelled(tmp_path, side=96), progress=False)
+    assert [record.epoch for record in aligner.history] == [1, 2]
+    prototypes = aligner.encoder.prototypes
+    assert prototypes is not None
+    assert prototypes.vocabulary.names == ("cup", "cat", "person", "table")
+    torch.testing.assert_close(prototypes.vectors, embed_vocabulary(TinyImageText(), prototypes.vocabulary))
+    start = tiny(tmp_path)._new_head(16).state_dict()
+    changed = [
+        name for name, weight in aligner.encoder.head.state_dict().items() if not weight.equal(start[name])
+    ]
+    assert sorted(changed) == sorted(start)  # every weight takes part
+
+
+def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    aligner = tiny(tmp_path).fit(labels, progress=False)
+    training = aligner.encoder.config.training
+    assert training["settings"] == SETTINGS.to_dict()
+    assert training["labels"] == {
+        "fingerprint": labels.fingerprint,
+        "photographs": 3,
+        "without_labelled_patch": 0,
+    }
+    assert [record["epoch"] for record in training["history"]] == [1, 2]
+
+
+def test_records_need_their_vocabulary(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    from_set = tiny(tmp_path).fit(labels, progress=False)
+    from_records = tiny(tmp_path).fit(iter(labels), vocabulary=WORDS, root=tmp_path, progress=False)
+    assert from_records.history == from_set.history
+    with pytest.raises(ValueError, match="give their `vocabulary`"):
+        tiny(tmp_path).fit(list(labels), progress=False)
+    with pytest.raises(ValueError, match="leave out the argument `vocabulary`"):
+        tiny(tmp_path).fit(labels, vocabulary=WORDS, progress=False)
+
+
+def test_one_seed_gives_the_same_bytes_with_and_without_a_cache(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    for name, settings in (
+        ("a", SETTINGS),
+        ("b", SETTINGS),
+        ("recomputed", replace(SETTINGS, cache_gb=0)),
+        ("other", replace(SETTINGS, seed=1)),
+    ):
+        torch.rand(3)  # the caller's random numbers have no say
+        tiny(tmp_path, settings=settings).fit(labels, progress=False).save_pretrained(tmp_path / name)
+    weights = {
+        name: (tmp_path / name / "model.safetensors").read_bytes()
+        for name in ("a", "b", "recomputed", "other")
+    }
+    assert weights["a"] == weights["b"] == weights["recomputed"] != weights["other"]
+    assert (tmp_path / "a" / "config.json").read_bytes() == (tmp_path / "b" / "config.json").read_bytes()
+
+
+def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    tiny(tmp_path).fit(labels, progress=False)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_save_load_and_go_on(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    aligner = tiny(tmp_path).fit(labels, progress=False)
+    aligner.save_pretrained(tmp_path / "model")
+    loaded = Aligner.from_pretrained(tmp_path / "model")
+    assert (loaded.settings, loaded.history) == (aligner.settings, aligner.history)
+    pixels = torch.randn(1, 3, 16, 16)
+    assert torch.equal(loaded.encoder.encode(pixels), aligner.encoder.encode(pixels))
+
+    before = [weight.clone() for weight in loaded.encoder.head.parameters()]
+    encoder = loaded.encoder
+    loaded.fit(labels, progress=False)
+    assert loaded.history[0].loss < aligner.history[0].loss
+    # The encoder that was handed out is not trained behind its user's back.
+    assert all(torch.equal(a, b) for a, b in zip(before, encoder.head.parameters(), strict=True))
+
+
+def test_wrong_training_settings_in_a_config_are_named(tmp_path: Path) -> None:
+    tiny(tmp_path).fit(labelled(tmp_path, side=96), progress=False).save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    content = json.loads(path.read_text())
+    content["training"]["settings"]["epochs"] = 0
+    path.write_text(json.dumps(content))
+    with pytest.raises(AlignedEncoderError, match="epochs must be a positive whole number; got 0"):
+        Aligner.from_pretrained(tmp_path / "model")
+    AlignedEncoder.from_pretrained(tmp_path / "model")  # to use the encoder, they do not matter
+
+
+def test_nothing_trained_yet() -> None:
+    with pytest.raises(RuntimeError, match="not trained: call fit"):
+        _ = Aligner("tiny-test", "tiny-test").encoder
+
+
+class Untouchable(TinyBackbone):
+    """A backbone that no refusal may come after."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("features were computed before the input was refused")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda labels: replace(labels, records=()), "there are no labels"),
+        (lambda labels: replace(labels, records=labels.records[:1]), "1 were detected in 1"),
+        (lambda labels: (labels.root / "coffee.png").unlink() or labels, "coffee.png is missing"),
+        (lambda labels: ((labels.root / "coffee.png").write_bytes(b"") and labels) or labels, "was changed"),
+    ],
+)
+def test_bad_labels_are_refused_before_any_feature(
+    tmp_path: Path, spoil: Callable[[RecordedLabels], RecordedLabels], message: str
+) -> None:
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    with pytest.raises(TrainingDataError, match=message):
+        aligner.fit(spoil(labelled(tmp_path, side=96)), progress=False)
+    with pytest.raises(RuntimeError, match="not trained"):
+        _ = aligner.encoder
+
+
+def test_sizes_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    head = AlignmentHead(24, 16)
+    with pytest.raises(AlignedEncoderError, match=r"maps to 16 dimensions, .* has 12"):
+        Aligner(TinyBackbone(), TinyImageText(12), head=head)
+    by_spec = Aligner(Untouchable(), "tiny-test:12", head=head, settings=SETTINGS)
+    with pytest.raises(AlignedEncoderError, match=r"maps to 16 dimensions, .*'tiny-test' has 12"):
+        by_spec.fit(labelled(tmp_path, side=96), progress=False)
+    with pytest.raises(AlignedEncoderError, match=r"takes 32 channels, .* gives 24"):
+        Aligner(TinyBackbone(), TinyImageText(), head=AlignmentHead(32, 16))
+    with pytest.raises(ValueError, match=r"image_size 4 is less than one patch of 'tiny-test', which is 8"):
+        Aligner(TinyBackbone(), TinyImageText(), settings=replace(SETTINGS, image_size=4))
+
+
+def test_misspelt_models_are_told_at_once() -> None:
+    with pytest.raises(UnknownNameError, match="tiny-test"):
+        Aligner("tiny-tset", "tiny-test")
+    with pytest.raises(UnknownNameError, match="conse"):
+        Aligner("tiny-test", "cones")
+
+
+def test_a_training_that_diverges_leaves_a_usable_encoder(tmp_path: Path) -> None:
+    aligner = tiny(tmp_path, settings=replace(SETTINGS, learning_rate=1e38))
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, batch 2: .*\.png"):
+        aligner.fit(labelled(tmp_path, side=96), progress=False)
+    assert aligner.history == ()
+    assert aligner.encoder.encode(torch.randn(1, 3, 16, 16)).isfinite().all()
+
+
+def test_progress_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny(tmp_path).fit(labelled(tmp_path, side=96))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "kept in" in captured.err
+    assert "epoch 2/2" in captured.err
+
+
+@pytest.mark.long
+def test_offline_models_learn_three_photographs_bit_for_bit(tmp_path: Path) -> None:
+    """From boxes around a cat, a cup on a table and a person to the words for them, with real models."""
+    labels = labelled(tmp_path)
+    backbone, text = BACKBONES.create("efficientnet_lite2"), IMAGE_TEXT.create("conse")
+    settings = TrainingSettings(epochs=8, batch_size=3, image_size=224, text_weight=1.0)
+    for name in ("a", "b"):
+        aligner = Aligner(backbone, text, settings=settings, cache_dir=tmp_path / "cache", device="cpu")
+        aligner.fit(labels, progress=False).save_pretrained(tmp_path / name)
+    for file in ("config.json", "model.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+    encoder = AlignedEncoder.from_pretrained(tmp_path / "a", backbone=backbone, text_encoder=text)
+    words = encoder.encode_text(WORDS)
+    for record, expected in zip(labels, (CAT, CUP, PERSON), strict=True):
+        pixels = encoder.transform(load_image(labels.image_path(record)), size=(224, 320))[None]
+        similarity = torch.einsum("bdhw,kd->bkhw", encoder.encode(pixels), words)
+        found = functional.interpolate(similarity, record.size, mode="bilinear").argmax(dim=1)[0].numpy()
+        truth = record.label_map() == expected
+        assert (found[truth] == expected).mean() > 0.8
+        assert not np.isin(found, BATHTUB).mean() > 0.05
+        assert (found[truth] == TABLE).mean() < 0.2

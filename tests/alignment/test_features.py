@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fmbseg.alignment.examples import TrainingExample
+from fmbseg.alignment.features import FeatureCache
+from fmbseg.images import load_image
+from tests.aligned.tiny import TinyBackbone
+from tests.alignment.photographs import labelled
+
+CPU = torch.device("cpu")
+
+
+class CountingBackbone(TinyBackbone):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded: list[tuple[int, ...]] = []
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encoded.append(tuple(pixels.shape))
+        return super().encode(pixels)
+
+    @property
+    def photographs(self) -> int:
+        return sum(shape[-2:] != (32, 32) for shape in self.encoded)  # 32 x 32 is the probe
+
+
+def examples(folder: Path) -> list[TrainingExample]:
+    source = labelled(folder, side=64)
+    sizes = [(48, 72), (48, 72), (40, 40)]
+    return [
+        TrainingExample(
+            source.image_path(record), record.sha256, size, np.zeros((size[0] // 8, size[1] // 8), np.int16)
+        )
+        for record, size in zip(source, sizes, strict=True)
+    ]
+
+
+def filled(
+    backbone: TinyBackbone, photographs: list[TrainingExample], folder: Path, max_gb: float = 1
+) -> list[torch.Tensor]:
+    cache = FeatureCache(backbone, CPU, folder, max_gb)
+    plan = cache.open(photographs)
+    if plan.kept:
+        for example in photographs:
+            cache.fill(example)
+    features = [cache(example) for example in photographs]
+    cache.close()
+    return features
+
+
+def test_they_are_the_backbones_to_float16(tmp_path: Path) -> None:
+    backbone, photographs = TinyBackbone(), examples(tmp_path)
+    for features, example in zip(filled(backbone, photographs, tmp_path / "f"), photographs, strict=True):
+        expected = backbone.encode(backbone.transform(load_image(example.path), example.size)[None])
+        assert features.dtype == torch.float32
+        assert torch.equal(features, expected.half().float())
+
+
+def test_they_are_computed_once_for_all_runs(tmp_path: Path) -> None:
+    photographs = examples(tmp_path)
+    first, second = CountingBackbone(), CountingBackbone()
+    features = filled(first, photographs, tmp_path / "f")
+    again = filled(second, photographs, tmp_path / "f")
+    assert (first.photographs, second.photographs) == (3, 0)
+    assert all(torch.equal(one, other) for one, other in zip(features, again, strict=True))
+
+
+def test_a_cache_does_not_change_them(tmp_path: Path) -> None:
+    photographs = examples(tmp_path)
+    kept = filled(TinyBackbone(), photographs, tmp_path / "f")
+    computed = filled(TinyBackbone(), photographs, tmp_path / "g", max_gb=0)
+    assert all(torch.equal(one, other) for one, other in zip(kept, computed, strict=True))
+    assert not (tmp_path / "g").exists()
+
+
+def test_another_size_or_photograph_is_another_entry(tmp_path: Path) -> None:
+    photographs, backbone = examples(tmp_path), CountingBackbone()
+    filled(backbone, photographs[:1], tmp_path / "f")
+    larger = TrainingExample(
+        photographs[0].path, photographs[0].sha256, (56, 80), np.zeros((7, 10), np.int16)
+    )
+    assert filled(backbone, [larger], tmp_path / "f")[0].shape == (1, 24, 7, 10)
+    filled(backbone, photographs[:2], tmp_path / "f")
+    assert backbone.photographs == 3
+
+
+def test_other_weights_under_the_same_spec_are_noticed(tmp_path: Path) -> None:
+    photographs = examples(tmp_path)
+    filled(TinyBackbone(), photographs, tmp_path / "f")
+    retrained = CountingBackbone()
+    retrained.weight = retrained.weight.flip(0)
+    features = filled(retrained, photographs, tmp_path / "f")
+    assert retrained.photographs == 3
+    expected = retrained.encode(
+        retrained.transform(load_image(photographs[0].path), photographs[0].size)[None]
+    )
+    assert torch.equal(features[0], expected.half().float())
+    # The first weights still find what is theirs.
+    first = CountingBackbone()
+    filled(first, photographs, tmp_path / "f")
+    assert first.photographs == 0
+
+
+def test_the_plan_says_how_much_before_anything_is_computed(tmp_path: Path) -> None:
+    photographs, backbone = examples(tmp_path), CountingBackbone()
+    bytes_needed = 2 * 24 * (6 * 9 + 6 * 9 + 5 * 5)
+    plan = FeatureCache(backbone, CPU, tmp_path / "f", 1).open(photographs)
+    assert plan.gigabytes == pytest.approx(bytes_needed / 1e9)
+    assert plan.missing == pytest.approx(bytes_needed / 1e9)
+    assert plan.kept
+    assert f"kept in {plan.folder}" in str(plan)
+    assert backbone.photographs == 0
+
+    filled(backbone, photographs[:1], tmp_path / "f")
+    plan = FeatureCache(backbone, CPU, tmp_path / "f", 1).open(photographs)
+    assert plan.missing == pytest.approx((bytes_needed - 2 * 24 * 54) / 1e9)
+
+
+def test_over_the_budget_they_are_recomputed_and_it_says_so(tmp_path: Path) -> None:
+    photographs, backbone = examples(tmp_path), CountingBackbone()
+    cache = FeatureCache(backbone, CPU, tmp_path / "f", 5e-6)
+    plan = cache.open(photographs)
+    assert not plan.kept
+    assert "6.38e-06 GB (float16), more than the budget of 5e-06 GB (cache_gb)" in str(plan)
+    assert "computed again in every epoch" in str(plan)
+    for _ in range(2):
+        cache(photographs[0])
+    assert backbone.photographs == 2
+
+
+def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
+    photographs = examples(tmp_path)
+    features = filled(TinyBackbone(), photographs, tmp_path / "f")
+    (part,) = (tmp_path / "f").glob("*/*.f16")
+    part.write_bytes(b"\0" * part.stat().st_size)
+    backbone = CountingBackbone()
+    again = filled(backbone, photographs, tmp_path / "f")
+    assert backbone.photographs == 3
+    assert all(torch.equal(one, other) for one, other in zip(features, again, strict=True))
+
+
+def test_values_beyond_float16_name_the_photograph(tmp_path: Path) -> None:
+    photographs, backbone = examples(tmp_path), TinyBackbone()
+    backbone.weight *= 1e6
+    with pytest.raises(ValueError, match=r"'tiny-test' for .*chelsea.png are not finite in float16"):
+        filled(backbone, photographs, tmp_path / "f")

@@ -1,0 +1,54 @@
+import json
+from typing import Any
+
+import pytest
+
+from fmbseg.alignment.settings import TrainingSettings
+
+
+def test_what_the_paper_states_is_the_default() -> None:
+    settings = TrainingSettings()
+    assert (settings.optimizer, settings.batch_size, settings.epochs) == ("sgd", 5, 10)
+
+
+def test_json_and_back() -> None:
+    settings = TrainingSettings(epochs=3, optimizer="adamw", learning_rate=1e-3, exclude_self=True)
+    assert TrainingSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    assert TrainingSettings.from_dict({}) == TrainingSettings()
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown training settings: lr, tau"):
+        TrainingSettings.from_dict({"tau": 1, "lr": 2, "epochs": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("epochs", True),
+        ("batch_size", -1),
+        ("image_size", "448"),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("temperature", float("nan")),
+        ("temperature", 0),
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("weight_decay", -1e-4),
+        ("cache_gb", -1),
+        ("min_coverage", 0.0),
+        ("min_coverage", 1.01),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("seed", None),
+        ("exclude_self", 1),
+        ("text_weight", 0.0),
+        ("text_weight", "balanced"),
+        ("optimizer", "adam"),
+    ],
+)
+def test_values_out_of_range_are_named(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be .*; got "):
+        TrainingSettings(**{name: value})

@@ -1,0 +1,181 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.alignment.examples import TrainingExample
+from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
+
+PROTOTYPES = torch.eye(8)[:3]
+
+
+def make_examples(count: int) -> list[TrainingExample]:
+    """Grids of differing sizes whose classes are blocks of columns; the top row has no label."""
+    examples = []
+    for index in range(count):
+        labels = np.tile(np.arange(3, dtype=np.int16).repeat(2), (3 + index % 2, 1))
+        labels[0] = -1
+        examples.append(TrainingExample(Path(f"{index}.jpg"), str(index), (8, 8), labels))
+    return examples
+
+
+def features_of(example: TrainingExample) -> torch.Tensor:
+    """A direction for each class, and noise of the photograph's own."""
+    noise = torch.randn(
+        12, *example.labels.shape, generator=torch.Generator().manual_seed(int(example.sha256))
+    )
+    classes = torch.from_numpy(example.labels).long()
+    signal = functional.one_hot(classes.clamp(min=0), 12).permute(2, 0, 1) * 3.0
+    return (signal + noise)[None]
+
+
+def make_head() -> AlignmentHead:
+    torch.manual_seed(0)
+    return AlignmentHead(12, 8, heads=2)
+
+
+def run(
+    head: AlignmentHead, examples: list[TrainingExample], settings: TrainingSettings
+) -> tuple[list[Step], list[EpochRecord]]:
+    steps: list[Step] = []
+    history: list[EpochRecord] = []
+    train(head, examples, features_of, PROTOTYPES, settings, on_step=steps.append, on_epoch=history.append)
+    return steps, history
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("sgd", 0.05), ("adamw", 3e-3)])
+def test_patches_find_their_class(optimizer: str, learning_rate: float) -> None:
+    settings = TrainingSettings(
+        optimizer=optimizer,  # type: ignore[arg-type]
+        learning_rate=learning_rate,
+        text_weight=1.0,
+    )
+    head, examples = make_head(), make_examples(12)
+    _, history = run(head, examples, settings)
+    assert history[-1].loss < history[0].loss
+    unseen = TrainingExample(Path("x"), "99", (8, 8), examples[0].labels)
+    with torch.no_grad():
+        found = torch.einsum("bdhw,kd->bkhw", head(features_of(unseen)), PROTOTYPES).argmax(dim=1)[0]
+    labelled = unseen.labels >= 0
+    assert (found.numpy()[labelled] == unseen.labels[labelled]).mean() > 0.9
+
+
+def test_the_first_steps_are_sgd_with_momentum_on_the_loss() -> None:
+    """Two steps of one photograph, by hand: v = 0.9 v + g + decay w; w -= rate v; rate of a cosine."""
+    (example,) = make_examples(1)
+    settings = TrainingSettings(epochs=2, learning_rate=0.02, weight_decay=0.01, temperature=0.3)
+    trained = make_head()
+    steps, history = run(trained, [example], settings)
+
+    head, labels = make_head(), torch.from_numpy(example.labels.ravel()).long()
+    velocity = [torch.zeros_like(weight) for weight in head.parameters()]
+    for step in range(2):
+        vectors = head(features_of(example))[0].flatten(1).T
+        loss = tsupcon(vectors, labels, PROTOTYPES, temperature=0.3)
+        gradients = torch.autograd.grad(loss, list(head.parameters()))
+        rate = 0.02 * (1 + math.cos(math.pi * step / 2)) / 2
+        assert steps[step].loss == pytest.approx(loss.item(), rel=1e-5)
+        assert steps[step].learning_rate == pytest.approx(rate)
+        assert history[step].loss == pytest.approx(loss.item(), rel=1e-5)
+        with torch.no_grad():
+            for v, weight, gradient in zip(velocity, head.parameters(), gradients, strict=True):
+                v.mul_(0.9).add_(gradient + 0.01 * weight)
+                weight.sub_(rate * v)
+    for weight, expected in zip(trained.parameters(), head.parameters(), strict=True):
+        torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_every_photograph_is_seen_once_a_pass_in_changing_order() -> None:
+    seen: list[str] = []
+
+    def recorded(example: TrainingExample) -> torch.Tensor:
+        seen.append(example.sha256)
+        return features_of(example)
+
+    steps: list[Step] = []
+    history: list[EpochRecord] = []
+    settings = TrainingSettings(epochs=3, batch_size=3)
+    examples = make_examples(8)
+    train(
+        make_head(), examples, recorded, PROTOTYPES, settings, on_step=steps.append, on_epoch=history.append
+    )
+    passes = [seen[start : start + 8] for start in (0, 8, 16)]
+    assert all(sorted(each) == [str(index) for index in range(8)] for each in passes)
+    assert len({tuple(each) for each in passes}) == 3
+    assert [step.images for step in steps] == [3, 3, 2] * 3
+    assert [record.epoch for record in history] == [1, 2, 3]
+    assert {record.patches for record in history} == {sum(int((e.labels >= 0).sum()) for e in examples)}
+    assert history[0].learning_rate == settings.learning_rate
+    rates = [step.learning_rate for step in steps]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+
+
+def test_one_seed_gives_one_head_bit_for_bit() -> None:
+    states: list[torch.Tensor] = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed + len(states))  # the global state has no say
+        head = AlignmentHead(12, 8, heads=2)
+        head.load_state_dict(make_head().state_dict())
+        run(head, make_examples(7), TrainingSettings(epochs=2, seed=seed, batch_size=2))
+        states.append(torch.cat([weight.detach().flatten() for weight in head.parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def state_of(head: AlignmentHead) -> list[torch.Tensor]:
+    return [weight.detach().clone() for weight in head.parameters()]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_head() -> None:
+    """The eighth photograph that is asked for (epoch 2, batch 1 of 6 in batches of 4) is not a number."""
+    asked = 0
+    bad: list[str] = []
+    states: list[list[torch.Tensor]] = []
+    head = make_head()
+
+    def poisoned(example: TrainingExample) -> torch.Tensor:
+        nonlocal asked
+        asked += 1
+        if asked == 8:
+            bad.append(example.path.name)
+        return features_of(example) * (math.nan if asked == 8 else 1.0)
+
+    def remember(step: Step) -> None:
+        states.append(state_of(head))
+
+    settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=0.01)
+    with pytest.raises(TrainingDivergedError) as error:
+        train(
+            head, make_examples(6), poisoned, PROTOTYPES, settings, on_step=remember, on_epoch=lambda _: None
+        )
+    assert "epoch 2, batch 1: the loss is nan" in str(error.value)
+    assert bad[0] in str(error.value)
+    assert "Lower the learning rate (0.01)" in str(error.value)
+    # Two batches were good; the weights that the second began with have a loss that was finite.
+    assert len(states) == 2
+    assert all(torch.equal(a, b) for a, b in zip(state_of(head), states[0], strict=True))
+
+
+def test_a_learning_rate_that_is_far_too_high_is_told() -> None:
+    head = make_head()
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, .*images: \d\.jpg"):
+        run(head, make_examples(6), TrainingSettings(batch_size=2, learning_rate=1e38))
+    assert all(bool(weight.isfinite().all()) for weight in head.parameters())
+
+
+def test_weights_that_break_in_the_last_step_are_noticed() -> None:
+    head = make_head()
+    with pytest.raises(TrainingDivergedError, match="a weight is not finite after the step"):
+        run(
+            head,
+            make_examples(1),
+            TrainingSettings(epochs=1, learning_rate=1e38, weight_decay=1e38),
+        )
+    assert all(torch.equal(a, b) for a, b in zip(state_of(head), state_of(make_head()), strict=True))
