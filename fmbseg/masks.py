@@ -139,7 +139,8 @@ class MaskSet:
     @property
     def areas(self) -> NDArray[np.int64]:
         """Pixels of each mask, (N,)."""
-        return np.asarray(coco.area(self._coco()), dtype=np.int64).reshape(len(self))
+        # One at a time: pycocotools 2.0.11 with numpy 2 fails on a list of 256 masks or more.
+        return np.array([coco.area(rle) for rle in self._coco()], dtype=np.int64)
 
     @property
     def boxes(self) -> NDArray[np.float32]:

@@ -1,8 +1,10 @@
-"""Recipes: names for three models that go together."""
+"""Recipes: names for three models that go together, with the settings that suit them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from fmbseg.unknown_name import UnknownNameError
 
@@ -16,17 +18,34 @@ class Recipe:
         image_text: says which classes an image shows, and where roughly.
         mask_generator: cuts the image into masks.
         backbone: whose features are aligned with the text space.
+        mask_options: options of the mask generator that differ from its defaults.
+        labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
     """
 
     name: str
     image_text: str
     mask_generator: str
     backbone: str
+    mask_options: Mapping[str, Any] = field(default_factory=dict)
+    labeling: Mapping[str, Any] = field(default_factory=dict)
 
 
 RECIPES = {
     "offline": Recipe(
-        "offline", image_text="conse", mask_generator="mobilesam", backbone="efficientnet_lite2"
+        "offline",
+        image_text="conse",
+        mask_generator="mobilesam",
+        backbone="efficientnet_lite2",
+        # MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU
+        # the count of points is the cost.
+        mask_options={
+            "points_per_side": 16,
+            "sampling": "adaptive",
+            "points_per_batch": 1,
+            "predicted_iou_threshold": 0.7,
+            "stability_threshold": 0.8,
+        },
+        labeling={"min_predicted_iou": 0.7, "min_area": 0.005},
     ),
 }
 

@@ -139,3 +139,9 @@ def test_counts_of_another_size_do_not_decode() -> None:
     wrong = MaskSet((3, 3), found.rles, found.predicted_iou, found.stability)
     with pytest.raises(ValueError, match="Invalid RLE"):
         wrong.decode()
+
+
+def test_areas_of_more_masks_than_a_byte_counts() -> None:
+    masks = MaskSet.from_masks(np.ones((300, 2, 3), dtype=np.bool_))
+    assert masks.areas.tolist() == [6] * 300
+    assert masks.boxes.tolist() == [[0, 0, 3, 2]] * 300

@@ -1,0 +1,214 @@
+"""PseudoLabeler: photographs and a vocabulary in, a label set on disk out (Stage 1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import fmbseg
+from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labeling.stage1 import Labels, label_image
+from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
+from fmbseg.labels.record import LabeledImage
+from fmbseg.labels.writer import LabelWriter
+from fmbseg.models.catalog import find_card
+from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.progress import Progress
+from fmbseg.recipes import get_recipe
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fmbseg.images import ImageInput
+    from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
+    from fmbseg.vocabulary import VocabularySource
+
+STAND_IN = "superpixels"
+"""Mask generator that is used where a recipe's own cannot be had."""
+
+
+class PseudoLabeler:
+    """Label photographs without annotation: an image-text model names classes, a mask model cuts them out.
+
+    Args:
+        recipe: names the models and their settings; what is given below goes before it.
+        image_text: an image-text encoder, or its spec.
+        mask_generator: a mask generator, or its spec.
+        mask_options: of the mask generator, for example ``{"points_per_side": 16}``; only with a spec.
+        settings: of Stage 1.
+        device: where the image-text model computes; a GPU if there is one.
+
+    Raises:
+        UnknownNameError: the registry does not know a recipe or a spec.
+
+    Where the recipe's mask model cannot be had, superpixels stand in for it, with a warning.
+    """
+
+    def __init__(
+        self,
+        recipe: str = "offline",
+        *,
+        image_text: ImageTextEncoder | str | None = None,
+        mask_generator: MaskGenerator | str | None = None,
+        mask_options: Mapping[str, Any] | None = None,
+        settings: LabelingSettings | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        chosen = get_recipe(recipe)
+        self.settings = settings or LabelingSettings(**chosen.labeling)
+        self.mask_options = dict(mask_options or {})
+        if mask_generator is None:
+            mask_generator, self.mask_options = _or_stand_in(
+                chosen.mask_generator, {**chosen.mask_options, **self.mask_options}
+            )
+        if isinstance(mask_generator, str):
+            mask_generator = MASK_GENERATORS.create(mask_generator, **self.mask_options)
+        elif mask_options:
+            raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
+        self.generator: MaskGenerator = mask_generator
+        encoder = image_text or chosen.image_text
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.encoder: ImageTextEncoder = (
+            IMAGE_TEXT.create(encoder) if isinstance(encoder, str) else encoder
+        ).to(self._device)
+        self._embedded: tuple[Vocabulary, torch.Tensor] | None = None
+
+    def label_image(self, image: ImageInput, vocabulary: VocabularySource, *, key: str = "") -> Labels:
+        """Label one image and return all that Stage 1 saw; nothing is written.
+
+        Args:
+            image: see :func:`fmbseg.images.load_image`.
+            vocabulary: the classes to look for.
+            key: what the seeded draw of Stage 1.2 hangs on.
+        """
+        prototypes = self._prototypes(Vocabulary.of(vocabulary))
+        return label_image(load_image(image), key, prototypes, self.encoder, self.generator, self.settings)
+
+    def label(
+        self,
+        photographs: str | Path | Sequence[str | Path],
+        vocabulary: VocabularySource,
+        out: str | Path,
+        *,
+        shard_size: int = 1000,
+        progress: bool = True,
+    ) -> LabelSet:
+        """Label photographs into the folder ``out``; a run that was stopped continues where it stopped.
+
+        A photograph that cannot be read is noted in ``errors.jsonl`` and passed over.
+
+        Args:
+            photographs: a folder, or files.
+            vocabulary: the classes to look for: a list, a mapping, a file or a benchmark's name.
+            out: folder for ``manifest.json`` and the shards.
+            shard_size: photographs a shard.
+            progress: show a bar.
+
+        Returns:
+            The label set. A warning tells how many photographs could not be read.
+
+        Raises:
+            ImageError: no photograph found.
+            ValueError: a vocabulary that is none; or ``out`` holds labels of another configuration, or
+                another run is writing to it.
+        """
+        classes = Vocabulary.of(vocabulary)
+        root, paths = _photographs(photographs)
+        if not self.generator.promptable:
+            warnings.warn(
+                f"{self.generator.spec} takes no point prompts: Stage 1.1 is left out", stacklevel=2
+            )
+        with LabelWriter(out, self._manifest(classes, root, paths, shard_size)) as writer:
+            if not writer.done:
+                prototypes = self._prototypes(classes)
+                with Progress(progress) as bars:
+                    todo = paths[writer.position :]
+                    for path in bars.track(todo, "labelling", len(paths), done=writer.position):
+                        self._label_file(root, path, prototypes, writer)
+        labels = LabelSet(out)
+        if errors := labels.errors:
+            warnings.warn(
+                f"{len(errors)} of {len(paths)} photographs could not be labelled, {errors[0]['path']} first "
+                f"({errors[0]['error']}); all are in {labels.folder / 'errors.jsonl'}",
+                stacklevel=2,
+            )
+        return labels
+
+    def _label_file(self, root: Path, path: str, prototypes: torch.Tensor, writer: LabelWriter) -> None:
+        try:
+            content = (root / path).read_bytes()
+            image = load_image(root / path)
+        except (ImageError, OSError) as error:
+            writer.append_error(path, str(error).replace(str(root / path), path))
+            return
+        labels = label_image(image, path, prototypes, self.encoder, self.generator, self.settings)
+        writer.append(
+            LabeledImage(
+                path=path,
+                sha256=sha256(content).hexdigest(),
+                detected=labels.detected,
+                masks=labels.masks,
+                class_ids=labels.class_ids,
+                stages=labels.stages,
+                similarities=labels.similarities,
+                kept=labels.kept,
+                points=labels.points,
+            )
+        )
+
+    def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
+        if self._embedded is None or self._embedded[0] != vocabulary:
+            with torch.inference_mode():
+                self._embedded = (vocabulary, embed_vocabulary(self.encoder, vocabulary))
+        return self._embedded[1]
+
+    def _manifest(
+        self, vocabulary: Vocabulary, root: Path, paths: Sequence[str], shard_size: int
+    ) -> dict[str, Any]:
+        if shard_size < 1:
+            raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
+        listing = json.dumps(list(paths)).encode()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "fmbseg": fmbseg.__version__,
+            "vocabulary": vocabulary.to_dict(),
+            "models": {
+                "image_text": self.encoder.spec,
+                "mask_generator": self.generator.spec,
+                "mask_options": self.mask_options,
+            },
+            "settings": asdict(self.settings),
+            "images": {"count": len(paths), "sha256_of_paths": sha256(listing).hexdigest()},
+            "shard_size": shard_size,
+            "root": str(root),
+        }
+
+
+def _photographs(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[str]]:
+    """The folder that all photographs lie in, and their sorted paths from there."""
+    found = [path.absolute() for path in find_images(source)]
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        root = Path(source).absolute()
+    else:
+        root = Path(os.path.commonpath([path.parent for path in found]))
+    return root, sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def _or_stand_in(spec: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The spec with its options where the model can be had, else those of what stands in for it."""
+    card = find_card("mask generator", spec)
+    lack = card.lacks(fetch=True) if card else None
+    if lack is None:
+        return spec, dict(options)
+    warnings.warn(f"mask generator {spec}: {lack}. Superpixels stand in for it", stacklevel=3)
+    return STAND_IN, {}

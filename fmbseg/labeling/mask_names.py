@@ -1,0 +1,67 @@
+"""Stage 1.2: naming masks by the dense features that they cover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
+
+
+class MaskNames(NamedTuple):
+    """The class of each of N masks.
+
+    Attributes:
+        class_ids: (N,) indices in the vocabulary.
+        similarities: (N,) dot product of the mask's mean feature with its class.
+    """
+
+    class_ids: NDArray[np.int32]
+    similarities: NDArray[np.float32]
+
+
+def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
+    """Mean dense feature under each mask, brought to unit length.
+
+    A cell counts by the part of it that the mask covers, so that masks smaller than a cell have a feature
+    as well: that of the cells they lie in.
+
+    Args:
+        masks: N masks of the photograph.
+        dense: unit vectors of the stitched map, (D, h, w), which covers the photograph.
+
+    Returns:
+        (N, D) unit vectors.
+    """
+    channels, rows, columns = dense.shape
+    cells = dense.reshape(channels, -1).T
+    means = dense.new_empty(len(masks), channels)
+    for index in range(len(masks)):  # one at a time: N masks at full size may not fit
+        mask = torch.from_numpy(masks.decode(index))[None, None].to(dense)
+        means[index] = F.adaptive_avg_pool2d(mask, (rows, columns)).flatten() @ cells
+    return F.normalize(means, dim=1)
+
+
+def name_masks(
+    masks: MaskSet, dense: torch.Tensor, prototypes: torch.Tensor, detected: Sequence[int]
+) -> MaskNames:
+    """Give each mask the most similar of the *detected* classes (paper §3.2).
+
+    Args:
+        masks: N masks of the photograph.
+        dense: unit vectors of the stitched map, (D, h, w).
+        prototypes: one unit vector a class, (K, D).
+        detected: indices of the classes to choose from, at least one.
+    """
+    similarity = mask_features(masks, dense) @ prototypes[list(detected)].T
+    best, position = similarity.max(dim=1)
+    chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
+    return MaskNames(chosen, best.cpu().numpy().astype(np.float32))

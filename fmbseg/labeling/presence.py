@@ -1,0 +1,28 @@
+"""Which classes of the vocabulary are in a photograph."""
+
+from __future__ import annotations
+
+import torch
+
+
+def detect_classes(pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops: int = 2) -> tuple[int, ...]:
+    """Let every crop choose its most similar class; a class is present if enough crops chose it.
+
+    Paper §3.2: present if assigned to "more than" 1 crop, which is ``min_crops=2``.
+
+    Args:
+        pooled: one unit vector a crop, (C, D).
+        prototypes: one unit vector a class, (K, D).
+        min_crops: least crops that must choose a class; all of them where there are fewer crops.
+
+    Returns:
+        Indices of the classes present, ascending; none where no class was chosen often enough.
+
+    Example:
+        >>> crops = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+        >>> detect_classes(crops, torch.eye(2)), detect_classes(crops, torch.eye(2), min_crops=1)
+        ((0,), (0, 1))
+    """
+    votes = torch.bincount((pooled @ prototypes.T).argmax(dim=1), minlength=len(prototypes))
+    return tuple(torch.nonzero(votes >= min(min_crops, len(pooled))).flatten().tolist())
+

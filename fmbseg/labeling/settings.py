@@ -1,0 +1,51 @@
+"""The choices of Stage 1; what the paper states is the default, and the manifest records them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LabelingSettings:
+    """Settings of Stage 1.
+
+    Args:
+        short_side: pixels to which a photograph's short side is over-sampled before it is cut into crops.
+            The paper states none.
+        crop_overlap: part of a crop that the next one shows again; rounded to cells of the dense map.
+        min_crops: a class is present if at least this many crops chose it. The paper's "more than 1" is 2.
+            A photograph of fewer crops than that needs them all.
+        points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
+        min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
+        min_area: masks of a smaller fraction of the photograph are left out.
+        max_area: masks of a larger fraction of the photograph are left out.
+        keep_fraction: part of the masks of Stage 1.2 drawn for training (paper §4.1: 0.75).
+        seed: of that draw; each photograph's draw depends on it and on the photograph's path alone.
+        batch_size: crops encoded at once.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    short_side: int = 448
+    crop_overlap: float = 0.5
+    min_crops: int = 2
+    points_per_class: int = 5
+    min_predicted_iou: float = 0.88
+    min_area: float = 0.001
+    max_area: float = 0.95
+    keep_fraction: float = 0.75
+    seed: int = 0
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("short_side", "min_crops", "points_per_class", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more")
+        for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+        if not 0 <= self.crop_overlap < 1:
+            raise ValueError(f"crop_overlap is {self.crop_overlap}: it must lie in 0 to 1, 1 excluded")
+        if self.min_area >= self.max_area:
+            raise ValueError(f"min_area {self.min_area} must be below max_area {self.max_area}")

@@ -1,0 +1,152 @@
+"""Stage 1 for one photograph: classes, then masks from points (1.1) and masks of everything (1.2)."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fmbseg.labeling.description import Description, describe
+from fmbseg.labeling.mask_names import MaskNames, name_masks
+from fmbseg.labeling.point_prompts import query_points
+from fmbseg.labeling.presence import detect_classes
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+from fmbseg.masks import MaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+
+    from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator, Prompter
+
+
+class Labels(NamedTuple):
+    """The pseudo labels of one photograph, and what they were made from.
+
+    Attributes:
+        description: the photograph in the text space.
+        detected: indices of the classes found, ascending.
+        masks: N masks, those of Stage 1.1 first.
+        class_ids: (N,) indices in the vocabulary.
+        stages: (N,) which stage made each mask.
+        similarities: (N,) of each mask's mean feature to its class.
+        kept: (N,) whether a mask was drawn for training.
+        points: for each mask its query points (P, 2) as (x, y) in pixels; (0, 2) in Stage 1.2.
+    """
+
+    description: Description
+    detected: tuple[int, ...]
+    masks: MaskSet
+    class_ids: NDArray[np.int32]
+    stages: NDArray[np.int8]
+    similarities: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+    points: tuple[NDArray[np.float32], ...]
+
+
+class _Named(NamedTuple):
+    masks: MaskSet
+    names: MaskNames
+    points: list[NDArray[np.float32]]
+
+
+def label_image(
+    image: NDArray[np.uint8],
+    key: str,
+    prototypes: torch.Tensor,
+    encoder: ImageTextEncoder,
+    generator: MaskGenerator,
+    settings: LabelingSettings,
+) -> Labels:
+    """Label one photograph (paper §3.2); the mask model encodes it once, and only if a class was found.
+
+    Args:
+        image: RGB, (H, W, 3).
+        key: what the seeded draw of this photograph hangs on, for example its path.
+        prototypes: one unit vector a class, (K, D).
+        encoder: of images and texts.
+        generator: of masks; without prompts there is no Stage 1.1.
+        settings: of Stage 1.
+    """
+    description = describe(image, encoder, settings)
+    detected = detect_classes(description.pooled, prototypes, min_crops=settings.min_crops)
+    size = (image.shape[0], image.shape[1])
+    none = _Named(MaskSet.empty(size), MaskNames(np.zeros(0, np.int32), np.zeros(0, np.float32)), [])
+    pointed = everything = none
+    if detected:
+        prompter = generator.begin(image)
+        if generator.promptable:
+            pointed = _from_points(prompter, description.dense, prototypes, detected, size, settings)
+        everything = _from_everything(prompter, description.dense, prototypes, detected, settings)
+    both = (pointed, everything)
+    return Labels(
+        description=description,
+        detected=detected,
+        masks=MaskSet.concat([one.masks for one in both]),
+        class_ids=np.concatenate([one.names.class_ids for one in both]),
+        stages=np.repeat(np.array([POINT_STAGE, EVERYTHING_STAGE], np.int8), [len(one.masks) for one in both]),
+        similarities=np.concatenate([one.names.similarities for one in both]),
+        kept=np.concatenate([np.ones(len(pointed.masks), np.bool_), draw(len(everything.masks), key, settings)]),
+        points=tuple(points for one in both for points in one.points),
+    )
+
+
+def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
+    """Draw the part ``keep_fraction`` of a photograph's masks, rounded; seed and key decide which.
+
+    Example:
+        >>> int(draw(8, "dog.jpg", LabelingSettings()).sum())
+        6
+    """
+    seed = int.from_bytes(sha256(f"{settings.seed}\n{key}".encode()).digest()[:8], "big")
+    kept = np.zeros(count, dtype=np.bool_)
+    kept[np.random.default_rng(seed).permutation(count)[: round(settings.keep_fraction * count)]] = True
+    return kept
+
+
+def _from_points(
+    prompter: Prompter,
+    dense: torch.Tensor,
+    prototypes: torch.Tensor,
+    detected: Sequence[int],
+    size: tuple[int, int],
+    settings: LabelingSettings,
+) -> _Named:
+    """Stage 1.1: the mask of highest confidence for each detected class's points."""
+    points = query_points(dense, prototypes, detected, size, points_per_class=settings.points_per_class)
+    masks = prompter.prompt(points)
+    good = np.flatnonzero(_passes(masks, settings))
+    chosen = masks.select(good)
+    classes = np.asarray(detected, np.int32)[good]
+    own = [name_masks(chosen.select([i]), dense, prototypes, [int(c)]) for i, c in enumerate(classes)]
+    similarities = np.array([one.similarities[0] for one in own], dtype=np.float32)
+    return _Named(chosen, MaskNames(classes, similarities), [points[index] for index in good])
+
+
+def _from_everything(
+    prompter: Prompter,
+    dense: torch.Tensor,
+    prototypes: torch.Tensor,
+    detected: Sequence[int],
+    settings: LabelingSettings,
+) -> _Named:
+    """Stage 1.2: every mask that can be found, named with one of the detected classes."""
+    masks = prompter.everything()
+    chosen = masks.select(_passes(masks, settings))
+    none = np.zeros((0, 2), dtype=np.float32)
+    return _Named(chosen, name_masks(chosen, dense, prototypes, detected), [none] * len(chosen))
+
+
+def _passes(masks: MaskSet, settings: LabelingSettings) -> NDArray[np.bool_]:
+    """Which masks have the area and the predicted IoU that the settings ask for, (N,)."""
+    fraction = masks.areas / (masks.size[0] * masks.size[1])
+    return np.asarray(
+        (fraction >= settings.min_area)
+        & (fraction <= settings.max_area)
+        & (masks.predicted_iou >= settings.min_predicted_iou)
+    )

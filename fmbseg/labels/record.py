@@ -1,0 +1,88 @@
+"""The pseudo labels of one photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fmbseg.masks import MaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+POINT_STAGE = 11
+"""Stage 1.1: masks from point prompts."""
+EVERYTHING_STAGE = 12
+"""Stage 1.2: masks from "segment everything", named afterwards."""
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledImage:
+    """One photograph's classes and named masks.
+
+    Args:
+        path: of the photograph, relative to the label set's ``root``, with forward slashes.
+        sha256: of the photograph's file, in hexadecimal.
+        detected: indices of the classes that were found, ascending.
+        masks: N masks at the photograph's size.
+        class_ids: (N,) index of each mask's class in the vocabulary.
+        stages: (N,) :data:`POINT_STAGE` or :data:`EVERYTHING_STAGE`.
+        similarities: (N,) of each mask's mean dense feature to its class, -1 to 1.
+        kept: (N,) whether the mask was drawn for training (paper §4.1: 75 % of those of Stage 1.2).
+        points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) for Stage 1.2.
+
+    Raises:
+        ValueError: arrays whose length is not the number of masks.
+    """
+
+    path: str
+    sha256: str
+    detected: tuple[int, ...]
+    masks: MaskSet
+    class_ids: NDArray[np.int32]
+    stages: NDArray[np.int8]
+    similarities: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+    points: tuple[NDArray[np.float32], ...]
+
+    def __post_init__(self) -> None:
+        for name in ("class_ids", "stages", "similarities", "kept", "points"):
+            if len(getattr(self, name)) != len(self.masks):
+                raise ValueError(
+                    f"{self.path}: {name} has {len(getattr(self, name))} entries for {len(self.masks)} masks"
+                )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photograph in pixels, after its EXIF turn."""
+        return self.masks.size
+
+    def label_map(
+        self,
+        stages: Collection[int] = (POINT_STAGE, EVERYTHING_STAGE),
+        *,
+        kept_only: bool = True,
+    ) -> NDArray[np.int32]:
+        """Paint the masks into one map.
+
+        Where masks overlap, the smaller one (in pixels) lies on top: a part is smaller than its whole, and
+        an object smaller than its surroundings. Of equal areas the later one lies on top.
+
+        Args:
+            stages: which stages' masks to paint.
+            kept_only: leave out the masks that the draw left out.
+
+        Returns:
+            (H, W), the class's index in the vocabulary, or :data:`UNLABELLED`.
+        """
+        labels = np.full(self.size, UNLABELLED, dtype=np.int32)
+        chosen = np.isin(self.stages, list(stages)) & (self.kept if kept_only else True)
+        for index in np.argsort(-self.masks.areas, kind="stable"):
+            if chosen[index]:
+                labels[self.masks.decode(int(index))] = self.class_ids[index]
+        return labels

@@ -1,0 +1,163 @@
+"""Writing a label set so that a kill at any moment loses at most the photograph in hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from fmbseg.labels.label_set import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
+from fmbseg.labels.shards import read_jsonl, shard_name, to_row, write_json, write_jsonl, write_shard
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from fmbseg.labels.record import LabeledImage
+
+JOURNAL = "journal.jsonl"
+
+
+class LabelWriter:
+    """Appends records in order, and knows where a stopped run stopped.
+
+    The shard in hand is a journal: one line a photograph, flushed when written. A full journal becomes a
+    shard (written to a temporary name, then renamed) and starts anew. So a kill costs at most the photograph
+    in hand, and since records are written in order, a run that was killed ends with the same bytes.
+
+    Use it as a context manager; it holds the folder's lock.
+
+    Args:
+        folder: to write to; made where it does not exist.
+        manifest: of this run, without ``hash``.
+
+    Raises:
+        ValueError: the folder holds labels of another configuration, or another run is writing to it.
+    """
+
+    def __init__(self, folder: str | Path, manifest: dict[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.manifest = {**manifest, "hash": manifest_hash(manifest)}
+        self._lock = FileLock(self.folder / ".lock")
+        self._journal: BinaryIO | None = None
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> LabelWriter:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ValueError(f"another run is writing to {self.folder}; wait for it or use another folder") from error
+        try:
+            self._claim()
+            self._resume()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self._lock.release()
+
+    @property
+    def position(self) -> int:
+        """How many photographs, counting unreadable ones, are done."""
+        return self._finished * self._shard_size + len(self._rows)
+
+    @property
+    def done(self) -> bool:
+        """Whether every photograph of the manifest is in a shard."""
+        return self._finished == shard_count(self.manifest)
+
+    def append(self, image: LabeledImage) -> None:
+        """Add the labels of the photograph at :attr:`position`."""
+        self._write(to_row(image))
+
+    def append_error(self, path: str, error: str) -> None:
+        """Note that the photograph at :attr:`position` could not be labelled, and why."""
+        self._write({"path": path, "error": error})
+
+    @property
+    def _shard_size(self) -> int:
+        return int(self.manifest["shard_size"])
+
+    def _claim(self) -> None:
+        """Take an empty folder, or one that the same configuration wrote to."""
+        path = self.folder / MANIFEST
+        if not path.exists():
+            write_json(path, self.manifest)
+            return
+        found = read_manifest(self.folder)
+        if found["hash"] != self.manifest["hash"]:
+            raise ValueError(
+                f"{self.folder} holds labels of another configuration: {_differences(found, self.manifest)}. "
+                "Use another folder, or the settings in its manifest.json"
+            )
+
+    def _resume(self) -> None:
+        """Find the first shard that is not there, and the journal's photographs of it."""
+        count = shard_count(self.manifest)
+        present = (index for index in range(count) if not (self.folder / shard_name(index)).exists())
+        self._finished = next(present, count)
+        journal = self.folder / JOURNAL
+        # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
+        self._rows = [row["row"] for row in read_jsonl(journal) if row["shard"] == self._finished]
+        if self.done:
+            journal.unlink(missing_ok=True)
+            return
+        write_jsonl(journal, ({"shard": self._finished, "row": row} for row in self._rows))
+        self._journal = journal.open("ab")
+        self._close_full_shard()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._journal is None:
+            raise ValueError(f"all {self.manifest['images']['count']} photographs are already in {self.folder}")
+        self._journal.write(json.dumps({"shard": self._finished, "row": row}).encode() + b"\n")
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+        self._rows.append(row)
+        self._close_full_shard()
+
+    def _close_full_shard(self) -> None:
+        total = int(self.manifest["images"]["count"])
+        if len(self._rows) < min(self._shard_size, total - self._finished * self._shard_size):
+            return
+        # Errors first: a kill in between writes the same errors again, and loses none.
+        known = [row for row in read_jsonl(self.folder / ERRORS) if row["shard"] < self._finished]
+        failed = [{"shard": self._finished, **row} for row in self._rows if "error" in row]
+        if known or failed:
+            write_jsonl(self.folder / ERRORS, known + failed)
+        write_shard(self.folder / shard_name(self._finished), [row for row in self._rows if "error" not in row])
+        assert self._journal is not None
+        self._journal.close()
+        self._resume()
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name the first few settings in which two manifests differ."""
+    left, right = _flat(found), _flat(wanted)
+    keys = [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
+    shown = [f"{key} is {_short(left.get(key))}, now {_short(right.get(key))}" for key in keys]
+    return "; ".join(shown[:4])
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif key not in ("hash", "root"):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
