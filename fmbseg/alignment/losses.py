@@ -86,14 +86,16 @@ def tsupcon(
     per_class = counts.to(patches.dtype)[labels]
     log_patches, log_all = _log_denominators(patches, prototypes, temperature)
 
-    to_text = (patches * prototypes[labels]).sum(dim=1) / temperature
+    # index_select and not prototypes[labels]: on a CPU, the gradient of the latter adds in an order that
+    # changes from run to run.
+    to_text = (patches * prototypes.index_select(0, labels)).sum(dim=1) / temperature
     text_term = ((log_all - to_text) / per_class).sum()
     if text_weight is not None:
         text_term = text_term * (text_weight * count / torch.count_nonzero(counts))
 
     # The mean over l of z_i.z_l is z_i times the mean of its class, so no pair has to be formed for it.
     class_sums = torch.zeros_like(prototypes, dtype=patches.dtype).index_add(0, labels, patches)
-    to_class = (patches * class_sums[labels]).sum(dim=1)
+    to_class = (patches * class_sums.index_select(0, labels)).sum(dim=1)
     positives = per_class
     if exclude_self:
         to_class = to_class - (patches * patches).sum(dim=1)

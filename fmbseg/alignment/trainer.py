@@ -135,7 +135,7 @@ def _labelled_patches(
         classes = torch.from_numpy(example.labels.ravel()).long()
         labelled = (classes >= 0).nonzero()[:, 0]
         grid = rearrange(head(features(example)), "1 d h w -> (h w) d")
-        vectors.append(grid[labelled.to(grid.device)])
+        vectors.append(grid.index_select(0, labelled.to(grid.device)))
         labels.append(classes[labelled].to(grid.device))
     return torch.cat(vectors), torch.cat(labels)
 

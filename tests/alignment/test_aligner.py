@@ -17,6 +17,10 @@ from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
 from fmbseg.images import load_image
+from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
+from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
+from fmbseg.labels.writer import LabelWriter
+from fmbseg.masks import MaskSet
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.registry import UnknownNameError
@@ -56,6 +60,44 @@ def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
         "without_labelled_patch": 0,
     }
     assert [record["epoch"] for record in training["history"]] == [1, 2]
+
+
+def write_label_set(folder: Path, labels: RecordedLabels) -> None:
+    """The same labels as Stage 1 writes them: each class's pixels are a mask."""
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "vocabulary": labels.vocabulary.to_dict(),
+        "root": str(labels.root),
+        "images": {"count": len(labels)},
+        "shard_size": 2,
+    }
+    with LabelWriter(folder, manifest) as writer:
+        for record in labels:
+            pixels, classes = record.label_map(), np.array(record.detected, np.int32)
+            count = len(classes)
+            writer.append(
+                LabeledImage(
+                    path=record.path,
+                    sha256=record.sha256,
+                    detected=record.detected,
+                    masks=MaskSet.from_masks(pixels == classes[:, None, None]),
+                    class_ids=classes,
+                    stages=np.full(count, EVERYTHING_STAGE, np.int8),
+                    similarities=np.ones(count, np.float32),
+                    kept=np.ones(count, np.bool_),
+                    points=(np.zeros((0, 2), np.float32),) * count,
+                )
+            )
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_label_set_and_its_folder(tmp_path: Path, opened: bool) -> None:
+    labels = labelled(tmp_path, side=96)
+    write_label_set(tmp_path / "labels", labels)
+    label_set = LabelSet.open(tmp_path / "labels")
+    aligner = tiny(tmp_path).fit(label_set if opened else str(tmp_path / "labels"), progress=False)
+    assert aligner.history == tiny(tmp_path).fit(labels, progress=False).history
+    assert aligner.encoder.config.training["labels"]["fingerprint"] == label_set.manifest["hash"]
 
 
 def test_records_need_their_vocabulary(tmp_path: Path) -> None:

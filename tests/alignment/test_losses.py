@@ -179,6 +179,21 @@ def test_a_low_temperature_stays_finite_in_single_precision() -> None:
     assert gradient.isfinite().all()
 
 
+def test_gradients_repeat_bit_for_bit_on_several_threads() -> None:
+    patches, labels = unit(3000, 64, seed=13).float().requires_grad_(), torch.arange(3000) % 5
+    prototypes = unit(5, 64, seed=14).float()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradients = [
+            torch.autograd.grad(tsupcon(patches, labels, prototypes, temperature=0.07), patches)[0]
+            for _ in range(4)
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradients[0], other) for other in gradients[1:])
+
+
 @pytest.mark.parametrize(
     ("patches", "labels", "prototypes", "temperature", "message"),
     [
