@@ -157,8 +157,10 @@ def test_prompt_takes_the_candidate_of_highest_predicted_iou() -> None:
     assert masks.predicted_iou.tolist() == pytest.approx([0.8, 0.7])
 
 
-def test_prompts_of_one_length_share_batches() -> None:
-    decoder = Rectangles(QUARTERS, [0.9] * 4)
-    one, two = np.array([[1, 1]], np.float32), np.array([[1, 1], [2, 2]], np.float32)
-    SamPrompter(decoder, EverythingSettings(points_per_batch=2)).prompt([one, two, one, one])
+def test_prompts_of_one_length_share_batches_and_masks_come_in_the_order_of_the_prompts() -> None:
+    decoder = Rectangles([(0, 4, 0, 10), (0, 4, 10, 30), (0, 4, 30, 31)], [0.9] * 3)
+    narrow, wide, thin = (np.array([[x, 1]], np.float32) for x in (5, 20, 30))
+    two = np.array([[11, 1], [12, 2]], np.float32)
+    masks = SamPrompter(decoder, EverythingSettings(points_per_batch=2)).prompt([narrow, two, wide, thin])
     assert decoder.batches == [2, 1, 1]
+    assert masks.areas.tolist() == [40, 80, 80, 4]

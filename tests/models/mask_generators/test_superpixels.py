@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.segmentation import felzenszwalb
 
 from fmbseg.models.contracts import MaskGenerator
 from fmbseg.models.mask_generators.superpixels import Superpixels
@@ -17,6 +19,11 @@ def test_the_regions_of_one_scale_tile_the_image() -> None:
     image = photograph("coffee.png")  # 400 x 600, so that it is shrunk for the work and brought back
     masks = Superpixels(scales=(300.0,)).begin(image).everything()
     assert (masks.decode().sum(axis=0) == 1).all()
+    # Brought back to full size, a region stays one: no new ones arise between two of them.
+    small = np.asarray(Image.fromarray(image).resize((512, 341), Image.Resampling.BILINEAR))
+    labels = felzenszwalb(small, scale=300.0, sigma=0.8, min_size=round(0.001 * 512 * 341))
+    areas = np.sort(np.bincount(labels.ravel())) / labels.size
+    np.testing.assert_allclose(np.sort(masks.areas) / (400 * 600), areas, atol=1e-3)
 
 
 def test_scales_that_agree_give_a_region_once() -> None:
