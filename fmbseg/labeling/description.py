@@ -51,7 +51,9 @@ def describe(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: Labe
         pad_to=encoder.crop_size,
     )
     crops = plan.cut(encoder.transform(image, plan.image_size))
-    batches = [crops[start : start + settings.batch_size] for start in range(0, len(crops), settings.batch_size)]
+    batches = [
+        crops[start : start + settings.batch_size] for start in range(0, len(crops), settings.batch_size)
+    ]
     encoded = [encoder.encode_image(torch.stack(batch)) for batch in batches]
     dense = plan.stitch([one for features in encoded for one in features.dense])
     return Description(

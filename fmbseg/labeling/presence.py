@@ -25,4 +25,3 @@ def detect_classes(pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops:
     """
     votes = torch.bincount((pooled @ prototypes.T).argmax(dim=1), minlength=len(prototypes))
     return tuple(torch.nonzero(votes >= min(min_crops, len(pooled))).flatten().tolist())
-

@@ -11,7 +11,6 @@ from fmbseg.labeling.description import Description, describe
 from fmbseg.labeling.mask_names import MaskNames, name_masks
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
-from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-
+    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator, Prompter
 
 
@@ -89,9 +88,13 @@ def label_image(
         detected=detected,
         masks=MaskSet.concat([one.masks for one in both]),
         class_ids=np.concatenate([one.names.class_ids for one in both]),
-        stages=np.repeat(np.array([POINT_STAGE, EVERYTHING_STAGE], np.int8), [len(one.masks) for one in both]),
+        stages=np.repeat(
+            np.array([POINT_STAGE, EVERYTHING_STAGE], np.int8), [len(one.masks) for one in both]
+        ),
         similarities=np.concatenate([one.names.similarities for one in both]),
-        kept=np.concatenate([np.ones(len(pointed.masks), np.bool_), draw(len(everything.masks), key, settings)]),
+        kept=np.concatenate(
+            [np.ones(len(pointed.masks), np.bool_), draw(len(everything.masks), key, settings)]
+        ),
         points=tuple(points for one in both for points in one.points),
     )
 
@@ -100,6 +103,7 @@ def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
     """Draw the part ``keep_fraction`` of a photograph's masks, rounded; seed and key decide which.
 
     Example:
+        >>> from fmbseg.labeling.settings import LabelingSettings
         >>> int(draw(8, "dog.jpg", LabelingSettings()).sum())
         6
     """

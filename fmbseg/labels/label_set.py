@@ -130,5 +130,6 @@ def _opened(shard: Path) -> pq.ParquetFile:
         return pq.ParquetFile(shard)
     except (OSError, pa.ArrowInvalid) as error:
         raise ValueError(
-            f"{shard} is damaged ({error}). Delete it and run the same labelling again: only this shard is redone"
+            f"{shard} is damaged ({error}). Delete it and run the same labelling again: "
+            "only this shard is redone"
         ) from error

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmbseg.masks import MaskSet
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
 
 POINT_STAGE = 11
 """Stage 1.1: masks from point prompts."""

@@ -50,7 +50,9 @@ class LabelWriter:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise ValueError(f"another run is writing to {self.folder}; wait for it or use another folder") from error
+            raise ValueError(
+                f"another run is writing to {self.folder}; wait for it or use another folder"
+            ) from error
         try:
             self._claim()
             self._resume()
@@ -118,7 +120,9 @@ class LabelWriter:
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._journal is None:
-            raise ValueError(f"all {self.manifest['images']['count']} photographs are already in {self.folder}")
+            raise ValueError(
+                f"all {self.manifest['images']['count']} photographs are already in {self.folder}"
+            )
         self._journal.write(json.dumps({"shard": self._finished, "row": row}).encode() + b"\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())
@@ -134,7 +138,9 @@ class LabelWriter:
         failed = [{"shard": self._finished, **row} for row in self._rows if "error" in row]
         if known or failed:
             write_jsonl(self.folder / ERRORS, known + failed)
-        write_shard(self.folder / shard_name(self._finished), [row for row in self._rows if "error" not in row])
+        write_shard(
+            self.folder / shard_name(self._finished), [row for row in self._rows if "error" not in row]
+        )
         assert self._journal is not None
         self._journal.close()
         self._resume()
