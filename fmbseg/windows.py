@@ -54,14 +54,15 @@ class WindowPlan:
             size: height and width of the image in pixels.
             short_side: pixels of the resized image's short side.
             window: pixels of a window's side; rounded to cells.
-            step: pixels between windows; rounded to cells, halves up, and at least one.
+            step: pixels between windows; rounded to cells, halves up, at least one, at most a window.
             stride: pixels a cell.
             pad_to: least pixels of a side of the resized image, for models that take one crop size only.
         """
         scale = min(short_side / min(size), MAX_LONG_SIDE / max(size))
         least = max(1, pad_to // stride)
         height, width = (max(least, round(side * scale / stride)) for side in size)
-        side, move = max(1, round(window / stride)), max(1, int(step / stride + 0.5))
+        side = max(1, round(window / stride))
+        move = min(side, max(1, int(step / stride + 0.5)))  # a longer step would leave gaps
         tall, wide = min(side, height), min(side, width)
         origins = tuple(
             (top, left)

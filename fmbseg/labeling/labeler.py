@@ -132,9 +132,9 @@ class PseudoLabeler:
             if not writer.done:
                 prototypes = self._prototypes(classes)
                 with Progress(progress) as bars:
-                    todo = paths[writer.position :]
-                    for path in bars.track(todo, "labelling", len(paths), done=writer.position):
-                        self._label_file(root, path, prototypes, writer)
+                    done = len(paths) - writer.remaining
+                    for position in bars.track(writer.positions(), "labelling", len(paths), done=done):
+                        self._label_file(root, paths[position], prototypes, writer)
         labels = LabelSet(out)
         if errors := labels.errors:
             warnings.warn(
@@ -146,8 +146,12 @@ class PseudoLabeler:
 
     def _label_file(self, root: Path, path: str, prototypes: torch.Tensor, writer: LabelWriter) -> None:
         try:
+            path.encode()  # the table's text is UTF-8
             content = (root / path).read_bytes()
             image = load_image(root / path)
+        except UnicodeEncodeError:
+            writer.append_error(path, f"the name {path!r} is not UTF-8; rename the file")
+            return
         except (ImageError, OSError) as error:
             writer.append_error(path, str(error).replace(str(root / path), path))
             return
@@ -177,7 +181,8 @@ class PseudoLabeler:
     ) -> dict[str, Any]:
         if shard_size < 1:
             raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
-        listing = json.dumps(list(paths)).encode()
+        # Sizes too: another folder whose files have the same names must not pass for this one.
+        listing = json.dumps([(path, _bytes(root / path)) for path in paths]).encode()
         return {
             "schema_version": SCHEMA_VERSION,
             "fmbseg": fmbseg.__version__,
@@ -188,7 +193,7 @@ class PseudoLabeler:
                 "mask_options": self.mask_options,
             },
             "settings": asdict(self.settings),
-            "images": {"count": len(paths), "sha256_of_paths": sha256(listing).hexdigest()},
+            "images": {"count": len(paths), "sha256_of_paths_and_sizes": sha256(listing).hexdigest()},
             "shard_size": shard_size,
             "root": str(root),
         }
@@ -202,6 +207,14 @@ def _photographs(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[
     else:
         root = Path(os.path.commonpath([path.parent for path in found]))
     return root, sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file; -1 where there is none to be had, which labelling it will tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _or_stand_in(spec: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmbseg.labels.shards import from_row, read_jsonl, shard_name
+from fmbseg.labels.shards import SCHEMA, from_row, read_jsonl, shard_name
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class LabelSet:
 
     def __iter__(self) -> Iterator[LabeledImage]:
         for shard in self._shards:
-            for batch in _opened(shard).iter_batches(batch_size=16):
-                yield from (from_row(row) for row in batch.to_pylist())
+            yield from map(from_row, _rows(shard))
 
     def image_path(self, image: LabeledImage) -> Path:
         """Where the photograph of a record lies."""
@@ -125,11 +124,31 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _rows(shard: Path) -> Iterator[dict[str, Any]]:
+    batches = _opened(shard).iter_batches(batch_size=16)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(shard, str(error)) from error
+        if batch is None:
+            return
+        yield from batch.to_pylist()
+
+
 def _opened(shard: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(shard)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ValueError(
-            f"{shard} is damaged ({error}). Delete it and run the same labelling again: "
-            "only this shard is redone"
-        ) from error
+        file = pq.ParquetFile(shard, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(shard, str(error)) from error
+    if not file.schema_arrow.equals(SCHEMA):
+        raise _damaged(
+            shard, f"its columns are {', '.join(file.schema_arrow.names)}, of other types or names"
+        )
+    return file
+
+
+def _damaged(shard: Path, why: str) -> ValueError:
+    return ValueError(
+        f"{shard} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
+    )

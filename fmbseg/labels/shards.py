@@ -100,18 +100,18 @@ def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write a shard whole or not at all."""
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all."""
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, _encode(json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write a file of one JSON object a line, whole or not at all."""
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    write_atomically(path, _encode("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -129,4 +129,14 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line feed was not finished
-    return [json.loads(line) for line in lines]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Restore it, or delete it and run the same labelling again"
+        ) from error
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8; bytes of a file name that are not, which Python keeps as lone surrogates, as JSON escapes."""
+    return text.encode("utf-8", "backslashreplace")

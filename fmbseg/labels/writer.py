@@ -13,6 +13,7 @@ from fmbseg.labels.label_set import ERRORS, MANIFEST, manifest_hash, read_manife
 from fmbseg.labels.shards import read_jsonl, shard_name, to_row, write_json, write_jsonl, write_shard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import BinaryIO
 
@@ -40,7 +41,8 @@ class LabelWriter:
 
     def __init__(self, folder: str | Path, manifest: dict[str, Any]) -> None:
         self.folder = Path(folder)
-        self.manifest = {**manifest, "hash": manifest_hash(manifest)}
+        plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
+        self.manifest = {**plain, "hash": manifest_hash(plain)}
         self._lock = FileLock(self.folder / ".lock")
         self._journal: BinaryIO | None = None
         self._rows: list[dict[str, Any]] = []
@@ -69,14 +71,28 @@ class LabelWriter:
         self._lock.release()
 
     @property
-    def position(self) -> int:
-        """How many photographs, counting unreadable ones, are done."""
-        return self._finished * self._shard_size + len(self._rows)
-
-    @property
     def done(self) -> bool:
         """Whether every photograph of the manifest is in a shard."""
         return self._finished == shard_count(self.manifest)
+
+    @property
+    def position(self) -> int:
+        """Which photograph is next, from 0; not the one after the last where a later shard is there."""
+        return self._finished * self._shard_size + len(self._rows)
+
+    @property
+    def remaining(self) -> int:
+        """How many photographs are still to do."""
+        absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
+        return sum(map(self._length, absent)) - len(self._rows)
+
+    def positions(self) -> Iterator[int]:
+        """Go through :attr:`position` until all is done; each must be appended before the next is asked for.
+
+        Positions of shards that are there are passed over, so that a shard that was deleted is made again.
+        """
+        while not self.done:
+            yield self.position
 
     def append(self, image: LabeledImage) -> None:
         """Add the labels of the photograph at :attr:`position`."""
@@ -90,6 +106,13 @@ class LabelWriter:
     def _shard_size(self) -> int:
         return int(self.manifest["shard_size"])
 
+    def _shard(self, index: int) -> Path:
+        return self.folder / shard_name(index)
+
+    def _length(self, index: int) -> int:
+        """How many photographs, unreadable ones too, belong to a shard."""
+        return min(self._shard_size, int(self.manifest["images"]["count"]) - index * self._shard_size)
+
     def _claim(self) -> None:
         """Take an empty folder, or one that the same configuration wrote to."""
         path = self.folder / MANIFEST
@@ -102,12 +125,14 @@ class LabelWriter:
                 f"{self.folder} holds labels of another configuration: {_differences(found, self.manifest)}. "
                 "Use another folder, or the settings in its manifest.json"
             )
+        if found["root"] != self.manifest["root"]:  # the same photographs, in a folder that was moved
+            write_json(path, self.manifest)
 
     def _resume(self) -> None:
         """Find the first shard that is not there, and the journal's photographs of it."""
         count = shard_count(self.manifest)
-        present = (index for index in range(count) if not (self.folder / shard_name(index)).exists())
-        self._finished = next(present, count)
+        absent = (index for index in range(count) if not self._shard(index).exists())
+        self._finished = next(absent, count)
         journal = self.folder / JOURNAL
         # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
         self._rows = [row["row"] for row in read_jsonl(journal) if row["shard"] == self._finished]
@@ -130,17 +155,15 @@ class LabelWriter:
         self._close_full_shard()
 
     def _close_full_shard(self) -> None:
-        total = int(self.manifest["images"]["count"])
-        if len(self._rows) < min(self._shard_size, total - self._finished * self._shard_size):
+        if len(self._rows) < self._length(self._finished):
             return
         # Errors first: a kill in between writes the same errors again, and loses none.
-        known = [row for row in read_jsonl(self.folder / ERRORS) if row["shard"] < self._finished]
+        errors = self.folder / ERRORS
+        others = [row for row in read_jsonl(errors) if row["shard"] != self._finished]
         failed = [{"shard": self._finished, **row} for row in self._rows if "error" in row]
-        if known or failed:
-            write_jsonl(self.folder / ERRORS, known + failed)
-        write_shard(
-            self.folder / shard_name(self._finished), [row for row in self._rows if "error" not in row]
-        )
+        if others or failed or errors.exists():
+            write_jsonl(errors, sorted(others + failed, key=lambda row: int(row["shard"])))
+        write_shard(self._shard(self._finished), [row for row in self._rows if "error" not in row])
         assert self._journal is not None
         self._journal.close()
         self._resume()

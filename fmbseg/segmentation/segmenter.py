@@ -44,7 +44,7 @@ class WindowSettings:
         step: pixels between windows.
 
     Raises:
-        ValueError: a length that is not positive.
+        ValueError: a length that is not positive, or a step that leaves gaps between windows.
     """
 
     short_side: int = 448
@@ -55,6 +55,8 @@ class WindowSettings:
         for name in ("short_side", "window", "step"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more pixels")
+        if self.step > self.window:
+            raise ValueError(f"step is {self.step}: windows of {self.window} pixels would leave gaps")
 
 
 class OpenVocabSegmenter:
