@@ -1,0 +1,39 @@
+"""``fmbseg demo``: the whole chain on real photographs, and a report of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmbseg.cli.friendly import complain
+from fmbseg.cli.options import RecipeName, Strict, split_words
+
+
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of photographs; without it, some that come with packages.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Words to label and train with: cat,dog,sofa.")] = None,
+    new_words: Annotated[
+        str | None, typer.Option(help="Words to segment with that were never trained on: kitten,puppy.")
+    ] = None,
+    recipe: RecipeName = "offline",
+    out: Annotated[Path, typer.Option(help="Folder for the report; of an earlier demo, or new.")] = Path("demo"),
+    strict: Strict = False,
+) -> None:
+    """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""
+    from fmbseg.demo.run import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        out=out,
+        images=images,
+        classes=tuple(split_words(classes)) if classes is not None else None,
+        new_words=tuple(split_words(new_words)) if new_words is not None else None,
+        recipe=recipe,
+    )
+    report = run_demo(settings)
+    for failure in report.failures:
+        complain(f"{failure['path']}: {failure['error']}", "not labelled")
+    typer.echo(f"{report.page}: the report\n{report.metrics}: its figures")
+    if strict and report.failures:
+        raise typer.Exit(1)

@@ -1,0 +1,43 @@
+"""``fmbseg fit``: Stage 2, from pseudo labels to a head that speaks the text encoder's language."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmbseg.cli.options import OutFolder
+
+
+def fit(
+    labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
+    out: OutFolder,
+    backbone: Annotated[str, typer.Option(help="Spec of the frozen encoder.")] = "efficientnet_lite2",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photographs contrasted with one another.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start; it falls to 0.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
+) -> None:
+    """Train one block on pseudo labels (Stage 2); what is left out takes the library's default."""
+    from fmbseg.alignment.aligner import Aligner
+    from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.labels.label_set import LabelSet
+
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "temperature": temperature,
+        "image_size": image_size,
+        "seed": seed,
+    }
+    settings = TrainingSettings.from_dict({name: value for name, value in given.items() if value is not None})
+    source = LabelSet.open(labels)
+    # The texts to learn are those of the model that named the masks.
+    aligner = Aligner(backbone, source.manifest["models"]["image_text"], settings=settings).fit(source)
+    aligner.save_pretrained(out)
+    first, last = aligner.history[0].loss, aligner.history[-1].loss
+    typer.echo(
+        f"{out}: head trained on {len(source)} photographs, {settings.epochs} epochs, loss {first:.3f} to {last:.3f}"
+    )

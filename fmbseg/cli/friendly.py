@@ -1,0 +1,43 @@
+"""Errors and warnings of the command line: one clear line each, and no traceback unless it is asked for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class FriendlyGroup(TyperGroup):
+    """A group of commands that ends an error of the user's with one line on stderr and exit code 1.
+
+    Such are ValueError and OSError (a class named twice, a file that is not there) and errors that fmbseg
+    itself defines. Anything else is a fault of the program and keeps its traceback. The group's option
+    ``--debug`` keeps every traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if ctx.params.get("debug") or not _is_for_the_user(error):
+                    raise
+                complain(error)
+                raise typer.Exit(1) from error
+
+
+def complain(problem: object, kind: str = "error") -> None:
+    """Print a problem on stderr, on one line."""
+    typer.echo(f"{kind}: {' '.join(str(problem).split())}", err=True)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    return isinstance(error, ValueError | OSError) or type(error).__module__.startswith("fmbseg.")
+
+
+def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:
+    complain(message, "warning")

@@ -1,0 +1,47 @@
+"""``fmbseg``: the command line. Nothing heavy is imported before a command runs."""
+
+from typing import Annotated
+
+import typer
+
+import fmbseg
+from fmbseg.cli import models
+from fmbseg.cli.demo import demo
+from fmbseg.cli.fit import fit
+from fmbseg.cli.friendly import FriendlyGroup
+from fmbseg.cli.label import label
+from fmbseg.cli.segment import segment
+
+app = typer.Typer(
+    name="fmbseg",
+    cls=FriendlyGroup,
+    help="Open-vocabulary segmentation without a human label: label photographs, fit a head, segment anything.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, label, fit, segment):
+    app.command()(command)
+app.add_typer(models.app, name="models")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fmbseg {fmbseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
+) -> None:
+    """Options that go before a command; FriendlyGroup reads ``debug``."""
+    del version, debug
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
