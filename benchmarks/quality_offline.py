@@ -1,0 +1,394 @@
+"""How good the offline chain is: label photographs, fit a head on them, segment others with other words.
+
+``python benchmarks/quality_offline.py --data DIR --pool DIR`` labels the photographs of ``--pool`` with a
+wide vocabulary, fits the head on these labels, and measures on fold ``val`` of ``--data`` (laid out as
+:class:`fmbseg.evaluation.mask_folder.MaskFolder` says), with all names of its classes.txt as candidates:
+
+- ``dense``: the image-text model's stitched dense map alone;
+- ``stage1_1``, ``stage1_2``, ``both``: the masks of Stage 1 for these photographs and names, painted, all of
+  Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
+- ``aligned``: the segmenter with the trained head.
+
+mIoU is the data set's, over the classes in the ground truth, background left out. Seconds a photograph count
+all that a variant needs from the decoded photograph on: with Stage 1, the dense map and the mask model, too.
+
+A run that was stopped goes on where it stopped when it is started with the same arguments: the labels, the
+head and the photographs measured are kept in ``--work``. The last line on standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import resource
+import sys
+from dataclasses import asdict
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fmbseg import Aligner, LabelSet, OpenVocabSegmenter, PseudoLabeler, Vocabulary, __version__
+from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.evaluation.confusion import ConfusionMatrix
+from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
+from fmbseg.evaluation.presence import PresenceScore
+from fmbseg.images import find_images
+from fmbseg.labeling.description import describe
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
+from fmbseg.labels.shards import read_jsonl, write_json, write_jsonl
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.progress import Progress
+from fmbseg.recipes import get_recipe
+from fmbseg.segmentation.decoding import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
+    from fmbseg.models.contracts import MaskGenerator, Prompter
+
+STAGES = {
+    "stage1_1": (POINT_STAGE,),
+    "stage1_2": (EVERYTHING_STAGE,),
+    "both": (POINT_STAGE, EVERYTHING_STAGE),
+}
+VARIANTS = ("dense", *STAGES, "aligned")
+PACKAGES = ("torch", "timm", "transformers", "onnxruntime", "scikit-image", "numpy", "pillow", "pycocotools")
+
+
+class Clock:
+    """Seconds of what was run in it, added up.
+
+    Example:
+        >>> clock = Clock()
+        >>> with clock:
+        ...     pass
+        >>> clock.seconds > 0
+        True
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._start = 0.0
+
+    def __enter__(self) -> Clock:
+        self._start = perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += perf_counter() - self._start
+
+
+class TimedGenerator:
+    """A mask generator that tells how long its two ways to ask for masks took.
+
+    Args:
+        inner: what makes the masks.
+    """
+
+    def __init__(self, inner: MaskGenerator) -> None:
+        self.spec, self.promptable, self.license = inner.spec, inner.promptable, inner.license
+        self.reset()
+        self._inner = inner
+
+    def reset(self) -> None:
+        """Set both clocks to zero."""
+        self.prompt, self.everything = Clock(), Clock()
+
+    def begin(self, image: NDArray[np.uint8]) -> TimedPrompter:
+        """Encode an image; not timed here, since every way to ask for masks needs it."""
+        return TimedPrompter(self._inner.begin(image), self)
+
+
+class TimedPrompter:
+    """One image of a :class:`TimedGenerator`."""
+
+    def __init__(self, inner: Prompter, generator: TimedGenerator) -> None:
+        self._inner, self._generator = inner, generator
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        """Ask for masks at points."""
+        with self._generator.prompt:
+            return self._inner.prompt(points)
+
+    def everything(self) -> MaskSet:
+        """Ask for all masks."""
+        with self._generator.everything:
+            return self._inner.everything()
+
+
+class Measurer:
+    """Measures every variant on one photograph after the other.
+
+    Args:
+        labeler: of Stage 1.
+        segmenter: with the trained head.
+        folder: of photographs with masks; its names are the words.
+    """
+
+    def __init__(self, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter, folder: MaskFolder) -> None:
+        self._labeler, self._segmenter, self._folder = labeler, segmenter, folder
+        self._words = Vocabulary.of(folder.names)
+        self._generator = TimedGenerator(labeler.generator)
+        labeler.generator = self._generator
+        with torch.inference_mode():
+            self._prototypes = embed_vocabulary(labeler.encoder, self._words)
+
+    def measure(self, photograph: MaskedPhotograph) -> dict[str, Any]:
+        """Measure one photograph; the result is plain JSON."""
+        image, target = self._folder.load(photograph)
+        seconds: dict[str, float] = {}
+        maps: dict[str, NDArray[Any]] = {}
+        with Clock() as clock:
+            maps["dense"] = self._dense(image)
+        seconds["dense"] = clock.seconds
+        stage1_maps, stage1_seconds, detected = self._stage1(image, photograph.key)
+        with Clock() as clock:
+            maps["aligned"] = self._segmenter.segment(image, self._words).labels
+        seconds["aligned"] = clock.seconds
+        there = np.unique(target[target >= 0]).tolist()
+        return {
+            "id": photograph.key,
+            "seconds": seconds | stage1_seconds,
+            "counts": {
+                name: _sparse(one, target, len(self._words)) for name, one in (maps | stage1_maps).items()
+            },
+            "named": list(detected),
+            "there": there,
+        }
+
+    def _dense(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        text_map = describe(image, self._labeler.encoder, self._labeler.settings).dense
+        labels = decode(text_map, self._prototypes, (image.shape[0], image.shape[1])).labels
+        return np.asarray(labels.cpu().numpy())
+
+    def _stage1(
+        self, image: NDArray[np.uint8], key: str
+    ) -> tuple[dict[str, NDArray[np.int32]], dict[str, float], tuple[int, ...]]:
+        self._generator.reset()
+        with Clock() as clock:
+            labels = self._labeler.label_image(image, self._words, key=key)
+        record = LabeledImage(
+            path=key,
+            sha256="",
+            detected=labels.detected,
+            masks=labels.masks,
+            class_ids=labels.class_ids,
+            stages=labels.stages,
+            similarities=labels.similarities,
+            kept=labels.kept,
+            points=labels.points,
+        )
+        maps = {name: record.label_map(stages, kept_only=False) for name, stages in STAGES.items()}
+        seconds = {
+            "stage1_1": clock.seconds - self._generator.everything.seconds,
+            "stage1_2": clock.seconds - self._generator.prompt.seconds,
+            "both": clock.seconds,
+        }
+        return maps, seconds, labels.detected
+
+
+def _sparse(prediction: NDArray[Any], target: NDArray[np.int32], classes: int) -> list[list[int]]:
+    """The confusion counts of one photograph as [row, column, count], where there are any."""
+    matrix = ConfusionMatrix(classes)
+    matrix.update(prediction, target)
+    rows, columns = np.nonzero(matrix.counts)
+    counts = matrix.counts[rows, columns]
+    return [list(cell) for cell in zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)]
+
+
+def measured(
+    measurer: Measurer, photographs: Sequence[MaskedPhotograph], journal: Path
+) -> list[dict[str, Any]]:
+    """Measure every photograph that the journal does not have yet; each is kept as soon as it is done."""
+    rows = read_jsonl(journal)
+    write_jsonl(journal, rows)  # without a last line that a kill cut short
+    known = {row["id"] for row in rows}
+    todo = [photograph for photograph in photographs if photograph.key not in known]
+    with Progress() as bars, journal.open("a", encoding="utf-8") as file:
+        for photograph in bars.track(todo, "measuring", len(photographs), done=len(rows)):
+            rows.append(measurer.measure(photograph))
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+    return rows
+
+
+def summary(rows: Sequence[Mapping[str, Any]], classes: int, *, promptable: bool) -> dict[str, Any]:
+    """Add up what was measured: mIoU and seconds of each variant, their ratios, and presence."""
+    scores: dict[str, Any] = {}
+    for variant in VARIANTS:
+        matrix = ConfusionMatrix(classes)
+        for row in rows:
+            cells = np.array(row["counts"][variant], dtype=np.int64).reshape(-1, 3)
+            matrix.counts[cells[:, 0], cells[:, 1]] += cells[:, 2]
+        scores[variant] = {
+            "miou": _number(matrix.miou()),
+            "seconds_per_image": _number(float(np.mean([row["seconds"][variant] for row in rows]))),
+            "pixel_accuracy": _number(matrix.pixel_accuracy),
+        }
+    if not promptable:  # there is no Stage 1.1 without prompts
+        scores["stage1_1"] = {"miou": None, "seconds_per_image": None, "pixel_accuracy": None}
+    presence = PresenceScore()
+    for row in rows:
+        presence.update(row["named"], row["there"])
+    return {
+        **scores,
+        "stage1_ratio": _ratio(scores["both"]["miou"], scores["dense"]["miou"]),
+        "ratio": _ratio(scores["aligned"]["miou"], scores["dense"]["miou"]),
+        "presence": {"precision": _number(presence.precision), "recall": _number(presence.recall)},
+        "measured": {
+            "photographs": len(rows),
+            "classes": classes,
+            "classes_present": len({index for row in rows for index in row["there"]}),
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 5)
+
+
+def _ratio(over: float | None, under: float | None) -> float | None:
+    return None if over is None or not under else round(over / under, 4)
+
+
+def trained(
+    labels: LabelSet, labeler: PseudoLabeler, backbone: str, settings: TrainingSettings, folder: Path
+) -> Aligner:
+    """The head that was fitted on these labels with these settings, if it is in ``folder``; else fit it."""
+    saved = _saved(folder, labeler)
+    if saved is not None:
+        config = saved.encoder.config
+        found = (config.training["labels"]["fingerprint"], config.training["settings"], config.backbone)
+        if found == (labels.fingerprint, settings.to_dict(), backbone):
+            return saved
+    aligner = Aligner(backbone, text=labeler.encoder, settings=settings).fit(labels)
+    aligner.save_pretrained(folder)
+    return aligner
+
+
+def _saved(folder: Path, labeler: PseudoLabeler) -> Aligner | None:
+    if not folder.is_dir():
+        return None
+    try:
+        return Aligner.from_pretrained(folder, text=labeler.encoder)
+    except AlignedEncoderError as error:  # for example stopped while it was written
+        print(f"the head is fitted again: {error}", file=sys.stderr)
+        return None
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Label, train and measure; return the JSON object."""
+    folder = MaskFolder(arguments.data)
+    photographs = folder.fold("val")
+    recipe = get_recipe(arguments.recipe)
+    training = TrainingSettings.from_dict(arguments.training)
+    labeler = PseudoLabeler(
+        recipe.name,
+        mask_generator=arguments.mask_generator,
+        settings=LabelingSettings(**{**recipe.labeling, **arguments.labeling}),
+    )
+    pool = find_images(arguments.pool / "images" if (arguments.pool / "images").is_dir() else arguments.pool)
+    labels = labeler.label(pool[: arguments.limit], arguments.vocabulary, arguments.work / "labels")
+    aligner = trained(labels, labeler, recipe.backbone, training, arguments.work / "head")
+
+    segmenter = OpenVocabSegmenter(aligner)
+    measurer = Measurer(labeler, segmenter, folder)
+    models, settings = labels.manifest["models"], labels.manifest["settings"]
+    head = (arguments.work / "head" / "model.safetensors").read_bytes()
+    key = json.dumps(
+        [
+            models,
+            settings,
+            folder.names,
+            str(folder.folder.resolve()),
+            sha256(head).hexdigest(),
+            [one.key for one in photographs],
+        ]
+    )
+    journal = arguments.work / f"measured-{sha256(key.encode()).hexdigest()[:12]}.jsonl"
+    rows = measured(measurer, photographs, journal)
+    return {
+        "benchmark": "quality_offline",
+        **summary(rows, len(folder.names), promptable=labeler.generator.promptable),
+        "mask_generator": labeler.generator.spec,
+        "trained": {
+            "photographs": len(labels),
+            "photographs_not_read": len(labels.errors),
+            "classes_detected": len({index for image in labels for index in image.detected}),
+            "measured_names_among_them": len(set(folder.names) & set(labels.vocabulary.names)),
+            "loss": [record.loss for record in aligner.history],
+        },
+        "settings": {
+            "recipe": recipe.name,
+            "models": {**models, "backbone": recipe.backbone},
+            "vocabulary": str(arguments.vocabulary),
+            "limit": arguments.limit,
+            "labeling": settings,
+            "training": training.to_dict(),
+            "windows": asdict(segmenter.windows),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "fmbseg": __version__,
+            **{package: metadata.version(package) for package in PACKAGES},
+        },
+        "machine": {
+            "processor": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        },
+    }
+
+
+def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="photographs with masks and a fold `val`")
+    parser.add_argument(
+        "--pool", type=Path, required=True, help="photographs to learn from, here or in images/"
+    )
+    parser.add_argument("--limit", type=int, help="take the first N photographs of the pool, sorted")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
+    parser.add_argument("--work", type=Path, help="keep labels, head and measurements here, to go on later")
+    parser.add_argument(
+        "--vocabulary", default="imagenet1k", help="words for the pool: a list's name or a file"
+    )
+    parser.add_argument("--recipe", default="offline", help="names the models")
+    parser.add_argument("--mask-generator", help="instead of the recipe's, for example superpixels")
+    for stage, of in (("labeling", LabelingSettings), ("training", TrainingSettings)):
+        text = f"settings of {of.__name__} as a JSON object, instead of the recipe's"
+        parser.add_argument(f"--{stage}", type=json.loads, default={}, help=text)
+    arguments = parser.parse_args(command)
+    if arguments.limit is not None and arguments.limit < 1:
+        parser.error(f"--limit is {arguments.limit}: it must be 1 or more")
+    if arguments.work is None:
+        beside = arguments.out.with_suffix("") if arguments.out else Path("runs/quality_offline")
+        arguments.work = beside / ("all" if arguments.limit is None else f"first-{arguments.limit}")
+    return arguments
+
+
+def main(command: Sequence[str] | None = None) -> None:
+    """Run the benchmark and print its JSON object last."""
+    arguments = parse(command)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    result = run(arguments)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(arguments.out, result)
+    print(json.dumps(result, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()
