@@ -18,7 +18,9 @@ def demo(
         str | None, typer.Option(help="Words to segment with that were never trained on: kitten,puppy.")
     ] = None,
     recipe: RecipeName = "offline",
-    out: Annotated[Path, typer.Option(help="Folder for the report; of an earlier demo, or new.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the report; of an earlier demo, or new.")] = Path(
+        "demo"
+    ),
     strict: Strict = False,
 ) -> None:
     """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""

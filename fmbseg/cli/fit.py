@@ -39,5 +39,6 @@ def fit(
     aligner.save_pretrained(out)
     first, last = aligner.history[0].loss, aligner.history[-1].loss
     typer.echo(
-        f"{out}: head trained on {len(source)} photographs, {settings.epochs} epochs, loss {first:.3f} to {last:.3f}"
+        f"{out}: head trained on {len(source)} photographs in {settings.epochs} epochs, "
+        f"loss {first:.3f} to {last:.3f}"
     )

@@ -48,7 +48,9 @@ def summary(labels: "LabelSet") -> str:
     for image in labels:
         stages.update(image.stages.tolist())
         detected.update(image.detected)
-    found = ", ".join(f"{labels.vocabulary.names[index]} ({count})" for index, count in detected.most_common())
+    found = ", ".join(
+        f"{labels.vocabulary.names[index]} ({count})" for index, count in detected.most_common()
+    )
     return (
         f"{labels.folder}: {len(labels)} photographs labelled, {len(labels.errors)} not; "
         f"{stages[POINT_STAGE]} masks from points, {stages[EVERYTHING_STAGE]} from everything\n"

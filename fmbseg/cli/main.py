@@ -15,7 +15,7 @@ from fmbseg.cli.segment import segment
 app = typer.Typer(
     name="fmbseg",
     cls=FriendlyGroup,
-    help="Open-vocabulary segmentation without a human label: label photographs, fit a head, segment anything.",
+    help="Segment images with any words, without a human label: label photographs, fit a head, segment.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -11,9 +11,11 @@ from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import Classes, OutFolder, Strict, VocabularyName, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fmbseg.results import Segmentation
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+    from fmbseg.vocabulary import Vocabulary
 
 _LONGEST_SIDE = 1600
 """Pixels of an overlay's longer side, at most; the class map keeps the image's own size."""
@@ -32,31 +34,46 @@ def segment(
     An image that cannot be read is told and passed over. OUT/classes.txt names the values of the class maps.
     """
     wanted = words(classes, vocabulary)
-    from fmbseg.images import ImageError, find_images
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
-    found: dict[Path, None] = {}
-    failures = 0
-    for path in paths:
-        try:
-            found.update(dict.fromkeys(find_images(path)))
-        except ImageError as error:
-            failures += 1
-            complain(error, "not segmented")
-    targets = {image: out / name for image, name in target_names(list(found)).items()}
+    listed = [_images_of(path) for path in paths]
+    images = dict.fromkeys(image for found in listed for image in found or ())
+    targets = {image: out / name for image, name in target_names(list(images)).items()}
+    if not targets:
+        raise typer.Exit(1)
     _refuse_to_overwrite(targets)
     segmenter = OpenVocabSegmenter.from_pretrained(head)
-    for image, target in targets.items():
-        try:
-            result = segmenter.segment(image, wanted)
-            typer.echo(f"{image}: {shares(result)} -> {save(result, target)}")
-        except (ImageError, OSError) as error:
-            failures += 1
-            complain(error, "not segmented")
-    if targets:
-        out.joinpath("classes.txt").write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
-    if not targets or (strict and failures):
+    out.mkdir(parents=True, exist_ok=True)
+    out.joinpath("classes.txt").write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
+    done = [_segment_one(segmenter, image, wanted, target) for image, target in targets.items()]
+    if strict and not (all(done) and None not in listed):
         raise typer.Exit(1)
+
+
+def _images_of(path: Path) -> list[Path] | None:
+    """The images of a folder or the image itself; None, and a line on stderr, if there is none."""
+    from fmbseg.images import ImageError, find_images
+
+    try:
+        return find_images(path)
+    except ImageError as error:
+        complain(error, "not segmented")
+        return None
+
+
+def _segment_one(
+    segmenter: "OpenVocabSegmenter", image: Path, vocabulary: "Vocabulary", target: Path
+) -> bool:
+    """Segment an image and save the result; False, and a line on stderr, if it cannot be read."""
+    from fmbseg.images import ImageError
+
+    try:
+        result = segmenter.segment(image, vocabulary)
+    except ImageError as error:
+        complain(error, "not segmented")
+        return False
+    typer.echo(f"{image}: {shares(result)} -> {save(result, target)}")
+    return True
 
 
 def target_names(images: "Sequence[Path]") -> dict[Path, Path]:

@@ -1,0 +1,111 @@
+"""The figures of a demo, as plain values for ``metrics.json``."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+from fmbseg.models.catalog import find_card
+
+if TYPE_CHECKING:
+    from fmbseg.alignment.aligner import Aligner
+    from fmbseg.demo.meter import Meter
+    from fmbseg.labeling.labeler import PseudoLabeler
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.catalog import Role
+    from fmbseg.recipes import Recipe
+    from fmbseg.vocabulary import Vocabulary
+
+SCHEMA_VERSION = 1
+
+
+def collect(
+    recipe: Recipe,
+    labeler: PseudoLabeler,
+    labels: LabelSet,
+    aligner: Aligner,
+    words: tuple[Vocabulary, Vocabulary],
+    meter: Meter,
+    truth: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Gather a demo's figures.
+
+    Args:
+        recipe: that was asked for.
+        labeler: that was used; its mask generator is another one where superpixels stood in.
+        labels: of the photographs.
+        aligner: trained on them.
+        words: the vocabulary that was trained on, and the one that was not.
+        meter: of all stages.
+        truth: scores against true masks, if there are any.
+
+    Returns:
+        A dictionary of JSON values.
+    """
+    trained, new = words
+    generator = labeler.generator.spec
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "recipe": recipe.name,
+        "models": {
+            "image_text": _model("image-text encoder", labeler.encoder.spec),
+            "mask_generator": _model("mask generator", generator),
+            "backbone": _model("backbone", aligner.encoder.backbone.spec),
+        },
+        "superpixels_stood_in": generator != recipe.mask_generator,
+        "classes": list(trained.names),
+        "new_words": list(new.names),
+        **_of_labels(labels),
+        "losses": [round(record.loss, 6) for record in aligner.history],
+        "patches": aligner.history[-1].patches,
+        "stages": {name: _rounded(asdict(cost)) for name, cost in meter.costs.items()},
+        "seconds": round(sum(cost.seconds for cost in meter.costs.values()), 2),
+        "peak_memory_mb": max((cost.peak_memory_mb or 0 for cost in meter.costs.values()), default=0) or None,
+        "ground_truth": truth,
+        "settings": {
+            "labeling": asdict(labeler.settings),
+            "mask_options": labeler.mask_options,
+            "training": aligner.settings.to_dict(),
+        },
+        "versions": {"python": platform.python_version(), **aligner.encoder.config.versions},
+    }
+
+
+def _of_labels(labels: LabelSet) -> dict[str, Any]:
+    """Photographs, masks by stage, and classes found."""
+    stages: Counter[int] = Counter()
+    detected: Counter[int] = Counter()
+    kept = 0
+    photographs = []
+    for image in labels:
+        stages.update(image.stages.tolist())
+        detected.update(image.detected)
+        kept += int(image.kept[image.stages == EVERYTHING_STAGE].sum())
+        found = [labels.vocabulary.names[index] for index in image.detected]
+        photographs.append({"path": image.path, "detected": found, "masks": len(image.masks)})
+    names = labels.vocabulary.names
+    return {
+        "images": {"labelled": len(labels), "failed": labels.errors, "photographs": photographs},
+        "masks": {
+            "stage1_1": stages[POINT_STAGE],
+            "stage1_2": stages[EVERYTHING_STAGE],
+            "stage1_2_kept": kept,
+        },
+        "detected": {names[index]: count for index, count in sorted(detected.items())},
+    }
+
+
+def _model(role: Role, spec: str) -> dict[str, str]:
+    card = find_card(role, spec)
+    return {
+        "spec": spec,
+        "title": card.title if card else spec,
+        "license": card.license if card else "see its package",
+    }
+
+
+def _rounded(costs: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 2) for name, value in costs.items()}

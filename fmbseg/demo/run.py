@@ -1,0 +1,148 @@
+"""The demo: label, fit and segment real photographs, then write a report and its figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.alignment.aligner import Aligner
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.demo import ground_truth
+from fmbseg.demo.meter import Meter
+from fmbseg.demo.metrics import collect
+from fmbseg.demo.panels import panels_of
+from fmbseg.demo.photographs import copy_photographs, credit_of
+from fmbseg.demo.report import Row, write_report
+from fmbseg.demo.scene import Observer
+from fmbseg.demo.words import demo_vocabularies
+from fmbseg.images import load_image
+from fmbseg.labeling.labeler import PseudoLabeler
+from fmbseg.progress import Progress
+from fmbseg.recipes import get_recipe
+from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.vocabulary import Vocabulary
+
+MOST_ROWS = 24
+"""Photographs that the report shows; more are labelled and trained on, but not shown."""
+
+TRAINING = TrainingSettings(epochs=30)
+"""Of the demo's head. A pass over eight photographs is two batches, so it takes more passes than usual."""
+
+_MARK = ".fmbseg-demo"
+_PARTS = ("photographs", "labels", "features", "head")
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo is to do.
+
+    Args:
+        out: folder to write to: new, empty, or of an earlier demo, whose files are replaced.
+        images: folder of photographs; those of :mod:`fmbseg.demo.photographs` if not given.
+        classes: words to label and train with; see :func:`fmbseg.demo.words.demo_vocabularies`.
+        new_words: words to segment with that are not trained on; likewise.
+        recipe: names the models.
+        training: of the head.
+        progress: show bars.
+    """
+
+    out: Path
+    images: Path | None = None
+    classes: tuple[str, ...] | None = None
+    new_words: tuple[str, ...] | None = None
+    recipe: str = "offline"
+    training: TrainingSettings = TRAINING
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo wrote.
+
+    Attributes:
+        page: the report, one HTML file that needs no other.
+        metrics: its figures as JSON.
+        failures: photographs that could not be labelled, each with ``path`` and ``error``.
+    """
+
+    page: Path
+    metrics: Path
+    failures: list[dict[str, Any]]
+
+
+def run_demo(settings: DemoSettings) -> DemoReport:
+    """Run the whole chain and write ``report.html`` and ``metrics.json``.
+
+    Raises:
+        ValueError: a folder that holds other things, words that make no vocabulary, photographs in which
+            nothing was found, an unknown recipe.
+        FileNotFoundError: the demo's own photographs are not installed.
+    """
+    recipe = get_recipe(settings.recipe)
+    trained, new = demo_vocabularies(
+        settings.classes, settings.new_words, own_images=settings.images is not None
+    )
+    _claim(settings.out)
+    photographs = settings.images
+    if photographs is None:
+        photographs = settings.out / "photographs"
+        copy_photographs(photographs)
+    meter = Meter()
+    with meter.stage("load models"):
+        labeler = PseudoLabeler(settings.recipe)
+    with meter.stage("label"):
+        labels = labeler.label(photographs, trained, settings.out / "labels", progress=settings.progress)
+    with meter.stage("fit"):
+        aligner = Aligner(
+            recipe.backbone, labeler.encoder, settings=settings.training, cache_dir=settings.out / "features"
+        ).fit(labels, progress=settings.progress)
+        aligner.save_pretrained(settings.out / "head")
+    segmenter = OpenVocabSegmenter(aligner)
+    observer = Observer(labeler, segmenter, trained, new)
+    rows = _rows(labels, observer, trained, meter, settings)
+    truth = _truth(labels, labeler, segmenter) if settings.images is None else None
+    metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, truth)
+    page, figures = settings.out / "report.html", settings.out / "metrics.json"
+    write_report(page, rows, metrics)
+    figures.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return DemoReport(page, figures, labels.errors)
+
+
+def _rows(
+    labels: LabelSet, observer: Observer, trained: Vocabulary, meter: Meter, settings: DemoSettings
+) -> list[Row]:
+    """Segment and draw the photographs that the report shows."""
+    rows = []
+    shown = [record for _, record in zip(range(MOST_ROWS), labels, strict=False)]
+    with Progress(settings.progress) as bars:
+        for record in bars.track(shown, "segmenting", len(shown)):
+            with meter.stage("segment"):
+                scene = observer.look(load_image(labels.image_path(record)), record)
+            with meter.stage("draw"):
+                panels = panels_of(scene, trained.names)
+            credit = credit_of(record.path) if settings.images is None else ""
+            found = tuple(trained.names[index] for index in record.detected)
+            rows.append(Row(record.path, credit, found, tuple(panels)))
+    return rows
+
+
+def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter) -> dict[str, Any]:
+    return ground_truth.measure(load_image(labels.root / ground_truth.PHOTOGRAPH), labeler, segmenter)
+
+
+def _claim(out: Path) -> None:
+    """Make the folder, or empty that of an earlier demo; one that holds anything else is refused."""
+    mark = out / _MARK
+    if out.exists() and not mark.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} holds files that are not a demo's: give an empty or new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    for part in _PARTS:
+        shutil.rmtree(out / part, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""Everything that the demo knows of one photograph, from its pixels to its segmentation with new words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from fmbseg.labeling.description import describe
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.segmentation.decoding import decode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmbseg.labeling.labeler import PseudoLabeler
+    from fmbseg.labels.record import LabeledImage
+    from fmbseg.results import Segmentation
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+    from fmbseg.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One photograph on its way through the stages.
+
+    Attributes:
+        image: RGB, (H, W, 3).
+        labels: of Stage 1.
+        shown_class: index of the class whose similarity is shown: the one that most crops chose, of those
+            detected if any was.
+        similarity: of the image-text model's dense map to that class, (h, w).
+        before: most similar class of each pixel in that dense map, (H, W), all words as candidates.
+        after: the segmenter's result with the words of the labels.
+        new: the segmenter's result with words that were never trained on.
+    """
+
+    image: NDArray[np.uint8]
+    labels: LabeledImage
+    shown_class: int
+    similarity: NDArray[np.float32]
+    before: NDArray[np.int32]
+    after: Segmentation
+    new: Segmentation
+
+
+class Observer:
+    """Looks at photographs with the image-text model alone and with the trained segmenter.
+
+    Args:
+        labeler: that made the labels.
+        segmenter: with the head that was trained on them.
+        trained: the words of the labels.
+        new: other words.
+    """
+
+    def __init__(
+        self, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter, trained: Vocabulary, new: Vocabulary
+    ) -> None:
+        self._labeler = labeler
+        self._segmenter = segmenter
+        self._trained = trained
+        self._new = new
+        with torch.inference_mode():
+            self._prototypes = embed_vocabulary(labeler.encoder, trained)
+
+    @torch.inference_mode()
+    def look(self, image: NDArray[np.uint8], labels: LabeledImage) -> Scene:
+        """Segment a photograph before and after alignment."""
+        description = describe(image, self._labeler.encoder, self._labeler.settings)
+        votes = torch.bincount(
+            (description.pooled @ self._prototypes.T).argmax(dim=1), minlength=len(self._prototypes)
+        )
+        shown = max(labels.detected or range(len(votes)), key=lambda index: int(votes[index]))
+        similarity = torch.einsum("d,dhw->hw", self._prototypes[shown], description.dense)
+        return Scene(
+            image=image,
+            labels=labels,
+            shown_class=shown,
+            similarity=similarity.cpu().numpy(),
+            before=decode_classes(description.dense, self._prototypes, labels.size),
+            after=self._segmenter.segment(image, self._trained),
+            new=self._segmenter.segment(image, self._new),
+        )
+
+
+def decode_classes(dense: torch.Tensor, prototypes: torch.Tensor, size: tuple[int, int]) -> NDArray[np.int32]:
+    """The most similar class of each pixel of a dense map (D, h, w), as (H, W)."""
+    labels: NDArray[np.int32] = decode(dense, prototypes, size).labels.to(torch.int32).cpu().numpy()
+    return labels
