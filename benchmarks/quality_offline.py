@@ -347,7 +347,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "machine": {
             "processor": platform.machine(),
             "threads": torch.get_num_threads(),
-            "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+            "peak_memory_gb_since_start": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         },
     }
 

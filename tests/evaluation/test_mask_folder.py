@@ -1,0 +1,117 @@
+"""Folders of photographs with masks: a tiny one written here, the real one, and what is wrong with others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmbseg.evaluation.mask_folder import MaskFolder, MaskFolderError
+
+CLASSES = "0\tbackground\n7\tcat\n3\tdining table\n255\tignore (crowd)\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "classes.txt").write_text(CLASSES)
+    (tmp_path / "manifest.csv").write_text("id,width,fold\none,3,val\ntwo,2,train\n")
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "images" / "one.jpg")
+    Image.new("RGB", (2, 1), "blue").save(tmp_path / "images" / "two.png")
+    write_mask(tmp_path, "one", [[0, 7, 3], [255, 7, 0]])
+    write_mask(tmp_path, "two", [[3, 3]])
+    return tmp_path
+
+
+def write_mask(folder: Path, key: str, values: list[list[int]]) -> None:
+    Image.fromarray(np.array(values, dtype=np.uint8)).save(folder / "masks" / f"{key}.png")
+
+
+def test_classes_and_targets(folder: Path) -> None:
+    data = MaskFolder(folder)
+    assert data.names == ("cat", "dining table")
+    assert [one.key for one in data.photographs] == ["one", "two"]
+    (one,) = data.fold("val")
+    image, target = data.load(one)
+    assert image.shape == (2, 3, 3)
+    assert target.tolist() == [[-1, 0, 1], [-1, 0, -1]]
+    assert data.load(data.fold("train")[0])[1].tolist() == [[1, 1]]
+
+
+def test_masks_with_a_palette_are_read_by_their_values(folder: Path) -> None:
+    mask = Image.fromarray(np.array([[7, 0, 3], [3, 3, 3]], dtype=np.uint8))
+    mask.putpalette([value % 256 for value in range(0, 768 * 5, 5)])
+    mask.save(folder / "masks" / "one.png")
+    data = MaskFolder(folder)
+    assert data.load(data.fold("val")[0])[1].tolist() == [[0, -1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("classes.txt", "0 background\n", r"line 1: '0 background' is not a value"),
+        ("classes.txt", "1\tcat\n300\tdog\n", "line 2"),
+        ("classes.txt", "1\tcat\n1\tdog\n", "line 2.*repeats"),
+        ("classes.txt", "1\tcat\n2\tcat\n", "line 2.*repeats"),
+        ("classes.txt", "0\tbackground\n", "names no class"),
+        ("manifest.csv", "id,split\none,val\n", "columns id and fold"),
+        ("manifest.csv", "id,fold\n", "columns id and fold"),
+        ("manifest.csv", "id,fold\nthree,val\n", r"'three'.*images/three\.jpg is missing"),
+        ("manifest.csv", "id,fold\none,val\none,val\n", "twice"),
+    ],
+)
+def test_files_that_are_wrong_are_named(folder: Path, file: str, content: str, message: str) -> None:
+    (folder / file).write_text(content)
+    with pytest.raises(MaskFolderError, match=message) as error:
+        MaskFolder(folder)
+    assert str(folder / file) in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "manifest.csv", "masks/two.png"])
+def test_missing_files_are_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(MaskFolderError, match=Path(file).name):
+        MaskFolder(folder)
+
+
+def test_a_fold_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(MaskFolderError, match=r"fold 'test'; its folds are \['train', 'val'\]"):
+        MaskFolder(folder).fold("test")
+
+
+def test_masks_that_are_wrong_are_named(folder: Path) -> None:
+    data = MaskFolder(folder)
+    (one,) = data.fold("val")
+    write_mask(folder, "one", [[0, 7]])
+    with pytest.raises(MaskFolderError, match=r"one\.png has size \(1, 2\).*\(2, 3\)"):
+        data.load(one)
+    write_mask(folder, "one", [[0, 7, 9], [0, 8, 0]])
+    with pytest.raises(MaskFolderError, match=r"values \[8, 9\], which classes.txt does not list"):
+        data.load(one)
+    Image.new("RGB", (3, 2)).save(folder / "masks" / "one.png")
+    with pytest.raises(MaskFolderError, match="of mode RGB"):
+        data.load(one)
+    (folder / "masks" / "one.png").write_text("no mask")
+    with pytest.raises(MaskFolderError, match=r"one\.png cannot be read"):
+        data.load(one)
+    whole = (folder / "masks" / "two.png").read_bytes()
+    (folder / "masks" / "one.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MaskFolderError, match=r"one\.png cannot be read"):
+        data.load(one)
+
+
+def test_the_development_photographs(shared_data: Path) -> None:
+    data = MaskFolder(shared_data / "coco")
+    assert len(data.names) == 80
+    assert (data.names[0], data.names[79]) == ("person", "toothbrush")
+    assert (len(data.fold("val")), len(data.fold("train"))) == (68, 34)
+    first = data.fold("val")[0]
+    image, target = data.load(first)
+    assert first.key == "000000000790"
+    assert image.shape == (422, 640, 3)
+    raw = np.asarray(Image.open(first.mask))
+    assert np.array_equal(target == 0, raw == 1)
+    assert np.array_equal(target == -1, (raw == 0) | (raw == 255))
