@@ -142,9 +142,7 @@ def _opened(shard: Path) -> pq.ParquetFile:
     except (OSError, pa.ArrowException) as error:
         raise _damaged(shard, str(error)) from error
     if not file.schema_arrow.equals(SCHEMA):
-        raise _damaged(
-            shard, f"its columns are {', '.join(file.schema_arrow.names)}, of other types or names"
-        )
+        raise _damaged(shard, f"its columns are not those of a shard: {', '.join(file.schema_arrow.names)}")
     return file
 
 

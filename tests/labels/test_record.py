@@ -1,0 +1,88 @@
+"""Painting masks into a label map, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+from tests.labels.examples import SIZE, boxes, empty_record, record
+
+NONE = -1
+
+
+def test_the_smaller_mask_lies_on_top() -> None:
+    # Areas: 16 (class 4), 4 (class 1), 8 (class 4, not drawn).
+    expected = [
+        [4, 4, 4, 4, NONE, NONE],
+        [4, 1, 1, 4, NONE, NONE],
+        [4, 1, 1, 4, NONE, NONE],
+        [4, 4, 4, 4, NONE, NONE],
+    ]
+    labels = record().label_map()
+    assert labels.dtype == np.int32
+    assert labels.tolist() == expected
+
+
+def test_masks_that_were_not_drawn_are_painted_only_if_asked_for() -> None:
+    labels = record(class_ids=np.array([4, 1, 0], dtype=np.int32)).label_map(kept_only=False)
+    assert labels.tolist() == [
+        [4, 4, 4, 4, NONE, NONE],
+        [4, 1, 1, 4, NONE, NONE],
+        [4, 1, 1, 0, 0, 0],  # the mask of 4 pixels stays above the one of 8
+        [4, 4, 0, 0, 0, 0],
+    ]
+
+
+def test_stages_are_painted_alone() -> None:
+    image = record()
+    points = image.label_map([POINT_STAGE], kept_only=False)
+    everything = image.label_map([EVERYTHING_STAGE], kept_only=False)
+    assert (points == 1).sum() == 4
+    assert (points == 4).sum() == 12
+    assert (everything == 4).sum() == 8
+    assert (everything == NONE).sum() == 16
+    assert (image.label_map([EVERYTHING_STAGE]) == NONE).all()
+    assert (image.label_map([]) == NONE).all()
+
+
+def test_of_equal_areas_the_later_lies_on_top() -> None:
+    masks = boxes((0, 0, 2, 2), (0, 1, 2, 3), (0, 2, 2, 4))
+    kept = np.ones(3, dtype=np.bool_)
+    labels = record(masks=masks, class_ids=np.array([0, 1, 2], np.int32), kept=kept).label_map()
+    assert labels[0].tolist() == [0, 1, 2, 2, NONE, NONE]
+    flipped = record(masks=masks.select([2, 1, 0]), class_ids=np.array([2, 1, 0], np.int32), kept=kept)
+    assert flipped.label_map()[0].tolist() == [0, 0, 1, 2, NONE, NONE]
+
+
+def test_agrees_with_sorting_pixels() -> None:
+    random = np.random.default_rng(0)
+    corners = [(int(t), int(x), int(t + h), int(x + w)) for t, x, h, w in random.integers(1, 9, (12, 4))]
+    masks = boxes(*corners, size=(18, 18))
+    classes = random.integers(0, 5, 12).astype(np.int32)
+    stages = random.choice([POINT_STAGE, EVERYTHING_STAGE], 12).astype(np.int8)
+    kept = random.random(12) < 0.6
+    points = (np.zeros((0, 2), np.float32),) * 12
+    similarities = np.zeros(12, np.float32)
+    image = record(
+        masks=masks, class_ids=classes, stages=stages, kept=kept, points=points, similarities=similarities
+    )
+    pixels = masks.decode()
+    expected = np.full((18, 18), NONE)
+    for row in range(18):
+        for column in range(18):
+            on = [i for i in range(12) if pixels[i, row, column] and kept[i]]
+            if on:
+                expected[row, column] = classes[min(on, key=lambda i: (pixels[i].sum(), -i))]
+    np.testing.assert_array_equal(image.label_map(), expected)
+
+
+def test_no_mask_at_all() -> None:
+    assert empty_record().label_map().tolist() == [[NONE] * 5] * 3
+    assert record().size == SIZE
+
+
+@pytest.mark.parametrize("name", ["class_ids", "stages", "similarities", "kept", "points"])
+def test_lengths_that_differ_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"dog\.jpg: {name} has 2 entries for 3 masks"):
+        record(**{name: getattr(record(), name)[:2]})

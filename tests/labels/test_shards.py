@@ -1,0 +1,121 @@
+"""Rows keep every bit through JSON and Parquet; files are written whole."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmbseg.labels.shards import (
+    SCHEMA,
+    from_row,
+    read_jsonl,
+    shard_name,
+    to_row,
+    write_atomically,
+    write_jsonl,
+    write_shard,
+)
+from tests.labels.examples import ARRAYS, assert_equal, boxes, empty_record, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmbseg.labels.record import LabeledImage
+
+numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> LabeledImage:
+    count = draw(st.integers(0, 4))
+    corners = [(0, 0, draw(st.integers(1, 4)), draw(st.integers(1, 6))) for _ in range(count)]
+    points = tuple(
+        np.array(draw(st.lists(st.tuples(numbers, numbers), max_size=3)), np.float32).reshape(-1, 2)
+        for _ in range(count)
+    )
+    return record(
+        draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)),
+        boxes(*corners),
+        detected=tuple(draw(st.lists(st.integers(0, 2**31 - 1), max_size=3))),
+        class_ids=np.array([draw(st.integers(0, 2**31 - 1)) for _ in range(count)], np.int32),
+        stages=np.array([draw(st.sampled_from([11, 12])) for _ in range(count)], np.int8),
+        similarities=np.array([draw(numbers) for _ in range(count)], np.float32),
+        kept=np.array([draw(st.booleans()) for _ in range(count)], np.bool_),
+        points=points,
+    )
+
+
+@given(records())
+@settings(deadline=None, max_examples=60)
+def test_a_row_through_json_and_parquet(
+    tmp_path_factory: pytest.TempPathFactory, image: LabeledImage
+) -> None:
+    through_json = json.loads(json.dumps(to_row(image)))
+    assert_equal(from_row(through_json), image)
+    path = tmp_path_factory.mktemp("shard") / "one.parquet"
+    write_shard(path, [through_json])
+    assert_equal(from_row(pq.read_table(path).to_pylist()[0]), image)
+
+
+def test_the_types_of_a_record_that_was_read() -> None:
+    for image in (record(), empty_record()):
+        found = from_row(json.loads(json.dumps(to_row(image))))
+        assert [getattr(found, name).dtype for name in ARRAYS] == [np.int32, np.int8, np.float32, np.bool_]
+
+
+def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
+    rows = [to_row(record()), to_row(empty_record()), to_row(record("später/犬.jpg"))]
+    write_shard(tmp_path / "one", rows)
+    write_shard(tmp_path / "two", json.loads(json.dumps(rows)))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    write_shard(tmp_path / "three", rows[:2])
+    assert (tmp_path / "one").read_bytes() != (tmp_path / "three").read_bytes()
+
+
+def test_a_shard_without_rows_has_its_columns(tmp_path: Path) -> None:
+    write_shard(tmp_path / "none", [])
+    table = pq.read_table(tmp_path / "none")
+    assert table.num_rows == 0
+    assert table.schema.equals(SCHEMA)
+
+
+def test_names_sort_like_numbers() -> None:
+    assert shard_name(3) == "shard-00003.parquet"
+    assert sorted([shard_name(10), shard_name(9)]) == [shard_name(9), shard_name(10)]
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2}\n{"a": ')
+    assert read_jsonl(path) == [{"a": 1}, {"a": 2}]
+    path.write_bytes(b'{"a": 1}')  # whole, but its line feed is missing: it may be more than it seems
+    assert read_jsonl(path) == []
+    assert read_jsonl(tmp_path / "absent") == []
+
+
+def test_a_damaged_line_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": \x00}\n{"a": 2}\n')
+    with pytest.raises(ValueError, match=r"lines\.jsonl is damaged"):
+        read_jsonl(path)
+
+
+def test_lines_keep_any_text(tmp_path: Path) -> None:
+    rows = [{"path": "犬 \u2028 é\n"}, {"path": b"caf\xe9.jpg".decode("utf-8", "surrogateescape")}]
+    write_jsonl(tmp_path / "lines", rows)
+    assert read_jsonl(tmp_path / "lines") == rows
+
+
+def test_what_was_there_stays_if_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    (tmp_path / ".file.tmp").mkdir()  # the temporary name cannot be opened
+    with pytest.raises(OSError, match="tmp"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
