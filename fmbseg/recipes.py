@@ -44,10 +44,10 @@ RECIPES = {
             "points_per_side": 16,
             "sampling": "adaptive",
             "points_per_batch": 1,
-            "predicted_iou_threshold": 0.7,
-            "stability_threshold": 0.8,
+            "predicted_iou_threshold": 0.6,
+            "stability_threshold": 0.7,
         },
-        labeling={"min_predicted_iou": 0.7, "min_area": 0.005},
+        labeling={"min_crops": 1, "min_predicted_iou": 0.6, "min_area": 0.002, "label_remainder": True},
     ),
 }
 

@@ -19,6 +19,8 @@ class LabelingSettings:
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
         max_area: masks of a larger fraction of the photograph are left out.
+        label_remainder: name the regions that no mask covers as well, as masks of Stage 1.2; not in the
+            paper. Masks that are not precise then leave fewer pixels without a label.
         keep_fraction: part of the masks of Stage 1.2 drawn for training (paper §4.1: 0.75).
         seed: of that draw; each photograph's draw depends on it and on the photograph's path alone.
         batch_size: crops encoded at once.
@@ -34,6 +36,7 @@ class LabelingSettings:
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
     max_area: float = 0.95
+    label_remainder: bool = False
     keep_fraction: float = 0.75
     seed: int = 0
     batch_size: int = 16

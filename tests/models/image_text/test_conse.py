@@ -31,7 +31,7 @@ def test_is_the_printed_formula(conse_encoder: Conse, temperature: float) -> Non
     pixels = encoder.transform(photograph("coffee.png"), size=(64, 96))[None]
     with torch.no_grad():
         logits = load_classifier()(pixels)[0].double().numpy() / temperature
-    texts = MiniLM().encode([f"a photo of a {name}" for name in imagenet_names()]).double().numpy()
+    texts = MiniLM().encode([f"a photo of a {name}." for name in imagenet_names()]).double().numpy()
     mean = texts.mean(axis=0)
     embedding = np.zeros(384)
     total = math.fsum(math.exp(value) for value in logits)
@@ -40,7 +40,7 @@ def test_is_the_printed_formula(conse_encoder: Conse, temperature: float) -> Non
         embedding += math.exp(value) / total * direction
     embedding /= np.linalg.norm(embedding)
     np.testing.assert_allclose(encoder.encode_image(pixels).pooled[0].numpy(), embedding, atol=2e-5)
-    prompt = encoder.encode_text(["a photo of a tench"])[0].numpy()
+    prompt = encoder.encode_text(["a photo of a tench."])[0].numpy()
     np.testing.assert_allclose(prompt, (texts[0] - mean) / np.linalg.norm(texts[0] - mean), atol=2e-5)
 
 
