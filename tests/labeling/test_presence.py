@@ -1,0 +1,37 @@
+"""Votes of crops, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+
+from fmbseg.labeling.presence import detect_classes
+
+CLASSES = torch.eye(4)
+
+
+def crops(*classes: int) -> torch.Tensor:
+    """Crops whose most similar class is given; the second best is another."""
+    return F.normalize(CLASSES[list(classes)] + 0.4 * CLASSES[[(one + 1) % 4 for one in classes]], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("votes", "min_crops", "expected"),
+    [
+        ((2, 0, 2, 0, 1), 1, (0, 1, 2)),
+        ((2, 0, 2, 0, 1), 2, (0, 2)),  # the paper's "more than 1"
+        ((2, 0, 2, 0, 1), 3, ()),
+        ((3, 3, 3, 1, 1), 3, (3,)),
+        ((0, 1, 2, 3), 2, ()),
+        ((3,), 2, (3,)),  # one crop: it is all there is
+        ((3, 3), 5, (3,)),  # fewer crops than are asked for: all of them
+        ((3, 1), 5, ()),
+    ],
+)
+def test_by_hand(votes: tuple[int, ...], min_crops: int, expected: tuple[int, ...]) -> None:
+    assert detect_classes(crops(*votes), CLASSES, min_crops=min_crops) == expected
+
+
+def test_the_paper_s_threshold_is_the_default() -> None:
+    assert detect_classes(crops(2, 0, 2, 0, 1), CLASSES) == (0, 2)

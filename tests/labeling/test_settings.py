@@ -1,0 +1,33 @@
+"""Settings outside their range are refused, with the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fmbseg.labeling.settings import LabelingSettings
+
+
+def test_what_the_paper_states_is_the_default() -> None:
+    settings = LabelingSettings()
+    assert (settings.min_crops, settings.points_per_class, settings.keep_fraction) == (2, 5, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"short_side": 0}, "short_side is 0: it must be 1 or more"),
+        ({"min_crops": 0}, "min_crops is 0"),
+        ({"points_per_class": -1}, "points_per_class is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"min_predicted_iou": 1.5}, "min_predicted_iou is 1.5: it must lie in 0 to 1"),
+        ({"keep_fraction": -0.1}, "keep_fraction is -0.1"),
+        ({"keep_fraction": float("nan")}, "keep_fraction is nan"),
+        ({"crop_overlap": 1.0}, "crop_overlap is 1.0: it must lie in 0 to 1, 1 excluded"),
+        ({"min_area": 0.5, "max_area": 0.5}, "min_area 0.5 must be below max_area 0.5"),
+    ],
+)
+def test_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LabelingSettings(**changes)
