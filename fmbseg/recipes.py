@@ -47,7 +47,13 @@ RECIPES = {
             "predicted_iou_threshold": 0.6,
             "stability_threshold": 0.7,
         },
-        labeling={"min_crops": 1, "min_predicted_iou": 0.6, "min_area": 0.002, "label_remainder": True},
+        labeling={
+            "min_crops": 1,
+            "min_crop_similarity": 0.4,
+            "min_predicted_iou": 0.6,
+            "min_area": 0.002,
+            "label_remainder": True,
+        },
     ),
 }
 

@@ -104,16 +104,23 @@ def dots(
 def captions(
     image: NDArray[np.uint8], names: Sequence[tuple[str, tuple[float, float], NDArray[np.uint8]]]
 ) -> NDArray[np.uint8]:
-    """Write names, each centred at (x, y) as a share of width and height, on a plate of its colour."""
+    """Write names, each centred at (x, y) as a share of width and height, on a plate of its colour.
+
+    A name that would cover one that comes before it is left out.
+    """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     size = max(round(max(image.shape) / 34), 11)
     font = ImageFont.load_default(size)
+    plates: list[tuple[float, float, float, float]] = []
     for name, (x, y), colour in names:
         half_width, half_height = font.getlength(name) / 2 + size * 0.4, size * 0.75
         left = min(max(x * picture.width, half_width), picture.width - half_width)
         top = min(max(y * picture.height, half_height), picture.height - half_height)
         plate = (left - half_width, top - half_height, left + half_width, top + half_height)
+        if any(_overlap(plate, other) for other in plates):
+            continue
+        plates.append(plate)
         draw.rounded_rectangle(plate, radius=size * 0.35, fill=_rgb(colour))
         draw.text((left, top), name, fill=(0, 0, 0), font=font, anchor="mm")
     return np.asarray(picture)
@@ -124,6 +131,11 @@ def inside(mask: NDArray[np.bool_]) -> tuple[float, float]:
     ys, xs = np.nonzero(mask)
     nearest = np.argmin((ys - ys.mean()) ** 2 + (xs - xs.mean()) ** 2)
     return float((xs[nearest] + 0.5) / mask.shape[1]), float((ys[nearest] + 0.5) / mask.shape[0])
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    """Whether two boxes (left, top, right, bottom) have a point in common."""
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def _dimmed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

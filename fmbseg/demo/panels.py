@@ -121,10 +121,9 @@ def _everything(
     which = np.flatnonzero(scene.labels.stages == EVERYTHING_STAGE)
     kept = int(scene.labels.kept[which].sum())
     picture = _draw_masks(scene, image, which, classes, colours, write=True)
-    note = (
-        f"{len(which)} masks, each named with the best of the classes found; {kept} drawn for training, "
-        f"the others outlined."
-    )
+    note = f"{_masks(len(which))}, each named with the best of the classes found; {kept} drawn for training."
+    if kept < len(which):
+        note += " The others are outlined."
     return Panel(
         "Stage 1.2: everything",
         note if len(which) else "No mask.",
@@ -168,8 +167,7 @@ def _mask_legend(
 ) -> tuple[tuple[str, tuple[int, int, int], str], ...]:
     counts = Counter(scene.labels.class_ids[which].tolist())
     return tuple(
-        (classes[index], _rgb(colours[index]), f"{count} mask{'s' if count > 1 else ''}")
-        for index, count in counts.most_common()
+        (classes[index], _rgb(colours[index]), _masks(count)) for index, count in counts.most_common()
     )
 
 
@@ -184,6 +182,10 @@ def _map_panel(
         if shares[index] >= _LISTED_AREA
     )
     return Panel(title, note, _jpeg(drawing.class_map(image, labels, colours)), legend)
+
+
+def _masks(count: int) -> str:
+    return f"{count} mask" if count == 1 else f"{count} masks"
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:

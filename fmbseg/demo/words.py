@@ -6,7 +6,7 @@ from fmbseg.vocabulary import Vocabulary
 
 CLASSES = (
     "cat",
-    "coffee",
+    "coffee cup",
     "spoon",
     "motorcycle",
     "helmet",
@@ -23,7 +23,7 @@ CLASSES = (
 
 NEW_WORDS = (
     "kitten",
-    "espresso",
+    "mug",
     "motorbike",
     "hard hat",
     "missile",
@@ -32,6 +32,7 @@ NEW_WORDS = (
     "sea",
     "blossom",
     "soup bowl",
+    "desk",
     "water jug",
     "car",
     "dog",

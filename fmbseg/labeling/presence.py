@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 
-def detect_classes(pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops: int = 2) -> tuple[int, ...]:
+def detect_classes(
+    pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops: int = 2, min_similarity: float = -1.0
+) -> tuple[int, ...]:
     """Let every crop choose its most similar class; a class is present if enough crops chose it.
 
     Paper §3.2: present if assigned to "more than" 1 crop, which is ``min_crops=2``.
@@ -14,6 +16,8 @@ def detect_classes(pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops:
         pooled: one unit vector a crop, (C, D).
         prototypes: one unit vector a class, (K, D).
         min_crops: least crops that must choose a class; all of them where there are fewer crops.
+        min_similarity: a crop has no vote if its class is less similar to it than this, -1 to 1. Not in the
+            paper; it keeps crops that show none of the classes from naming one.
 
     Returns:
         Indices of the classes present, ascending; none where no class was chosen often enough.
@@ -23,5 +27,6 @@ def detect_classes(pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops:
         >>> detect_classes(crops, torch.eye(2)), detect_classes(crops, torch.eye(2), min_crops=1)
         ((0,), (0, 1))
     """
-    votes = torch.bincount((pooled @ prototypes.T).argmax(dim=1), minlength=len(prototypes))
+    similarity, choice = (pooled @ prototypes.T).max(dim=1)
+    votes = torch.bincount(choice[similarity >= min_similarity], minlength=len(prototypes))
     return tuple(torch.nonzero(votes >= min(min_crops, len(pooled))).flatten().tolist())

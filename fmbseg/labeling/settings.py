@@ -15,6 +15,7 @@ class LabelingSettings:
         crop_overlap: part of a crop that the next one shows again; rounded to cells of the dense map.
         min_crops: a class is present if at least this many crops chose it. The paper's "more than 1" is 2.
             A photograph of fewer crops than that needs them all.
+        min_crop_similarity: a crop less similar to its class has no vote, -1 to 1; not in the paper.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
@@ -32,6 +33,7 @@ class LabelingSettings:
     short_side: int = 448
     crop_overlap: float = 0.5
     min_crops: int = 2
+    min_crop_similarity: float = -1.0
     points_per_class: int = 5
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
@@ -48,6 +50,8 @@ class LabelingSettings:
         for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+        if not -1 <= self.min_crop_similarity <= 1:
+            raise ValueError(f"min_crop_similarity is {self.min_crop_similarity}: it must lie in -1 to 1")
         if not 0 <= self.crop_overlap < 1:
             raise ValueError(f"crop_overlap is {self.crop_overlap}: it must lie in 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:

@@ -74,7 +74,12 @@ def label_image(
         settings: of Stage 1.
     """
     description = describe(image, encoder, settings)
-    detected = detect_classes(description.pooled, prototypes, min_crops=settings.min_crops)
+    detected = detect_classes(
+        description.pooled,
+        prototypes,
+        min_crops=settings.min_crops,
+        min_similarity=settings.min_crop_similarity,
+    )
     size = (image.shape[0], image.shape[1])
     none = _Named(MaskSet.empty(size), MaskNames(np.zeros(0, np.int32), np.zeros(0, np.float32)), [])
     pointed = everything = none

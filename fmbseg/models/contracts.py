@@ -6,10 +6,11 @@ text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import torch
     from numpy.typing import NDArray

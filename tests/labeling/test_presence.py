@@ -35,3 +35,11 @@ def test_by_hand(votes: tuple[int, ...], min_crops: int, expected: tuple[int, ..
 
 def test_the_paper_s_threshold_is_the_default() -> None:
     assert detect_classes(crops(2, 0, 2, 0, 1), CLASSES) == (0, 2)
+
+
+def test_crops_that_are_not_similar_enough_have_no_vote() -> None:
+    pooled = F.normalize(
+        torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]), dim=1
+    )
+    assert detect_classes(pooled, CLASSES, min_crops=1, min_similarity=0.75) == (0, 1)
+    assert detect_classes(pooled, CLASSES, min_crops=1, min_similarity=0.9) == (0,)

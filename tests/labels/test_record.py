@@ -29,7 +29,7 @@ def test_masks_that_were_not_drawn_are_painted_only_if_asked_for() -> None:
     assert labels.tolist() == [
         [4, 4, 4, 4, NONE, NONE],
         [4, 1, 1, 4, NONE, NONE],
-        [4, 1, 1, 0, 0, 0],  # the mask of 4 pixels stays above the one of 8
+        [4, 1, 0, 0, 0, 0],  # Stage 1.2 lies on Stage 1.1, though its mask is larger here
         [4, 4, 0, 0, 0, 0],
     ]
 
@@ -73,7 +73,7 @@ def test_agrees_with_sorting_pixels() -> None:
         for column in range(18):
             on = [i for i in range(12) if pixels[i, row, column] and kept[i]]
             if on:
-                expected[row, column] = classes[min(on, key=lambda i: (pixels[i].sum(), -i))]
+                expected[row, column] = classes[min(on, key=lambda i: (-stages[i], pixels[i].sum(), -i))]
     np.testing.assert_array_equal(image.label_map(), expected)
 
 

@@ -59,7 +59,7 @@ class EfficientNetLite2:
             ValueError: another shape or type.
         """
         check_pixels(pixels, self.stride, self.spec)
-        fine, coarse = self._model(pixels)
+        fine, coarse = self._model(pixels.contiguous(memory_format=torch.channels_last))
         upsampled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         height, width = fine.shape[-2:]
         return torch.cat([fine, upsampled[..., :height, :width]], dim=1)

@@ -94,7 +94,10 @@ class Conse:
             ValueError: another shape or type.
         """
         check_pixels(crops, self.stride, self.spec)
-        cells = rearrange(self._classifier.forward_features(crops), "b c h w -> b h w c")
+        cells = rearrange(
+            self._classifier.forward_features(crops.contiguous(memory_format=torch.channels_last)),
+            "b c h w -> b h w c",
+        )
         dense = self._embed(cells)
         return ImageTextFeatures(
             pooled=self._embed(cells.mean(dim=(1, 2))), dense=rearrange(dense, "b h w d -> b d h w")
