@@ -29,6 +29,7 @@ def collect(
     aligner: Aligner,
     words: tuple[Vocabulary, Vocabulary],
     meter: Meter,
+    agreement: float,
     truth: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Gather a demo's figures.
@@ -40,6 +41,7 @@ def collect(
         aligner: trained on them.
         words: the vocabulary that was trained on, and the one that was not.
         meter: of all stages.
+        agreement: part of the labelled pixels to which the head gives the label's class.
         truth: scores against true masks, if there are any.
 
     Returns:
@@ -61,6 +63,7 @@ def collect(
         **_of_labels(labels),
         "losses": [round(record.loss, 6) for record in aligner.history],
         "patches": aligner.history[-1].patches,
+        "training_agreement": round(agreement, 4),
         "stages": {name: _rounded(asdict(cost)) for name, cost in meter.costs.items()},
         "seconds": round(sum(cost.seconds for cost in meter.costs.values()), 2),
         "peak_memory_mb": max((cost.peak_memory_mb or 0 for cost in meter.costs.values()), default=0) or None,

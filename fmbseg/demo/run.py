@@ -107,9 +107,9 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         aligner.save_pretrained(settings.out / "head")
     segmenter = OpenVocabSegmenter(aligner)
     observer = Observer(labeler, segmenter, trained, new)
-    rows = _rows(labels, observer, trained, meter, settings)
+    rows, agreement = _rows(labels, observer, trained, meter, settings)
     truth = _truth(labels, labeler, segmenter) if settings.images is None else None
-    metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, truth)
+    metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
     page, figures = settings.out / "report.html", settings.out / "metrics.json"
     write_report(page, rows, metrics)
     figures.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -118,9 +118,10 @@ def run_demo(settings: DemoSettings) -> DemoReport:
 
 def _rows(
     labels: LabelSet, observer: Observer, trained: Vocabulary, meter: Meter, settings: DemoSettings
-) -> list[Row]:
-    """Segment and draw the photographs that the report shows."""
+) -> tuple[list[Row], float]:
+    """Segment and draw the photographs that the report shows; and how far the head agrees with its labels."""
     rows = []
+    agreeing = labelled = 0
     shown = [record for _, record in zip(range(MOST_ROWS), labels, strict=False)]
     with Progress(settings.progress) as bars:
         for record in bars.track(shown, "segmenting", len(shown)):
@@ -128,10 +129,12 @@ def _rows(
                 scene = observer.look(load_image(labels.image_path(record)), record)
             with meter.stage("draw"):
                 panels = panels_of(scene, trained.names)
+            agreeing += scene.agreement.agreeing
+            labelled += scene.agreement.labelled
             credit = credit_of(record.path) if settings.images is None else ""
             found = tuple(trained.names[index] for index in record.detected)
             rows.append(Row(record.path, credit, found, tuple(panels)))
-    return rows
+    return rows, agreeing / max(labelled, 1)
 
 
 def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from fmbseg.labeling.description import describe
+from fmbseg.labels.record import UNLABELLED
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.segmentation.decoding import decode
 
@@ -44,6 +45,20 @@ class Scene:
     before: NDArray[np.int32]
     after: Segmentation
     new: Segmentation
+
+    @property
+    def agreement(self) -> Agreement:
+        """How far the head reproduces the labels that it was trained on."""
+        target = self.labels.label_map()
+        labelled = target != UNLABELLED
+        return Agreement(int((self.after.labels == target)[labelled].sum()), int(labelled.sum()))
+
+
+class Agreement(NamedTuple):
+    """Labelled pixels, and those of them that the head gives the label's class."""
+
+    agreeing: int
+    labelled: int
 
 
 class Observer:

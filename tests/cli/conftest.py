@@ -1,0 +1,48 @@
+"""The chain of commands, run once for all tests of this folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fmbseg.cli.main import app
+from tests.cli.photographs import write_photographs, write_text_named_jpg
+
+CLASSES = "cat,rocket,tower"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What `fmbseg label` and `fmbseg fit` said and where they wrote."""
+
+    photographs: Path
+    labels: Path
+    head: Path
+    label: Result
+    fit: Result
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    root = tmp_path_factory.mktemp("chain")
+    photographs, labels, head = root / "photographs", root / "labels", root / "head"
+    write_photographs(photographs)
+    write_text_named_jpg(photographs / "notes.jpg")
+    with pytest.MonkeyPatch.context() as patch:
+        # Superpixels need no weights and are quick; the first warning of two is that they stand in.
+        patch.setattr("fmbseg.labeling.labeler.find_card", lambda role, spec: _Missing())
+        label = CliRunner().invoke(
+            app, ["label", str(photographs), "--classes", CLASSES, "--out", str(labels), "--strict"]
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FMBSEG_HOME", str(root / "home"))
+        fit = CliRunner().invoke(
+            app, ["fit", str(labels), "--out", str(head), "--epochs", "2", "--image-size", "96"]
+        )
+    return Chain(photographs, labels, head, label, fit)
+
+
+class _Missing:
+    def lacks(self, *, fetch: bool = False) -> str:
+        return "its weights are not here"

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import fmbseg
+from fmbseg.cli.main import app
+
+RUNNER = CliRunner()
+
+
+def test_help_lists_every_command() -> None:
+    result = RUNNER.invoke(app, ["--help"], env={"COLUMNS": "160"})
+    assert result.exit_code == 0
+    for command in ("demo", "label", "fit", "segment", "models"):
+        assert f" {command} " in result.output
+
+
+def test_version() -> None:
+    result = RUNNER.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.strip() == f"fmbseg {fmbseg.__version__}"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "sys.argv = ['fmbseg', '--help']\n"
+        "from fmbseg.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        "heavy = ('torch', 'transformers', 'timm', 'numpy', 'PIL', 'pyarrow', 'onnxruntime', 'skimage')\n"
+        "print('HEAVY', [name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_an_error_of_the_users_is_one_line_on_stderr() -> None:
+    result = RUNNER.invoke(app, ["label", "photographs", "--classes", "cat,dog,cat", "--out", "labels"])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: class named twice: 'cat'")
+
+
+def test_debug_keeps_the_traceback() -> None:
+    result = RUNNER.invoke(app, ["--debug", "label", "x", "--classes", "cat,cat", "--out", "labels"])
+    assert isinstance(result.exception, ValueError)
+    assert "class named twice" in str(result.exception)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> list[str]:
+        raise TypeError("a fault")
+
+    monkeypatch.setattr("fmbseg.cli.options.split_words", fail)
+    result = RUNNER.invoke(app, ["label", "x", "--classes", "cat", "--out", "labels"])
+    assert isinstance(result.exception, TypeError)

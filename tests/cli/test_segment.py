@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from fmbseg.cli.main import app
+from fmbseg.cli.segment import target_names
+from tests.cli.conftest import Chain
+from tests.cli.photographs import read_classes
+
+RUNNER = CliRunner()
+
+
+def test_each_image_gets_a_class_map_an_overlay_and_a_line(chain: Chain, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("cat\nspacecraft\npylon\n", encoding="utf-8")
+    out = tmp_path / "out"
+    result = RUNNER.invoke(
+        app,
+        [
+            *("segment", str(chain.photographs), "--vocabulary", str(words)),
+            *("--head", str(chain.head), "--out", str(out)),
+        ],
+    )
+    assert result.exit_code == 0  # notes.jpg is told, but fails only a strict run
+    assert "not segmented: " in result.stderr
+    assert "notes.jpg is not an image" in result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        str(chain.photographs / "cat.png"),
+        str(chain.photographs / "rocket.jpg"),
+    ]
+    assert (out / "classes.txt").read_text().split() == ["cat", "spacecraft", "pylon"]
+    for name in ("cat", "rocket"):
+        values = read_classes(out / f"{name}_classes.png")
+        assert values.shape == (160, 240)
+        assert values.max() <= 2
+        with Image.open(out / f"{name}_overlay.jpg") as overlay:
+            assert overlay.width > 240  # the legend stands to the right
+
+
+def test_strict_fails_after_doing_what_can_be_done(chain: Chain, tmp_path: Path) -> None:
+    result = RUNNER.invoke(
+        app,
+        [
+            *("segment", str(chain.photographs / "cat.png"), str(tmp_path / "missing.jpg")),
+            *("--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path), "--strict"),
+        ],
+    )
+    assert result.exit_code == 1
+    assert "missing.jpg does not exist" in result.stderr
+    assert (tmp_path / "cat_classes.png").is_file()
+
+
+def test_no_image_at_all_is_an_error(chain: Chain, tmp_path: Path) -> None:
+    result = RUNNER.invoke(
+        app,
+        ["segment", str(tmp_path), "--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path)],
+    )
+    assert result.exit_code == 1
+    assert "no image in the folder" in result.stderr
+
+
+def test_a_result_never_replaces_an_image(chain: Chain, tmp_path: Path) -> None:
+    for name in ("cat.png", "cat_classes.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    before = (tmp_path / "cat_classes.png").read_bytes()
+    result = RUNNER.invoke(
+        app,
+        ["segment", str(tmp_path), "--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path)],
+    )
+    assert result.exit_code == 1
+    assert "would replace an image" in result.stderr
+    assert (tmp_path / "cat_classes.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        (["a/cat.jpg"], ["cat"]),
+        (["a/cat.jpg", "a/cat.png"], ["cat.jpg", "cat.png"]),
+        (["a/cat.jpg", "b/cat.jpg"], ["a/cat", "b/cat"]),
+        (["a/b/x.y.jpg", "a/dog.jpg"], ["b/x.y", "dog"]),
+    ],
+)
+def test_results_are_named_after_their_images_and_never_alike(images: list[str], names: list[str]) -> None:
+    found = target_names([Path(image) for image in images])
+    assert [name.as_posix() for name in found.values()] == names

@@ -1,0 +1,117 @@
+import base64
+import io
+import json
+import shutil
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.demo.photographs import packaged_path
+from fmbseg.demo.run import DemoReport, DemoSettings, run_demo
+from fmbseg.models.assets import has_mobilesam
+from tests.demo.page import Page, assert_self_contained
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not has_mobilesam(), reason="MobileSAM is not in the cache; fmbseg models fetch offline"
+    ),
+]
+
+CLASSES = ("cat", "palace", "lake")
+NEW_WORDS = ("kitten", "pagoda", "sea", "tractor")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> DemoReport:
+    folder = tmp_path_factory.mktemp("photographs")
+    shutil.copyfile(packaged_path("skimage", "data/chelsea.png"), folder / "Tom & <Cat>.png")
+    shutil.copyfile(packaged_path("sklearn", "datasets/images/china.jpg"), folder / "china.jpg")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    settings = DemoSettings(
+        out=tmp_path_factory.mktemp("demo") / "out",
+        images=folder,
+        classes=CLASSES,
+        new_words=NEW_WORDS,
+        training=TrainingSettings(epochs=3, image_size=224, text_weight=1.0),
+        progress=False,
+    )
+    with pytest.warns(UserWarning, match="1 of 3 photographs could not be labelled"):
+        return run_demo(settings)
+
+
+@pytest.fixture(scope="module")
+def metrics(report: DemoReport) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(report.metrics.read_text(encoding="utf-8"))
+    return figures
+
+
+def test_the_report_needs_no_other_file(report: DemoReport) -> None:
+    assert_self_contained(Page.read(report.page))
+
+
+def test_the_report_shows_every_step_of_every_photograph(report: DemoReport) -> None:
+    page = Page.read(report.page)
+    steps = ["Photograph", "Similarity to", "Stage 1.1", "Stage 1.2", "Labels for training"]
+    steps += ["Before alignment", "After alignment", "After alignment, new words"]
+    assert len(page.images) == 2 * len(steps)
+    alts = [image["alt"] or "" for image in page.images]
+    for name, first in (("Tom & <Cat>.png", 0), ("china.jpg", len(steps))):
+        for step, alt in zip(steps, alts[first : first + len(steps)], strict=True):
+            assert alt.startswith(f"{name}: {step}")
+    assert "Similarity to “cat”" in page.text
+    assert "Superpixels stood in" not in page.text
+
+
+def test_the_pictures_are_pictures_of_the_photographs_shape(report: DemoReport) -> None:
+    sizes = []
+    for image in Page.read(report.page).images:
+        head, _, body = (image["src"] or "").partition(",")
+        assert head == "data:image/jpeg;base64"
+        with Image.open(io.BytesIO(base64.b64decode(body))) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(451, 300)] * 8 + [(640, 427)] * 8
+
+
+def test_metrics_count_what_was_found(report: DemoReport, metrics: dict[str, Any]) -> None:
+    assert metrics["images"]["labelled"] == 2
+    assert [failure["path"] for failure in metrics["images"]["failed"]] == ["broken.jpg"]
+    assert [failure["path"] for failure in report.failures] == ["broken.jpg"]
+    assert metrics["classes"] == list(CLASSES)
+    assert metrics["new_words"] == list(NEW_WORDS)
+    assert metrics["detected"] == {"cat": 1, "palace": 1, "lake": 1}
+    masks = metrics["masks"]
+    assert 1 <= masks["stage1_1"] <= 3
+    assert masks["stage1_2"] >= 2
+    assert masks["stage1_2_kept"] <= masks["stage1_2"]
+    total = sum(photograph["masks"] for photograph in metrics["images"]["photographs"])
+    assert masks["stage1_1"] + masks["stage1_2"] == total
+
+
+def test_metrics_tell_cost_models_and_settings(metrics: dict[str, Any]) -> None:
+    assert list(metrics["stages"]) == ["load models", "label", "fit", "segment", "draw"]
+    seconds = [cost["seconds"] for cost in metrics["stages"].values()]
+    assert metrics["seconds"] == pytest.approx(sum(seconds), abs=0.05)
+    peaks = [cost["peak_memory_mb"] for cost in metrics["stages"].values()]
+    assert peaks == sorted(peaks)  # the most held so far never falls
+    assert metrics["peak_memory_mb"] == peaks[-1] > 100
+    assert metrics["models"]["mask_generator"]["spec"] == "mobilesam"
+    assert metrics["superpixels_stood_in"] is False
+    assert metrics["settings"]["training"]["image_size"] == 224
+    assert metrics["versions"].keys() >= {"fmbseg", "python", "torch"}
+    assert metrics["ground_truth"] is None  # the photographs are the user's
+
+
+def test_the_loss_falls_and_the_head_learns_its_labels(metrics: dict[str, Any]) -> None:
+    assert len(metrics["losses"]) == 3
+    assert metrics["losses"][-1] < metrics["losses"][0]
+    assert 0.5 < metrics["training_agreement"] <= 1  # three classes: chance is far below
+
+
+def test_a_second_run_replaces_the_first(report: DemoReport) -> None:
+    out = report.page.parent
+    with pytest.raises(ValueError, match="no image in the folder"):
+        run_demo(DemoSettings(out=out, images=out / "head", classes=CLASSES, progress=False))
+    assert not (out / "labels").exists()
