@@ -1,0 +1,76 @@
+"""A kill at every single step of writing to the disk, before it and after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.labels.test_writer import files, write
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
+
+
+def in_child(folder: Path, monkeypatch: pytest.MonkeyPatch, die_at: int | None, *, after: bool) -> int:
+    """Write in a process of its own that kills itself at a step; return how it ended.
+
+    Steps are flushing to the disk, renaming and deleting.
+    """
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    try:
+        steps = 0
+
+        def counted(real: Any) -> Any:
+            def step(*given: Any, **named: Any) -> Any:
+                nonlocal steps
+                steps += 1
+                last = steps == die_at
+                if last and not after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                result = real(*given, **named)
+                if last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return result
+
+            return step
+
+        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
+            monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+        write(folder)
+        (folder.parent / "steps").write_text(str(steps))
+    except BaseException as error:  # noqa: BLE001 - the child must not go on as a second pytest
+        sys.stderr.write(f"{error!r}\n")
+        os._exit(1)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_every_step_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+    whole = tmp_path / "whole"
+    assert in_child(whole, monkeypatch, None, after=after) == 0
+    steps = int((tmp_path / "steps").read_text())
+    assert steps > 20
+    for step in range(1, steps + 1):
+        folder = tmp_path / f"killed{step}"
+        status = in_child(folder, monkeypatch, step, after=after)
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert in_child(folder, monkeypatch, None, after=after) == 0
+        left = {name for name in files(folder) if name.endswith(".tmp")}  # a later run writes over them
+        assert {name: content for name, content in files(folder).items() if name not in left} == files(whole)
+
+
+def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_child(tmp_path / "whole", monkeypatch, None, after=False) == 0
+    folder = tmp_path / "killed"
+    # Closing a shard takes eight steps from the start of a run: fewer would never get past it.
+    ends = [in_child(folder, monkeypatch, 8, after=bool(turn % 2)) for turn in range(20)]
+    assert sum(map(os.WIFSIGNALED, ends)) >= 4
+    assert ends[-1] == 0
+    assert files(folder) == files(tmp_path / "whole")
