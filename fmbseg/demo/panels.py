@@ -61,7 +61,7 @@ def panels_of(scene: Scene, classes: Sequence[str]) -> list[Panel]:
         _everything(scene, image, classes, colours),
         _map_panel(
             "Labels for training",
-            "Masks of both stages in one map, the smaller on top. Grey: no label.",
+            "The masks of both stages in one map. Grey: no label.",
             image,
             scene.labels.label_map(),
             classes,

@@ -30,8 +30,8 @@ class Scene:
     Attributes:
         image: RGB, (H, W, 3).
         labels: of Stage 1.
-        shown_class: index of the class whose similarity is shown: the one that most crops chose, of those
-            detected if any was.
+        shown_class: index of the class whose similarity is shown: the one that a crop is most similar to, of
+            those detected if any was.
         similarity: of the image-text model's dense map to that class, (h, w).
         before: most similar class of each pixel in that dense map, (H, W), all words as candidates.
         after: the segmenter's result with the words of the labels.
@@ -85,10 +85,8 @@ class Observer:
     def look(self, image: NDArray[np.uint8], labels: LabeledImage) -> Scene:
         """Segment a photograph before and after alignment."""
         description = describe(image, self._labeler.encoder, self._labeler.settings)
-        votes = torch.bincount(
-            (description.pooled @ self._prototypes.T).argmax(dim=1), minlength=len(self._prototypes)
-        )
-        shown = max(labels.detected or range(len(votes)), key=lambda index: int(votes[index]))
+        surest = (description.pooled @ self._prototypes.T).amax(dim=0).tolist()
+        shown = max(labels.detected or range(len(surest)), key=lambda index: float(surest[index]))
         similarity = torch.einsum("d,dhw->hw", self._prototypes[shown], description.dense)
         return Scene(
             image=image,

@@ -24,6 +24,7 @@ CLASSES = (
 NEW_WORDS = (
     "kitten",
     "mug",
+    "fork",
     "motorbike",
     "hard hat",
     "missile",
@@ -32,12 +33,12 @@ NEW_WORDS = (
     "sea",
     "blossom",
     "soup bowl",
-    "desk",
     "water jug",
+    "desk",
     "car",
     "dog",
 )
-"""Other words for what is on those photographs, and two for what is not."""
+"""For each of :data:`CLASSES` a word near it, so that both are drawn in one colour, and two of their own."""
 
 _OWN_CLASSES = "coco_object80:clean"
 _OWN_NEW_WORDS = "ade20k150:clean"
