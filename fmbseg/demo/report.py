@@ -179,7 +179,8 @@ def _truth(metrics: dict[str, Any]) -> str:
         f"Against the true masks of {truth['photograph']}",
         _table(("", "mIoU", "pixel accuracy"), rows) + "<p>The one photograph here whose classes are known: "
         f"{escape(', '.join(truth['classes_there']))}. All 20 names of PASCAL VOC are candidates and "
-        "background does not count. One photograph is an example, not a measurement.</p>",
+        "background does not count. The head has met few of them. One photograph is an example, not a "
+        "measurement.</p>",
     )
 
 
