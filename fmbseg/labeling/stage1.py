@@ -155,10 +155,11 @@ def _from_everything(
 
 
 def _passes(masks: MaskSet, settings: LabelingSettings) -> NDArray[np.bool_]:
-    """Which masks have the area and the predicted IoU that the settings ask for, (N,)."""
+    """Which masks have the area and the predicted IoU that the settings ask for, (N,); empty ones never."""
     fraction = masks.areas / (masks.size[0] * masks.size[1])
     return np.asarray(
-        (fraction >= settings.min_area)
+        (fraction > 0)
+        & (fraction >= settings.min_area)
         & (fraction <= settings.max_area)
         & (masks.predicted_iou >= settings.min_predicted_iou)
     )

@@ -92,6 +92,8 @@ def test_masks_are_filtered_by_area_and_predicted_iou() -> None:
     labels = labels_of(generator, min_area=0.01, max_area=0.95, min_predicted_iou=0.88)
     everything = labels.masks.areas[labels.stages == EVERYTHING_STAGE]
     assert everything.tolist() == [64, 64 * 48]
+    nothing = (slice(0, 0), slice(0, 0))  # an empty mask has no feature to be named by
+    generator.masks += ((nothing, 0.99),)
     wide = labels_of(generator, min_area=0.0, max_area=1.0, min_predicted_iou=0.0)
     assert (wide.stages == EVERYTHING_STAGE).sum() == 5
 
@@ -119,6 +121,15 @@ def test_no_mask_is_found() -> None:
     labels = labels_of(Boxes(), min_predicted_iou=1.0)
     assert labels.detected == (1, 2)
     assert len(labels.masks) == 0
+
+
+def test_what_no_mask_covers_is_named_if_asked_for() -> None:
+    labels = labels_of(Boxes((LEFT, 0.9)), label_remainder=True)
+    everything = np.flatnonzero(labels.stages == EVERYTHING_STAGE)
+    assert labels.class_ids[everything].tolist() == [1, 2]
+    assert labels.masks.predicted_iou[everything].tolist() == pytest.approx([0.9, 0])
+    assert np.array_equal(labels.masks.decode(int(everything[1])), ~labels.masks.decode(int(everything[0])))
+    assert (labels_of(Boxes((LEFT, 0.9))).stages == EVERYTHING_STAGE).sum() == 1
 
 
 def test_the_draw_is_of_stage_1_2_alone() -> None:
