@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich import progress as rich
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,11 +15,20 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class _Rate(rich.ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: rich.Task) -> Text:
+        """Nothing until there is a rate to show."""
+        return Text("" if task.speed is None else f"{task.speed:.2f} images/s")
+
+
 class Progress:
-    """Bars on standard error with the rate and the time left; silent where they are not wanted.
+    """Bars with images done, images a second and the time left; silent where they are not wanted.
 
     Args:
         shown: whether to show anything.
+        console: where to; standard error if not given.
 
     Example:
         >>> with Progress(shown=False) as bars:
@@ -26,15 +36,17 @@ class Progress:
         [1, 2]
     """
 
-    def __init__(self, shown: bool = True) -> None:
+    def __init__(self, shown: bool = True, console: Console | None = None) -> None:
+        self._shown = shown
         self._bars = rich.Progress(
             rich.TextColumn("{task.description}"),
             rich.BarColumn(),
             rich.MofNCompleteColumn(),
-            rich.TextColumn("{task.fields[rate]}"),
+            _Rate(),
             rich.TimeElapsedColumn(),
-            rich.TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(stderr=True),
+            rich.TimeRemainingColumn(),
+            rich.TextColumn("{task.fields[detail]}"),
+            console=console or Console(stderr=True),
             disable=not shown,
         )
 
@@ -47,8 +59,13 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        if self._shown:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def track(self, items: Iterable[_T], description: str, total: int, *, done: int = 0) -> Iterator[_T]:
-        """Go through items and show how far.
+        """Go through items under a bar.
 
         Args:
             items: what is still to do.
@@ -56,8 +73,22 @@ class Progress:
             total: items in all, those done before included.
             done: items done before.
         """
-        task = self._bars.add_task(description, total=total, completed=done, rate="")
+        bar = self.bar(description, total, done=done)
         for item in items:
             yield item
-            speed = self._bars.tasks[self._bars.task_ids.index(task)].speed
-            self._bars.update(task, advance=1, rate=f"{speed:.2f}/s" if speed else "")
+            bar.advance(1)
+
+    def bar(self, description: str, total: int, *, done: int = 0) -> Bar:
+        """Add a bar that the caller moves."""
+        return Bar(self._bars, self._bars.add_task(description, total=total, completed=done, detail=""))
+
+
+class Bar:
+    """One bar of a :class:`Progress`."""
+
+    def __init__(self, bars: rich.Progress, task: rich.TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, images: int, *, description: str | None = None, detail: str = "") -> None:
+        """Move on, and say what is being done and how it goes."""
+        self._bars.update(self._task, advance=images, description=description, detail=detail)

@@ -17,12 +17,13 @@ from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.alignment.examples import TrainingData, prepare
 from fmbseg.alignment.features import FeatureCache
 from fmbseg.alignment.label_source import LabelRecord, LabelSource, RecordedLabels
-from fmbseg.alignment.progress import FitProgress
+from fmbseg.alignment.progress import training_bar
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.models.assets import cache_home
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
+from fmbseg.progress import Progress
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Aligner:
         text = self._loaded_text()
         head = self._new_head(text.dim)
         AlignedEncoder(self._backbone, head, text)  # refuses sizes that do not fit
-        with FitProgress(progress) as bars:
+        with Progress(progress) as bars:
             data = prepare(
                 source,
                 image_size=self.settings.image_size,
@@ -144,7 +145,7 @@ class Aligner:
                         features,
                         vectors,
                         self.settings,
-                        on_step=bars.training(self.settings.epochs, len(data.examples)),
+                        on_step=training_bar(bars, self.settings.epochs, len(data.examples)),
                         on_epoch=history.append,
                     )
                 finally:  # also what an interrupted or diverged training reached
@@ -211,7 +212,7 @@ class Aligner:
             torch.default_generator.manual_seed(self.settings.seed)
             return AlignmentHead(self._backbone.dim, out_dim)
 
-    def _features(self, data: TrainingData, bars: FitProgress) -> FeatureCache:
+    def _features(self, data: TrainingData, bars: Progress) -> FeatureCache:
         """The features of every photograph: on disk already, or to be computed when asked for."""
         folder = self._cache_dir if self._cache_dir is not None else cache_home() / "features"
         cache = FeatureCache(self._backbone, self._device, folder, self.settings.cache_gb)

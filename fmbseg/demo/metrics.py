@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.demo.meter import peak_memory_mb
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.models.catalog import find_card
 
@@ -66,7 +67,7 @@ def collect(
         "training_agreement": round(agreement, 4),
         "stages": {name: _rounded(asdict(cost)) for name, cost in meter.costs.items()},
         "seconds": round(sum(cost.seconds for cost in meter.costs.values()), 2),
-        "peak_memory_mb": max((cost.peak_memory_mb or 0 for cost in meter.costs.values()), default=0) or None,
+        "peak_memory_mb": _rounded({"all": peak_memory_mb()})["all"],
         "ground_truth": truth,
         "settings": {
             "labeling": asdict(labeler.settings),

@@ -17,7 +17,7 @@ from fmbseg.demo.photographs import copy_photographs, credit_of
 from fmbseg.demo.report import Row, write_report
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
-from fmbseg.images import load_image
+from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
@@ -82,7 +82,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     """Run the whole chain and write ``report.html`` and ``metrics.json``.
 
     Raises:
-        ValueError: a folder that holds other things, words that make no vocabulary, photographs in which
+        ValueError: an output folder that holds other things, or the photographs themselves; words that make no vocabulary, photographs in which
             nothing was found, an unknown recipe.
         FileNotFoundError: the demo's own photographs are not installed.
     """
@@ -90,6 +90,8 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     trained, new = demo_vocabularies(
         settings.classes, settings.new_words, own_images=settings.images is not None
     )
+    if settings.images is not None:
+        _check_images(settings.images, settings.out)
     _claim(settings.out)
     photographs = settings.images
     if photographs is None:
@@ -139,6 +141,16 @@ def _rows(
 
 def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter) -> dict[str, Any]:
     return ground_truth.measure(load_image(labels.root / ground_truth.PHOTOGRAPH), labeler, segmenter)
+
+
+def _check_images(images: Path, out: Path) -> None:
+    """Refuse photographs that are not there, or that emptying the output folder would delete."""
+    find_images(images)
+    if images.resolve().is_relative_to(out.resolve()):
+        raise ValueError(
+            f"the photographs {images} lie in the output folder {out}, whose files are replaced: give another "
+            "folder with --out"
+        )
 
 
 def _claim(out: Path) -> None:

@@ -13,7 +13,6 @@ from fmbseg.labels.label_set import ERRORS, MANIFEST, manifest_hash, read_manife
 from fmbseg.labels.shards import read_jsonl, shard_name, to_row, write_json, write_jsonl, write_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
     from typing import BinaryIO
 
@@ -80,19 +79,15 @@ class LabelWriter:
         """Which photograph is next, from 0; not the one after the last where a later shard is there."""
         return self._finished * self._shard_size + len(self._rows)
 
-    @property
-    def remaining(self) -> int:
-        """How many photographs are still to do."""
-        absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
-        return sum(map(self._length, absent)) - len(self._rows)
-
-    def positions(self) -> Iterator[int]:
-        """Go through :attr:`position` until all is done; each must be appended before the next is asked for.
+    def positions(self) -> list[int]:
+        """What is still to do, ascending; photographs must be appended in this order.
 
         Positions of shards that are there are passed over, so that a shard that was deleted is made again.
         """
-        while not self.done:
-            yield self.position
+        absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
+        starts = ((index * self._shard_size, self._length(index)) for index in absent)
+        todo = [position for start, length in starts for position in range(start, start + length)]
+        return todo[len(self._rows) :]
 
     def append(self, image: LabeledImage) -> None:
         """Add the labels of the photograph at :attr:`position`."""

@@ -2,16 +2,17 @@ import io
 
 from rich.console import Console
 
-from fmbseg.alignment.progress import FitProgress
+from fmbseg.alignment.progress import training_bar
 from fmbseg.alignment.trainer import Step
+from fmbseg.progress import Progress
 
 
 def shown(enabled: bool) -> str:
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
-    with FitProgress(enabled, console) as bars:
+    with Progress(enabled, console) as bars:
         bars.note("12 photographs [of 13]")
         assert list(bars.track("abc", "features", 3)) == ["a", "b", "c"]
-        bar = bars.training(epochs=2, images=10)
+        bar = training_bar(bars, epochs=2, images=10)
         bar(Step(epoch=2, images=15, loss=1.23456, learning_rate=0.0125))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

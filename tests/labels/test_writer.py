@@ -142,7 +142,7 @@ def test_a_shard_deleted_from_an_unfinished_run(whole: dict[str, bytes], tmp_pat
     write(folder, stop_after=5)
     (folder / shard_name(0)).unlink()
     with LabelWriter(folder, manifest(len(PHOTOGRAPHS))) as writer:
-        assert (writer.position, writer.remaining, writer.done) == (0, 5, False)
+        assert (writer.position, len(writer.positions()), writer.done) == (0, 5, False)
     write(folder)
     assert files(folder) == whole
 
@@ -163,9 +163,9 @@ def test_errors_that_are_gone_are_no_longer_listed(tmp_path: Path) -> None:
 def test_a_shard_of_errors_only(tmp_path: Path) -> None:
     with LabelWriter(tmp_path, manifest(2)) as writer:
         writer.append_error("0.jpg", "damaged")
-        assert (writer.position, writer.remaining) == (1, 1)
+        assert (writer.position, len(writer.positions())) == (1, 1)
         writer.append_error("1.jpg", "damaged")
-        assert (writer.position, writer.remaining, writer.done) == (2, 0, True)
+        assert (writer.position, len(writer.positions()), writer.done) == (2, 0, True)
     assert list(LabelSet(tmp_path)) == []
     assert len(LabelSet(tmp_path)) == 0
     assert len(LabelSet(tmp_path).errors) == 2
