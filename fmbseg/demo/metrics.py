@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import fmbseg
 from fmbseg.demo.meter import peak_memory_mb
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.models.catalog import find_card
@@ -74,7 +75,11 @@ def collect(
             "mask_options": labeler.mask_options,
             "training": aligner.settings.to_dict(),
         },
-        "versions": {"python": platform.python_version(), **aligner.encoder.config.versions},
+        "versions": {
+            **aligner.encoder.config.versions,
+            "fmbseg": fmbseg.__version__,
+            "python": platform.python_version(),
+        },
     }
 
 

@@ -82,8 +82,8 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     """Run the whole chain and write ``report.html`` and ``metrics.json``.
 
     Raises:
-        ValueError: an output folder that holds other things, or the photographs themselves; words that make no vocabulary, photographs in which
-            nothing was found, an unknown recipe.
+        ValueError: an output folder that holds other things, or the photographs themselves; words that make
+            no vocabulary; photographs in which nothing was found; an unknown recipe.
         FileNotFoundError: the demo's own photographs are not installed.
     """
     recipe = get_recipe(settings.recipe)
@@ -148,8 +148,8 @@ def _check_images(images: Path, out: Path) -> None:
     find_images(images)
     if images.resolve().is_relative_to(out.resolve()):
         raise ValueError(
-            f"the photographs {images} lie in the output folder {out}, whose files are replaced: give another "
-            "folder with --out"
+            f"the photographs {images} lie in the output folder {out}, whose files are replaced: "
+            "give another folder with --out"
         )
 
 
