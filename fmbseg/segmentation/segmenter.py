@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.vocabulary import VocabularySource
+
+_ImageT = TypeVar("_ImageT", bound="ImageInput")
 
 
 class HasEncoder(Protocol):
@@ -83,14 +85,16 @@ class OpenVocabSegmenter:
     @overload
     def segment(self, images: ImageInput, vocabulary: VocabularySource) -> Segmentation: ...
     @overload
-    def segment(self, images: list[ImageInput], vocabulary: VocabularySource) -> list[Segmentation]: ...
     def segment(
-        self, images: ImageInput | list[ImageInput], vocabulary: VocabularySource
+        self, images: list[_ImageT] | tuple[_ImageT, ...], vocabulary: VocabularySource
+    ) -> list[Segmentation]: ...
+    def segment(
+        self, images: ImageInput | list[_ImageT] | tuple[_ImageT, ...], vocabulary: VocabularySource
     ) -> Segmentation | list[Segmentation]:
         """Give every pixel the class whose words are most similar to it.
 
         Args:
-            images: one image (see :func:`fmbseg.images.load_image`), or a list of them.
+            images: one image (see :func:`fmbseg.images.load_image`), or a list or tuple of them.
             vocabulary: the classes to choose from.
 
         Returns:
@@ -102,7 +106,7 @@ class OpenVocabSegmenter:
         """
         classes = Vocabulary.of(vocabulary)
         prototypes = self._prototypes(classes)
-        if isinstance(images, list):
+        if isinstance(images, list | tuple):
             return [self._segment(load_image(image), classes, prototypes) for image in images]
         return self._segment(load_image(images), classes, prototypes)
 
