@@ -98,7 +98,7 @@ def shares(result: "Segmentation", most: int = 4) -> str:
     """The largest classes and the parts of the image that they take."""
     pixels = result.labels.size
     largest = Counter(result.areas).most_common(most)
-    return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area)
+    return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area >= 0.005 * pixels)
 
 
 def save(result: "Segmentation", target: Path) -> str:

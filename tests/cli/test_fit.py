@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
 from tests.cli.conftest import Chain
+
+pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
 
 
 def test_fit_saves_a_head_with_its_settings(chain: Chain) -> None:

@@ -7,6 +7,8 @@ from fmbseg.cli.main import app
 from fmbseg.labels.label_set import LabelSet
 from tests.cli.conftest import CLASSES, Chain
 
+pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
+
 RUNNER = CliRunner()
 
 

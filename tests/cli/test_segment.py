@@ -9,6 +9,8 @@ from fmbseg.cli.segment import target_names
 from tests.cli.conftest import Chain
 from tests.cli.photographs import read_classes
 
+pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
+
 RUNNER = CliRunner()
 
 
