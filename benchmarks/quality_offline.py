@@ -293,7 +293,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     folder = MaskFolder(arguments.data)
     photographs = folder.fold("val")
     recipe = get_recipe(arguments.recipe)
-    training = TrainingSettings.from_dict(arguments.training)
+    training = TrainingSettings.from_dict({**recipe.training, **arguments.training})
     labeler = PseudoLabeler(
         recipe.name,
         mask_generator=arguments.mask_generator,

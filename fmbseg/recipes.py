@@ -22,6 +22,7 @@ class Recipe:
         backbone: whose features are aligned with the text space.
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
+        training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Recipe:
     backbone: str
     mask_options: Mapping[str, Any] = field(default_factory=dict)
     labeling: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 RECIPES = {
@@ -53,6 +55,19 @@ RECIPES = {
             "min_predicted_iou": 0.6,
             "min_area": 0.002,
             "label_remainder": True,
+        },
+        # Attention spreads what a photograph of one thing shows over all its patches, and a thousand
+        # photographs do not teach a thousand words: what the image-text model sees has to help.
+        training={
+            "epochs": 8,
+            "batch_size": 10,
+            "optimizer": "adamw",
+            "learning_rate": 1e-3,
+            "weight_decay": 0.05,
+            "text_weight": 1.0,
+            "attention": False,
+            "dense_weight": 10.0,
+            "image_size": 256,
         },
     ),
 }

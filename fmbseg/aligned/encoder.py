@@ -203,4 +203,6 @@ def _restore(
 
 
 def _head_of(settings: HeadSettings) -> AlignmentHead:
-    return AlignmentHead(settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio)
+    return AlignmentHead(
+        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, attention=settings.attention
+    )

@@ -22,6 +22,7 @@ class HeadSettings:
         out_dim: dimensions of the text space.
         heads: attention heads; must divide ``in_dim``.
         mlp_ratio: hidden width of the block's MLP over ``in_dim``.
+        attention: whether the patches of an image attend to one another.
 
     Raises:
         ValueError: for a value that makes no head.
@@ -31,6 +32,7 @@ class HeadSettings:
     out_dim: int
     heads: int
     mlp_ratio: float = 4.0
+    attention: bool = True
 
     def __post_init__(self) -> None:
         for name in ("in_dim", "out_dim", "heads"):
@@ -42,6 +44,8 @@ class HeadSettings:
         ratio = self.mlp_ratio
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < float("inf"):
             raise ValueError(f"mlp_ratio of the head must be a positive number; got {ratio!r}")
+        if not isinstance(self.attention, bool):
+            raise ValueError(f"attention of the head must be true or false; got {self.attention!r}")
 
 
 def default_heads(in_dim: int) -> int:
@@ -58,6 +62,23 @@ def default_heads(in_dim: int) -> int:
     )
 
 
+class PatchBlock(nn.Module):
+    """The MLP half of a pre-norm transformer block: patches (B, N, dim) to the same shape, each by itself.
+
+    Args:
+        dim: channels of a patch.
+        hidden: width between the two linear maps.
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Add to each patch what its MLP makes of it."""
+        return patches + self.mlp(patches)  # type: ignore[no-any-return]
+
+
 class AlignmentHead(nn.Module):
     """One pre-norm transformer block over an image's patches, LayerNorm, Linear, unit length (section 3.3).
 
@@ -69,6 +90,9 @@ class AlignmentHead(nn.Module):
         out_dim: dimensions of the text space.
         heads: attention heads; :func:`default_heads` where not given.
         mlp_ratio: hidden width of the block's MLP over ``in_dim``.
+        attention: as in the paper; without it, the block is its MLP alone, and every patch is mapped by
+            itself. Attention learns to spread what a whole photograph shows, which misleads where the
+            photographs of the training show one thing each and those of deployment many.
 
     Raises:
         ValueError: for a value that makes no head.
@@ -80,19 +104,32 @@ class AlignmentHead(nn.Module):
         (torch.Size([2, 8, 3, 5]), True)
     """
 
-    def __init__(self, in_dim: int, out_dim: int, heads: int | None = None, mlp_ratio: float = 4.0) -> None:
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        heads: int | None = None,
+        mlp_ratio: float = 4.0,
+        *,
+        attention: bool = True,
+    ) -> None:
         super().__init__()
         heads = default_heads(in_dim) if heads is None else heads
-        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio)
-        self.block = nn.TransformerEncoderLayer(
-            d_model=in_dim,
-            nhead=heads,
-            dim_feedforward=max(1, round(in_dim * mlp_ratio)),
-            dropout=0.0,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
+        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio, attention)
+        hidden = max(1, round(in_dim * mlp_ratio))
+        self.block: nn.Module
+        if attention:
+            self.block = nn.TransformerEncoderLayer(
+                d_model=in_dim,
+                nhead=heads,
+                dim_feedforward=hidden,
+                dropout=0.0,
+                activation="gelu",
+                batch_first=True,
+                norm_first=True,
+            )
+        else:
+            self.block = PatchBlock(in_dim, hidden)
         self.norm = nn.LayerNorm(in_dim)
         self.project = nn.Linear(in_dim, out_dim)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,7 @@ from fmbseg.alignment.progress import training_bar
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.models.assets import cache_home
+from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
@@ -137,7 +138,15 @@ class Aligner:
                 vectors = embed_vocabulary(text, data.vocabulary).float().to(self._device)
             prototypes = Prototypes(data.vocabulary, vectors)
             history: list[EpochRecord] = []
-            with closing(self._features(data, bars)) as features:
+            with ExitStack() as caches:
+
+                def cached(backbone: Backbone, name: str) -> FeatureCache:
+                    return caches.enter_context(closing(self._features(backbone, name, data, bars)))
+
+                features = cached(self._backbone, "features")
+                dense = None
+                if self.settings.dense_weight:
+                    dense = cached(DenseBackbone(text, self._backbone.stride), "dense maps")
                 try:
                     train(
                         head.to(self._device),
@@ -145,6 +154,7 @@ class Aligner:
                         features,
                         vectors,
                         self.settings,
+                        dense=dense,
                         on_step=training_bar(bars, self.settings.epochs, len(data.examples)),
                         on_epoch=history.append,
                     )
@@ -210,16 +220,16 @@ class Aligner:
         # The caller's random numbers are left as they were.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.settings.seed)
-            return AlignmentHead(self._backbone.dim, out_dim)
+            return AlignmentHead(self._backbone.dim, out_dim, attention=self.settings.attention)
 
-    def _features(self, data: TrainingData, bars: Progress) -> FeatureCache:
+    def _features(self, backbone: Backbone, name: str, data: TrainingData, bars: Progress) -> FeatureCache:
         """The features of every photograph: on disk already, or to be computed when asked for."""
         folder = self._cache_dir if self._cache_dir is not None else cache_home() / "features"
-        cache = FeatureCache(self._backbone, self._device, folder, self.settings.cache_gb)
+        cache = FeatureCache(backbone, self._device, folder, self.settings.cache_gb)
         plan = cache.open(data.examples)
-        bars.note(str(plan))
+        bars.note(f"{name}: {plan}")
         if plan.kept:
-            for example in bars.track(data.examples, "features", len(data.examples)):
+            for example in bars.track(data.examples, name, len(data.examples)):
                 cache.fill(example)
         return cache
 

@@ -13,7 +13,7 @@ Optimizer = Literal["sgd", "adamw"]
 
 _COUNTS = ("epochs", "batch_size", "image_size")
 _POSITIVE = ("learning_rate", "temperature")
-_NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb")
+_NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb", "dense_weight")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class TrainingSettings:
         temperature: divides every dot product of the loss.
         exclude_self: leave a patch out of its own positives (see :func:`~fmbseg.alignment.losses.tsupcon`).
         text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
+        attention: whether the patches of an image attend to one another in a new head, as in the paper (see
+            :class:`~fmbseg.aligned.head.AlignmentHead`); a head that is given keeps its own.
+        dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
+            model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
+            It brings words that no label has, and what a class's neighbours are.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
         seed: of the head's first weights and the order of the photographs.
@@ -58,6 +63,8 @@ class TrainingSettings:
     temperature: float = 0.07
     exclude_self: bool = False
     text_weight: float | None = None
+    attention: bool = True
+    dense_weight: float = 0.0
     image_size: int = 448
     min_coverage: float = 0.5
     seed: int = 0
@@ -76,7 +83,8 @@ class TrainingSettings:
         coverage = self.min_coverage
         self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
         self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")
-        self._require("exclude_self", isinstance(self.exclude_self, bool), "true or false")
+        for name in ("exclude_self", "attention"):
+            self._require(name, isinstance(self._of(name), bool), "true or false")
         choices = get_args(Optimizer)
         self._require("optimizer", self.optimizer in choices, f"one of {', '.join(map(repr, choices))}")
 

@@ -57,6 +57,7 @@ def train(
     prototypes: torch.Tensor,
     settings: TrainingSettings,
     *,
+    dense: Callable[[TrainingExample], torch.Tensor] | None = None,
     on_step: Callable[[Step], None],
     on_epoch: Callable[[EpochRecord], None],
 ) -> None:
@@ -71,6 +72,7 @@ def train(
         features: of an example, (1, C, h, w), on the same device.
         prototypes: unit vectors of the classes' texts, (K, D).
         settings: epochs, batches, optimiser, loss and seed.
+        dense: what the image-text model sees of an example, unit vectors (1, D, h, w), for ``dense_weight``.
         on_step: is told of each batch.
         on_epoch: is told of each pass.
 
@@ -89,7 +91,8 @@ def train(
         patches, first_rate = 0, _rate(schedule)
         for number, batch in enumerate(_batches(examples, settings.batch_size, order), start=1):
             optimizer.zero_grad(set_to_none=True)
-            vectors, labels = _labelled_patches(head, batch, features)
+            maps = [head(features(example)) for example in batch]
+            vectors, labels = _labelled_patches(maps, batch)
             loss = tsupcon(
                 vectors,
                 labels,
@@ -98,6 +101,8 @@ def train(
                 exclude_self=settings.exclude_self,
                 text_weight=settings.text_weight,
             )
+            if dense is not None:
+                loss = loss + settings.dense_weight * _distance(maps, [dense(example) for example in batch])
             torch.autograd.backward(loss)
             if not (bool(torch.isfinite(loss)) and _finite_gradients(head)):
                 head.load_state_dict(good)
@@ -125,19 +130,23 @@ def _batches(
 
 
 def _labelled_patches(
-    head: AlignmentHead,
-    batch: Sequence[TrainingExample],
-    features: Callable[[TrainingExample], torch.Tensor],
+    maps: Sequence[torch.Tensor], batch: Sequence[TrainingExample]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Vectors (M, D) and classes (M,) of the batch's labelled patches; all patches attend to one another."""
+    """Vectors (M, D) and classes (M,) of the labelled patches of a batch's maps, each (1, D, h, w)."""
     vectors, labels = [], []
-    for example in batch:
+    for aligned, example in zip(maps, batch, strict=True):
         classes = torch.from_numpy(example.labels.ravel()).long()
         labelled = (classes >= 0).nonzero()[:, 0]
-        grid = rearrange(head(features(example)), "1 d h w -> (h w) d")
+        grid = rearrange(aligned, "1 d h w -> (h w) d")
         vectors.append(grid.index_select(0, labelled.to(grid.device)))
         labels.append(classes[labelled].to(grid.device))
     return torch.cat(vectors), torch.cat(labels)
+
+
+def _distance(maps: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One minus the cosine between two lists of maps of unit vectors, the mean over all patches."""
+    cosines = [(one * other).sum(dim=1).flatten() for one, other in zip(maps, targets, strict=True)]
+    return 1 - torch.cat(cosines).mean()
 
 
 def _optimizer(head: AlignmentHead, settings: TrainingSettings) -> torch.optim.Optimizer:

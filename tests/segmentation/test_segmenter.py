@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.images import ImageInput
+
 WORDS = ["cat", "cup", "person"]
 SMALL = WindowSettings(short_side=64, window=64, step=32)
 
@@ -89,7 +91,8 @@ def test_a_list_keeps_its_order(encoder: AlignedEncoder, tmp_path: Path) -> None
     images = [photograph(name)[::4, ::4] for name in ("coffee.png", "chelsea.png", "astronaut.png")]
     path = tmp_path / "coffee.png"
     Image.fromarray(images[0]).save(path)
-    together = segmenter.segment([path, *images[1:]], WORDS)
+    mixed: list[ImageInput] = [path, *images[1:]]
+    together = segmenter.segment(mixed, WORDS)
     for result, image in zip(together, images, strict=True):
         alone = segmenter.segment(image, WORDS)
         assert np.array_equal(result.labels, alone.labels)
