@@ -26,7 +26,7 @@ def main() -> None:
     labels = PseudoLabeler(recipe="offline").label(folder, words, out=OUT / "labels")
 
     # Stage 2: one block learns to put the frozen encoder's patches where the words are.
-    aligner = Aligner("efficientnet_lite2", "conse").fit(labels)
+    aligner = Aligner(recipe="offline").fit(labels)
     aligner.save_pretrained(OUT / "head")
 
     # From here on any words will do; the head alone is needed, not the labels.

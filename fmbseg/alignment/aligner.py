@@ -25,6 +25,7 @@ from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
+from fmbseg.recipes import get_recipe
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -38,15 +39,17 @@ class Aligner:
     """Train the one block that gives a frozen encoder's patches the text encoder's language.
 
     Args:
-        backbone: the frozen encoder, or its spec.
-        text: the model whose texts are learned, or its spec; the one that made the labels.
+        backbone: the frozen encoder, or its spec; the recipe's if not given.
+        text: the model whose texts are learned, or its spec; the one that made the labels. The recipe's if
+            not given.
+        recipe: names the models and the settings that go with them; what is given goes before it.
         head: to go on from; a copy of it is trained. A new one, seeded by the settings, if not given.
-        settings: of the training.
+        settings: of the training; ``TrainingSettings()`` is as the paper states it.
         cache_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
         device: where to compute; a GPU if there is one.
 
     Attributes:
-        settings: as given, or the defaults.
+        settings: as given, or the recipe's.
         history: one record for each pass of the last training.
 
     Raises:
@@ -56,15 +59,19 @@ class Aligner:
 
     def __init__(
         self,
-        backbone: Backbone | str = "efficientnet_lite2",
-        text: ImageTextEncoder | str = "conse",
+        backbone: Backbone | str | None = None,
+        text: ImageTextEncoder | str | None = None,
         *,
+        recipe: str = "offline",
         head: AlignmentHead | None = None,
         settings: TrainingSettings | None = None,
         cache_dir: str | Path | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.settings = settings or TrainingSettings()
+        chosen = get_recipe(recipe)
+        backbone = chosen.backbone if backbone is None else backbone
+        text = chosen.image_text if text is None else text
+        self.settings = settings or TrainingSettings.from_dict(chosen.training)
         self.history: tuple[EpochRecord, ...] = ()
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._backbone = BACKBONES.create(backbone) if isinstance(backbone, str) else backbone

@@ -11,7 +11,8 @@ from fmbseg.cli.options import OutFolder
 def fit(
     labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
     out: OutFolder,
-    backbone: Annotated[str, typer.Option(help="Spec of the frozen encoder.")] = "efficientnet_lite2",
+    backbone: Annotated[str | None, typer.Option(help="Spec of the frozen encoder.")] = None,
+    recipe: Annotated[str, typer.Option(help="Names the models and the settings.")] = "offline",
     epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photographs contrasted with one another.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At the start; it falls to 0.")] = None,
@@ -19,10 +20,11 @@ def fit(
     image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
 ) -> None:
-    """Train one block on pseudo labels (Stage 2); what is left out takes the library's default."""
+    """Train one block on pseudo labels (Stage 2); what is left out is the recipe's."""
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.recipes import get_recipe
 
     given = {
         "epochs": epochs,
@@ -32,10 +34,12 @@ def fit(
         "image_size": image_size,
         "seed": seed,
     }
-    settings = TrainingSettings.from_dict({name: value for name, value in given.items() if value is not None})
+    changed = {name: value for name, value in given.items() if value is not None}
+    settings = TrainingSettings.from_dict({**get_recipe(recipe).training, **changed})
     source = LabelSet.open(labels)
     # The texts to learn are those of the model that named the masks.
-    aligner = Aligner(backbone, source.manifest["models"]["image_text"], settings=settings).fit(source)
+    text = source.manifest["models"]["image_text"]
+    aligner = Aligner(backbone, text, recipe=recipe, settings=settings).fit(source)
     aligner.save_pretrained(out)
     first, last = aligner.history[0].loss, aligner.history[-1].loss
     typer.echo(

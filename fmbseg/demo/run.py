@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 24
 """Photographs that the report shows; more are labelled and trained on, but not shown."""
 
-TRAINING = TrainingSettings(epochs=12, text_weight=1.0)
-"""Of the demo's head. A pass over eight photographs is two batches, so it takes a few passes more than usual;
-and in so few steps the texts, a few per cent of the printed loss, would not be found without their weight."""
+FEW_PHOTOGRAPHS = {"epochs": 40, "batch_size": 4, "image_size": 448}
+"""What the demo's training changes in the recipe's: a pass over eight photographs is two batches, so it takes
+more passes, and larger photographs cost little."""
 
 _MARK = ".fmbseg-demo"
 _PARTS = ("photographs", "labels", "features", "head")
@@ -50,7 +50,7 @@ class DemoSettings:
         classes: words to label and train with; see :func:`fmbseg.demo.words.demo_vocabularies`.
         new_words: words to segment with that are not trained on; likewise.
         recipe: names the models.
-        training: of the head.
+        training: of the head; the recipe's with :data:`FEW_PHOTOGRAPHS` if not given.
         progress: show bars.
     """
 
@@ -59,7 +59,7 @@ class DemoSettings:
     classes: tuple[str, ...] | None = None
     new_words: tuple[str, ...] | None = None
     recipe: str = "offline"
-    training: TrainingSettings = TRAINING
+    training: TrainingSettings | None = None
     progress: bool = True
 
 
@@ -87,6 +87,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         FileNotFoundError: the demo's own photographs are not installed.
     """
     recipe = get_recipe(settings.recipe)
+    training = settings.training or TrainingSettings.from_dict({**recipe.training, **FEW_PHOTOGRAPHS})
     trained, new = demo_vocabularies(
         settings.classes, settings.new_words, own_images=settings.images is not None
     )
@@ -104,7 +105,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         labels = labeler.label(photographs, trained, settings.out / "labels", progress=settings.progress)
     with meter.stage("fit"):
         aligner = Aligner(
-            recipe.backbone, labeler.encoder, settings=settings.training, cache_dir=settings.out / "features"
+            recipe.backbone, labeler.encoder, settings=training, cache_dir=settings.out / "features"
         ).fit(labels, progress=settings.progress)
         aligner.save_pretrained(settings.out / "head")
     segmenter = OpenVocabSegmenter(aligner)

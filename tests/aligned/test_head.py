@@ -68,6 +68,32 @@ def test_patches_of_an_image_do() -> None:
     assert not torch.allclose(head(features)[..., 0, 0], head(changed)[..., 0, 0])
 
 
+def test_without_attention_every_patch_is_mapped_by_itself() -> None:
+    torch.manual_seed(0)
+    head = AlignmentHead(in_dim=32, out_dim=6, attention=False)
+    features = torch.randn(1, 32, 2, 2)
+    changed = features.clone()
+    changed[:, 0, 1, 1] += 1
+    torch.testing.assert_close(head(features)[..., :1, :], head(changed)[..., :1, :])
+    assert not torch.allclose(head(features)[..., 1, 1], head(changed)[..., 1, 1])
+
+
+def test_without_attention_it_is_the_mlp_half_of_the_block() -> None:
+    torch.manual_seed(0)
+    head = AlignmentHead(in_dim=12, out_dim=5, mlp_ratio=2, attention=False).double()
+    weights = dict(head.named_parameters())
+    patch = torch.randn(12, dtype=torch.float64)
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        scaled = (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
+        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    hidden = weights["block.mlp.1.weight"] @ norm(patch, "block.mlp.0") + weights["block.mlp.1.bias"]
+    out = patch + weights["block.mlp.3.weight"] @ functional.gelu(hidden) + weights["block.mlp.3.bias"]
+    out = weights["project.weight"] @ norm(out, "norm") + weights["project.bias"]
+    torch.testing.assert_close(head(patch[None, :, None, None])[0, :, 0, 0], out / out.norm())
+
+
 @pytest.mark.parametrize(("in_dim", "heads"), [(472, 8), (1024, 16), (768, 16), (384, 12), (120, 3), (31, 1)])
 def test_default_heads_divide(in_dim: int, heads: int) -> None:
     assert default_heads(in_dim) == heads
@@ -91,6 +117,7 @@ def test_wrong_features_are_named(shape: tuple[int, ...]) -> None:
         ({"mlp_ratio": 0}, "mlp_ratio .* got 0"),
         ({"mlp_ratio": float("nan")}, "mlp_ratio .* got nan"),
         ({"mlp_ratio": "4"}, "mlp_ratio .* got '4'"),
+        ({"attention": 1}, "attention .* got 1"),
     ],
 )
 def test_settings_that_make_no_head(values: dict[str, object], message: str) -> None:

@@ -4,11 +4,19 @@ from typing import Any
 import pytest
 
 from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.recipes import RECIPES
 
 
 def test_what_the_paper_states_is_the_default() -> None:
     settings = TrainingSettings()
     assert (settings.optimizer, settings.batch_size, settings.epochs) == ("sgd", 5, 10)
+
+
+def test_every_recipe_names_real_settings() -> None:
+    for recipe in RECIPES.values():
+        TrainingSettings.from_dict(recipe.training)
+        LabelingSettings(**recipe.labeling)
 
 
 def test_json_and_back() -> None:
@@ -44,6 +52,8 @@ def test_unknown_names_are_refused() -> None:
         ("seed", 2**63),
         ("seed", None),
         ("exclude_self", 1),
+        ("attention", "no"),
+        ("dense_weight", -0.5),
         ("text_weight", 0.0),
         ("text_weight", "balanced"),
         ("optimizer", "adam"),

@@ -91,6 +91,63 @@ def test_the_first_steps_are_sgd_with_momentum_on_the_loss() -> None:
         torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-6)
 
 
+def dense_of(example: TrainingExample) -> torch.Tensor:
+    """What an image-text model might see: unit vectors of the photograph's own."""
+    seed = torch.Generator().manual_seed(1000 + int(example.sha256))
+    return functional.normalize(torch.randn(1, 8, *example.labels.shape, generator=seed), dim=1)
+
+
+def test_the_dense_term_is_one_minus_the_mean_cosine_of_every_patch() -> None:
+    """By hand, over two photographs of different sizes, unlabelled patches counted as well."""
+    examples = make_examples(2)
+    settings = TrainingSettings(epochs=1, batch_size=2, dense_weight=2.5, learning_rate=1e-9)
+    steps: list[Step] = []
+    plain, _ = run(make_head(), examples, TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-9))
+    train(
+        make_head(),
+        examples,
+        features_of,
+        PROTOTYPES,
+        settings,
+        dense=dense_of,
+        on_step=steps.append,
+        on_epoch=lambda _: None,
+    )
+    cosines = []
+    for example in examples:
+        with torch.no_grad():
+            aligned = make_head()(features_of(example))[0].flatten(1).T
+        cosines += [float(a @ b) for a, b in zip(aligned, dense_of(example)[0].flatten(1).T, strict=True)]
+    assert len(cosines) == 3 * 6 + 4 * 6
+    expected = plain[0].loss + 2.5 * (1 - sum(cosines) / len(cosines))
+    assert steps[0].loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_patches_without_a_label_learn_from_the_dense_map() -> None:
+    """The top row has no label; with the dense term it comes to what the image-text model sees there."""
+    examples = make_examples(6)
+    settings = TrainingSettings(
+        epochs=60, optimizer="adamw", learning_rate=5e-3, dense_weight=50.0, attention=False
+    )
+    target = functional.normalize(torch.ones(8), dim=0)[None, :, None, None]
+    cosines = []
+    for dense in (None, lambda example: target.expand(1, 8, *example.labels.shape)):
+        head = make_head()
+        train(
+            head,
+            examples,
+            features_of,
+            PROTOTYPES,
+            settings,
+            dense=dense,
+            on_step=lambda _: None,
+            on_epoch=lambda _: None,
+        )
+        with torch.no_grad():
+            cosines.append(float((head(features_of(examples[0])) * target).sum(dim=1)[0, 0].mean()))
+    assert cosines[1] > 0.9 > cosines[0]
+
+
 def test_every_photograph_is_seen_once_a_pass_in_changing_order() -> None:
     seen: list[str] = []
 
