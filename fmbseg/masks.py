@@ -156,11 +156,10 @@ class MaskSet:
     def decode(self, index: int | None = None) -> NDArray[np.bool_]:
         """Pixels of one mask, (H, W) bool, or of all, (N, H, W) bool."""
         if index is not None:
-            # In a list: of one mask alone, pycocotools 2.0.11 makes an array in a way that numpy 2 warns of.
-            return np.ascontiguousarray(coco.decode([self._coco()[index]])[..., 0], dtype=np.bool_)
+            return np.ascontiguousarray(coco.decode(self._coco()[index]), dtype=np.bool_)
         pixels = np.empty((len(self), *self.size), dtype=np.bool_)
         for position, rle in enumerate(self._coco()):
-            pixels[position] = coco.decode([rle])[..., 0]
+            pixels[position] = coco.decode(rle)
         return pixels
 
     def iou(self) -> NDArray[np.float64]:

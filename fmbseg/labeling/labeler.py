@@ -127,6 +127,8 @@ class PseudoLabeler:
             ValueError: a vocabulary that is none; or ``out`` holds labels of another configuration, or
                 another run is writing to it.
         """
+        if workers < 1:
+            raise ValueError(f"workers is {workers}: it must be 1 or more")
         classes = Vocabulary.of(vocabulary)
         root, paths = _photographs(photographs)
         if not self.generator.promptable:

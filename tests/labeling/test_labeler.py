@@ -43,6 +43,26 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts", "ignore:2 of 12 photographs")
+def test_the_number_of_workers_changes_no_byte(photographs: Path, tmp_path: Path) -> None:
+    for copy in range(7):
+        Image.fromarray(painted((40 + copy, 90), green=LEFT)).save(photographs / f"more {copy}.png")
+    for name in ("c.jpg", "a/0.jpg"):
+        (photographs / name).write_text("no image")
+    written = []
+    for workers in (1, 3):
+        out = tmp_path / f"{workers} workers"
+        labeler().label(photographs, WORDS, out, shard_size=5, workers=workers, progress=False)
+        written.append({path.name: path.read_bytes() for path in out.iterdir() if path.name != ".lock"})
+    assert written[0] == written[1]
+    assert {"shard-00002.parquet", "errors.jsonl"} <= written[0].keys()
+
+
+def test_workers_must_be_at_least_one(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers is 0"):
+        labeler().label(photographs, WORDS, tmp_path / "out", workers=0)
+
+
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
 class TestFolder:
     def test_every_photograph_in_order_and_what_was_used(self, photographs: Path, tmp_path: Path) -> None:
