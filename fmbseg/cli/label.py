@@ -20,6 +20,7 @@ def label(
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     recipe: RecipeName = "offline",
+    workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
     strict: Strict = False,
 ) -> None:
     """Label photographs without annotation (Stage 1); a run that was stopped continues where it stopped."""
@@ -30,7 +31,7 @@ def label(
         # Every failure is told below, not the first alone.
         warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
         labels = PseudoLabeler(recipe).label(
-            photographs[0] if len(photographs) == 1 else photographs, wanted, out
+            photographs[0] if len(photographs) == 1 else photographs, wanted, out, workers=workers
         )
     typer.echo(summary(labels))
     for failure in labels.errors:
