@@ -59,8 +59,7 @@ RECIPES = {
         # Attention spreads what a photograph of one thing shows over all its patches, and a thousand
         # photographs do not teach a thousand words: what the image-text model sees has to help.
         training={
-            "epochs": 8,
-            "batch_size": 10,
+            "epochs": 4,
             "optimizer": "adamw",
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
