@@ -52,5 +52,7 @@ def test_what_stages_share_knows_nothing_of_them(room: str) -> None:
 
 def test_nothing_outside_models_names_a_model_library() -> None:
     others = [path for path in PACKAGE.rglob("*.py") if "models" not in path.relative_to(PACKAGE).parts]
-    wrong = {path.name: {name.split(".")[0] for name in imports_of(path)} & MODEL_LIBRARIES for path in others}
+    wrong = {
+        path.name: {name.split(".")[0] for name in imports_of(path)} & MODEL_LIBRARIES for path in others
+    }
     assert not {name: libraries for name, libraries in wrong.items() if libraries}
