@@ -48,6 +48,8 @@ RECIPES = {
             "points_per_batch": 1,
             "predicted_iou_threshold": 0.6,
             "stability_threshold": 0.7,
+            "cover_predicted_iou": 0.88,
+            "cover_stability": 0.95,
         },
         labeling={
             "min_crops": 1,

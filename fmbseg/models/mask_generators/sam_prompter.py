@@ -113,13 +113,22 @@ class SamPrompter:
         for batch in _batches(_uncovered(points, covered), settings.points_per_batch):
             for mask in self._accepted(np.stack(batch)):
                 kept.append(mask)
-                if self._adaptive:
+                if self._covers(mask):
                     covered |= mask.decode(0)
         return self._without_duplicates(MaskSet.concat(kept)) if kept else MaskSet.empty(self._decoder.size)
 
     @property
     def _adaptive(self) -> bool:
         return self._settings.sampling == "adaptive"
+
+    def _covers(self, mask: MaskSet) -> bool:
+        """Whether the points inside a mask need not be tried any more."""
+        settings = self._settings
+        return (
+            self._adaptive
+            and bool(mask.predicted_iou[0] > settings.cover_predicted_iou)
+            and bool(mask.stability[0] >= settings.cover_stability)
+        )
 
     def _accepted(self, points: NDArray[np.float32]) -> Iterator[MaskSet]:
         """Decode points (N, 2), each a prompt of its own, and yield the masks that pass, one at a time."""

@@ -23,7 +23,10 @@ class EverythingSettings:
         points_per_side: points along each side of the image, so that there are its square in all.
         sampling: ``"grid"`` tries every point. ``"adaptive"`` goes through the same points from coarse to
             fine and leaves out those that an accepted mask already covers: on a CPU the count of points is
-            the cost. It finds fewer nested masks.
+            the cost.
+        cover_predicted_iou: with ``"adaptive"``, a mask covers points only if its estimate is above this.
+        cover_stability: with ``"adaptive"``, a mask covers points only if its stability is at least this. A
+            large mask that the model is not sure of would hide the small things on it.
         points_per_batch: points decoded at once. With ``"adaptive"``, points of one batch do not see one
             another's masks.
         predicted_iou_threshold: a mask is kept if the model's own estimate of its IoU is above this.
@@ -46,6 +49,8 @@ class EverythingSettings:
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
+    cover_predicted_iou: float = 0.88
+    cover_stability: float = 0.95
 
     def __post_init__(self) -> None:
         for name in ("points_per_side", "points_per_batch"):
@@ -56,7 +61,13 @@ class EverythingSettings:
             raise ValueError(
                 f"sampling is {self.sampling!r}: it must be one of {', '.join(get_args(Sampling))}"
             )
-        for name in ("predicted_iou_threshold", "stability_threshold", "box_nms_threshold"):
+        for name in (
+            "predicted_iou_threshold",
+            "stability_threshold",
+            "box_nms_threshold",
+            "cover_predicted_iou",
+            "cover_stability",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}: it must lie in 0 to 1")

@@ -74,6 +74,33 @@ def test_adaptive_spends_one_point_on_each_rectangle() -> None:
     assert decoder.points == [(13.5, 9), (37.5, 9), (13.5, 25), (37.5, 25)]
 
 
+def test_only_masks_that_are_sure_cover_points() -> None:
+    """Of two halves, the left is sure and the right is not; both are accepted, the right's points are tried."""
+    decoder = Rectangles([(0, 32, 0, 24), (0, 32, 24, 48)], [0.95, 0.8])
+    settings = EverythingSettings(
+        points_per_side=8, sampling="adaptive", points_per_batch=1, predicted_iou_threshold=0.6
+    )
+    assert len(SamPrompter(decoder, settings).everything()) == 2
+    assert sum(x < 24 for x, _ in decoder.points) == 1
+    assert sum(x >= 24 for x, _ in decoder.points) == 32
+
+
+def test_a_mask_that_is_not_stable_covers_nothing() -> None:
+    rectangle = (0, 32, 0, 48)
+    for cover_stability, decodes in ((0.95, 64), (0.5, 1)):
+        decoder = Rectangles([rectangle], [0.95], edge=0.5)  # its outermost ring is unsure
+        settings = EverythingSettings(
+            points_per_side=8,
+            sampling="adaptive",
+            points_per_batch=1,
+            stability_threshold=0.5,
+            cover_stability=cover_stability,
+        )
+        (stability,) = SamPrompter(decoder, settings).everything().stability
+        assert 0.5 < stability < 0.95
+        assert len(decoder.points) == decodes
+
+
 def test_adaptive_goes_on_where_no_mask_was_accepted() -> None:
     decoder = Rectangles(QUARTERS, [0.5] * 4)  # none passes
     settings = EverythingSettings(points_per_side=8, sampling="adaptive", points_per_batch=3)
