@@ -75,7 +75,7 @@ def test_adaptive_spends_one_point_on_each_rectangle() -> None:
 
 
 def test_only_masks_that_are_sure_cover_points() -> None:
-    """Of two halves, the left is sure and the right is not; both are accepted, the right's points are tried."""
+    """Of two halves, the left is sure and the right is not; both are accepted, the right is tried out."""
     decoder = Rectangles([(0, 32, 0, 24), (0, 32, 24, 48)], [0.95, 0.8])
     settings = EverythingSettings(
         points_per_side=8, sampling="adaptive", points_per_batch=1, predicted_iou_threshold=0.6
