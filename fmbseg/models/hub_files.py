@@ -1,4 +1,4 @@
-"""Files of a model from the Hugging Face Hub, its cache, or a local folder; one error says how to get them."""
+"""Files of a model from the Hub, its cache or a local folder; one error says how to get them."""
 
 from __future__ import annotations
 

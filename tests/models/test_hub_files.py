@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.hub_files import HubOptions, hub_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_without_network_and_cache_the_message_names_repository_files_and_ways(tmp_path: Path) -> None:
