@@ -54,6 +54,8 @@ RECIPES = {
         labeling={
             "min_crops": 1,
             "min_crop_similarity": 0.4,
+            "scales": (1.0, 1.5),
+            "hubness": 0.4,
             "min_predicted_iou": 0.6,
             "min_area": 0.002,
             "label_remainder": True,

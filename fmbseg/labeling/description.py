@@ -35,16 +35,29 @@ class Description(NamedTuple):
 
 @torch.inference_mode()
 def describe(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings) -> Description:
-    """Encode the crops of a photograph and stitch their dense features, overlaps averaged.
+    """Encode the crops of a photograph and stitch their dense features, overlaps and scales averaged.
 
     Args:
         image: RGB, (H, W, 3).
         encoder: of images and texts.
-        settings: ``short_side``, ``crop_overlap`` and ``batch_size`` are used.
+        settings: ``short_side``, ``scales``, ``crop_overlap`` and ``batch_size`` are used.
     """
+    sides = [round(scale * settings.short_side) for scale in settings.scales]
+    parts = [_describe(image, encoder, settings, side) for side in sides]
+    finest = parts[-1].dense.shape[1:]
+    maps = [F.interpolate(one.dense[None], finest, mode="bilinear", align_corners=False) for one in parts]
+    return Description(
+        pooled=torch.cat([one.pooled for one in parts]), dense=F.normalize(torch.cat(maps).mean(dim=0), dim=0)
+    )
+
+
+def _describe(
+    image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings, short_side: int
+) -> Description:
+    """Describe a photograph at one scale."""
     plan = WindowPlan.cover(
         (image.shape[0], image.shape[1]),
-        short_side=settings.short_side,
+        short_side=short_side,
         window=encoder.crop_size,
         step=round(encoder.crop_size * (1 - settings.crop_overlap)),
         stride=encoder.stride,

@@ -15,6 +15,7 @@ import torch
 
 import fmbseg
 from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.ordered import ordered_map
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import Labels, label_image
@@ -23,7 +24,6 @@ from fmbseg.labels.record import LabeledImage
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
-from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 from fmbseg.vocabulary import Vocabulary
@@ -83,7 +83,7 @@ class PseudoLabeler:
         self.encoder: ImageTextEncoder = (
             IMAGE_TEXT.create(encoder) if isinstance(encoder, str) else encoder
         ).to(self._device)
-        self._embedded: tuple[Vocabulary, torch.Tensor] | None = None
+        self._embedded: tuple[Vocabulary, Classes] | None = None
 
     def label_image(self, image: ImageInput, vocabulary: VocabularySource, *, key: str = "") -> Labels:
         """Label one image and return all that Stage 1 saw; nothing is written.
@@ -93,8 +93,8 @@ class PseudoLabeler:
             vocabulary: the classes to look for.
             key: what the seeded draw of Stage 1.2 hangs on.
         """
-        prototypes = self._prototypes(Vocabulary.of(vocabulary))
-        return label_image(load_image(image), key, prototypes, self.encoder, self.generator, self.settings)
+        classes = self._classes(Vocabulary.of(vocabulary))
+        return label_image(load_image(image), key, classes, self.encoder, self.generator, self.settings)
 
     def label(
         self,
@@ -137,10 +137,10 @@ class PseudoLabeler:
             )
         with LabelWriter(out, self._manifest(classes, root, paths, shard_size)) as writer:
             if not writer.done:
-                prototypes = self._prototypes(classes)
+                embedded = self._classes(classes)
                 todo = [paths[position] for position in writer.positions()]
                 results = ordered_map(
-                    lambda path: self._label_file(root, path, prototypes), todo, workers=workers
+                    lambda path: self._label_file(root, path, embedded), todo, workers=workers
                 )
                 with Progress(progress) as bars, closing(results):
                     done = len(paths) - len(todo)
@@ -158,7 +158,7 @@ class PseudoLabeler:
             )
         return labels
 
-    def _label_file(self, root: Path, path: str, prototypes: torch.Tensor) -> LabeledImage | str:
+    def _label_file(self, root: Path, path: str, classes: Classes) -> LabeledImage | str:
         """Label one photograph, or say why that cannot be."""
         try:
             path.encode()  # the table's text is UTF-8
@@ -168,7 +168,7 @@ class PseudoLabeler:
             return f"the name {path!r} is not UTF-8; rename the file"
         except (ImageError, OSError) as error:
             return str(error).replace(str(root / path), path)
-        labels = label_image(image, path, prototypes, self.encoder, self.generator, self.settings)
+        labels = label_image(image, path, classes, self.encoder, self.generator, self.settings)
         return LabeledImage(
             path=path,
             sha256=sha256(content).hexdigest(),
@@ -181,10 +181,11 @@ class PseudoLabeler:
             points=labels.points,
         )
 
-    def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
+    def _classes(self, vocabulary: Vocabulary) -> Classes:
         if self._embedded is None or self._embedded[0] != vocabulary:
             with torch.inference_mode():
-                self._embedded = (vocabulary, embed_vocabulary(self.encoder, vocabulary))
+                embedded = Classes.embed(self.encoder, vocabulary, hubness=self.settings.hubness)
+                self._embedded = (vocabulary, embedded)
         return self._embedded[1]
 
     def _manifest(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.labeling.classes import Classes
     from fmbseg.masks import MaskSet
 
 
@@ -26,6 +27,13 @@ class MaskNames(NamedTuple):
 
     class_ids: NDArray[np.int32]
     similarities: NDArray[np.float32]
+
+    def joined(self, other: MaskNames) -> MaskNames:
+        """These names, then the other's."""
+        return MaskNames(
+            np.concatenate([self.class_ids, other.class_ids]),
+            np.concatenate([self.similarities, other.similarities]),
+        )
 
 
 def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
@@ -50,18 +58,34 @@ def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
     return F.normalize(means, dim=1)
 
 
-def name_masks(
-    masks: MaskSet, dense: torch.Tensor, prototypes: torch.Tensor, detected: Sequence[int]
-) -> MaskNames:
-    """Give each mask the most similar of the *detected* classes (paper §3.2).
+def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int]) -> MaskNames:
+    """Give each mask the one of the *detected* classes that scores highest (paper §3.2).
 
     Args:
         masks: N masks of the photograph.
         dense: unit vectors of the stitched map, (D, h, w).
-        prototypes: one unit vector a class, (K, D).
+        classes: the K classes.
         detected: indices of the classes to choose from, at least one.
     """
-    similarity = mask_features(masks, dense) @ prototypes[list(detected)].T
-    best, position = similarity.max(dim=1)
+    features = mask_features(masks, dense)
+    among = classes.of(detected)
+    position = among.scores(features).argmax(dim=1)
+    similarities = (features * among.prototypes[position]).sum(dim=1)
     chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
-    return MaskNames(chosen, best.cpu().numpy().astype(np.float32))
+    return MaskNames(chosen, similarities.cpu().numpy().astype(np.float32))
+
+
+def own_names(
+    masks: MaskSet, dense: torch.Tensor, classes: Classes, class_ids: NDArray[np.int32]
+) -> MaskNames:
+    """Keep the classes that N masks were made for, with their similarities.
+
+    Args:
+        masks: N masks of the photograph.
+        dense: unit vectors of the stitched map, (D, h, w).
+        classes: the K classes.
+        class_ids: (N,) of the masks.
+    """
+    prototypes = classes.prototypes[torch.from_numpy(class_ids).long()]
+    similarities = (mask_features(masks, dense) * prototypes).sum(dim=1)
+    return MaskNames(class_ids, similarities.cpu().numpy().astype(np.float32))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+
+if TYPE_CHECKING:
+    from fmbseg.labeling.classes import Classes
 
 
 def detect_classes(
-    pooled: torch.Tensor, prototypes: torch.Tensor, *, min_crops: int = 2, min_similarity: float = -1.0
+    pooled: torch.Tensor, classes: Classes, *, min_crops: int = 2, min_similarity: float = -1.0
 ) -> tuple[int, ...]:
-    """Let every crop choose its most similar class; a class is present if enough crops chose it.
+    """Let every crop choose the class of its highest score; a class is present if enough crops chose it.
 
     Paper §3.2: present if assigned to "more than" 1 crop, which is ``min_crops=2``.
 
     Args:
         pooled: one unit vector a crop, (C, D).
-        prototypes: one unit vector a class, (K, D).
+        classes: the K classes.
         min_crops: least crops that must choose a class; all of them where there are fewer crops.
         min_similarity: a crop has no vote if its class is less similar to it than this, -1 to 1. Not in the
             paper; it keeps crops that show none of the classes from naming one.
@@ -23,10 +28,13 @@ def detect_classes(
         Indices of the classes present, ascending; none where no class was chosen often enough.
 
     Example:
+        >>> from fmbseg.labeling.classes import Classes
         >>> crops = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
-        >>> detect_classes(crops, torch.eye(2)), detect_classes(crops, torch.eye(2), min_crops=1)
+        >>> classes = Classes.plain(torch.eye(2))
+        >>> detect_classes(crops, classes), detect_classes(crops, classes, min_crops=1)
         ((0,), (0, 1))
     """
-    similarity, choice = (pooled @ prototypes.T).max(dim=1)
-    votes = torch.bincount(choice[similarity >= min_similarity], minlength=len(prototypes))
+    choice = classes.scores(pooled).argmax(dim=1)
+    similarity = (pooled * classes.prototypes[choice]).sum(dim=1)
+    votes = torch.bincount(choice[similarity >= min_similarity], minlength=len(classes.prototypes))
     return tuple(torch.nonzero(votes >= min(min_crops, len(pooled))).flatten().tolist())

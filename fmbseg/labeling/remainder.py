@@ -1,31 +1,72 @@
-"""What no mask covers, as masks of its own."""
+"""What no mask covers, as one mask for each class that the dense map sees there."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
-from scipy import ndimage
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.masks import MaskSet
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def remainder(masks: MaskSet, *, min_area: float) -> MaskSet:
-    """Take the connected regions that no mask covers as further masks.
+    from numpy.typing import NDArray
 
-    A mask model leaves out what it is not sure of: texture, and things between other things. Such a region
-    is a mask like others, but nothing is known of its precision: its predicted IoU and stability are 0.
+    from fmbseg.labeling.classes import Classes
+
+
+class Remainder(NamedTuple):
+    """Masks of what others leave over.
+
+    Attributes:
+        masks: one for each class seen there, in the order of the classes.
+        class_ids: (N,) the class of each.
+    """
+
+    masks: MaskSet
+    class_ids: NDArray[np.int32]
+
+
+def remainder(
+    masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int], *, min_area: float
+) -> Remainder:
+    """Give every pixel that no mask covers the detected class that the dense map scores highest there.
+
+    A mask model leaves out what it is not sure of: texture, and things between other things. Nothing is known
+    of the precision of these masks: their predicted IoU and stability are 0.
 
     Args:
         masks: of one image.
-        min_area: fraction of the image that a region must have at least.
-
-    Returns:
-        The regions, joined over the four sides of a pixel, from top to bottom.
+        dense: unit vectors of the stitched map, (D, h, w), which covers the image.
+        classes: the K classes.
+        detected: indices of the classes to choose from, at least one.
+        min_area: fraction of the image that a mask must have at least.
     """
     free = np.ones(masks.size, dtype=np.bool_)
     for index in range(len(masks)):
         free &= ~masks.decode(index)
-    regions, _ = ndimage.label(free)
-    pixels = np.bincount(regions.ravel())
-    large = [index for index in range(1, len(pixels)) if pixels[index] >= min_area * free.size]
-    found = [MaskSet.from_masks((regions == index)[None], [0.0], [0.0]) for index in large]
-    return MaskSet.concat(found) if found else MaskSet.empty(masks.size)
+    winner = _winners(dense, classes.of(detected), masks.size)
+    found, ids = [], []
+    for position, index in enumerate(detected):
+        mask = free & (winner == position)
+        if mask.sum() >= max(1, min_area * free.size):
+            found.append(MaskSet.from_masks(mask[None], [0.0], [0.0]))
+            ids.append(index)
+    return Remainder(
+        MaskSet.concat(found) if found else MaskSet.empty(masks.size), np.asarray(ids, dtype=np.int32)
+    )
+
+
+def _winners(dense: torch.Tensor, classes: Classes, size: tuple[int, int]) -> NDArray[np.int32]:
+    """The class of highest score of each pixel (H, W); one class's map at a time is at full size."""
+    scores = classes.scores(dense.movedim(0, -1)).movedim(-1, 0)
+    best = scores.new_full(size, -float("inf"))
+    winner = np.zeros(size, dtype=np.int32)
+    for position, score in enumerate(scores):
+        whole = F.interpolate(score[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+        winner[(whole > best).cpu().numpy()] = position
+        best = torch.maximum(best, whole)
+    return winner

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -12,16 +16,20 @@ class LabelingSettings:
     Args:
         short_side: pixels to which a photograph's short side is over-sampled before it is cut into crops.
             The paper states none.
+        scales: factors of that size at which the photograph is cut into crops again, ascending. Crops of all
+            scales vote, and their dense maps are averaged. The paper has one.
         crop_overlap: part of a crop that the next one shows again; rounded to cells of the dense map.
         min_crops: a class is present if at least this many crops chose it. The paper's "more than 1" is 2.
             A photograph of fewer crops than that needs them all.
         min_crop_similarity: a crop less similar to its class has no vote, -1 to 1; not in the paper.
+        hubness: weight of what is taken off the similarity of classes that resemble everything (see
+            :func:`~fmbseg.labeling.classes.hubness_of`), 0 for nothing as in the paper.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
         max_area: masks of a larger fraction of the photograph are left out.
-        label_remainder: name the regions that no mask covers as well, as masks of Stage 1.2; not in the
-            paper. Masks that are not precise then leave fewer pixels without a label.
+        label_remainder: name what no mask covers by the dense map, as masks of Stage 1.2; not in the paper.
+            Masks that are not precise then leave no pixel without a label.
         keep_fraction: part of the masks of Stage 1.2 drawn for training (paper §4.1: 0.75).
         seed: of that draw; each photograph's draw depends on it and on the photograph's path alone.
         batch_size: crops encoded at once.
@@ -31,9 +39,11 @@ class LabelingSettings:
     """
 
     short_side: int = 448
+    scales: Sequence[float] = (1.0,)
     crop_overlap: float = 0.5
     min_crops: int = 2
     min_crop_similarity: float = -1.0
+    hubness: float = 0.0
     points_per_class: int = 5
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
@@ -52,6 +62,12 @@ class LabelingSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
         if not -1 <= self.min_crop_similarity <= 1:
             raise ValueError(f"min_crop_similarity is {self.min_crop_similarity}: it must lie in -1 to 1")
+        scales = list(self.scales)
+        if not scales or min(scales) <= 0 or scales != sorted(set(scales)):
+            raise ValueError(f"scales are {scales}: they must be positive, ascending, at least one")
+        object.__setattr__(self, "scales", tuple(scales))
+        if self.hubness < 0:
+            raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not 0 <= self.crop_overlap < 1:
             raise ValueError(f"crop_overlap is {self.crop_overlap}: it must lie in 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fmbseg.labeling.description import Description, describe
-from fmbseg.labeling.mask_names import MaskNames, name_masks
+from fmbseg.labeling.mask_names import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fmbseg.labeling.classes import Classes
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator, Prompter
 
@@ -58,7 +59,7 @@ class _Named(NamedTuple):
 def label_image(
     image: NDArray[np.uint8],
     key: str,
-    prototypes: torch.Tensor,
+    classes: Classes,
     encoder: ImageTextEncoder,
     generator: MaskGenerator,
     settings: LabelingSettings,
@@ -68,15 +69,15 @@ def label_image(
     Args:
         image: RGB, (H, W, 3).
         key: what the seeded draw of this photograph hangs on, for example its path.
-        prototypes: one unit vector a class, (K, D).
-        encoder: of images and texts.
+        classes: to look for.
+        encoder: of the image.
         generator: of masks; without prompts there is no Stage 1.1.
         settings: of Stage 1.
     """
     description = describe(image, encoder, settings)
     detected = detect_classes(
         description.pooled,
-        prototypes,
+        classes,
         min_crops=settings.min_crops,
         min_similarity=settings.min_crop_similarity,
     )
@@ -86,8 +87,8 @@ def label_image(
     if detected:
         prompter = generator.begin(image)
         if generator.promptable:
-            pointed = _from_points(prompter, description.dense, prototypes, detected, size, settings)
-        everything = _from_everything(prompter, description.dense, prototypes, detected, settings)
+            pointed = _from_points(prompter, description.dense, classes, detected, size, settings)
+        everything = _from_everything(prompter, description.dense, classes, detected, settings)
     both = (pointed, everything)
     return Labels(
         description=description,
@@ -122,36 +123,39 @@ def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
 def _from_points(
     prompter: Prompter,
     dense: torch.Tensor,
-    prototypes: torch.Tensor,
+    classes: Classes,
     detected: Sequence[int],
     size: tuple[int, int],
     settings: LabelingSettings,
 ) -> _Named:
     """Stage 1.1: the mask of highest confidence for each detected class's points."""
-    points = query_points(dense, prototypes, detected, size, points_per_class=settings.points_per_class)
+    points = query_points(
+        dense, classes.prototypes, detected, size, points_per_class=settings.points_per_class
+    )
     masks = prompter.prompt(points)
     good = np.flatnonzero(_passes(masks, settings))
     chosen = masks.select(good)
-    classes = np.asarray(detected, np.int32)[good]
-    own = [name_masks(chosen.select([i]), dense, prototypes, [int(c)]) for i, c in enumerate(classes)]
-    similarities = np.array([one.similarities[0] for one in own], dtype=np.float32)
-    return _Named(chosen, MaskNames(classes, similarities), [points[index] for index in good])
+    names = own_names(chosen, dense, classes, np.asarray(detected, np.int32)[good])
+    return _Named(chosen, names, [points[index] for index in good])
 
 
 def _from_everything(
     prompter: Prompter,
     dense: torch.Tensor,
-    prototypes: torch.Tensor,
+    classes: Classes,
     detected: Sequence[int],
     settings: LabelingSettings,
 ) -> _Named:
     """Stage 1.2: every mask that can be found, named with one of the detected classes."""
     masks = prompter.everything()
     chosen = masks.select(_passes(masks, settings))
+    names = name_masks(chosen, dense, classes, detected)
     if settings.label_remainder:
-        chosen = MaskSet.concat([chosen, remainder(chosen, min_area=settings.min_area)])
+        rest = remainder(chosen, dense, classes, detected, min_area=settings.min_area)
+        chosen = MaskSet.concat([chosen, rest.masks])
+        names = names.joined(own_names(rest.masks, dense, classes, rest.class_ids))
     none = np.zeros((0, 2), dtype=np.float32)
-    return _Named(chosen, name_masks(chosen, dense, prototypes, detected), [none] * len(chosen))
+    return _Named(chosen, names, [none] * len(chosen))
 
 
 def _passes(masks: MaskSet, settings: LabelingSettings) -> NDArray[np.bool_]:

@@ -38,6 +38,16 @@ def test_the_stitched_map_equals_a_loop(conse_encoder: Conse, batch_size: int) -
     torch.testing.assert_close(found.dense, F.normalize(total / count, dim=0), rtol=1e-4, atol=1e-5)
 
 
+def test_scales_are_averaged_on_the_finest_grid(conse_encoder: Conse) -> None:
+    image = photograph("chelsea.png")[:200, :300]
+    one, other = (describe(image, conse_encoder, LabelingSettings(short_side=side)) for side in (224, 336))
+    both = describe(image, conse_encoder, LabelingSettings(short_side=224, scales=(1.0, 1.5)))
+    torch.testing.assert_close(both.pooled, torch.cat([one.pooled, other.pooled]), rtol=1e-4, atol=1e-5)
+    size = other.dense.shape[1:]
+    fine = F.interpolate(one.dense[None], size, mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(both.dense, F.normalize(fine + other.dense, dim=0), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (20, 20), (64, 33), (500, 3)])
 def test_every_size_of_image_has_crops_and_unit_vectors(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)

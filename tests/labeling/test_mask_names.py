@@ -10,7 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.labeling.mask_names import mask_features, name_masks
+from fmbseg.labeling.classes import Classes
+from fmbseg.labeling.mask_names import mask_features, name_masks, own_names
 from fmbseg.masks import MaskSet
 
 
@@ -71,7 +72,10 @@ def test_the_same_as_a_plain_loop(seed: int, size: tuple[int, int], grid: tuple[
     detected = sorted(random.choice(6, 3, replace=False).tolist())
 
     names = name_masks(
-        MaskSet.from_masks(pixels), torch.tensor(dense).float(), torch.tensor(prototypes).float(), detected
+        MaskSet.from_masks(pixels),
+        torch.tensor(dense).float(),
+        Classes.plain(torch.tensor(prototypes).float()),
+        detected,
     )
 
     for mask, chosen, similarity in zip(pixels, names.class_ids, names.similarities, strict=True):
@@ -84,14 +88,30 @@ def test_the_same_as_a_plain_loop(seed: int, size: tuple[int, int], grid: tuple[
 def test_only_detected_classes_are_given() -> None:
     dense = torch.eye(3)[:, None, :]  # three cells, each exactly of one class
     masks = one_mask((2, 6), *((slice(0, 2), slice(left, left + 2)) for left in (0, 2, 4)))
-    names = name_masks(masks, dense, torch.eye(3), [0, 1, 2])
+    names = name_masks(masks, dense, Classes.plain(torch.eye(3)), [0, 1, 2])
     assert names.class_ids.tolist() == [0, 1, 2]
     assert names.similarities.tolist() == [1, 1, 1]
     tilted = F.normalize(torch.tensor([[1.0, 0.1, 0.0], [0.0, 1.0, 0.0], [0.0, 0.2, 1.0]]), dim=1)
-    assert name_masks(masks, dense, tilted, [0, 2]).class_ids.tolist() == [0, 2, 2]
+    assert name_masks(masks, dense, Classes.plain(tilted), [0, 2]).class_ids.tolist() == [0, 2, 2]
     assert names.class_ids.dtype == np.int32
 
 
 def test_no_mask() -> None:
-    names = name_masks(MaskSet.empty((4, 4)), torch.eye(2)[:, None, :], torch.eye(2), [1])
+    names = name_masks(MaskSet.empty((4, 4)), torch.eye(2)[:, None, :], Classes.plain(torch.eye(2)), [1])
     assert names.class_ids.shape == names.similarities.shape == (0,)
+
+
+def test_offsets_decide_the_name_and_leave_the_similarity_as_it_is() -> None:
+    dense = F.normalize(torch.tensor([[0.8], [0.6]]), dim=0)[:, None, :]
+    masks = one_mask((2, 2), (slice(0, 2), slice(0, 2)))
+    names = name_masks(masks, dense, Classes(torch.eye(2), torch.tensor([0.3, 0.0])), [0, 1])
+    assert names.class_ids.tolist() == [1]
+    np.testing.assert_allclose(names.similarities, [0.6], rtol=1e-6)
+
+
+def test_masks_that_have_a_class_keep_it() -> None:
+    dense = F.normalize(torch.tensor([[0.8], [0.6]]), dim=0)[:, None, :]
+    masks = one_mask((2, 2), (slice(0, 2), slice(0, 2)))
+    names = own_names(masks, dense, Classes.plain(torch.eye(2)), np.array([1], np.int32))
+    assert names.class_ids.tolist() == [1]
+    np.testing.assert_allclose(names.similarities, [0.6], rtol=1e-6)

@@ -6,14 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.presence import detect_classes
 
-CLASSES = torch.eye(4)
+VECTORS = torch.eye(4)
+CLASSES = Classes.plain(VECTORS)
 
 
 def crops(*classes: int) -> torch.Tensor:
     """Crops whose most similar class is given; the second best is another."""
-    return F.normalize(CLASSES[list(classes)] + 0.4 * CLASSES[[(one + 1) % 4 for one in classes]], dim=1)
+    return F.normalize(VECTORS[list(classes)] + 0.4 * VECTORS[[(one + 1) % 4 for one in classes]], dim=1)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,11 @@ def test_crops_that_are_not_similar_enough_have_no_vote() -> None:
     )
     assert detect_classes(pooled, CLASSES, min_crops=1, min_similarity=0.75) == (0, 1)
     assert detect_classes(pooled, CLASSES, min_crops=1, min_similarity=0.9) == (0,)
+
+
+def test_a_class_with_an_offset_wins_fewer_crops_and_its_vote_needs_the_plain_similarity() -> None:
+    pooled = F.normalize(torch.tensor([[0.8, 0.6, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]), dim=1)
+    less = Classes(VECTORS, torch.tensor([0.3, 0.0, 0.0, 0.0]))  # 0.8 - 0.3 < 0.6, but 1.0 - 0.3 > 0
+    assert detect_classes(pooled, CLASSES, min_crops=1) == (0,)
+    assert detect_classes(pooled, less, min_crops=1) == (0, 1)
+    assert detect_classes(pooled, less, min_crops=1, min_similarity=0.7) == (0,)

@@ -18,6 +18,9 @@ def test_what_the_paper_states_is_the_default() -> None:
     ("changes", "message"),
     [
         ({"short_side": 0}, "short_side is 0: it must be 1 or more"),
+        ({"scales": ()}, "they must be positive, ascending, at least one"),
+        ({"scales": (1.5, 1.0)}, "ascending"),
+        ({"hubness": -1}, "hubness is -1: it must be 0 or more"),
         ({"min_crops": 0}, "min_crops is 0"),
         ({"points_per_class": -1}, "points_per_class is -1"),
         ({"batch_size": 0}, "batch_size is 0"),

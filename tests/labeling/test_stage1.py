@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import label_image
@@ -65,7 +66,9 @@ class Boxes:
 
 def labels_of(generator: Boxes, image: NDArray[np.uint8] = HALVES, **changes: float) -> Labels:
     encoder = ColourEncoder()
-    return label_image(image, "key", encoder.encode_text(WORDS), encoder, generator, settings(**changes))
+    return label_image(
+        image, "key", Classes.plain(encoder.encode_text(WORDS)), encoder, generator, settings(**changes)
+    )
 
 
 def test_both_stages_by_hand() -> None:
