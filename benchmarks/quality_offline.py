@@ -4,7 +4,8 @@
 wide vocabulary, fits the head on these labels, and measures on fold ``val`` of ``--data`` (laid out as
 :class:`fmbseg.evaluation.mask_folder.MaskFolder` says), with all names of its classes.txt as candidates:
 
-- ``dense``: the image-text model's stitched dense map alone;
+- ``dense``: the image-text model's dense map alone, stitched from crops of one scale;
+- ``dense_stage1``: the map that Stage 1 takes, which may join several scales;
 - ``stage1_1``, ``stage1_2``, ``both``: the masks of Stage 1 for these photographs and names, painted, all of
   Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
 - ``aligned``: the segmenter with the trained head.
@@ -24,7 +25,7 @@ import math
 import platform
 import resource
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -63,7 +64,7 @@ STAGES = {
     "stage1_2": (EVERYTHING_STAGE,),
     "both": (POINT_STAGE, EVERYTHING_STAGE),
 }
-VARIANTS = ("dense", *STAGES, "aligned")
+VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned")
 PACKAGES = ("torch", "timm", "transformers", "onnxruntime", "scikit-image", "numpy", "pillow", "pycocotools")
 
 
@@ -150,9 +151,11 @@ class Measurer:
         image, target = self._folder.load(photograph)
         seconds: dict[str, float] = {}
         maps: dict[str, NDArray[Any]] = {}
-        with Clock() as clock:
-            maps["dense"] = self._dense(image)
-        seconds["dense"] = clock.seconds
+        stage1 = self._labeler.settings
+        for name, settings in (("dense", replace(stage1, scales=(1.0,))), ("dense_stage1", stage1)):
+            with Clock() as clock:
+                maps[name] = self._dense(image, settings)
+            seconds[name] = clock.seconds
         stage1_maps, stage1_seconds, detected = self._stage1(image, photograph.key)
         with Clock() as clock:
             maps["aligned"] = self._segmenter.segment(image, self._words).labels
@@ -168,8 +171,8 @@ class Measurer:
             "there": there,
         }
 
-    def _dense(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        text_map = describe(image, self._labeler.encoder, self._labeler.settings).dense
+    def _dense(self, image: NDArray[np.uint8], settings: LabelingSettings) -> NDArray[np.int64]:
+        text_map = describe(image, self._labeler.encoder, settings).dense
         labels = decode(text_map, self._prototypes, (image.shape[0], image.shape[1])).labels
         return np.asarray(labels.cpu().numpy())
 

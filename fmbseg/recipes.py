@@ -48,8 +48,6 @@ RECIPES = {
             "points_per_batch": 1,
             "predicted_iou_threshold": 0.6,
             "stability_threshold": 0.7,
-            "cover_predicted_iou": 0.6,  # every accepted mask covers points: a third of the decodes
-            "cover_stability": 0.7,
         },
         labeling={
             "min_crops": 1,

@@ -18,7 +18,7 @@ from benchmarks.quality_offline import parse, summary
 from tests.models.photographs import photograph
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VARIANTS = ["dense", "stage1_1", "stage1_2", "both", "aligned"]
+VARIANTS = ["dense", "dense_stage1", "stage1_1", "stage1_2", "both", "aligned"]
 
 
 def row(key: str, **changes: Any) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def check_dense_map(tmp_path: Path, result: dict[str, Any]) -> None:
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.image_text.conse import conse
 
-    encoder, settings = conse(), LabelingSettings(**result["settings"]["labeling"])
+    encoder, settings = conse(), LabelingSettings(**{**result["settings"]["labeling"], "scales": (1.0,)})
     texts = encoder.encode_text([f"a photo of a {name}." for name in ("cat", "cup", "spoon")])
     wanted, given = [], []
     for key in ("cat", "cup"):
