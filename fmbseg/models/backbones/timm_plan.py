@@ -1,0 +1,177 @@
+"""How a model of timm is built and read, found out on the meta device, before any weight exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.backbones.grids import NoSpatialFeaturesError
+from fmbseg.models.backbones.layers import chosen_layers, default_stages
+from fmbseg.models.backbones.positions import DINO, PLAIN, Interpolation
+from fmbseg.models.backbones.request import BackboneSpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from fmbseg.models.backbones.request import BackboneRequest
+
+# Where timm's own way, bicubic with antialiasing, is not that of the authors.
+_POSITIONS = ((r"_patch14_dinov2\b", DINO), (r"\.dino$", DINO), (r"\.mae$", PLAIN))
+
+
+@dataclass(frozen=True)
+class TimmPlan:
+    """What is known of a model before it is built.
+
+    Args:
+        arguments: that it is built with.
+        config: timm's ``pretrained_cfg``.
+        layers: that are read.
+        depth: how many there are.
+        norm: whether the final norm is applied.
+        columnar: all layers have one grid (patch tokens); if not, they are a pyramid.
+        positions: how its position embeddings are interpolated, where not by timm.
+        any_size: whether it takes any size.
+        native_size: in pixels.
+        stride: of the finest layer read.
+        multiple: pixels that every stage can divide.
+        dim: channels of all layers read together.
+        prefix: tokens that are no patches.
+        registers: of them, those that stand for nothing.
+    """
+
+    arguments: Mapping[str, Any]
+    config: Mapping[str, Any]
+    layers: tuple[int, ...]
+    depth: int
+    norm: bool
+    columnar: bool
+    positions: Interpolation | None
+    any_size: bool
+    native_size: int
+    stride: int
+    multiple: int
+    dim: int
+    prefix: int
+    registers: int
+
+
+def plan_of(
+    architecture: str, arguments: Mapping[str, Any], overlay: Mapping[str, Any], request: BackboneRequest
+) -> TimmPlan:
+    """Find out how a model is built and read.
+
+    Args:
+        architecture: timm's name.
+        arguments: of the model, from the config of a folder.
+        overlay: of timm's ``pretrained_cfg``, likewise.
+        request: what is asked for.
+
+    Raises:
+        BackboneSpecError: an option does not suit the model.
+        NoSpatialFeaturesError: the model has no feature maps.
+    """
+    model = _on_meta(architecture, arguments, overlay)
+    if not hasattr(model, "forward_intermediates") or not hasattr(model, "feature_info"):
+        raise NoSpatialFeaturesError(f"timm:{architecture} ({type(model).__name__}) has no feature maps")
+    config = dict(model.pretrained_cfg)
+    positions = _positions_of(architecture, model)
+    sizes, any_size, native = _sizes(model, config, request, own_positions=positions is not None)
+    built = {**arguments, **sizes}
+    if sizes:
+        model = _on_meta(architecture, built, overlay)
+    reductions = [int(info["reduction"]) for info in _infos(model)]
+    columnar = len(set(reductions)) == 1
+    layers = chosen_layers(
+        request.layers, len(reductions), (len(reductions) - 1,) if columnar else default_stages(reductions), request.spec
+    )
+    norm = _norm(request, columnar=columnar, model=model)
+    prefix = int(getattr(model, "num_prefix_tokens", 0)) if columnar else 0
+    return TimmPlan(
+        arguments=built,
+        config=config,
+        layers=layers,
+        depth=len(reductions),
+        norm=norm,
+        columnar=columnar,
+        positions=positions,
+        any_size=any_size,
+        native_size=native,
+        stride=min(reductions[layer] for layer in layers),
+        multiple=max(reductions),
+        dim=_dim(model, layers, native, norm=norm, where=request.spec),
+        prefix=prefix,
+        registers=min(prefix, int(getattr(model, "num_reg_tokens", 0) or 0)),
+    )
+
+
+def _on_meta(architecture: str, arguments: Mapping[str, Any], overlay: Mapping[str, Any]) -> nn.Module:
+    import timm
+
+    with torch.device("meta"):
+        model: nn.Module = timm.create_model(
+            architecture, pretrained=False, pretrained_cfg_overlay=dict(overlay), **arguments
+        )
+    return model.eval()
+
+
+def _infos(model: nn.Module) -> list[dict[str, Any]]:
+    info: Any = model.feature_info
+    return list(info if isinstance(info, list) else info.info)
+
+
+def _positions_of(architecture: str, model: nn.Module) -> Interpolation | None:
+    if getattr(model, "pos_embed", None) is None:
+        return None
+    return next((how for pattern, how in _POSITIONS if re.search(pattern, architecture)), None)
+
+
+def _sizes(
+    model: nn.Module, config: Mapping[str, Any], request: BackboneRequest, *, own_positions: bool
+) -> tuple[dict[str, Any], bool, int]:
+    """Arguments that make the model take any size, or one; whether it takes any; its native size."""
+    takes = inspect.signature(type(model).__init__).parameters
+    native = min(config["input_size"][1:])
+    wanted = request.size or native
+    if own_positions or not config.get("fixed_input_size") or type(model).__name__ == "VisionTransformerSAM":
+        return {}, True, wanted
+    for argument, value in (("strict_img_size", False), ("dynamic_img_size", True)):
+        if argument in takes:
+            return {argument: value}, True, wanted
+    if wanted == native:
+        return {}, False, native
+    if "img_size" not in takes:
+        raise BackboneSpecError(f"{request.spec}: this model has one size, {native} px: leave out `size`")
+    return {"img_size": wanted}, False, wanted
+
+
+def _norm(request: BackboneRequest, *, columnar: bool, model: nn.Module) -> bool:
+    can = columnar and "norm" in inspect.signature(model.forward_intermediates).parameters  # type: ignore[arg-type]
+    if request.norm and not can:
+        raise BackboneSpecError(
+            f"{request.spec}: the stages of {type(model).__name__} have no norm in common: leave out `norm`"
+        )
+    return can if request.norm is None else request.norm
+
+
+def _dim(model: nn.Module, layers: tuple[int, ...], size: int, *, norm: bool, where: str) -> int:
+    maps = intermediates(model, torch.zeros(1, 3, size, size, device="meta"), layers, norm=norm)
+    if any(one.ndim != 4 for one in maps):
+        raise NoSpatialFeaturesError(f"{where} gives {[tuple(one.shape) for one in maps]}: no maps")
+    return sum(one.shape[1] for one in maps)
+
+
+def intermediates(
+    model: nn.Module, pixels: torch.Tensor, layers: tuple[int, ...], *, norm: bool
+) -> list[torch.Tensor]:
+    """Maps (B, C, h, w) of some layers of a model of timm."""
+    maps: list[torch.Tensor] = model.forward_intermediates(  # type: ignore[operator]
+        pixels, indices=list(layers), norm=norm, output_fmt="NCHW", intermediates_only=True
+    )
+    return maps
