@@ -200,8 +200,9 @@ def _network(model: nn.Module, plan: TimmPlan) -> nn.Module:
         network = Pyramid(
             model,
             lambda pixels: intermediates(model, pixels, plan.layers, norm=plan.norm),
-            stride=plan.stride,
+            strides=plan.strides,
             multiple=plan.multiple,
+            minimum=plan.minimum,
         )
     return network if plan.any_size else OneSize(network, plan.native_size, plan.stride)
 

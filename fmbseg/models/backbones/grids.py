@@ -71,6 +71,13 @@ def join_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
     return joined[0] if len(joined) == 1 else torch.cat(joined, dim=1)
 
 
+def resized_to(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Maps (B, C, h, w) on another grid, bilinearly; untouched if it is theirs."""
+    if tuple(maps.shape[-2:]) == grid:
+        return maps
+    return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
 class Pyramid(nn.Module):
     """Stages of a convolutional or hierarchical network, joined on the grid of the finest of them.
 
@@ -80,7 +87,8 @@ class Pyramid(nn.Module):
     Args:
         network: that ``stages`` calls.
         stages: from pixels, whose sides are multiples of ``multiple``, to maps, the finest first.
-        stride: of the finest map.
+        strides: of these maps. A map of another size than they say (of convolutions that do not pad) is
+            resized to it.
         multiple: of pixels, that every stage can divide.
         minimum: pixels that a side needs at least.
     """
@@ -90,14 +98,14 @@ class Pyramid(nn.Module):
         network: nn.Module,
         stages: Callable[[torch.Tensor], Sequence[torch.Tensor]],
         *,
-        stride: int,
+        strides: Sequence[int],
         multiple: int,
         minimum: int = 1,
     ) -> None:
         super().__init__()
         self.network = network
         self._stages = stages
-        self._stride = stride
+        self._strides = tuple(strides)
         self._multiple = multiple
         self._minimum = minimum
 
@@ -107,8 +115,12 @@ class Pyramid(nn.Module):
         padded = [-(-max(side, self._minimum) // self._multiple) * self._multiple for side in (height, width)]
         if padded != [height, width]:
             pixels = F.pad(pixels, (0, padded[1] - width, 0, padded[0] - height))
-        grid = join_maps(self._stages(pixels))
-        return grid[..., : height // self._stride, : width // self._stride]
+        maps = [
+            resized_to(one, (padded[0] // stride, padded[1] // stride))
+            for one, stride in zip(self._stages(pixels), self._strides, strict=True)
+        ]
+        finest = self._strides[0]
+        return join_maps(maps)[..., : height // finest, : width // finest]
 
 
 class OneSize(nn.Module):
@@ -132,7 +144,4 @@ class OneSize(nn.Module):
         if sides != (self._size, self._size):
             pixels = F.interpolate(pixels, (self._size, self._size), mode="bilinear", antialias=True)
         grid: torch.Tensor = self.network(pixels)
-        wanted = (sides[0] // self._stride, sides[1] // self._stride)
-        if tuple(grid.shape[-2:]) == wanted:
-            return grid
-        return F.interpolate(grid, wanted, mode="bilinear", align_corners=False)
+        return resized_to(grid, (sides[0] // self._stride, sides[1] // self._stride))

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _POSITIONS = ((r"_patch14_dinov2\b", DINO), (r"\.dino$", DINO), (r"\.mae$", PLAIN))
 
 
+_CELLS = 8
+
+
 @dataclass(frozen=True)
 class TimmPlan:
     """What is known of a model before it is built.
@@ -39,8 +42,9 @@ class TimmPlan:
         positions: how its position embeddings are interpolated, where not by timm.
         any_size: whether it takes any size.
         native_size: in pixels.
-        stride: of the finest layer read.
-        multiple: pixels that every stage can divide.
+        strides: of the layers read.
+        multiple: pixels that sides are padded to multiples of, so that every stage can divide them.
+        minimum: pixels that sides are padded to at least.
         dim: channels of all layers read together.
         prefix: tokens that are no patches.
         registers: of them, those that stand for nothing.
@@ -55,11 +59,17 @@ class TimmPlan:
     positions: Interpolation | None
     any_size: bool
     native_size: int
-    stride: int
+    strides: tuple[int, ...]
     multiple: int
+    minimum: int
     dim: int
     prefix: int
     registers: int
+
+    @property
+    def stride(self) -> int:
+        """Of the grid: that of the finest layer read."""
+        return min(self.strides)
 
 
 def plan_of(
@@ -93,6 +103,7 @@ def plan_of(
     )
     norm = _norm(request, columnar=columnar, model=model)
     prefix = int(getattr(model, "num_prefix_tokens", 0)) if columnar else 0
+    multiple, minimum = (1, 1) if columnar or not any_size else _padding(model, layers, max(reductions))
     return TimmPlan(
         arguments=built,
         config=config,
@@ -103,8 +114,9 @@ def plan_of(
         positions=positions,
         any_size=any_size,
         native_size=native,
-        stride=min(reductions[layer] for layer in layers),
-        multiple=max(reductions),
+        strides=tuple(reductions[layer] for layer in layers),
+        multiple=multiple,
+        minimum=minimum,
         dim=_dim(model, layers, native, norm=norm, where=request.spec),
         prefix=prefix,
         registers=min(prefix, int(getattr(model, "num_reg_tokens", 0) or 0)),
@@ -161,10 +173,32 @@ def _norm(request: BackboneRequest, *, columnar: bool, model: nn.Module) -> bool
 
 
 def _dim(model: nn.Module, layers: tuple[int, ...], size: int, *, norm: bool, where: str) -> int:
-    maps = intermediates(model, torch.zeros(1, 3, size, size, device="meta"), layers, norm=norm)
+    try:
+        maps = intermediates(model, torch.zeros(1, 3, size, size, device="meta"), layers, norm=norm)
+    except RuntimeError:  # a model that looks at values cannot run on the meta device; timm's table knows
+        return sum(int(_infos(model)[layer]["num_chs"]) for layer in layers)
     if any(one.ndim != 4 for one in maps):
         raise NoSpatialFeaturesError(f"{where} gives {[tuple(one.shape) for one in maps]}: no maps")
     return sum(one.shape[1] for one in maps)
+
+
+def _padding(model: nn.Module, layers: tuple[int, ...], coarsest: int) -> tuple[int, int]:
+    """What sides are padded to: multiples of the coarsest stride, if the model takes two unequal such sides.
+
+    Some models need a larger image, and some, with attention in blocks, need multiples of eight cells.
+    """
+    for cells in range(1, _CELLS):
+        if _runs(model, layers, (cells * coarsest, (cells + 1) * coarsest)):
+            return coarsest, cells * coarsest
+    return _CELLS * coarsest, _CELLS * coarsest
+
+
+def _runs(model: nn.Module, layers: tuple[int, ...], size: tuple[int, int]) -> bool:
+    try:
+        intermediates(model, torch.zeros(1, 3, *size, device="meta"), layers, norm=False)
+    except (AssertionError, RuntimeError, ValueError):
+        return False
+    return True
 
 
 def intermediates(
