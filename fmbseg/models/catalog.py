@@ -127,6 +127,21 @@ CARDS = (
 )
 
 
+_FAMILIES = (
+    ("timm", "every model of timm", "from_timm:timm_backbone", ()),
+    ("hf", "vision models of transformers", "from_hf:hf_backbone", ()),
+    ("open_clip", "vision towers of open_clip", "from_open_clip:open_clip_backbone", ()),
+    ("sam", "image encoders of segment_anything", "from_sam:sam_backbone", ()),
+    ("torch", "TorchScript and ExportedProgram files", "from_torch:torch_backbone", ()),
+    ("onnx", "ONNX files", "from_onnx:onnx_backbone", ("onnxruntime",)),
+    ("local-dir", "folders downloaded from the Hub", "folders:folder_backbone", ()),
+)
+CARDS += tuple(
+    ModelCard(name, title, "backbone", "each its own", f"{_HERE}.backbones.{factory}", packages, extra="onnx")
+    for name, title, factory, packages in _FAMILIES
+)
+
+
 def factories(role: Role) -> dict[str, str]:
     """Return ``name -> "module:attribute"`` of the built-in models of one role.
 

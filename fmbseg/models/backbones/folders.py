@@ -25,7 +25,9 @@ def local_folder(name: str) -> Path:
     """
     folder = Path(name.removeprefix(LOCAL)).expanduser()
     if not folder.is_dir():
-        raise AssetUnavailableError(f"there is no folder {folder}: download the model's repository there first")
+        raise AssetUnavailableError(
+            f"there is no folder {folder}: download the model's repository there first"
+        )
     return folder
 
 

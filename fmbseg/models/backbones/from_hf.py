@@ -109,7 +109,9 @@ def _find(request: BackboneRequest) -> _Source:
         return _known(read_json(folder / CONFIG), name, folder, request)
     if name in ARCHITECTURES:
         model_type, values = ARCHITECTURES[name]
-        return _known({"model_type": model_type, **values}, name, cached_folder(name, _SAFE, request.hub), request)
+        return _known(
+            {"model_type": model_type, **values}, name, cached_folder(name, _SAFE, request.hub), request
+        )
     folder = hub_folder(name, (CONFIG,), request.hub)
     return _known(read_json(folder / CONFIG), name, folder, request)
 
@@ -127,7 +129,9 @@ def _fetch(repo: str, hub: HubOptions) -> Path:
         raise
 
 
-def _known(config: dict[str, Any], repo: str | None, folder: Path | None, request: BackboneRequest) -> _Source:
+def _known(
+    config: dict[str, Any], repo: str | None, folder: Path | None, request: BackboneRequest
+) -> _Source:
     from transformers import AutoConfig
 
     model_type = str(config.get("model_type", ""))

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
-
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json, weights_in
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.grids import OneSize, Pyramid
-from fmbseg.models.backbones.positions import PositionTable
 from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.backbones.request import (
     HUB_OPTIONS,
@@ -24,7 +20,8 @@ from fmbseg.models.backbones.request import (
     RANDOM,
     BackboneRequest,
 )
-from fmbseg.models.backbones.timm_plan import intermediates, plan_of
+from fmbseg.models.backbones.timm_network import network_of, pruned
+from fmbseg.models.backbones.timm_plan import plan_of
 from fmbseg.models.backbones.weights import WeightsError, check_finite, seeded
 from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder
 from fmbseg.models.transform import PixelTransform
@@ -32,6 +29,8 @@ from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import nn
 
     from fmbseg.models.backbones.timm_plan import TimmPlan
 
@@ -81,7 +80,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
     source = _find(request)
     plan = plan_of(source.architecture, source.arguments, source.overlay, request)
     model = _build(source, plan, request)
-    network = _network(model, plan)
+    network = network_of(model, plan)
     commit = None if source.folder is None else commit_of(source.folder)
     facts = BackboneFacts(
         spec=request.resolved(source.name, commit).spec,
@@ -141,7 +140,11 @@ def _known(name: str, *, tagged: bool = True) -> str:
     if not timm.is_model(name):
         raise UnknownNameError("model of timm", name, timm.list_models())
     bare, _, tag = name.partition(".")
-    tags = [known.partition(".")[2] for known in timm.list_pretrained(bare + "*") if known.partition(".")[0] == bare]
+    tags = [
+        known.partition(".")[2]
+        for known in timm.list_pretrained(bare + "*")
+        if known.partition(".")[0] == bare
+    ]
     if tag and tag not in tags:
         raise UnknownNameError("model of timm", name, [f"{bare}.{known}" for known in tags])
     if tag or not tagged or not tags:
@@ -188,45 +191,7 @@ def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Modu
             raise WeightsError(f"{file} does not fit timm:{source.architecture}: {error}") from error
     if file is not None:
         check_finite(model, file)
-    model.prune_intermediate_layers(list(plan.layers), prune_norm=not plan.norm)  # type: ignore[operator]
-    return model.eval()
-
-
-def _network(model: nn.Module, plan: TimmPlan) -> nn.Module:
-    network: nn.Module
-    if plan.columnar:
-        network = _Tokens(model, plan)
-    else:
-        network = Pyramid(
-            model,
-            lambda pixels: intermediates(model, pixels, plan.layers, norm=plan.norm),
-            strides=plan.strides,
-            multiple=plan.multiple,
-            minimum=plan.minimum,
-        )
-    return network if plan.any_size else OneSize(network, plan.native_size, plan.stride)
-
-
-class _Tokens(nn.Module):
-    """Patch tokens of some blocks of a transformer of timm, joined, as a grid."""
-
-    def __init__(self, model: nn.Module, plan: TimmPlan) -> None:
-        super().__init__()
-        self.model = model
-        self._plan = plan
-        self.positions: PositionTable | None = None
-        if plan.positions is not None:
-            prefix = 0 if model.no_embed_class else plan.prefix
-            self.positions = PositionTable(model.pos_embed, prefix, plan.positions)  # type: ignore[arg-type]
-            del model.pos_embed  # from here on it is set for each grid
-            model.patch_embed.strict_img_size = False  # type: ignore[union-attr]
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self.positions is not None:
-            stride = self._plan.stride
-            self.model.pos_embed = self.positions((pixels.shape[-2] // stride, pixels.shape[-1] // stride))
-        maps = intermediates(self.model, pixels, self._plan.layers, norm=self._plan.norm)
-        return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+    return pruned(model, plan)
 
 
 def _transform(config: Mapping[str, Any]) -> PixelTransform:

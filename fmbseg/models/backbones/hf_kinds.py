@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 _IMAGENET = PixelTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _HALF = PixelTransform(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-_CLIP = PixelTransform(
-    mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
-)
+_CLIP = PixelTransform(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 
 
 class Kind(NamedTuple):

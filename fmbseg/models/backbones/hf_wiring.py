@@ -90,7 +90,9 @@ def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
 
 def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
     if request.norm:
-        raise BackboneSpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
+        raise BackboneSpecError(
+            f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`"
+        )
     # Swin shrinks its windows to a map that is smaller than they are, but not their position biases.
     window = int(getattr(config, "window_size", 1) or 1)
     side = 32 * window
@@ -119,7 +121,9 @@ def _named(model: nn.Module, name: str) -> nn.Module:
 
 
 def _blocks(model: nn.Module, depth: int) -> nn.ModuleList:
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth]
+    lists = [
+        module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth
+    ]
     if not lists:
         raise NoSpatialFeaturesError(f"{type(model).__name__} has no list of {depth} blocks")
     return lists[0]

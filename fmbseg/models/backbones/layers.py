@@ -32,7 +32,9 @@ def chosen_layers(
         return default
     for layer in wanted:
         if not -depth <= layer < depth:
-            raise BackboneSpecError(f"{where} has no layer {layer}: they are 0 to {depth - 1}, or -{depth} to -1")
+            raise BackboneSpecError(
+                f"{where} has no layer {layer}: they are 0 to {depth - 1}, or -{depth} to -1"
+            )
     layers = tuple(sorted({layer % depth for layer in wanted}))
     if len(layers) < len(wanted):
         raise BackboneSpecError(f"{where} names a layer twice: {', '.join(map(str, wanted))}")

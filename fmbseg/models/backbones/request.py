@@ -121,7 +121,9 @@ class BackboneRequest:
 
 def _check_name(name: str, where: str) -> None:
     if not name:
-        raise BackboneSpecError(f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'")
+        raise BackboneSpecError(
+            f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'"
+        )
     if ".." in name.replace("\\", "/").split("/") or "\0" in name:
         raise BackboneSpecError(f"{where!r} leads through '..': name the file or folder by its whole path")
 

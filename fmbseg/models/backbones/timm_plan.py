@@ -99,7 +99,10 @@ def plan_of(
     reductions = [int(info["reduction"]) for info in _infos(model)]
     columnar = len(set(reductions)) == 1
     layers = chosen_layers(
-        request.layers, len(reductions), (len(reductions) - 1,) if columnar else default_stages(reductions), request.spec
+        request.layers,
+        len(reductions),
+        (len(reductions) - 1,) if columnar else default_stages(reductions),
+        request.spec,
     )
     norm = _norm(request, columnar=columnar, model=model)
     prefix = int(getattr(model, "num_prefix_tokens", 0)) if columnar else 0

@@ -38,25 +38,54 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"{path} is not a file of weights that is safe to read: {_first_line(error)}") from error
+        raise WeightsError(
+            f"{path} is not a file of weights that is safe to read: {_first_line(error)}"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state dict: save `model.state_dict()`")
     return state
 
 
-def load_strictly(network: nn.Module, state: dict[str, torch.Tensor], where: object) -> None:
+def part_of(state: dict[str, torch.Tensor], part: str, where: object) -> dict[str, torch.Tensor]:
+    """The tensors of one part of a model, named without it.
+
+    Args:
+        state: of the whole model.
+        part: beginning of the names that are wanted, with its dot.
+        where: it came from, for messages.
+
+    Raises:
+        WeightsError: there is no such part.
+
+    Example:
+        >>> list(part_of({"visual.conv": 1, "visual.norm": 2, "text": 3}, "visual.", "a file"))
+        ['conv', 'norm']
+    """
+    found = {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
+    if not found:
+        raise WeightsError(f"{where} holds no tensor whose name starts with {part!r}: it is of another model")
+    return found
+
+
+def load_strictly(
+    network: nn.Module, state: dict[str, torch.Tensor], where: object, left_out: tuple[str, ...] = ()
+) -> None:
     """Load a state dict that must fit in every name and shape, and have no NaN.
 
     Args:
         network: to be filled; it may be on the meta device, its tensors become those of ``state``.
         state: name to tensor.
         where: it came from, for messages.
+        left_out: beginnings of names of parts that were cut off ``network``.
 
     Raises:
         WeightsError: names what is missing, what is unknown, or what has another shape.
     """
     expected = network.state_dict()
+    state = {
+        name: tensor for name, tensor in state.items() if name in expected or not name.startswith(left_out)
+    }
     refuse_keys(expected.keys() - state.keys(), state.keys() - expected.keys(), where)
     for name, tensor in expected.items():
         if state[name].shape != tensor.shape:
@@ -93,7 +122,9 @@ def check_finite(network: nn.Module, where: object) -> None:
         if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all())
     ]
     if wrong:
-        raise WeightsError(f"{where}: {len(wrong)} tensors hold NaN or infinity{_some(wrong)}: fetch the file again")
+        raise WeightsError(
+            f"{where}: {len(wrong)} tensors hold NaN or infinity{_some(wrong)}: fetch the file again"
+        )
 
 
 @contextmanager
