@@ -103,7 +103,7 @@ def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
     layers = chosen_layers(request.layers, len(strides), default_stages(strides), request.spec)
     network = Pyramid(
         model,
-        lambda pixels: [stage_maps(model, pixels)[layer] for layer in layers],
+        lambda pixels: [one for index, one in enumerate(stage_maps(model, pixels)) if index in layers],
         strides=[strides[layer] for layer in layers],
         multiple=max(strides),
         minimum=side,
