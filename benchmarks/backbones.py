@@ -122,7 +122,7 @@ def _bare(spec: str, side: int) -> Callable[[torch.Tensor], object]:
     if family == "timm":
         import timm
 
-        model = timm.create_model(name, pretrained=False, num_classes=0, img_size=side).eval()
+        model: Any = timm.create_model(name, pretrained=False, num_classes=0, img_size=side).eval()
         forward: Callable[[torch.Tensor], object] = model.forward_features
         return forward
     import transformers

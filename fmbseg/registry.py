@@ -40,7 +40,10 @@ class Registry(Generic[T]):
 
     Example:
         >>> numbers = Registry[object](
-        ...     "number", "example.numbers", {"fraction": "fractions:Fraction"}, presets={"half": "fraction:1/2"}
+        ...     "number",
+        ...     "example.numbers",
+        ...     {"fraction": "fractions:Fraction"},
+        ...     presets={"half": "fraction:1/2"},
         ... )
         >>> numbers.create("fraction:3/4"), numbers.create("half")
         (Fraction(3, 4), Fraction(1, 2))

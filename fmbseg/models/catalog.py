@@ -85,7 +85,7 @@ def _packaged(*files: PackagedFile) -> Callable[[], object]:
     return lambda: [packaged_file(file) for file in files]
 
 
-CARDS = (
+CARDS: tuple[ModelCard, ...] = (
     ModelCard(
         "efficientnet_lite2",
         "EfficientNet-Lite2, strides 16 and 32 joined",

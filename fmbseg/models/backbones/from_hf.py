@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +32,8 @@ from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_fo
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from fmbseg.models.backbones.hf_kinds import Kind
@@ -99,7 +101,7 @@ def _find(request: BackboneRequest) -> _Source:
     name = request.name
     if request.weights not in (PRETRAINED, RANDOM, NO_WEIGHTS):
         raise BackboneSpecError(
-            f"{request.spec}: weights are 'pretrained' or 'random'; name a folder of your own by 'hf:{LOCAL}/...'"
+            f"{request.spec}: weights are 'pretrained' or 'random'; name your own folder 'hf:{LOCAL}/...'"
         )
     if name.startswith(LOCAL):
         folder = local_folder(name)
@@ -117,7 +119,7 @@ def _find(request: BackboneRequest) -> _Source:
 
 
 def _fetch(repo: str, hub: HubOptions) -> Path:
-    """The folder of a repository, with safetensors; where it has none, with a file that torch reads safely."""
+    """The folder of a repository, with safetensors, or else with a file that torch reads safely."""
     gate = gate_of(repo)
     licence, alternative = gate or ("", "")
     try:
@@ -162,11 +164,11 @@ def _build(source: _Source, request: BackboneRequest) -> nn.Module:
 def _native(config: Any, stride: int) -> int:
     size = getattr(config, "image_size", None)
     if isinstance(size, list | tuple):
-        return min(size)
+        return int(min(size))
     if isinstance(size, int):
         return size
-    patches = getattr(config, "num_patches", None)
-    return int(patches**0.5) * stride if patches else 224
+    patches = int(getattr(config, "num_patches", 0))
+    return math.isqrt(patches) * stride if patches else 224
 
 
 def _transform(source: _Source) -> PixelTransform:

@@ -87,14 +87,14 @@ class OnnxModule(nn.Module):
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=[name for name in _PROVIDERS if name in available]
             )
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime has a class of its own for each reason
+        except Exception as error:
             first = str(error).strip().splitlines()[0]
             raise BackboneSpecError(
                 f"{path} is not an ONNX file that ONNX Runtime can run: {first}"
             ) from error
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
-        if len(shape) != 4 or shape[1] not in (3, None) and isinstance(shape[1], int):
+        if len(shape) != 4 or (shape[1] not in (3, None) and isinstance(shape[1], int)):
             given = ", ".join(f"{one.name} {one.shape}" for one in inputs)
             raise BackboneSpecError(f"{path} must take one input (B, 3, H, W); it takes {given}")
         if inputs[0].type != "tensor(float)":

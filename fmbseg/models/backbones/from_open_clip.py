@@ -49,7 +49,7 @@ class _Source:
 
 
 def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
-    """Make the vision tower of a model of open_clip a frozen backbone: its patch tokens before the projection.
+    """Make the vision tower of a model of open_clip a frozen backbone: patch tokens before the projection.
 
     Args:
         name: ``model/tag``, or ``model`` for weights from elsewhere, or ``local-dir:/folder``; and options.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,9 +20,6 @@ from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAI
 from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TRANSFORM = PixelTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear")
 _NECK = 256
@@ -149,8 +146,8 @@ def _checkpoint(model: str, path: str, request: BackboneRequest) -> Path | None:
     kept = cache_home() / "sam" / SIZES[model].file
     if not kept.is_file():
         raise AssetUnavailableError(
-            f"sam:{model} needs {SIZES[model].file} of https://github.com/facebookresearch/segment-anything, which "
-            f"is not here. Either put it at {kept}; or name the file: 'sam:{model}@/path/to/{SIZES[model].file}'; "
+            f"sam:{model} needs {SIZES[model].file} of https://github.com/facebookresearch/segment-anything, "
+            f"which is not here. Either put it at {kept}; or name it: 'sam:{model}@/path/{SIZES[model].file}'; "
             f"or take the same encoder from the Hub: '{SIZES[model].hub}' or the preset 'sam_{model}'"
         )
     return kept

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json, weights_in
 from fmbseg.models.backbones.frozen import FrozenBackbone
@@ -80,6 +81,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
     source = _find(request)
     plan = plan_of(source.architecture, source.arguments, source.overlay, request)
     model = _build(source, plan, request)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     network = network_of(model, plan)
     commit = None if source.folder is None else commit_of(source.folder)
     facts = BackboneFacts(
@@ -94,7 +96,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
         class_tokens=plan.prefix - plan.registers,
         register_tokens=plan.registers,
         any_size=plan.any_size,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
         precision=request.precision,
         license=_license(plan.config, source),
         source=_described(source, request),
@@ -104,7 +106,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
 
 
 def _find(request: BackboneRequest) -> _Source:
-    """Find the files before timm is imported or anything is built, where the name alone says which they are."""
+    """Find the files before timm is imported or anything is built, where the name alone says which."""
     name = request.name
     if name.startswith(LOCAL):
         return _of_folder(name, local_folder(name))
@@ -149,7 +151,8 @@ def _known(name: str, *, tagged: bool = True) -> str:
         raise UnknownNameError("model of timm", name, [f"{bare}.{known}" for known in tags])
     if tag or not tagged or not tags:
         return name
-    return f"{bare}.{timm.get_pretrained_cfg(bare).tag}"
+    config = timm.get_pretrained_cfg(bare)
+    return f"{bare}.{config.tag}" if config and config.tag else name
 
 
 def _repo_of(name: str) -> str:
@@ -205,7 +208,7 @@ def _transform(config: Mapping[str, Any]) -> PixelTransform:
 def _license(config: Mapping[str, Any], source: _Source) -> str:
     given = config.get("license")
     if given:
-        return _SPDX.get(given, given)
+        return _SPDX.get(str(given), str(given))
     return f"see https://huggingface.co/{source.repo}" if source.repo else "unknown"
 
 

@@ -114,7 +114,7 @@ def _load(path: Path) -> nn.Module:
     kind = _kind_of(path)
     try:
         if kind == "script":
-            script: nn.Module = torch.jit.load(str(path), map_location="cpu")
+            script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return script.eval()
         with _nothing_unpickled():
             return torch.export.load(path).module()

@@ -51,7 +51,7 @@ class FrozenBackbone:
         self._dtype = cast(torch.dtype, getattr(torch, facts.precision))
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.eval().requires_grad_(False)
-        self.network.to(dtype=self._dtype, memory_format=self._layout)
+        self.network.to(self._dtype).to(memory_format=self._layout)
         self._device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
         run = torch.compile(network) if compiled else network
         self._run = cast("Callable[[torch.Tensor], torch.Tensor]", run)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
 from torch import nn
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def tokens_to_grid(tokens: torch.Tensor, grid: tuple[int, int], prefix: int) -> 
     height, width = grid
     if tokens.ndim != 3 or tokens.shape[1] != prefix + height * width:
         raise NoSpatialFeaturesError(
-            f"the model gives {tuple(tokens.shape)}, which is not (B, {prefix} + {height} x {width} patches, C)"
+            f"the model gives {tuple(tokens.shape)}, not (B, {prefix} + {height} x {width} patches, C)"
         )
-    return tokens[:, prefix:].transpose(1, 2).unflatten(2, grid)
+    return rearrange(tokens[:, prefix:], "b (h w) c -> b c h w", h=height, w=width)
 
 
 def join_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:

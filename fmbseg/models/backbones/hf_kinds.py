@@ -35,7 +35,7 @@ class Kind(NamedTuple):
     class_tokens: int = 1
     transform: PixelTransform = _IMAGENET
     positions: Interpolation | None = None
-    arguments: Mapping[str, Any] = {}  # noqa: RUF012 - never written to
+    arguments: Mapping[str, Any] = {}
     tower: str = ""
 
 

@@ -6,6 +6,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, tokens_to_grid
@@ -84,9 +85,7 @@ class CutTokens(Tokens):
     """Of a model that takes patches cut beforehand and their grid (NaFlex)."""
 
     def _run(self, pixels: torch.Tensor, grid: tuple[int, int]) -> None:
-        side = self._patch
-        patches = pixels.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side))
-        patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # (B, h * w, side * side * 3)
+        patches = rearrange(pixels, "b c (h p) (w q) -> b (h w) (p q c)", h=grid[0], w=grid[1])
         shapes = torch.tensor([grid] * len(pixels), device=pixels.device)
         self.model(
             pixel_values=patches,
@@ -98,8 +97,8 @@ class CutTokens(Tokens):
 class SamEncoder(nn.Module):
     """SAM's image encoder on any grid; its parts are those of segment_anything or of transformers.
 
-    The absolute position embeddings are interpolated, which the authors, who pad every image to 1024 px, never
-    had to; relative ones are interpolated by the blocks, as the authors do.
+    The absolute position embeddings are interpolated, which the authors never had to, since they
+    pad every image to 1024 px; relative ones are interpolated by the blocks, as the authors do.
 
     Args:
         patches: pixels to (B, C, h, w).
@@ -131,7 +130,7 @@ class SamEncoder(nn.Module):
         tokens = self.patches(pixels).permute(0, 2, 3, 1)
         grid = (tokens.shape[1], tokens.shape[2])
         if self.positions is not None:
-            tokens = tokens + self.positions(grid).unflatten(1, grid)
+            tokens = tokens + rearrange(self.positions(grid), "1 (h w) c -> 1 h w c", h=grid[0])
         maps = []
         for index, block in enumerate(self.blocks):
             tokens = block(tokens)
@@ -141,9 +140,9 @@ class SamEncoder(nn.Module):
         return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
 
 
-def use_positions(embeddings: nn.Module, prefix: int, how: Interpolation, patch: int) -> None:
+def use_positions(embeddings: Any, prefix: int, how: Interpolation, patch: int) -> None:
     """Let embeddings of transformers interpolate their ``position_embeddings`` as the authors do."""
-    embeddings.table = PositionTable(embeddings.position_embeddings, prefix, how)  # type: ignore[arg-type]
+    embeddings.table = PositionTable(embeddings.position_embeddings, prefix, how)
 
     def interpolate(self: Any, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
         del tokens

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
 from torch import nn
 
 _KEPT = 8  # grids that are remembered
@@ -66,7 +67,7 @@ class PositionTable(nn.Module):
 
     def _interpolated(self, grid: tuple[int, int]) -> torch.Tensor:
         prefix, patches = self.table[:, : self._prefix], self.table[:, self._prefix :]
-        square = patches.float().unflatten(1, (self._side, self._side)).permute(0, 3, 1, 2)
+        square = rearrange(patches.float(), "1 (h w) c -> 1 c h w", h=self._side)
         offset = self._how.offset
         scale = tuple((side + offset) / self._side for side in grid) if offset else None
         resized = F.interpolate(
@@ -77,4 +78,4 @@ class PositionTable(nn.Module):
             antialias=self._how.antialias,
             align_corners=False,
         )
-        return torch.cat([prefix, resized.flatten(2).transpose(1, 2).to(prefix.dtype)], dim=1)
+        return torch.cat([prefix, rearrange(resized, "1 c h w -> 1 (h w) c").to(prefix.dtype)], dim=1)

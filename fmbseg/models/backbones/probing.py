@@ -57,7 +57,7 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
         one_by_one = True
         try:
             given = _first(module(noise[:1]))
-        except Exception as error:  # noqa: BLE001 - likewise, and raised again with what to do
+        except Exception as error:
             raise ValueError(
                 f"{where} does not take an image of {size} x {size} px ({_first_line(error)}): "
                 "name the size it was made for by `size`"
@@ -67,7 +67,7 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
         raise WeightsError(f"{where} gives values that are not finite: its weights hold NaN, or are damaged")
     if size % side:
         raise NoSpatialFeaturesError(
-            f"{where} gives a grid of {side} x {side} for {size} px, which is no whole stride: is `prefix` right?"
+            f"{where} gives a grid of {side} x {side} for {size} px, no whole stride: is `prefix` right?"
         )
     stride = size // side
     grid = GridOf(module, stride, prefix, one_by_one=one_by_one)
@@ -101,7 +101,7 @@ class GridOf(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, H, W) to (B, C, H/stride, W/stride)."""
         if self._one_by_one:
-            given = torch.cat([_first(self.module(one)) for one in pixels.split(1)])
+            given = torch.cat([_first(self.module(one)) for one in torch.split(pixels, 1)])
         else:
             given = _first(self.module(pixels))
         if given.ndim == 4:
@@ -126,7 +126,7 @@ def _side(given: torch.Tensor, prefix: int, where: str) -> int:
         if side > 1 and side * side == given.shape[1] - prefix:
             return side
     raise NoSpatialFeaturesError(
-        f"{where} gives {tuple(given.shape)} for a square image, which is neither a square grid (B, C, h, w) nor "
+        f"{where} gives {tuple(given.shape)} for a square image, neither a square grid (B, C, h, w) nor "
         f"(B, {prefix} + h * w, C): a model without spatial features cannot be aligned; if it has class or "
         "register tokens, say how many by `prefix`"
     )

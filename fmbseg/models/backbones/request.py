@@ -6,7 +6,7 @@ of one machine (where the cache is, who is logged in, whether to compile) do not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -63,7 +63,7 @@ class BackboneRequest:
     std: tuple[float, ...] | None = None
     license: str | None = None
     revision: str | None = None
-    hub: HubOptions = HubOptions()
+    hub: HubOptions = field(default_factory=HubOptions)
     compiled: bool = False
 
     @classmethod
@@ -82,7 +82,9 @@ class BackboneRequest:
             BackboneSpecError: an unknown option, a value out of range, a name with ``..`` in it.
 
         Example:
-            >>> request = BackboneRequest.read("timm", "vit_a?layers=-1&norm=false", {"size": 224}, NETWORK_OPTIONS)
+            >>> request = BackboneRequest.read(
+            ...     "timm", "vit_a?layers=-1&norm=false", {"size": 224}, NETWORK_OPTIONS
+            ... )
             >>> request.layers, request.norm, request.size
             ((-1,), False, 224)
             >>> request.spec
@@ -106,10 +108,10 @@ class BackboneRequest:
     def spec(self) -> str:
         """The same request as text, options sorted, defaults left out."""
         shown = sorted(
-            (field.name, _text(value))
-            for field in fields(self)
-            if field.name not in ("family", "name", "hub", "compiled")
-            and (value := getattr(self, field.name)) not in (field.default, NO_WEIGHTS)
+            (one.name, _text(value))
+            for one in fields(self)
+            if one.name not in ("family", "name", "hub", "compiled")
+            and (value := getattr(self, one.name)) not in (one.default, NO_WEIGHTS)
         )
         query = urlencode(shown, safe=",/:@-+ ")
         return f"{self.family}:{self.name}" + (f"?{query}" if query else "")

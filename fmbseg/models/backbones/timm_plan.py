@@ -90,7 +90,7 @@ def plan_of(
     model = _on_meta(architecture, arguments, overlay)
     if not hasattr(model, "forward_intermediates") or not hasattr(model, "feature_info"):
         raise NoSpatialFeaturesError(f"timm:{architecture} ({type(model).__name__}) has no feature maps")
-    config = dict(model.pretrained_cfg)
+    config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]
     positions = _positions_of(architecture, model)
     sizes, any_size, native = _sizes(model, config, request, own_positions=positions is not None)
     built = {**arguments, **sizes}

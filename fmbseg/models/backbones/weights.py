@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from torch import nn
 
@@ -90,7 +90,7 @@ def load_strictly(
     for name, tensor in expected.items():
         if state[name].shape != tensor.shape:
             raise WeightsError(
-                f"{where}: {name} has shape {tuple(state[name].shape)}, but the model's is {tuple(tensor.shape)}: "
+                f"{where}: {name} has shape {tuple(state[name].shape)}, the model's {tuple(tensor.shape)}: "
                 "these are the weights of another model"
             )
     network.load_state_dict(state, strict=True, assign=True)
