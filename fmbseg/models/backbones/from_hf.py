@@ -70,6 +70,10 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
     """
     request = BackboneRequest.read("hf", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
     source = _find(request)
+    if request.precision == "float16" and not source.kind.float16:
+        raise BackboneSpecError(
+            f"{request.spec}: {source.kind.model} gives NaN in float16: take precision=bfloat16"
+        )
     model = _build(source, request)
     wired = wire(model, source.config, source.kind, request)
     commit = None if source.folder is None else commit_of(source.folder)

@@ -147,7 +147,7 @@ def _checkpoint(model: str, path: str, request: BackboneRequest) -> Path | None:
     if not kept.is_file():
         raise AssetUnavailableError(
             f"sam:{model} needs {SIZES[model].file} of https://github.com/facebookresearch/segment-anything, "
-            f"which is not here. Either put it at {kept}; or name it: 'sam:{model}@/path/{SIZES[model].file}'; "
+            f"not here. Either put it at {kept}; or name it: 'sam:{model}@/path/{SIZES[model].file}'; "
             f"or take the same encoder from the Hub: '{SIZES[model].hub}' or the preset 'sam_{model}'"
         )
     return kept

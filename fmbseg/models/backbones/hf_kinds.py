@@ -27,6 +27,7 @@ class Kind(NamedTuple):
         positions: how position embeddings are interpolated, where transformers does it otherwise.
         arguments: of the class.
         tower: part of the config that is the vision model's, where it is one of two.
+        float16: whether it computes in it; what divides by small lengths gives NaN.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Kind(NamedTuple):
     positions: Interpolation | None = None
     arguments: Mapping[str, Any] = {}
     tower: str = ""
+    float16: bool = True
 
 
 _NO_POOLER = {"add_pooling_layer": False}
@@ -66,7 +68,7 @@ KINDS: dict[str, Kind] = {
     "siglip2_vision_model": _SIGLIP2,
     "siglip_vision_model": _SIGLIP,
     "swin": Kind("SwinModel", "pyramid", arguments=_NO_POOLER),
-    "swinv2": Kind("Swinv2Model", "pyramid", arguments=_NO_POOLER),
+    "swinv2": Kind("Swinv2Model", "pyramid", arguments=_NO_POOLER, float16=False),
     "vit": Kind("ViTModel", transform=_HALF, arguments=_NO_POOLER),
     "vit_mae": Kind("ViTMAEModel"),
 }

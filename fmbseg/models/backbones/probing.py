@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Run = Callable[[torch.Tensor], object]
 
 
+_BATCHES = (1, 2, 4, 8, 16)  # counts of images that are tried
+_ENOUGH = 2  # counts that it must take to be believed to take any
+
+
 class Probed(NamedTuple):
     """A network that gives a grid, and what was found out of it.
 
@@ -49,19 +53,7 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
         WeightsError: what it gives is not finite.
         ValueError: it does not run at this size.
     """
-    noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    one_by_one = False
-    try:
-        given = _first(module(noise))
-    except Exception:  # noqa: BLE001 - whatever a foreign network raises; one image is tried before giving up
-        one_by_one = True
-        try:
-            given = _first(module(noise[:1]))
-        except Exception as error:
-            raise ValueError(
-                f"{where} does not take an image of {size} x {size} px ({_first_line(error)}): "
-                "name the size it was made for by `size`"
-            ) from error
+    given, batch = _tried(module, size, where)
     side = _side(given, prefix, where)
     if not bool(torch.isfinite(given).all()):
         raise WeightsError(f"{where} gives values that are not finite: its weights hold NaN, or are damaged")
@@ -70,7 +62,7 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
             f"{where} gives a grid of {side} x {side} for {size} px, no whole stride: is `prefix` right?"
         )
     stride = size // side
-    grid = GridOf(module, stride, prefix, one_by_one=one_by_one)
+    grid = GridOf(module, stride, prefix, batch)
     dim = int(given.shape[1] if given.ndim == 4 else given.shape[2])
     any_size = _takes(grid, size + stride, size, dim)
     return Probed(grid if any_size else OneSize(grid, size, stride), dim, stride, any_size)
@@ -83,15 +75,15 @@ class GridOf(nn.Module):
         module: see :func:`probe`.
         stride: of its grid, in pixels.
         prefix: tokens that are no patches.
-        one_by_one: it takes one image at a time.
+        batch: images that it takes at a time; ``None`` for any count.
     """
 
-    def __init__(self, module: nn.Module, stride: int, prefix: int, *, one_by_one: bool) -> None:
+    def __init__(self, module: nn.Module, stride: int, prefix: int, batch: int | None) -> None:
         super().__init__()
         self.module = module
         self._stride = stride
         self._prefix = prefix
-        self._one_by_one = one_by_one
+        self._batch = batch
 
     def train(self, mode: bool = True) -> GridOf:
         """Stay as it is: an exported program has no modes, and refuses to be asked."""
@@ -100,14 +92,41 @@ class GridOf(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, H, W) to (B, C, H/stride, W/stride)."""
-        if self._one_by_one:
-            given = torch.cat([_first(self.module(one)) for one in torch.split(pixels, 1)])
-        else:
-            given = _first(self.module(pixels))
+        given = _first(self.module(pixels)) if self._batch is None else self._in_batches(pixels, self._batch)
         if given.ndim == 4:
             return given
         grid = (pixels.shape[-2] // self._stride, pixels.shape[-1] // self._stride)
         return tokens_to_grid(given, grid, self._prefix)
+
+    def _in_batches(self, pixels: torch.Tensor, batch: int) -> torch.Tensor:
+        """Images in batches of one size, the last filled up with its last image."""
+        filled = torch.cat([pixels, pixels[-1:].expand(-len(pixels) % batch, -1, -1, -1)])
+        return torch.cat([_first(self.module(part)) for part in torch.split(filled, batch)])[: len(pixels)]
+
+
+def _tried(module: nn.Module, size: int, where: str) -> tuple[torch.Tensor, int | None]:
+    """What a module gives for noise, and the one count of images that it takes, ``None`` for any."""
+    noise = torch.randn(max(_BATCHES), 3, size, size, generator=torch.Generator().manual_seed(0))
+    given: dict[int, torch.Tensor] = {}
+    problems = []
+    for batch in _BATCHES:
+        try:
+            given[batch] = _first(module(noise[:batch]))
+        except NoSpatialFeaturesError:
+            raise
+        except (
+            Exception
+        ) as error:  # whatever a foreign network raises; other counts are tried before giving up
+            problems.append(error)
+        if len(given) == _ENOUGH:
+            return given[batch], None
+    if not given:
+        raise ValueError(
+            f"{where} does not take images of {size} x {size} px ({_first_line(problems[0])}): "
+            "name the size it was made for by `size`"
+        ) from problems[0]
+    batch, tensor = given.popitem()
+    return tensor, batch
 
 
 def _first(given: object) -> torch.Tensor:

@@ -120,7 +120,9 @@ def plan_of(
         strides=tuple(reductions[layer] for layer in layers),
         multiple=multiple,
         minimum=minimum,
-        dim=_dim(model, layers, native, norm=norm, where=request.spec),
+        dim=_dim(
+            model, layers, sizes.get("img_size", min(config["input_size"][1:])), norm=norm, where=request.spec
+        ),
         prefix=prefix,
         registers=min(prefix, int(getattr(model, "num_reg_tokens", 0) or 0)),
     )
