@@ -31,39 +31,45 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestTimm(NetworkContract):
     @pytest.fixture(scope="class", params=TIMM)
-    def backbone(self, request: pytest.FixtureRequest) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest) -> Backbone:
         return BACKBONES.create(TIMM[request.param])
 
 
 class TestTimmFolder(NetworkContract):
     @pytest.fixture(scope="class", params=[False, True], ids=["plain", "registers"])
-    def backbone(self, request: pytest.FixtureRequest, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         model = tiny.dinov2_folder(folder / f"timm-{request.param}", registers=request.param)
         return BACKBONES.create(f"local-dir:{model}")
 
 
 class TestTimmOfOneSize(BackboneContract):
     @pytest.fixture(scope="class")
-    def backbone(self) -> Backbone:
+    @classmethod
+    def backbone(cls) -> Backbone:
         return BACKBONES.create("timm:test_vit_relpos?weights=random")
 
 
 class TestTransformers(NetworkContract):
     @pytest.fixture(scope="class", params=tiny.HF_MODELS)
-    def backbone(self, request: pytest.FixtureRequest, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         return BACKBONES.create(f"local-dir:{tiny.hf_folder(folder / request.param, request.param)}")
 
 
 class TestOpenClip(NetworkContract):
     @pytest.fixture(scope="class", params=["CLIP_TRANSFORMER", "CLIP_RESNET", "CLIP_TIMM"])
-    def backbone(self, request: pytest.FixtureRequest, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         model = tiny.open_clip_folder(folder / request.param, getattr(tiny, request.param))
         return BACKBONES.create(f"local-dir:{model}")
 
 
 class TestSam(NetworkContract):
     @pytest.fixture(scope="class")
-    def backbone(self, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, folder: Path) -> Backbone:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(from_sam.SIZES, "tiny", tiny.TINY_SAM)
             return BACKBONES.create(f"sam:tiny@{tiny.sam_checkpoint(folder / 'sam.pth')}")
@@ -75,20 +81,23 @@ class TestSam(NetworkContract):
 
 class TestTorchScript(BackboneContract):
     @pytest.fixture(scope="class")
-    def backbone(self, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, folder: Path) -> Backbone:
         return BACKBONES.create(f"torch:{tiny.script_file(folder / 'script.pt')}?size=64&prefix=1")
 
 
 class TestExportedProgram(BackboneContract):
     @pytest.fixture(scope="class", params=[False, True], ids=["any size", "one size"])
-    def backbone(self, request: pytest.FixtureRequest, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         path = tiny.exported_file(folder / f"program-{request.param}.pt2", fixed=request.param)
         return BACKBONES.create(f"torch:{path}?size=64")
 
 
 class TestOnnx(BackboneContract):
     @pytest.fixture(scope="class", params=["any size", "one size"])
-    def backbone(self, request: pytest.FixtureRequest, folder: Path) -> Backbone:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         path = folder / f"{request.param.replace(' ', '-')}.onnx"
         if request.param == "any size":
             return BACKBONES.create(f"onnx:{tiny.onnx_file(path)}?size=64")
