@@ -31,7 +31,13 @@ class HubOptions:
 
 
 def hub_folder(
-    repo: str, files: Sequence[str], options: HubOptions, *, alternative: str = "", licence: str = ""
+    repo: str,
+    files: Sequence[str],
+    options: HubOptions,
+    *,
+    optional: Sequence[str] = (),
+    alternative: str = "",
+    licence: str = "",
 ) -> Path:
     """Return a folder that holds ``files`` of a Hub repository, fetched if need be.
 
@@ -43,6 +49,7 @@ def hub_folder(
         files: names or patterns of the files wanted, for example ``"config.json"``, ``"*.safetensors"``; of
             each there must be one.
         options: how to look for them.
+        optional: files that are fetched with the others, but that a repository need not have.
         alternative: for a gated repository, the spec of a model that anyone may use instead.
         licence: for a repository known to be gated, the name of its licence.
 
@@ -57,7 +64,7 @@ def hub_folder(
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        found = _snapshot(repo, files, options, local_files_only=options.local_files_only)
+        found = _snapshot(repo, [*files, *optional], options, local_files_only=options.local_files_only)
     except GatedRepoError as error:
         raise AssetUnavailableError(_gated(repo, licence, alternative)) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.backbones.request import BackboneSpecError
+from fmbseg.models.backbones.request import BackboneSpecError, check_name
 
 if TYPE_CHECKING:
     from fmbseg.models.contracts import Backbone
@@ -22,7 +22,9 @@ def local_folder(name: str) -> Path:
 
     Raises:
         AssetUnavailableError: it is not there.
+        BackboneSpecError: the path leads through ``..``.
     """
+    check_name(name, name)
     folder = Path(name.removeprefix(LOCAL)).expanduser()
     if not folder.is_dir():
         raise AssetUnavailableError(

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from fmbseg.models.backbones.hf_kinds import Kind
 
 _PROCESSOR = "preprocessor_config.json"
-_SAFE = (CONFIG, _PROCESSOR, "*.safetensors")
-_OLDER = (CONFIG, _PROCESSOR, "pytorch_model*.bin")
+_OPTIONAL = (_PROCESSOR, "*.index.json")
+_SAFE = (CONFIG, "*.safetensors")
+_OLDER = (CONFIG, "pytorch_model*.bin")
 _BILINEAR = 2  # PIL's number, which preprocessor_config.json holds
 
 
@@ -127,12 +128,14 @@ def _fetch(repo: str, hub: HubOptions) -> Path:
     gate = gate_of(repo)
     licence, alternative = gate or ("", "")
     try:
-        return hub_folder(repo, _SAFE, hub, licence=licence, alternative=alternative)
-    except AssetUnavailableError:
-        older = cached_folder(repo, _OLDER, hub)
-        if older is not None:
-            return older
-        raise
+        return hub_folder(repo, _SAFE, hub, optional=_OPTIONAL, licence=licence, alternative=alternative)
+    except AssetUnavailableError as error:
+        if cached_folder(repo, (CONFIG,), hub) is None:
+            raise
+        try:  # the repository was reached, and has no safetensors
+            return hub_folder(repo, _OLDER, hub, optional=_OPTIONAL)
+        except AssetUnavailableError:
+            raise error from None
 
 
 def _known(

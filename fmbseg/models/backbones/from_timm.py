@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _FILES = (CONFIG, _WEIGHTS[0])
 _HUB = "hf-hub:"
+_OVERLAID = (
+    "num_classes",
+    "input_size",
+    "fixed_input_size",
+    "interpolation",
+    "mean",
+    "std",
+    "license",
+    "tag",
+)
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
 
 
@@ -126,13 +137,11 @@ def _find(request: BackboneRequest) -> _Source:
 def _of_folder(name: str, folder: Path, repo: str | None = None) -> _Source:
     config = read_json(folder / CONFIG)
     architecture = str(config.get("architecture", ""))
-    overlay = {key: value for key, value in config.get("pretrained_cfg", {}).items() if key in _OVERLAID}
+    given = {**config, **config.get("pretrained_cfg", {})}
+    overlay = {key: value for key, value in given.items() if key in _OVERLAID}
     return _Source(
         _known(architecture, tagged=False), name, repo, folder, overlay, dict(config.get("model_args") or {})
     )
-
-
-_OVERLAID = ("input_size", "fixed_input_size", "interpolation", "mean", "std", "license", "tag")
 
 
 def _known(name: str, *, tagged: bool = True) -> str:
@@ -167,6 +176,7 @@ def _repo_of(name: str) -> str:
 
 def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Module:
     import timm
+    from safetensors import SafetensorError
 
     overlay = dict(source.overlay)
     on_meta = request.weights == NO_WEIGHTS
@@ -188,7 +198,7 @@ def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Modu
                 pretrained_cfg_overlay=overlay,
                 **plan.arguments,
             )
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
             if file is None:
                 raise
             raise WeightsError(f"{file} does not fit timm:{source.architecture}: {error}") from error

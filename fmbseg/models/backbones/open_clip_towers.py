@@ -166,7 +166,7 @@ def _timm(vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> To
     architecture = str(vision["timm_model_name"])
     size = int(vision.get("image_size", 224))
     pool = vision.get("timm_pool") or None
-    arguments = {"num_classes": 0} | ({"global_pool": pool} if pool in ("map", "token", "avg") else {})
+    arguments = {"global_pool": pool} if pool in ("map", "token", "avg") else {}
     plan = plan_of(architecture, arguments, {}, request)
     model = pruned(timm.create_model(architecture, pretrained=False, **plan.arguments), plan)
     holder = nn.Module()

@@ -92,7 +92,7 @@ class BackboneRequest:
         """
         name, _, query = rest.partition("?")
         where = f"{family}:{rest}"
-        _check_name(name, where)
+        check_name(name, where)
         given: dict[str, Any] = {**_pairs(query, where), **options}
         hub = {key: given.pop(key) for key in ("cache_dir", "local_files_only", "token") if key in given}
         compiled = bool(given.pop("compiled", False))
@@ -121,7 +121,12 @@ class BackboneRequest:
         return replace(self, name=name, revision=commit if self.weights == PRETRAINED else None)
 
 
-def _check_name(name: str, where: str) -> None:
+def check_name(name: str, where: str) -> None:
+    """Refuse an empty name and a path that climbs, which a saved spec could lead anywhere by.
+
+    Raises:
+        BackboneSpecError: with ``where`` in the message.
+    """
     if not name:
         raise BackboneSpecError(
             f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'"

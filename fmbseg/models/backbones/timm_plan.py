@@ -87,6 +87,7 @@ def plan_of(
         BackboneSpecError: an option does not suit the model.
         NoSpatialFeaturesError: the model has no feature maps.
     """
+    arguments = {**arguments, "num_classes": 0}
     model = _on_meta(architecture, arguments, overlay)
     if not hasattr(model, "forward_intermediates") or not hasattr(model, "feature_info"):
         raise NoSpatialFeaturesError(f"timm:{architecture} ({type(model).__name__}) has no feature maps")

@@ -37,10 +37,15 @@ class TestTimm(NetworkContract):
 
 
 class TestTimmFolder(NetworkContract):
-    @pytest.fixture(scope="class", params=[False, True], ids=["plain", "registers"])
+    @pytest.fixture(scope="class", params=["plain", "registers", "classifier"])
     @classmethod
     def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
-        model = tiny.dinov2_folder(folder / f"timm-{request.param}", registers=request.param)
+        if request.param == "classifier":
+            model = tiny.timm_folder(folder / "timm-classifier", "test_vit", num_classes=10)
+        else:
+            model = tiny.dinov2_folder(
+                folder / f"timm-{request.param}", registers=request.param == "registers"
+            )
         return BACKBONES.create(f"local-dir:{model}")
 
 

@@ -91,19 +91,19 @@ def hf_folder(folder: Path, model_type: str) -> Path:
     return folder
 
 
-def timm_folder(folder: Path, architecture: str, **arguments: Any) -> Path:
+def timm_folder(folder: Path, architecture: str, num_classes: int = 0, **arguments: Any) -> Path:
     """A folder as a repository of timm holds it."""
     import timm
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
-        model = timm.create_model(architecture, num_classes=0, **arguments)
+        model = timm.create_model(architecture, num_classes=num_classes, **arguments)
         spread(model)
     folder.mkdir(parents=True, exist_ok=True)
     size = arguments.get("img_size", 64)
     config = {
         "architecture": architecture,
-        "num_classes": 0,
+        "num_classes": num_classes,
         "model_args": arguments,
         "pretrained_cfg": {
             "input_size": [3, size, size],
