@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json, weights_in
 from fmbseg.models.backbones.frozen import FrozenBackbone
@@ -127,9 +128,13 @@ def _find(request: BackboneRequest) -> _Source:
     if f"timm:{name}" not in PRESETS.values():
         name = _known(name)
     repo = _repo_of(name)
+    if not repo and request.weights == PRETRAINED:
+        raise AssetUnavailableError(
+            f"timm has no weights on the Hub for {name}: name a file of your own by '?weights=/path/to/file'"
+        )
     if request.weights == PRETRAINED:
         return _Source(name, name, repo, hub_folder(repo, _FILES, request.hub))
-    if request.weights == NO_WEIGHTS:
+    if repo and request.weights == NO_WEIGHTS:
         return _Source(name, name, repo, cached_folder(repo, _FILES, request.hub))
     return _Source(name, name)
 
@@ -227,4 +232,4 @@ def _described(source: _Source, request: BackboneRequest) -> str:
         return "random weights"
     if request.weights not in (PRETRAINED, NO_WEIGHTS):
         return request.weights
-    return source.repo or str(source.folder)
+    return source.repo or str(source.folder or "no known weights")
