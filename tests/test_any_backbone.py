@@ -28,7 +28,7 @@ WINDOWS = WindowSettings(short_side=112, window=112, step=56)
 SPECS: dict[str, Callable[[Path], str]] = {
     "timm, tokens": lambda _: "timm:test_vit?weights=random",
     "timm, convolutional": lambda _: "timm:test_convnext?weights=random&layers=1,2,3",
-    "timm, one size": lambda _: "timm:test_vit_relpos?weights=random",
+    "timm, one size": lambda f: f"local-dir:{tiny.one_size_folder(f)}",
     "transformers, tokens with registers": lambda f: (
         f"local-dir:{tiny.hf_folder(f, 'dinov2_with_registers')}"
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of
-from fmbseg.models.backbones.weights import WeightsError, check_finite, seeded
+from fmbseg.models.backbones.weights import WeightsError, check_finite, read_state, seeded
 from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
@@ -194,7 +193,10 @@ def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Modu
         if not file.is_file():
             raise WeightsError(f"{request.spec}: there is no file of weights at {file}")
     if file is not None:
-        overlay |= {"file": str(file), "custom_load": False}
+        # What is no safetensors is read here: older versions of timm would unpickle anything.
+        safe = file.suffix == ".safetensors"
+        overlay |= {"file": str(file)} if safe else {"state_dict": read_state(file)}
+        overlay["custom_load"] = False
     with seeded(), torch.device("meta") if on_meta else nullcontext():
         try:
             model: nn.Module = timm.create_model(
@@ -203,12 +205,13 @@ def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Modu
                 pretrained_cfg_overlay=overlay,
                 **plan.arguments,
             )
-        except (RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        except (RuntimeError, KeyError, SafetensorError) as error:
             if file is None:
                 raise
             raise WeightsError(f"{file} does not fit timm:{source.architecture}: {error}") from error
     if file is not None:
         check_finite(model, file)
+        model.pretrained_cfg.pop("state_dict", None)  # type: ignore[union-attr,operator]
     return pruned(model, plan)
 
 

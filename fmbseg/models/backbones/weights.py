@@ -41,7 +41,9 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(
             f"{path} is not a file of weights that is safe to read: {_first_line(error)}"
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    for wrapping in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
+            state = state[wrapping]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state dict: save `model.state_dict()`")
     return state

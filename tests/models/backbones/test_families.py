@@ -52,8 +52,8 @@ class TestTimmFolder(NetworkContract):
 class TestTimmOfOneSize(BackboneContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def backbone(cls) -> Backbone:
-        return BACKBONES.create("timm:test_vit_relpos?weights=random")
+    def backbone(cls, folder: Path) -> Backbone:
+        return BACKBONES.create(f"local-dir:{tiny.one_size_folder(folder / 'one-size')}")
 
 
 class TestTransformers(NetworkContract):

@@ -123,6 +123,12 @@ def dinov2_folder(folder: Path, *, registers: bool = False) -> Path:
     return timm_folder(folder, architecture, embed_dim=48, depth=2, num_heads=3, img_size=70)
 
 
+def one_size_folder(folder: Path) -> Path:
+    """A transformer of timm with a table of relative positions, for 64 px only."""
+    architecture = "vit_relpos_small_patch16_224"
+    return timm_folder(folder, architecture, embed_dim=32, depth=2, num_heads=2, img_size=64)
+
+
 def open_clip_folder(folder: Path, vision: dict[str, Any]) -> Path:
     """A folder as a repository of open_clip holds it: both towers."""
     from open_clip import CLIP
