@@ -90,7 +90,7 @@ class _Hub(BaseHTTPRequestHandler):
 
     asked: list[tuple[str, str | None]]
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.asked.append((self.path, self.headers.get("Authorization")))
         self.send_response(403)
         self.send_header("X-Error-Code", "GatedRepo")

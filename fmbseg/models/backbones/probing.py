@@ -115,7 +115,7 @@ def _tried(module: nn.Module, size: int, where: str) -> tuple[torch.Tensor, int 
         except NoSpatialFeaturesError:
             raise
         except (
-            Exception
+            Exception  # noqa: BLE001 - foreign networks raise what they like
         ) as error:  # whatever a foreign network raises; other counts are tried before giving up
             problems.append(error)
         if len(given) == _ENOUGH:

@@ -128,7 +128,7 @@ class Harmful:
         self.path = path
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
-        return open, (str(self.path), "w")  # type: ignore[return-value]
+        return open, (str(self.path), "w")
 
 
 def test_nothing_is_run_by_reading_pickled_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,8 +221,8 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 def test_programs_with_nan_are_refused(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = nn.init.normal_
 
-    def poisoned(tensor: torch.Tensor, *arguments: float, **options: float) -> torch.Tensor:
-        fresh(tensor, *arguments, **options)
+    def poisoned(tensor: torch.Tensor, std: float) -> torch.Tensor:
+        fresh(tensor, std=std)
         with torch.no_grad():
             tensor[0] = float("nan")
         return tensor

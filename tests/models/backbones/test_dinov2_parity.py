@@ -23,9 +23,9 @@ State = dict[str, torch.Tensor]
 
 
 def reference(state: State, pixels: torch.Tensor, *, registers: bool) -> torch.Tensor:
-    """The encoder of Oquab et al. 2023 (Dosovitskiy et al. 2020 with LayerScale), in float64, loop by loop.
+    """The encoder of Oquab et al. 2023 (Dosovitskiy et al. 2020 and LayerScale), in float64.
 
-    Position embeddings: bicubic; without registers sampled at scale (side + 0.1) / 5 as the authors' code does,
+    Position embeddings: bicubic; without registers sampled at scale (side + 0.1) / 5 as the authors do,
     with registers antialiased to the size itself.
     """
     weight = {name: tensor.double() for name, tensor in state.items()}
@@ -76,7 +76,8 @@ def norm(tokens: torch.Tensor, part: State, name: str) -> torch.Tensor:
 
 
 def attention(tokens: torch.Tensor, part: State) -> torch.Tensor:
-    query, key, value = (tokens @ part["attn.qkv.weight"].T + part["attn.qkv.bias"]).split(WIDTH, dim=-1)
+    projected = tokens @ part["attn.qkv.weight"].T + part["attn.qkv.bias"]
+    query, key, value = torch.split(projected, WIDTH, dim=-1)
     of_head = WIDTH // HEADS
     heads = []
     for head in range(HEADS):
@@ -129,7 +130,7 @@ def renamed(state: State, *, registers: bool) -> State:
             converted[f"{theirs}layer_scale{number}.lambda1"] = state[f"{mine}ls{number}.gamma"]
         for kind in ("weight", "bias"):
             for part, tensor in zip(
-                ("query", "key", "value"), state[f"{mine}attn.qkv.{kind}"].split(WIDTH), strict=True
+                ("query", "key", "value"), torch.split(state[f"{mine}attn.qkv.{kind}"], WIDTH), strict=True
             ):
                 converted[f"{theirs}attention.attention.{part}.{kind}"] = tensor.clone()
             converted[f"{theirs}attention.output.dense.{kind}"] = state[f"{mine}attn.proj.{kind}"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-import pytest
 import torch
 
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.registries import BACKBONES
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def made(spec: str, **options: object) -> FrozenBackbone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -57,7 +57,8 @@ def test_sam_through_transformers_gives_its_own_features(tmp_path: Path) -> None
     import transformers
 
     folder = tiny.hf_folder(tmp_path, "sam")
-    model = transformers.SamModel.from_pretrained(folder).eval()
+    model: Any = transformers.SamModel.from_pretrained(folder)
+    model.eval()
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         expected = model.get_image_embeddings(pixels)
@@ -86,7 +87,7 @@ def test_tokens_of_transformers_are_those_of_the_model_itself(
     name = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}.get(model_type)
     loader = getattr(transformers, name or tiny.HF_MODELS[model_type][0])
     options = {"mask_ratio": 0.0} if model_type == "vit_mae" else {}
-    model = loader.from_pretrained(folder, **options).eval()
+    model: Any = loader.from_pretrained(folder, **options).eval()
     pixels = torch.randn(1, 3, 64, 64)
     arguments = {"noise": torch.arange(16.0)[None]} if model_type == "vit_mae" else {}
     with torch.no_grad():
@@ -101,8 +102,9 @@ def test_naflex_patches_are_cut_as_its_own_processor_cuts_them(tmp_path: Path) -
     import transformers
 
     folder = tiny.hf_folder(tmp_path, "siglip2")
-    model = transformers.Siglip2VisionModel.from_pretrained(folder).eval()
-    processor = transformers.Siglip2ImageProcessor(do_resize=False, do_rescale=False, do_normalize=False)
+    model: Any = transformers.Siglip2VisionModel.from_pretrained(folder)
+    model.eval()
+    processor: Any = transformers.Siglip2ImageProcessor(do_resize=False, do_rescale=False, do_normalize=False)
     pixels = torch.rand(1, 3, 32, 48)
     cut = processor(pixels[0], patch_size=16, max_num_patches=6, do_resize=False, return_tensors="pt")
     with torch.no_grad():

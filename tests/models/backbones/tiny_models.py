@@ -172,7 +172,7 @@ class Patches(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(1)
             nn.init.normal_(self.project.weight, std=0.1)
-            nn.init.zeros_(self.project.bias)
+            nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         maps: torch.Tensor = self.project(pixels)
