@@ -1,4 +1,4 @@
-"""Every Python block of these pages runs; the blocks of a page share their names, as a reader's session does."""
+"""Every Python block of these pages runs; the blocks of a page share their names, as a session does."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ print(again.backbone.spec, torch.equal(again.encode(pixels), encoder.encode(pixe
         (
             "BACKBONES",
             "half-a-backbone",
-            "HalfABackbone, which lacks methods: to(device); attributes: spec, native_size, license, transform",
+            "which lacks methods: to(device); attributes: spec, native_size, license, transform",
         ),
         ("IMAGE_TEXT", "half-an-encoder", "a HalfAnEncoder, which lacks methods: encode_image(crops) "),
     ],

@@ -13,10 +13,10 @@ from torch import nn
 from fmbseg.models.assets import AssetUnavailableError, cache_home
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.hf_networks import SamEncoder
 from fmbseg.models.backbones.layers import chosen_layers
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAINED, RANDOM, BackboneRequest
+from fmbseg.models.backbones.sam_encoder import SamEncoder
 from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError

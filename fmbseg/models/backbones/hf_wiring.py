@@ -11,7 +11,6 @@ from torch import nn
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid
 from fmbseg.models.backbones.hf_networks import (
     CutTokens,
-    SamEncoder,
     Tokens,
     UnmaskedTokens,
     stage_maps,
@@ -20,6 +19,7 @@ from fmbseg.models.backbones.hf_networks import (
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.request import BackboneSpecError
+from fmbseg.models.backbones.sam_encoder import SamEncoder
 
 if TYPE_CHECKING:
     from fmbseg.models.backbones.hf_kinds import Kind

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +144,26 @@ def test_nothing_is_run_by_reading_pickled_weights(tmp_path: Path, monkeypatch: 
     torch.save({"x": Harmful(touched)}, folder / "pytorch_model.bin")
     with pytest.raises(WeightsError, match=r"pytorch_model\.bin"):
         BACKBONES.create(f"local-dir:{folder}")
+    assert not touched.exists()
+
+
+def test_nothing_is_run_by_reading_an_exported_program(tmp_path: Path) -> None:
+    touched, path, evil = tmp_path / "touched", tmp_path / "good.pt2", tmp_path / "evil.pt2"
+    tiny.exported_file(path)
+    pickled = io.BytesIO()
+    torch.save(Harmful(touched), pickled)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(evil, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("weights/weight_1"):
+                content = pickled.getvalue()
+            if name.endswith("model_weights_config.json"):
+                config = json.loads(content)
+                config["config"]["project.bias"]["use_pickle"] = True
+                content = json.dumps(config).encode()
+            target.writestr(name.replace("good/", "evil/", 1), content)
+    with pytest.raises(WeightsError, match=r"evil\.pt2 cannot be loaded: Weights only load failed"):
+        BACKBONES.create(f"torch:{evil}?size=64")
     assert not touched.exists()
 
 
