@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from fmbseg.contract import require_contract
 from fmbseg.unknown_name import UnknownNameError
 
 __all__ = ["Registry", "UnknownNameError"]
@@ -34,11 +35,18 @@ class Registry(Generic[T]):
         kind: what the factories make, in words for messages, for example ``"backbone"``.
         entry_point_group: group in which other packages may announce factories.
         builtin: ``name -> "module:attribute"``.
+        presets: short names of whole specs; options may follow them after a ``?``.
+        contract: that what is made must fulfil; ``None`` for anything.
 
     Example:
-        >>> numbers = Registry[object]("number", "example.numbers", {"fraction": "fractions:Fraction"})
-        >>> numbers.create("fraction:3/4")
-        Fraction(3, 4)
+        >>> numbers = Registry[object](
+        ...     "number",
+        ...     "example.numbers",
+        ...     {"fraction": "fractions:Fraction"},
+        ...     presets={"half": "fraction:1/2"},
+        ... )
+        >>> numbers.create("fraction:3/4"), numbers.create("half")
+        (Fraction(3, 4), Fraction(1, 2))
         >>> @numbers.register("three")
         ... def three():
         ...     return 3
@@ -46,9 +54,19 @@ class Registry(Generic[T]):
         ['fraction', 'three']
     """
 
-    def __init__(self, kind: str, entry_point_group: str, builtin: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entry_point_group: str,
+        builtin: Mapping[str, str],
+        *,
+        presets: Mapping[str, str] | None = None,
+        contract: type | None = None,
+    ) -> None:
         self.kind = kind
         self.entry_point_group = entry_point_group
+        self.presets = dict(presets or {})
+        self._contract = contract
         self._entries: dict[str, _Entry] = {}
         self._scanned_entry_points = False
         for name, place in builtin.items():
@@ -86,7 +104,7 @@ class Registry(Generic[T]):
         """
         self._scan_entry_points()
         if name not in self._entries:
-            raise UnknownNameError(self.kind, name, self.names())
+            raise UnknownNameError(self.kind, name, [*self.names(), *self.presets])
         entry = self._entries[name]
         try:
             factory = entry.load()
@@ -100,17 +118,36 @@ class Registry(Generic[T]):
             raise TypeError(f"{self.kind} {name!r}: {entry.place} is {factory!r}, which is not a factory")
         return cast("Callable[..., T]", factory)
 
+    def expand(self, spec: str) -> str:
+        """The whole spec that a preset stands for, with the options that follow it; other specs as they are.
+
+        Example:
+            >>> numbers = Registry[object]("number", "example.numbers", {}, presets={"half": "fraction:1/2"})
+            >>> numbers.expand("half?digits=3"), numbers.expand("fraction:1/3")
+            ('fraction:1/2?digits=3', 'fraction:1/3')
+        """
+        name, mark, options = spec.partition("?")
+        return self.presets[name] + mark + options if name in self.presets else spec
+
     def create(self, spec: str, **options: Any) -> T:
         """Make what ``spec`` names.
 
         Args:
-            spec: ``name``, or ``family:rest``; the rest is the factory's first positional argument.
+            spec: ``name``, ``family:rest``, or a preset; the rest is the factory's first positional argument.
             options: handed to the factory by keyword.
 
         Raises:
             UnknownNameError: nothing has that name.
             ValueError: the spec or the options do not fit the factory; the message shows its signature.
+            ContractError: what the factory made lacks methods or attributes; the message lists them.
         """
+        made = self._make(self.expand(spec), options)
+        if self._contract is not None:
+            name = self.expand(spec).partition(":")[0]
+            require_contract(made, self._contract, f"{self.kind} {spec!r} of {self._entries[name].place}")
+        return made
+
+    def _make(self, spec: str, options: Mapping[str, Any]) -> T:
         name, _, rest = spec.partition(":")
         factory = self.get(name)
         arguments = (rest,) if rest else ()

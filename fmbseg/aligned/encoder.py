@@ -11,6 +11,9 @@ from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
 from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, read_files, write_files
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.contract import require_contract
+from fmbseg.models.contracts import Backbone
+from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.vocabulary import Vocabulary
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fmbseg.aligned.head import HeadSettings
-    from fmbseg.models.contracts import Backbone, ImageTextEncoder
+    from fmbseg.models.contracts import ImageTextEncoder
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.models.transform import PixelTransform
     from fmbseg.vocabulary import VocabularySource
 
@@ -36,6 +40,7 @@ class AlignedEncoder:
         text_encoder: whose text space that is; a spec is loaded when words are first encoded.
         prototypes: text vectors of the classes of the training, so that their words need no text encoder.
         training: how the head was trained, as JSON values; saved with it.
+        hub: how files of a text encoder that is still to be loaded are looked for.
 
     Raises:
         AlignedEncoderError: the head fits the backbone or the text encoder not in size.
@@ -49,11 +54,13 @@ class AlignedEncoder:
         *,
         prototypes: Prototypes | None = None,
         training: Mapping[str, Any] | None = None,
+        hub: HubOptions | None = None,
     ) -> None:
         self.backbone = backbone
         self.head = head.eval()
         self.prototypes = prototypes
         self._text_encoder = text_encoder
+        self._hub = hub
         self.config = AlignedConfig(
             backbone=backbone.spec,
             stride=backbone.stride,
@@ -102,7 +109,7 @@ class AlignedEncoder:
             AlignedEncoderError: it has another dimension than the head.
         """
         if isinstance(self._text_encoder, str):
-            loaded = IMAGE_TEXT.create(self._text_encoder)
+            loaded = create_model(IMAGE_TEXT, self._text_encoder, self._hub)
             if loaded.dim != self.dim:
                 raise AlignedEncoderError(
                     f"the text encoder {self._text_encoder!r} has {loaded.dim} dimensions, but the head maps "
@@ -152,6 +159,7 @@ class AlignedEncoder:
         backbone: Backbone | None = None,
         text_encoder: ImageTextEncoder | None = None,
         device: torch.device | str = "cpu",
+        hub: HubOptions | None = None,
     ) -> AlignedEncoder:
         """Load what :meth:`save_pretrained` wrote; the frozen models are made by the registry.
 
@@ -160,16 +168,19 @@ class AlignedEncoder:
             backbone: an instance to use instead of making one from the saved spec.
             text_encoder: likewise.
             device: where to put it.
+            hub: how files of the frozen models are looked for; their revisions stand in their specs.
 
         Raises:
             AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
                 shape or NaN, or a model has another size than the head.
             UnknownNameError: the registry does not know a spec.
+            AssetUnavailableError: files of the backbone are neither here nor to be had.
         """
         config, tensors = read_files(Path(folder))
         head, prototypes = _restore(config, tensors, Path(folder) / WEIGHTS_FILE)
         if backbone is None:
-            backbone = BACKBONES.create(config.backbone)
+            backbone = create_model(BACKBONES, config.backbone, hub)
+        require_contract(backbone, Backbone, "the backbone")
         if backbone.stride != config.stride:
             raise AlignedEncoderError(
                 f"the backbone {backbone.spec!r} has stride {backbone.stride}, but the head in {folder} was "
@@ -181,6 +192,7 @@ class AlignedEncoder:
             text_encoder if text_encoder is not None else config.text_encoder,
             prototypes=prototypes,
             training=config.training,
+            hub=hub,
         )
         return encoder.to(device)
 

@@ -20,8 +20,11 @@ from fmbseg.alignment.label_source import LabelRecord, LabelSource, RecordedLabe
 from fmbseg.alignment.progress import training_bar
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
+from fmbseg.contract import require_contract
 from fmbseg.models.assets import cache_home
+from fmbseg.models.contracts import Backbone
 from fmbseg.models.dense import DenseBackbone
+from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
@@ -31,7 +34,8 @@ from fmbseg.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fmbseg.models.contracts import Backbone, ImageTextEncoder
+    from fmbseg.models.contracts import ImageTextEncoder
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
 
 
@@ -47,6 +51,8 @@ class Aligner:
         settings: of the training; ``TrainingSettings()`` is as the paper states it.
         cache_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
         device: where to compute; a GPU if there is one.
+        hub: how files of the frozen models are looked for, if not as the Hub's client is set up. A revision
+            stands in a spec, for example ``"hf:facebook/dinov2-base?revision=main"``.
 
     Attributes:
         settings: as given, or the recipe's.
@@ -55,6 +61,8 @@ class Aligner:
     Raises:
         AlignedEncoderError: the head's sizes do not fit the backbone and, if it is loaded, the text encoder.
         UnknownNameError: the registry does not know a spec.
+        AssetUnavailableError: files of the backbone are neither here nor to be had; the message names them.
+        ContractError: a backbone of one's own that lacks methods or attributes; the message lists them.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Aligner:
         settings: TrainingSettings | None = None,
         cache_dir: str | Path | None = None,
         device: torch.device | str | None = None,
+        hub: HubOptions | None = None,
     ) -> None:
         chosen = get_recipe(recipe)
         backbone = chosen.backbone if backbone is None else backbone
@@ -74,7 +83,9 @@ class Aligner:
         self.settings = settings or TrainingSettings.from_dict(chosen.training)
         self.history: tuple[EpochRecord, ...] = ()
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._backbone = BACKBONES.create(backbone) if isinstance(backbone, str) else backbone
+        self._hub = hub
+        self._backbone = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
+        require_contract(self._backbone, Backbone, "the backbone")
         self._text = text
         self._head = head
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
@@ -185,6 +196,7 @@ class Aligner:
         backbone: Backbone | None = None,
         text: ImageTextEncoder | None = None,
         device: torch.device | str = "cpu",
+        hub: HubOptions | None = None,
     ) -> Aligner:
         """Load a trained Aligner; ``fit`` goes on from its head.
 
@@ -193,11 +205,14 @@ class Aligner:
             backbone: an instance to use instead of making one from the saved spec.
             text: likewise.
             device: where to compute.
+            hub: how files of the frozen models are looked for.
 
         Raises:
             AlignedEncoderError: see :meth:`AlignedEncoder.from_pretrained`; or saved settings out of range.
         """
-        encoder = AlignedEncoder.from_pretrained(folder, backbone=backbone, text_encoder=text, device=device)
+        encoder = AlignedEncoder.from_pretrained(
+            folder, backbone=backbone, text_encoder=text, device=device, hub=hub
+        )
         training = encoder.config.training
         try:
             settings = TrainingSettings.from_dict(training.get("settings", {}))
@@ -210,6 +225,7 @@ class Aligner:
             head=encoder.head,
             settings=settings,
             device=device,
+            hub=hub,
         )
         aligner.history = history
         aligner._encoder = encoder
@@ -217,7 +233,7 @@ class Aligner:
 
     def _loaded_text(self) -> ImageTextEncoder:
         if isinstance(self._text, str):
-            self._text = IMAGE_TEXT.create(self._text)
+            self._text = create_model(IMAGE_TEXT, self._text, self._hub)
         self._text = self._text.to(self._device)
         return self._text
 

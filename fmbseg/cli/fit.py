@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fmbseg.cli.options import OutFolder
+from fmbseg.cli.options import CacheDir, LocalFilesOnly, OutFolder
 
 
 def fit(
@@ -19,11 +19,14 @@ def fit(
     temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
+    cache_dir: CacheDir = None,
+    local_files_only: LocalFilesOnly = False,
 ) -> None:
     """Train one block on pseudo labels (Stage 2); what is left out is the recipe's."""
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.recipes import get_recipe
 
     given = {
@@ -39,7 +42,8 @@ def fit(
     source = LabelSet.open(labels)
     # The texts to learn are those of the model that named the masks.
     text = source.manifest["models"]["image_text"]
-    aligner = Aligner(backbone, text, recipe=recipe, settings=settings).fit(source)
+    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
+    aligner = Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub).fit(source)
     aligner.save_pretrained(out)
     first, last = aligner.history[0].loss, aligner.history[-1].loss
     typer.echo(

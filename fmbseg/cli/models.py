@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmbseg.cli.options import CacheDir, LocalFilesOnly  # noqa: TC001 - typer reads them
 from fmbseg.recipes import RECIPES, get_recipe
 from fmbseg.unknown_name import UnknownNameError
 
@@ -18,8 +19,18 @@ app = typer.Typer(no_args_is_help=True, help="List the frozen models and fetch t
 
 
 @app.command("list")
-def list_models() -> None:
-    """List every model: its name, role and licence, and whether it can run here."""
+def list_models(
+    family: Annotated[
+        str | None, typer.Option(help="List a family's own models: presets, timm, hf, open_clip or sam.")
+    ] = None,
+    name_filter: Annotated[
+        str, typer.Option("--filter", help="Only names that hold this; presets if no family is given.")
+    ] = "",
+) -> None:
+    """List every model with its role and licence and whether it can run here; or the models of a family."""
+    if family is not None or name_filter:
+        _list_specs(family or "presets", name_filter)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -32,7 +43,48 @@ def list_models() -> None:
     Console().print(table)
     for line in remedies:
         typer.echo(f"\n{line}")
-    typer.echo(f"\nRecipes: {', '.join(RECIPES)}. `fmbseg models fetch RECIPE` fetches what one needs.")
+    typer.echo("\nPresets of backbones: `fmbseg models list --family presets`; a family's: --family timm.")
+    typer.echo(f"Recipes: {', '.join(RECIPES)}. `fmbseg models fetch RECIPE` fetches what one needs.")
+
+
+def _list_specs(family: str, text: str) -> None:
+    from fmbseg.models.describe import model_specs
+
+    specs = model_specs(family, text)
+    for spec in specs:
+        typer.echo(spec)
+    if not specs:
+        raise ValueError(f"no model of {family!r} has {text!r} in its name")
+
+
+@app.command("show")
+def show(
+    spec: Annotated[str, typer.Argument(help="Of a backbone: a preset, or family:name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    cache_dir: CacheDir = None,
+    local_files_only: LocalFilesOnly = False,
+) -> None:
+    """Show what a spec of a backbone resolves to; its weights are not loaded."""
+    import json
+
+    from fmbseg.models.describe import describe_backbone
+    from fmbseg.models.hub_files import HubOptions
+
+    facts = describe_backbone(spec, HubOptions(cache_dir=cache_dir, local_files_only=local_files_only))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name:<{width}}  {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "not here" if value is None else str(value)
 
 
 @app.command("fetch")

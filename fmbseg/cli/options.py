@@ -19,6 +19,11 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any 
 OutFolder = Annotated[Path, typer.Option(help="Folder to write to; made where it does not exist.")]
 RecipeName = Annotated[str, typer.Option(help="Names the models and their settings.")]
 
+CacheDir = Annotated[Path | None, typer.Option(help="The Hub's cache, if not where its client keeps it.")]
+LocalFilesOnly = Annotated[
+    bool, typer.Option("--local-files-only", help="Never use the network (HF_HUB_OFFLINE=1 does the same).")
+]
+
 
 def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
     """The vocabulary that ``--classes`` or ``--vocabulary`` gives.

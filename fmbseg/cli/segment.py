@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, OutFolder, Strict, VocabularyName, words
+from fmbseg.cli.options import (
+    CacheDir,
+    Classes,
+    LocalFilesOnly,
+    OutFolder,
+    Strict,
+    VocabularyName,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +36,15 @@ def segment(
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     strict: Strict = False,
+    cache_dir: CacheDir = None,
+    local_files_only: LocalFilesOnly = False,
 ) -> None:
     """Segment images with any words: for each a class map (PNG) and an overlay, and one line.
 
     An image that cannot be read is told and passed over. OUT/classes.txt names the values of the class maps.
     """
     wanted = words(classes, vocabulary)
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
     listed = [_images_of(path) for path in paths]
@@ -42,7 +53,9 @@ def segment(
     if not targets:
         raise typer.Exit(1)
     _refuse_to_overwrite(targets)
-    segmenter = OpenVocabSegmenter.from_pretrained(head)
+    segmenter = OpenVocabSegmenter.from_pretrained(
+        head, hub=HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
+    )
     out.mkdir(parents=True, exist_ok=True)
     out.joinpath("classes.txt").write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
     done = [_segment_one(segmenter, image, wanted, target) for image, target in targets.items()]

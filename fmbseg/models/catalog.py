@@ -85,7 +85,7 @@ def _packaged(*files: PackagedFile) -> Callable[[], object]:
     return lambda: [packaged_file(file) for file in files]
 
 
-CARDS = (
+CARDS: tuple[ModelCard, ...] = (
     ModelCard(
         "efficientnet_lite2",
         "EfficientNet-Lite2, strides 16 and 32 joined",
@@ -124,6 +124,21 @@ CARDS = (
         f"{_HERE}.mask_generators.superpixels:superpixels",
         packages=("scikit-image",),
     ),
+)
+
+
+_FAMILIES = (
+    ("timm", "every model of timm", "from_timm:timm_backbone", ()),
+    ("hf", "vision models of transformers", "from_hf:hf_backbone", ()),
+    ("open_clip", "vision towers of open_clip", "from_open_clip:open_clip_backbone", ()),
+    ("sam", "image encoders of segment_anything", "from_sam:sam_backbone", ()),
+    ("torch", "TorchScript and ExportedProgram files", "from_torch:torch_backbone", ()),
+    ("onnx", "ONNX files", "from_onnx:onnx_backbone", ("onnxruntime",)),
+    ("local-dir", "folders downloaded from the Hub", "folders:folder_backbone", ()),
+)
+CARDS += tuple(
+    ModelCard(name, title, "backbone", "each its own", f"{_HERE}.backbones.{factory}", packages, extra="onnx")
+    for name, title, factory, packages in _FAMILIES
 )
 
 

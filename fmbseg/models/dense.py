@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
-from torchvision.transforms.functional import resize  # type: ignore[import-untyped]
 
 from fmbseg.windows import WindowPlan
 
@@ -51,6 +50,8 @@ class DenseBackbone:
     @torch.no_grad()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, H, W) to unit vectors (B, dim, H/stride, W/stride); H, W multiples of ``stride``."""
+        from torchvision.transforms.functional import resize  # type: ignore[import-untyped] # slow to import
+
         crop = self._encoder.crop_size
         size = (pixels.shape[2], pixels.shape[3])
         plan = WindowPlan.cover(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.catalog import factories
+from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
 from fmbseg.registry import Registry
 
-if TYPE_CHECKING:
-    from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
-
-BACKBONES: Registry[Backbone] = Registry("backbone", "fmbseg.backbones", factories("backbone"))
+BACKBONES: Registry[Backbone] = Registry(
+    "backbone", "fmbseg.backbones", factories("backbone"), presets=PRESETS, contract=Backbone
+)
 
 IMAGE_TEXT: Registry[ImageTextEncoder] = Registry(
-    "image-text encoder", "fmbseg.image_text", factories("image-text encoder")
+    "image-text encoder",
+    "fmbseg.image_text",
+    factories("image-text encoder"),
+    contract=ImageTextEncoder,
 )
 
 MASK_GENERATORS: Registry[MaskGenerator] = Registry(
-    "mask generator", "fmbseg.mask_generators", factories("mask generator")
+    "mask generator", "fmbseg.mask_generators", factories("mask generator"), contract=MaskGenerator
 )

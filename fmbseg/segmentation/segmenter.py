@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
 
 _ImageT = TypeVar("_ImageT", bound="ImageInput")
@@ -145,6 +146,7 @@ class OpenVocabSegmenter:
         text_encoder: ImageTextEncoder | None = None,
         device: torch.device | str = "cpu",
         windows: WindowSettings | None = None,
+        hub: HubOptions | None = None,
     ) -> OpenVocabSegmenter:
         """Load a head from a folder (see :meth:`AlignedEncoder.from_pretrained` for errors).
 
@@ -154,9 +156,10 @@ class OpenVocabSegmenter:
             text_encoder: likewise.
             device: where to compute.
             windows: how an image is resized and cut.
+            hub: how files of the frozen models are looked for.
         """
         encoder = AlignedEncoder.from_pretrained(
-            folder, backbone=backbone, text_encoder=text_encoder, device=device
+            folder, backbone=backbone, text_encoder=text_encoder, device=device, hub=hub
         )
         return cls(encoder, windows=windows)
 

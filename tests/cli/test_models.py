@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,25 @@ def test_an_unknown_recipe_is_a_usage_error_with_near_misses() -> None:
     result = RUNNER.invoke(app, ["fetch", "ofline"])
     assert result.exit_code == 2
     assert "did you mean 'offline'" in result.output
+
+
+def test_a_familys_models_are_listed_by_filter() -> None:
+    result = RUNNER.invoke(app, ["list", "--family", "timm", "--filter", "dinov2"])
+    assert result.exit_code == 0
+    assert "timm:vit_large_patch14_dinov2.lvd142m" in result.output.splitlines()
+    presets = RUNNER.invoke(app, ["list", "--filter", "dinov2_vitl"])
+    assert presets.output.split() == ["dinov2_vitl14", "dinov2_vitl14_reg"]
+    assert isinstance(RUNNER.invoke(app, ["list", "--filter", "no such"]).exception, ValueError)
+
+
+def test_show_says_what_a_spec_resolves_to(tmp_path: Path) -> None:
+    result = RUNNER.invoke(app, ["show", "dinov2_vitl14", "--cache-dir", str(tmp_path), "--local-files-only"])
+    assert result.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in result.output.splitlines())
+    assert (lines["dim"], lines["stride"], lines["native_size"]) == ("1024", "14", "518")
+    assert lines["spec"] == "timm:vit_large_patch14_dinov2.lvd142m"
+    assert (lines["class_tokens"], lines["license"]) == ("1", "Apache-2.0")
+    assert lines["source"] == "timm/vit_large_patch14_dinov2.lvd142m"
+    assert lines["revision"] == "not here"
+    as_json = RUNNER.invoke(app, ["show", "dinov2_vitl14", "--cache-dir", str(tmp_path), "--json"])
+    assert json.loads(as_json.output)["transform"]["mean"] == [0.485, 0.456, 0.406]

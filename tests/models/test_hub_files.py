@@ -1,16 +1,35 @@
-"""Files of Hub models: what is said where there is no network and no cache."""
+"""Files of Hub models: from the cache without network, and what is said where they are not to be had."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.hub_files import HubOptions, hub_folder
+from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder
+from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+FILES = ["config.json", "*.safetensors"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
 
 
 def test_without_network_and_cache_the_message_names_repository_files_and_ways(tmp_path: Path) -> None:
@@ -19,3 +38,168 @@ def test_without_network_and_cache_the_message_names_repository_files_and_ways(t
         hub_folder("someone/some-model", ["config.json", "model.safetensors"], options)
     for part in ("someone/some-model", "v1", "config.json", "model.safetensors", "cache_dir", "local-dir:"):
         assert part in str(caught.value)
+
+
+def test_what_is_cached_needs_no_network(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = cache_repository(tmp_path / "hub", "me/model", model)
+    tried = forbid_network(monkeypatch)
+    for revision in (None, "main", COMMIT):
+        found = hub_folder("me/model", FILES, HubOptions(cache_dir=tmp_path / "hub", revision=revision))
+        assert found == snapshot
+        assert commit_of(found) == COMMIT
+    assert tried == []
+
+
+def test_a_download_that_was_cut_short_does_not_count_as_cached(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = forbid_network(monkeypatch)
+    (model / "model.safetensors").unlink()
+    cache_repository(tmp_path / "hub", "me/half", model)
+    options = HubOptions(cache_dir=tmp_path / "hub")
+    assert cached_folder("me/half", FILES, options) is None
+    with pytest.raises(AssetUnavailableError, match=r"me/half: .*\*\.safetensors"):
+        hub_folder("me/half", FILES, options)
+    assert tried  # the Hub was asked for the rest
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    (model / "model-1.safetensors").write_bytes(b"")
+    cache_repository(tmp_path / "hub", "me/shards", model)
+    assert cached_folder("me/shards", FILES, options) is None
+    (model / "model-2.safetensors").write_bytes(b"")
+    cache_repository(tmp_path / "hub", "me/whole", model)
+    assert cached_folder("me/whole", FILES, options) is not None
+
+
+def test_optional_files_may_be_missing(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_network(monkeypatch)
+    cache_repository(tmp_path / "hub", "me/model", model)
+    options = HubOptions(cache_dir=tmp_path / "hub")
+    assert hub_folder("me/model", FILES, options, optional=["preprocessor_config.json"]).is_dir()
+
+
+def test_what_is_no_name_of_a_repository_is_refused() -> None:
+    with pytest.raises(ValueError, match="'a/b/c' is not the name of a Hub repository"):
+        hub_folder("a/b/c", FILES, HubOptions(local_files_only=True))
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """A Hub whose every repository is gated; it remembers what it was asked with."""
+
+    asked: list[tuple[str, str | None]]
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        self.send_response(403)
+        self.send_header("X-Error-Code", "GatedRepo")
+        self.send_header("X-Error-Message", "Access is restricted")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gated_hub() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    asked: list[tuple[str, str | None]] = []
+    handler = type("Handler", (_Hub,), {"asked": asked})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def run(code: str, tmp_path: Path, **environment: str) -> str:
+    """Run code in a new process: the Hub's client reads its environment when it is imported."""
+    settings = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
+    settings.pop("HF_TOKEN", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=settings, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+SAY = """
+from fmbseg.models.registries import BACKBONES
+try:
+    BACKBONES.create({spec!r}, **{options!r})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_gated_model_names_its_licence_page_and_the_open_alternative(
+    tmp_path: Path, gated_hub: tuple[str, list[tuple[str, str | None]]]
+) -> None:
+    address, asked = gated_hub
+    said = run(SAY.format(spec="dinov3_vitl16", options={"token": "hf_mine"}), tmp_path, HF_ENDPOINT=address)
+    for part in (
+        "AssetUnavailableError",
+        "gated under the DINOv3 License",
+        "https://huggingface.co/facebook/dinov3-vitl16-pretrain-lvd1689m",
+        "hf auth login",
+        "'dinov2_vitl14_reg' is open to all",
+    ):
+        assert part in said
+    assert asked
+    assert {token for _, token in asked} == {"Bearer hf_mine"}
+    assert all("dinov3-vitl16" in path for path, _ in asked)
+
+
+def test_a_revision_is_asked_for_by_name(
+    tmp_path: Path, gated_hub: tuple[str, list[tuple[str, str | None]]]
+) -> None:
+    address, asked = gated_hub
+    run(SAY.format(spec="dinov2_vits14?revision=v2.0", options={}), tmp_path, HF_ENDPOINT=address)
+    assert asked
+    assert all("v2.0" in path for path, _ in asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"), [({"local_files_only": True}, {}), ({}, {"HF_HUB_OFFLINE": "1"})]
+)
+def test_offline_the_hub_is_not_asked(
+    tmp_path: Path,
+    gated_hub: tuple[str, list[tuple[str, str | None]]],
+    options: dict[str, bool],
+    environment: dict[str, str],
+) -> None:
+    address, asked = gated_hub
+    said = run(
+        SAY.format(spec="dinov3_vitb16", options=options), tmp_path, HF_ENDPOINT=address, **environment
+    )
+    assert "AssetUnavailableError" in said
+    assert "neither in the cache" in said
+    assert "DINOv3 License" in said
+    assert asked == []
+
+
+def test_the_papers_encoder_without_network_and_cache_fails_before_any_work(tmp_path: Path) -> None:
+    code = """
+import sys
+from fmbseg import Aligner
+try:
+    Aligner(backbone="dinov2_vitl14")
+except Exception as error:
+    print(type(error).__name__, error)
+print([name for name in ("timm", "transformers", "torchvision", "open_clip") if name in sys.modules])
+"""
+    said = run(code, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")  # nothing answers there
+    for part in (
+        "AssetUnavailableError",
+        "timm/vit_large_patch14_dinov2.lvd142m",
+        "config.json, model.safetensors",
+        "where the Hub is reached",
+        "cache_dir=",
+        "'local-dir:/path/to/folder'",
+    ):
+        assert part in said
+    assert said.splitlines()[-1] == "[]"  # no model library was imported, so nothing was built

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from torch import nn
 
 from fmbseg.models import efficientnet_lite2 as weights
-from fmbseg.models.checks import check_pixels
-
-if TYPE_CHECKING:
-    from fmbseg.models.transform import PixelTransform
+from fmbseg.models.assets import EFFICIENTNET_LITE2
+from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.grids import join_maps
 
 _STAGES = (3, 4)  # strides 16 and 32
 
 
-class EfficientNetLite2:
+class EfficientNetLite2(FrozenBackbone):
     """Backbone of 120 channels of stride 16 and 352 of stride 32, which together carry more than either.
 
     The stride-32 map is up-sampled bilinearly by exactly 2 and joined to the other. On a side that is an odd
@@ -30,39 +30,35 @@ class EfficientNetLite2:
         torch.Size([1, 472, 4, 3])
     """
 
-    spec: str = "efficientnet_lite2"
-    dim: int = 472
-    stride: int = 16
-    native_size: int = 256  # trained at 260, which is no multiple of the stride
-    license: str = weights.LICENSE
-    transform: PixelTransform = weights.TRANSFORM
-
     def __init__(self) -> None:
-        self._model = weights.load_features(_STAGES)
+        network = _Joined(weights.load_features(_STAGES))
+        facts = BackboneFacts(
+            spec="efficientnet_lite2",
+            dim=472,
+            stride=16,
+            native_size=256,  # trained at 260, which is no multiple of the stride
+            transform=weights.TRANSFORM,
+            layers=_STAGES,
+            depth=5,
+            final_norm=False,
+            class_tokens=0,
+            register_tokens=0,
+            any_size=True,
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            precision="float32",
+            license=weights.LICENSE,
+            source=f"the package {EFFICIENTNET_LITE2.distribution}",
+        )
+        super().__init__(network, facts, channels_last=True)
 
-    def to(self, device: torch.device | str) -> EfficientNetLite2:
-        """Move the weights to ``device`` and return self."""
-        self._model.to(device)
-        return self
 
-    @torch.no_grad()
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels to a grid of features.
+class _Joined(nn.Module):
+    def __init__(self, features: Any) -> None:
+        super().__init__()
+        self.features = features
 
-        Args:
-            pixels: (B, 3, H, W) as ``transform`` makes them, H and W multiples of 16.
-
-        Returns:
-            (B, 472, H/16, W/16).
-
-        Raises:
-            ValueError: another shape or type.
-        """
-        check_pixels(pixels, self.stride, self.spec)
-        fine, coarse = self._model(pixels.contiguous(memory_format=torch.channels_last))
-        upsampled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
-        height, width = fine.shape[-2:]
-        return torch.cat([fine, upsampled[..., :height, :width]], dim=1)
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return join_maps(self.features(pixels))
 
 
 def efficientnet_lite2() -> EfficientNetLite2:

@@ -1,8 +1,12 @@
 """What every backbone must do: derive a test class and give it the fixture ``backbone``."""
 
+import json
+from typing import Any
+
 import pytest
 import torch
 
+from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.registries import BACKBONES
 from tests.models.photographs import photograph
@@ -23,8 +27,12 @@ class BackboneContract:
         assert backbone.license
         assert backbone.native_size % backbone.stride == 0
 
-    def test_its_spec_makes_it_again(self, backbone: Backbone, pixels: torch.Tensor) -> None:
-        again = BACKBONES.create(backbone.spec)
+    def test_its_spec_makes_it_again_after_a_way_through_text(
+        self, backbone: Backbone, pixels: torch.Tensor
+    ) -> None:
+        saved = json.dumps({"backbone": {"spec": backbone.spec}})
+        again = BACKBONES.create(json.loads(saved)["backbone"]["spec"])
+        assert again.spec == backbone.spec
         assert torch.equal(again.encode(pixels), backbone.encode(pixels))
 
     @pytest.mark.parametrize("cells", [(2, 2), (3, 5), (5, 2)])
@@ -45,6 +53,16 @@ class BackboneContract:
         assert weight.grad is not None
         torch.testing.assert_close(weight.grad, features.sum(dim=(0, 2, 3)))
 
+    def test_no_parameter_can_be_trained(self, backbone: Backbone) -> None:
+        assert isinstance(backbone, FrozenBackbone)  # so are all of fmbseg's own
+        assert not any(parameter.requires_grad for parameter in backbone.network.parameters())
+        assert not backbone.network.training
+
+    def test_encoding_twice_gives_the_same(self, backbone: Backbone, pixels: torch.Tensor) -> None:
+        first = backbone.encode(pixels)
+        backbone.encode(torch.rand(1, 3, 3 * backbone.stride, 2 * backbone.stride))  # another grid between
+        assert torch.equal(backbone.encode(pixels), first)
+
     def test_images_of_a_batch_do_not_meet(self, backbone: Backbone, pixels: torch.Tensor) -> None:
         both = torch.cat([pixels, pixels.flip(3)])
         singly = torch.cat([backbone.encode(one[None]) for one in both])
@@ -60,8 +78,11 @@ class BackboneContract:
         horizontal = slice(0, stride) if columns == "left" else slice(-stride, None)
         changed[..., vertical, horizontal] += 1.0
         moved = (backbone.encode(changed) - backbone.encode(pixels))[0].norm(dim=0)
-        corner = moved[0 if rows == "top" else -1, 0 if columns == "left" else -1]
-        assert corner == moved.max()
+        # Where coarser maps are joined, a cell of the coarsest covers two by two.
+        reach = 2 if isinstance(backbone, FrozenBackbone) and len(backbone.facts.layers) > 1 else 1
+        corner = moved[slice(reach) if rows == "top" else slice(-reach, None)]
+        corner = corner[:, slice(reach) if columns == "left" else slice(-reach, None)]
+        assert corner.max() == moved.max()
 
     def test_odd_sides_are_refused_by_name(self, backbone: Backbone) -> None:
         with pytest.raises(ValueError, match=f"multiples of {backbone.stride} px"):
@@ -76,3 +97,54 @@ class BackboneContract:
     def test_moves_between_devices(self, backbone: Backbone) -> None:
         assert backbone.to("cpu") is backbone
         assert backbone.to(torch.device("cpu")) is backbone
+
+
+class NetworkContract(BackboneContract):
+    """Beside the contract, what the families with options of the network must do."""
+
+    def with_options(self, backbone: Backbone, **options: Any) -> FrozenBackbone:
+        made = BACKBONES.create(backbone.spec, **options)
+        assert isinstance(made, FrozenBackbone)
+        return made
+
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_half_precision_gives_nearly_the_same_in_float32(
+        self, backbone: Backbone, pixels: torch.Tensor, precision: str
+    ) -> None:
+        if precision == "float16" and backbone.spec.endswith("swinv2"):  # it divides by lengths that vanish
+            with pytest.raises(ValueError, match="NaN in float16: take precision=bfloat16"):
+                self.with_options(backbone, precision=precision)
+            return
+        half = self.with_options(backbone, precision=precision)
+        assert {parameter.dtype for parameter in half.network.parameters()} == {getattr(torch, precision)}
+        features, expected = half.encode(pixels), backbone.encode(pixels)
+        assert features.dtype == torch.float32
+        assert torch.cosine_similarity(features.flatten(), expected.flatten(), dim=0) > 0.99
+        assert not torch.equal(features, expected)
+        assert f"precision={precision}" in half.spec
+
+    def test_layers_are_joined_in_order(self, backbone: Backbone, pixels: torch.Tensor) -> None:
+        assert isinstance(backbone, FrozenBackbone)
+        last = backbone.facts.depth - 1
+        both = self.with_options(backbone, layers=(last - 1, -1))
+        singly = [self.with_options(backbone, layers=layer) for layer in (last - 1, last)]
+        assert both.facts.layers == (last - 1, last)
+        assert both.dim == sum(one.dim for one in singly)
+        joined, first = both.encode(pixels), singly[0].encode(pixels)
+        torch.testing.assert_close(joined[:, : singly[0].dim], first)
+        if singly[1].stride == both.stride:
+            torch.testing.assert_close(joined[:, singly[0].dim :], singly[1].encode(pixels))
+
+    def test_a_spec_with_options_makes_it_again(self, backbone: Backbone, pixels: torch.Tensor) -> None:
+        chosen = self.with_options(backbone, layers=(0,), size=6 * backbone.stride, precision="bfloat16")
+        again = BACKBONES.create(chosen.spec)
+        assert isinstance(again, FrozenBackbone)
+        assert again.facts == chosen.facts
+        assert again.native_size >= again.stride
+        size = (4 * chosen.stride, 4 * chosen.stride)
+        image = torch.nn.functional.interpolate(pixels, size)
+        assert torch.equal(again.encode(image), chosen.encode(image))
+
+    def test_layers_that_are_not_there_are_refused(self, backbone: Backbone) -> None:
+        with pytest.raises(ValueError, match="has no layer 99"):
+            self.with_options(backbone, layers=(99,))

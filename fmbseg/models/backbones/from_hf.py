@@ -1,0 +1,198 @@
+"""Backbones of transformers, from the Hub, its cache or a folder."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json
+from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.grids import NoSpatialFeaturesError
+from fmbseg.models.backbones.hf_kinds import ARCHITECTURES, KINDS
+from fmbseg.models.backbones.hf_weights import load_model
+from fmbseg.models.backbones.hf_wiring import wire
+from fmbseg.models.backbones.presets import gate_of
+from fmbseg.models.backbones.request import (
+    HUB_OPTIONS,
+    NETWORK_OPTIONS,
+    NO_WEIGHTS,
+    PRETRAINED,
+    RANDOM,
+    BackboneRequest,
+    BackboneSpecError,
+)
+from fmbseg.models.backbones.weights import seeded
+from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder
+from fmbseg.models.transform import PixelTransform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from fmbseg.models.backbones.hf_kinds import Kind
+
+_PROCESSOR = "preprocessor_config.json"
+_OPTIONAL = (_PROCESSOR, "*.index.json")
+_SAFE = (CONFIG, "*.safetensors")
+_OLDER = (CONFIG, "pytorch_model*.bin")
+_BILINEAR = 2  # PIL's number, which preprocessor_config.json holds
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model's config, and the folder of its files if they are here."""
+
+    config: Any
+    kind: Kind
+    repo: str | None
+    folder: Path | None
+
+
+def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
+    """Make a vision model of transformers, or the vision tower of a model with two, a frozen backbone.
+
+    Args:
+        name: ``owner/repository`` or ``local-dir:/folder``, and options.
+        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
+            looked for (see :class:`~fmbseg.models.hub_files.HubOptions`).
+
+    Raises:
+        AssetUnavailableError: the files are neither here nor to be had.
+        BackboneSpecError: options that do not suit the model.
+        NoSpatialFeaturesError: not a vision model, or one of a type that fmbseg does not know.
+        WeightsError: weights that do not fit it or are not finite.
+    """
+    request = BackboneRequest.read("hf", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
+    source = _find(request)
+    if request.precision == "float16" and not source.kind.float16:
+        raise BackboneSpecError(
+            f"{request.spec}: {source.kind.model} gives NaN in float16: take precision=bfloat16"
+        )
+    model = _build(source, request)
+    wired = wire(model, source.config, source.kind, request)
+    commit = None if source.folder is None else commit_of(source.folder)
+    native = request.size or _native(source.config, wired.stride)
+    facts = BackboneFacts(
+        spec=request.resolved(request.name, commit).spec,
+        dim=wired.dim,
+        stride=wired.stride,
+        native_size=max(1, native // wired.stride) * wired.stride,
+        transform=_transform(source),
+        layers=wired.layers,
+        depth=wired.depth,
+        final_norm=wired.norm,
+        class_tokens=wired.class_tokens,
+        register_tokens=wired.registers,
+        any_size=True,
+        parameters=sum(parameter.numel() for parameter in wired.network.parameters()),
+        precision=request.precision,
+        license=_license(source),
+        source="random weights" if request.weights == RANDOM else source.repo or str(source.folder),
+        revision=commit if request.weights != RANDOM else None,
+    )
+    return FrozenBackbone(
+        wired.network, facts, channels_last=source.kind.shape == "pyramid", compiled=request.compiled
+    )
+
+
+def _find(request: BackboneRequest) -> _Source:
+    name = request.name
+    if request.weights not in (PRETRAINED, RANDOM, NO_WEIGHTS):
+        raise BackboneSpecError(
+            f"{request.spec}: weights are 'pretrained' or 'random'; name your own folder 'hf:{LOCAL}/...'"
+        )
+    if name.startswith(LOCAL):
+        folder = local_folder(name)
+        return _known(read_json(folder / CONFIG), None, folder, request)
+    if request.weights == PRETRAINED:
+        folder = _fetch(name, request.hub)
+        return _known(read_json(folder / CONFIG), name, folder, request)
+    if name in ARCHITECTURES:
+        model_type, values = ARCHITECTURES[name]
+        return _known(
+            {"model_type": model_type, **values}, name, cached_folder(name, _SAFE, request.hub), request
+        )
+    folder = hub_folder(name, (CONFIG,), request.hub)
+    return _known(read_json(folder / CONFIG), name, folder, request)
+
+
+def _fetch(repo: str, hub: HubOptions) -> Path:
+    """The folder of a repository, with safetensors, or else with a file that torch reads safely."""
+    gate = gate_of(repo)
+    licence, alternative = gate or ("", "")
+    try:
+        return hub_folder(repo, _SAFE, hub, optional=_OPTIONAL, licence=licence, alternative=alternative)
+    except AssetUnavailableError as error:
+        if cached_folder(repo, (CONFIG,), hub) is None:
+            raise
+        try:  # the repository was reached, and has no safetensors
+            return hub_folder(repo, _OLDER, hub, optional=_OPTIONAL)
+        except AssetUnavailableError:
+            raise error from None
+
+
+def _known(
+    config: dict[str, Any], repo: str | None, folder: Path | None, request: BackboneRequest
+) -> _Source:
+    from transformers import AutoConfig
+
+    model_type = str(config.get("model_type", ""))
+    if model_type not in KINDS:
+        raise NoSpatialFeaturesError(
+            f"{request.spec}: fmbseg reads no patch features from model_type {model_type!r}; it does from "
+            f"{', '.join(sorted(KINDS))}. Wrap the model as a backbone of your own instead"
+        )
+    kind = KINDS[model_type]
+    values = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
+    whole = AutoConfig.for_model(model_type, **values)
+    return _Source(getattr(whole, kind.tower) if kind.tower else whole, kind, repo, folder)
+
+
+def _build(source: _Source, request: BackboneRequest) -> nn.Module:
+    if source.kind.model == "ViTMAEModel":
+        source.config.mask_ratio = 0.0
+    if request.weights == PRETRAINED:
+        assert source.folder is not None
+        return load_model(source.kind, source.config, source.folder)
+    import transformers
+
+    with seeded(), torch.device("meta") if request.weights == NO_WEIGHTS else nullcontext():
+        made: nn.Module = getattr(transformers, source.kind.model)(source.config, **source.kind.arguments)
+    return made.eval()
+
+
+def _native(config: Any, stride: int) -> int:
+    size = getattr(config, "image_size", None)
+    if isinstance(size, list | tuple):
+        return int(min(size))
+    if isinstance(size, int):
+        return size
+    patches = int(getattr(config, "num_patches", 0))
+    return math.isqrt(patches) * stride if patches else 224
+
+
+def _transform(source: _Source) -> PixelTransform:
+    path = None if source.folder is None else source.folder / _PROCESSOR
+    if path is None or not path.is_file():
+        return source.kind.transform
+    given = read_json(path)
+    default = source.kind.transform
+    return PixelTransform(
+        mean=tuple(given.get("image_mean") or default.mean),
+        std=tuple(given.get("image_std") or default.std),
+        interpolation="bilinear" if given.get("resample") == _BILINEAR else "bicubic",
+    )
+
+
+def _license(source: _Source) -> str:
+    gate = gate_of(source.repo or "")
+    if gate:
+        return f"{gate.licence}, https://huggingface.co/{source.repo}"
+    return f"see https://huggingface.co/{source.repo}" if source.repo else "unknown"

@@ -1,0 +1,110 @@
+"""Backbones of ONNX files, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.from_torch import transform_of
+from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.probing import probe
+from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest, BackboneSpecError
+
+_SIZE = 224
+_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
+    """Make an ONNX file a frozen backbone: one input (B, 3, H, W) of float32, the first output is read.
+
+    Args:
+        name: path of the file, and options.
+        options: ``size`` in pixels (if not given, the file's own, else 224), ``prefix`` (tokens before the
+            patches), ``mean`` and ``std`` of the pixels (ImageNet's if not given), ``license``.
+
+    Raises:
+        AssetUnavailableError: there is no such file.
+        BackboneSpecError: it is no ONNX file, or its input is another.
+        NoSpatialFeaturesError: it gives no grid.
+        WeightsError: its values are not finite.
+    """
+    request = BackboneRequest.read("onnx", name, options, FILE_OPTIONS)
+    path = Path(request.name).expanduser()
+    if not path.is_file():
+        raise AssetUnavailableError(f"there is no file {path}")
+    module = OnnxModule(path)
+    size = request.size or module.side or _SIZE
+    if module.side not in (None, size):
+        raise BackboneSpecError(f"{request.spec}: the file takes {module.side} px only: leave out `size`")
+    found = probe(module, size, request.prefix, request.spec)
+    facts = BackboneFacts(
+        spec=request.spec,
+        dim=found.dim,
+        stride=found.stride,
+        native_size=size,
+        transform=transform_of(request),
+        layers=(),
+        depth=0,
+        final_norm=False,
+        class_tokens=request.prefix,
+        register_tokens=0,
+        any_size=found.any_size,
+        parameters=0,
+        precision="float32",
+        license=request.license or "unknown",
+        source=str(path),
+    )
+    return FrozenBackbone(found.network, facts)
+
+
+class OnnxModule(nn.Module):
+    """An ONNX file as a module without parameters, on a GPU if ONNX Runtime has one.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        side: in pixels, of the square images that it takes; ``None`` if it takes any.
+
+    Raises:
+        BackboneSpecError: it is no ONNX file, or its input is not (B, 3, H, W) of float32.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too
+        available = onnxruntime.get_available_providers()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=[name for name in _PROVIDERS if name in available]
+            )
+        except Exception as error:
+            first = str(error).strip().splitlines()[0]
+            raise BackboneSpecError(
+                f"{path} is not an ONNX file that ONNX Runtime can run: {first}"
+            ) from error
+        inputs = self._session.get_inputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or (shape[1] not in (3, None) and isinstance(shape[1], int)):
+            given = ", ".join(f"{one.name} {one.shape}" for one in inputs)
+            raise BackboneSpecError(f"{path} must take one input (B, 3, H, W); it takes {given}")
+        if inputs[0].type != "tensor(float)":
+            raise BackboneSpecError(f"{path} must take float32; it takes {inputs[0].type}")
+        self._input = inputs[0].name
+        self._output = self._session.get_outputs()[0].name
+        sides = [side for side in shape[2:] if isinstance(side, int)]
+        self.side: int | None = sides[0] if sides else None
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Run the file on (B, 3, H, W); gives its first output."""
+        (given,) = self._session.run([self._output], {self._input: pixels.cpu().contiguous().numpy()})
+        return torch.from_numpy(given).to(pixels.device)

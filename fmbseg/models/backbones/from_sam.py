@@ -1,0 +1,153 @@
+"""Backbones made of the image encoders of segment_anything."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from fmbseg.models.assets import AssetUnavailableError, cache_home
+from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.layers import chosen_layers
+from fmbseg.models.backbones.positions import PLAIN
+from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAINED, RANDOM, BackboneRequest
+from fmbseg.models.backbones.sam_encoder import SamEncoder
+from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
+from fmbseg.models.transform import PixelTransform
+from fmbseg.unknown_name import UnknownNameError
+
+_TRANSFORM = PixelTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear")
+_NECK = 256
+_PATCH = 16
+
+
+class SamSize(NamedTuple):
+    """The shape of one of SAM's encoders.
+
+    Attributes:
+        width: channels of a token.
+        depth: count of blocks.
+        heads: of attention.
+        whole: blocks that attend to the whole image; the others attend in windows.
+        file: of its checkpoint.
+        hub: the same encoder, from the Hub.
+        image: side in pixels of the images it was trained on.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    whole: tuple[int, ...]
+    file: str
+    hub: str
+    image: int = 1024
+
+
+SIZES: dict[str, SamSize] = {
+    "vit_b": SamSize(768, 12, 12, (2, 5, 8, 11), "sam_vit_b_01ec64.pth", "hf:facebook/sam-vit-base"),
+    "vit_l": SamSize(1024, 24, 16, (5, 11, 17, 23), "sam_vit_l_0b3195.pth", "hf:facebook/sam-vit-large"),
+    "vit_h": SamSize(1280, 32, 16, (7, 15, 23, 31), "sam_vit_h_4b8939.pth", "hf:facebook/sam-vit-huge"),
+}
+
+
+def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
+    """Make SAM's image encoder a frozen backbone; the neck plays the part of the final norm.
+
+    Args:
+        name: ``vit_b``, ``vit_l`` or ``vit_h``, with ``@/path/to/checkpoint.pth`` if it is not where fmbseg
+            looks, and options.
+        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``.
+
+    Raises:
+        UnknownNameError: SAM has no such size.
+        AssetUnavailableError: the checkpoint is not here.
+        BackboneSpecError: layers that it does not have.
+        WeightsError: a checkpoint that does not fit or is not finite.
+    """
+    request = BackboneRequest.read("sam", name, options, NETWORK_OPTIONS)
+    model, _, path = request.name.partition("@")
+    if model not in SIZES:
+        raise UnknownNameError("encoder of segment_anything", model, SIZES)
+    size = SIZES[model]
+    layers = chosen_layers(request.layers, size.depth, (size.depth - 1,), request.spec)
+    file = _checkpoint(model, path, request)
+    with (
+        seeded(),
+        torch.device("meta") if file is not None or request.weights == NO_WEIGHTS else nullcontext(),
+    ):
+        encoder = _encoder(size)
+    if file is not None:
+        load_strictly(encoder, part_of(read_state(file), "image_encoder.", file), file)
+    norm = request.norm is not False
+    network = SamEncoder(
+        encoder.patch_embed.proj,
+        encoder.pos_embed,
+        encoder.blocks,
+        nn.Sequential(_ChannelsFirst(), encoder.neck) if norm else None,
+        layers,
+        PLAIN,
+    )
+    facts = BackboneFacts(
+        spec=request.spec,
+        dim=(_NECK if norm else size.width) * len(layers),
+        stride=_PATCH,
+        native_size=max(1, (request.size or size.image) // _PATCH) * _PATCH,
+        transform=_TRANSFORM,
+        layers=layers,
+        depth=size.depth,
+        final_norm=norm,
+        class_tokens=0,
+        register_tokens=0,
+        any_size=True,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        precision=request.precision,
+        license="Apache-2.0",
+        source="random weights" if request.weights == RANDOM else str(file or size.file),
+    )
+    return FrozenBackbone(network, facts, compiled=request.compiled)
+
+
+class _ChannelsFirst(nn.Module):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.permute(0, 3, 1, 2)
+
+
+def _encoder(size: SamSize) -> Any:
+    from segment_anything.modeling import ImageEncoderViT
+
+    return ImageEncoderViT(
+        img_size=size.image,
+        patch_size=_PATCH,
+        embed_dim=size.width,
+        depth=size.depth,
+        num_heads=size.heads,
+        mlp_ratio=4,
+        out_chans=_NECK,
+        qkv_bias=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=14,
+        global_attn_indexes=size.whole,
+    ).eval()
+
+
+def _checkpoint(model: str, path: str, request: BackboneRequest) -> Path | None:
+    if path:
+        return Path(path)
+    if request.weights in (RANDOM, NO_WEIGHTS):
+        return None
+    if request.weights != PRETRAINED:
+        return Path(request.weights)
+    kept = cache_home() / "sam" / SIZES[model].file
+    if not kept.is_file():
+        raise AssetUnavailableError(
+            f"sam:{model} needs {SIZES[model].file} of https://github.com/facebookresearch/segment-anything, "
+            f"not here. Either put it at {kept}; or name it: 'sam:{model}@/path/{SIZES[model].file}'; "
+            f"or take the same encoder from the Hub: '{SIZES[model].hub}' or the preset 'sam_{model}'"
+        )
+    return kept

@@ -1,0 +1,154 @@
+"""Backbones of one's own: an ``nn.Module``, a TorchScript file, or a saved ExportedProgram."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.probing import probe
+from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest, BackboneSpecError
+from fmbseg.models.backbones.weights import WeightsError, check_finite
+from fmbseg.models.transform import PixelTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+_SIZE = 224
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
+    """Make a TorchScript file or a saved ExportedProgram a frozen backbone.
+
+    Such files are programs: load those of people whom you trust. What is pickled in them is read with
+    ``weights_only``, so that loading alone runs nothing.
+
+    Args:
+        name: path of the file, and options.
+        options: ``size`` in pixels (224 if not given), ``prefix`` (tokens before the patches), ``mean`` and
+            ``std`` of the pixels (ImageNet's if not given), ``license``.
+
+    Raises:
+        AssetUnavailableError: there is no such file.
+        BackboneSpecError: it is neither kind of file.
+        NoSpatialFeaturesError: it gives no grid.
+        WeightsError: it is damaged or its values are not finite.
+    """
+    request = BackboneRequest.read("torch", name, options, FILE_OPTIONS)
+    path = Path(request.name).expanduser()
+    if not path.is_file():
+        raise AssetUnavailableError(
+            f"there is no file {path}. If {request.name!r} is a module of your own, made a backbone by "
+            "`module_backbone`, pass it as `backbone=` where a spec would be, or register a factory for it"
+        )
+    return _frozen(_load(path), request, str(path))
+
+
+def module_backbone(module: nn.Module, name: str, **options: Any) -> FrozenBackbone:
+    """Make a module of one's own a frozen backbone; it is frozen in place.
+
+    Args:
+        module: pixels (B, 3, H, W) to maps (B, C, h, w), to tokens (B, prefix + h * w, C), or to a tuple that
+            begins with either.
+        name: of it; its spec is ``torch:name``, which says what a head was trained on, but cannot make it
+            again.
+        options: as for :func:`torch_backbone`.
+
+    Raises:
+        NoSpatialFeaturesError: it gives no grid.
+        WeightsError: its values are not finite.
+
+    Example:
+        >>> patches = torch.nn.Conv2d(3, 24, kernel_size=16, stride=16)
+        >>> backbone = module_backbone(patches, "patches", size=64)
+        >>> backbone.spec, backbone.dim, backbone.stride
+        ('torch:patches?size=64', 24, 16)
+    """
+    request = BackboneRequest.read("torch", name, options, FILE_OPTIONS)
+    return _frozen(module.eval(), request, f"the module {name!r}")
+
+
+def transform_of(request: BackboneRequest) -> PixelTransform:
+    """Of the pixels of a model that is known by its file alone."""
+    mean, std = request.mean or _MEAN, request.std or _STD
+    return PixelTransform(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+
+
+def _frozen(module: nn.Module, request: BackboneRequest, source: str) -> FrozenBackbone:
+    check_finite(module, source)
+    size = request.size or _SIZE
+    found = probe(module, size, request.prefix, request.spec)
+    facts = BackboneFacts(
+        spec=request.spec,
+        dim=found.dim,
+        stride=found.stride,
+        native_size=size,
+        transform=transform_of(request),
+        layers=(),
+        depth=0,
+        final_norm=False,
+        class_tokens=request.prefix,
+        register_tokens=0,
+        any_size=found.any_size,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        precision="float32",
+        license=request.license or "unknown",
+        source=source,
+    )
+    return FrozenBackbone(found.network, facts)
+
+
+def _load(path: Path) -> nn.Module:
+    kind = _kind_of(path)
+    try:
+        if kind == "script":
+            script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            return script.eval()
+        with _nothing_unpickled():
+            return torch.export.load(path).module()
+    except (RuntimeError, pickle.UnpicklingError, ValueError, EOFError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} cannot be loaded: {first}") from error
+
+
+def _kind_of(path: Path) -> str:
+    names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    if any("/code/" in name for name in names):
+        return "script"
+    if any(
+        name.endswith("archive_format") or name.startswith("serialized_exported_program") for name in names
+    ):
+        return "export"
+    pickled = any(name.endswith("data.pkl") for name in names)
+    what = "a pickle, as torch.save writes them" if pickled else "neither"
+    raise BackboneSpecError(
+        f"{path} is no TorchScript file and no saved ExportedProgram (it is {what}): save the model with "
+        "`torch.jit.save` or `torch.export.save`; fmbseg unpickles no modules"
+    )
+
+
+@contextmanager
+def _nothing_unpickled() -> Iterator[None]:
+    """Forbid pickles that run code while an ExportedProgram is read, which its reader would allow."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

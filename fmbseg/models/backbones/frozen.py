@@ -1,0 +1,81 @@
+"""FrozenBackbone: any network that makes grids, behind the contract of a backbone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from fmbseg.models.checks import check_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from fmbseg.models.backbones.facts import BackboneFacts
+    from fmbseg.models.transform import PixelTransform
+
+
+class FrozenBackbone:
+    """A network in evaluation mode without gradients; it computes under ``torch.inference_mode``.
+
+    Args:
+        network: pixels (B, 3, H, W) to a grid (B, dim, H/stride, W/stride); frozen in place.
+        facts: what is known of it.
+        channels_last: lay out pixels and weights so, which convolutions are faster with.
+        compiled: run through ``torch.compile``.
+
+    Example:
+        >>> from fmbseg.models.registries import BACKBONES
+        >>> backbone = BACKBONES.create("timm:test_vit?weights=random")
+        >>> backbone.dim, backbone.stride, backbone.encode(torch.zeros(1, 3, 64, 48)).shape
+        (64, 16, torch.Size([1, 64, 4, 3]))
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        facts: BackboneFacts,
+        *,
+        channels_last: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        self.facts = facts
+        self.spec: str = facts.spec
+        self.dim: int = facts.dim
+        self.stride: int = facts.stride
+        self.native_size: int = facts.native_size
+        self.license: str = facts.license
+        self.transform: PixelTransform = facts.transform
+        self._dtype = cast(torch.dtype, getattr(torch, facts.precision))
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.eval().requires_grad_(False)
+        self.network.to(self._dtype).to(memory_format=self._layout)
+        self._device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+        run = torch.compile(network) if compiled else network
+        self._run = cast("Callable[[torch.Tensor], torch.Tensor]", run)
+
+    def to(self, device: torch.device | str) -> FrozenBackbone:
+        """Move the weights to ``device`` and return self."""
+        self.network.to(device)
+        self._device = torch.device(device)
+        return self
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels to a grid of features.
+
+        Args:
+            pixels: (B, 3, H, W) as ``transform`` makes them, H and W multiples of ``stride``.
+
+        Returns:
+            (B, dim, H/stride, W/stride), float32, without gradient; a head can be trained on it.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        check_pixels(pixels, self.stride, self.spec)
+        with torch.inference_mode():
+            grid = self._run(pixels.to(self._device, self._dtype, memory_format=self._layout))
+        # A copy made outside of inference mode is an ordinary tensor, which autograd may save.
+        return grid.to(torch.float32, copy=True, memory_format=torch.contiguous_format)

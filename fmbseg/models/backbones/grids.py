@@ -1,0 +1,148 @@
+"""From what networks give, tokens and pyramids of maps, to one grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class NoSpatialFeaturesError(ValueError):
+    """A model that gives one vector an image, or nothing that has a grid."""
+
+
+def tokens_to_grid(tokens: torch.Tensor, grid: tuple[int, int], prefix: int) -> torch.Tensor:
+    """Drop leading tokens that are no patches, and lay out the others row by row.
+
+    Args:
+        tokens: (B, prefix + h * w, C).
+        grid: rows and columns of patches.
+        prefix: class and register tokens.
+
+    Returns:
+        (B, C, h, w).
+
+    Raises:
+        NoSpatialFeaturesError: another count of tokens.
+
+    Example:
+        >>> tokens_to_grid(torch.arange(7.0).reshape(1, 7, 1), (2, 3), prefix=1)[0, 0]
+        tensor([[1., 2., 3.],
+                [4., 5., 6.]])
+    """
+    height, width = grid
+    if tokens.ndim != 3 or tokens.shape[1] != prefix + height * width:
+        raise NoSpatialFeaturesError(
+            f"the model gives {tuple(tokens.shape)}, not (B, {prefix} + {height} x {width} patches, C)"
+        )
+    return rearrange(tokens[:, prefix:], "b (h w) c -> b c h w", h=height, w=width)
+
+
+def join_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join maps of one image on the grid of the finest, the first; coarser ones are up-sampled bilinearly.
+
+    A coarser map may reach beyond the finest by less than one of its cells (networks pad odd sides): what is
+    beyond is cut off at the right and bottom, so that cells stay where their pixels are.
+
+    Args:
+        maps: (B, C, h, w) each; each side of the first is, rounded up, a multiple of every other's.
+
+    Returns:
+        (B, sum of C, h, w) of the first.
+
+    Example:
+        >>> fine, coarse = torch.zeros(1, 2, 3, 4), torch.ones(1, 1, 2, 2)
+        >>> join_maps([fine, coarse]).shape
+        torch.Size([1, 3, 3, 4])
+    """
+    height, width = maps[0].shape[-2:]
+    joined = []
+    for coarse in maps:
+        factor = (-(-height // coarse.shape[-2]), -(-width // coarse.shape[-1]))
+        if factor != (1, 1):
+            size = (coarse.shape[-2] * factor[0], coarse.shape[-1] * factor[1])
+            coarse = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+        joined.append(coarse[..., :height, :width])
+    return joined[0] if len(joined) == 1 else torch.cat(joined, dim=1)
+
+
+def resized_to(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Maps (B, C, h, w) on another grid, bilinearly; untouched if it is theirs."""
+    if tuple(maps.shape[-2:]) == grid:
+        return maps
+    return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
+class Pyramid(nn.Module):
+    """Stages of a convolutional or hierarchical network, joined on the grid of the finest of them.
+
+    Sides that the coarsest stage cannot halve its way down to are padded with zeros (the mean colour) at the
+    right and bottom first, and what comes of the padding is cut off.
+
+    Args:
+        network: that ``stages`` calls.
+        stages: from pixels, whose sides are multiples of ``multiple``, to maps, the finest first.
+        strides: of these maps. A map of another size than they say (of convolutions that do not pad) is
+            resized to it.
+        multiple: of pixels, that every stage can divide.
+        minimum: pixels that a side needs at least.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        stages: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+        *,
+        strides: Sequence[int],
+        multiple: int,
+        minimum: int = 1,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._stages = stages
+        self._strides = tuple(strides)
+        self._multiple = multiple
+        self._minimum = minimum
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W) to (B, sum of C, H/stride, W/stride)."""
+        height, width = pixels.shape[-2:]
+        padded = [-(-max(side, self._minimum) // self._multiple) * self._multiple for side in (height, width)]
+        if padded != [height, width]:
+            pixels = F.pad(pixels, (0, padded[1] - width, 0, padded[0] - height))
+        maps = [
+            resized_to(one, (padded[0] // stride, padded[1] // stride))
+            for one, stride in zip(self._stages(pixels), self._strides, strict=True)
+        ]
+        finest = self._strides[0]
+        return join_maps(maps)[..., : height // finest, : width // finest]
+
+
+class OneSize(nn.Module):
+    """A network of one fixed image size: images are resized to it, and its grid is resized back.
+
+    Args:
+        network: (B, 3, size, size) to (B, C, size/stride, size/stride).
+        size: in pixels.
+        stride: in pixels.
+    """
+
+    def __init__(self, network: nn.Module, size: int, stride: int) -> None:
+        super().__init__()
+        self.network = network
+        self._size = size
+        self._stride = stride
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W) to (B, C, H/stride, W/stride)."""
+        sides = tuple(pixels.shape[-2:])
+        if sides != (self._size, self._size):
+            pixels = F.interpolate(pixels, (self._size, self._size), mode="bilinear", antialias=True)
+        grid: torch.Tensor = self.network(pixels)
+        return resized_to(grid, (sides[0] // self._stride, sides[1] // self._stride))

@@ -1,0 +1,129 @@
+"""Around a model of transformers, the network that reads its grid."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid
+from fmbseg.models.backbones.hf_networks import (
+    CutTokens,
+    Tokens,
+    UnmaskedTokens,
+    stage_maps,
+    use_positions,
+)
+from fmbseg.models.backbones.layers import chosen_layers, default_stages
+from fmbseg.models.backbones.positions import PLAIN
+from fmbseg.models.backbones.request import BackboneSpecError
+from fmbseg.models.backbones.sam_encoder import SamEncoder
+
+if TYPE_CHECKING:
+    from fmbseg.models.backbones.hf_kinds import Kind
+    from fmbseg.models.backbones.request import BackboneRequest
+
+
+class Wired(NamedTuple):
+    """A network and what is known of it; the names are those of :class:`~.facts.BackboneFacts`."""
+
+    network: nn.Module
+    dim: int
+    stride: int
+    layers: tuple[int, ...]
+    depth: int
+    norm: bool
+    class_tokens: int = 0
+    registers: int = 0
+
+
+def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> Wired:
+    """Make the network that reads a model's grid.
+
+    Raises:
+        BackboneSpecError: layers or a norm that the model does not have.
+        NoSpatialFeaturesError: it has no blocks or stages.
+    """
+    if kind.shape == "pyramid":
+        return _pyramid(model, config, request)
+    if kind.shape == "sam":
+        return _sam(model, config, request)
+    return _tokens(model, config, kind, request)
+
+
+def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> Wired:
+    depth, patch = int(config.num_hidden_layers), int(config.patch_size)
+    registers = int(getattr(config, "num_register_tokens", 0) or 0)
+    prefix = kind.class_tokens + registers
+    layers = chosen_layers(request.layers, depth, (depth - 1,), request.spec)
+    norm = None if request.norm is False else _named(model, kind.norm)
+    if kind.positions is not None:
+        use_positions(_named(model, "embeddings"), 1, kind.positions, patch)
+    takes = inspect.signature(model.forward).parameters
+    arguments = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
+    made: type[Tokens] = Tokens
+    if kind.shape == "naflex":
+        made = CutTokens
+    elif "noise" in takes:
+        made = UnmaskedTokens
+    network = made(
+        model, _blocks(model, depth), layers, norm, patch=patch, prefix=prefix, arguments=arguments
+    )
+    applied = norm is not None and not isinstance(norm, nn.Identity)
+    dim = int(config.hidden_size) * len(layers)
+    return Wired(network, dim, patch, layers, depth, applied, kind.class_tokens, registers)
+
+
+def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
+    depth = int(config.num_hidden_layers)
+    layers = chosen_layers(request.layers, depth, (depth - 1,), request.spec)
+    encoder: Any = _named(model, "vision_encoder")
+    neck = None if request.norm is False else encoder.neck
+    network = SamEncoder(
+        encoder.patch_embed.projection, encoder.pos_embed, encoder.layers, neck, layers, PLAIN
+    )
+    width = config.hidden_size if neck is None else config.output_channels
+    return Wired(network, int(width) * len(layers), int(config.patch_size), layers, depth, neck is not None)
+
+
+def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
+    if request.norm:
+        raise BackboneSpecError(
+            f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`"
+        )
+    # Swin shrinks its windows to a map that is smaller than they are, but not their position biases.
+    window = int(getattr(config, "window_size", 1) or 1)
+    side = 32 * window
+    with torch.no_grad():
+        maps = stage_maps(model, torch.zeros(1, 3, side, side, device=next(model.parameters()).device))
+    shapes = [one.shape for one in maps]
+    strides = [side // shape[-1] for shape in shapes]
+    layers = chosen_layers(request.layers, len(strides), default_stages(strides), request.spec)
+    network = Pyramid(
+        model,
+        lambda pixels: [one for index, one in enumerate(stage_maps(model, pixels)) if index in layers],
+        strides=[strides[layer] for layer in layers],
+        multiple=max(strides),
+        minimum=side,
+    )
+    dim = sum(shapes[layer][1] for layer in layers)
+    return Wired(network, dim, strides[layers[0]], layers, len(strides), norm=False)
+
+
+def _named(model: nn.Module, name: str) -> nn.Module:
+    """The module of this name nearest to the top: versions of transformers nest it differently."""
+    found = [path for path, _ in model.named_modules() if path.rpartition(".")[2] == name]
+    if not found:
+        raise NoSpatialFeaturesError(f"{type(model).__name__} has no {name!r}")
+    return model.get_submodule(min(found, key=lambda path: path.count(".")))
+
+
+def _blocks(model: nn.Module, depth: int) -> nn.ModuleList:
+    lists = [
+        module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth
+    ]
+    if not lists:
+        raise NoSpatialFeaturesError(f"{type(model).__name__} has no list of {depth} blocks")
+    return lists[0]

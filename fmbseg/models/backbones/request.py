@@ -1,0 +1,225 @@
+"""What a spec of a backbone asks for: ``family:name?option=value&...``, read once and written back the same.
+
+Options that decide what a backbone computes stand in its spec, so that a saved head can make it again. Those
+of one machine (where the cache is, who is logged in, whether to compile) do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from fmbseg.models.hub_files import HubOptions
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+PRETRAINED = "pretrained"
+RANDOM = "random"
+NO_WEIGHTS = "none"
+PRECISIONS = ("float32", "float16", "bfloat16")
+NETWORK_OPTIONS = frozenset({"layers", "norm", "size", "precision", "weights"})
+HUB_OPTIONS = frozenset({"revision", "cache_dir", "local_files_only", "token"})
+FILE_OPTIONS = frozenset({"size", "prefix", "mean", "std", "license"})
+_OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
+
+
+class BackboneSpecError(ValueError):
+    """A spec, or an option of a backbone, that cannot be meant; the message says what can."""
+
+
+@dataclass(frozen=True)
+class BackboneRequest:
+    """A backbone as it is asked for; what is ``None`` is left to the family or the model.
+
+    Args:
+        family: part of the spec before the first colon.
+        name: what follows it, up to the question mark.
+        layers: blocks or stages whose outputs are joined, counted from 0, or from the end if negative.
+        norm: whether the final norm is applied.
+        size: side of the images, in pixels, that the model is meant for.
+        precision: of weights and computation; features are float32 in any case.
+        weights: ``pretrained``, ``random`` (seeded), ``none`` (shapes only), or the path of a file.
+        prefix: leading tokens of a file's model that are no patches.
+        mean: of each RGB channel in [0, 1], of a file's model.
+        std: likewise.
+        license: of a file's weights.
+        revision: branch, tag or commit of a Hub repository.
+        hub: how files are looked for.
+        compiled: run through ``torch.compile``.
+    """
+
+    family: str
+    name: str
+    layers: tuple[int, ...] | None = None
+    norm: bool | None = None
+    size: int | None = None
+    precision: str = "float32"
+    weights: str = PRETRAINED
+    prefix: int = 0
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    license: str | None = None
+    revision: str | None = None
+    hub: HubOptions = field(default_factory=HubOptions)
+    compiled: bool = False
+
+    @classmethod
+    def read(
+        cls, family: str, rest: str, options: Mapping[str, Any], takes: Collection[str]
+    ) -> BackboneRequest:
+        """Read the rest of a spec and the options given by keyword, which go before those of the spec.
+
+        Args:
+            family: that is asked.
+            rest: of the spec, after the family's colon.
+            options: by keyword; their values may be text, as in a spec.
+            takes: options that the family knows.
+
+        Raises:
+            BackboneSpecError: an unknown option, a value out of range, a name with ``..`` in it.
+
+        Example:
+            >>> request = BackboneRequest.read(
+            ...     "timm", "vit_a?layers=-1&norm=false", {"size": 224}, NETWORK_OPTIONS
+            ... )
+            >>> request.layers, request.norm, request.size
+            ((-1,), False, 224)
+            >>> request.spec
+            'timm:vit_a?layers=-1&norm=false&size=224'
+        """
+        name, _, query = rest.partition("?")
+        where = f"{family}:{rest}"
+        check_name(name, where)
+        given: dict[str, Any] = {**_pairs(query, where), **options}
+        hub = {key: given.pop(key) for key in ("cache_dir", "local_files_only", "token") if key in given}
+        compiled = bool(given.pop("compiled", False))
+        for key in given:
+            if key not in takes:
+                known = sorted({*takes, *_OF_ONE_MACHINE} if "revision" in takes else takes)
+                raise BackboneSpecError(f"{where}: {UnknownNameError('option', key, known)}")
+        values = {key: _value(key, value, where) for key, value in given.items() if value is not None}
+        revision = values.get("revision")
+        return cls(family, name, **values, hub=HubOptions(revision=revision, **hub), compiled=compiled)
+
+    @property
+    def spec(self) -> str:
+        """The same request as text, options sorted, defaults left out."""
+        shown = sorted(
+            (one.name, _text(value))
+            for one in fields(self)
+            if one.name not in ("family", "name", "hub", "compiled")
+            and (value := getattr(self, one.name)) not in (one.default, NO_WEIGHTS)
+        )
+        query = urlencode(shown, safe=",/:@-+ ")
+        return f"{self.family}:{self.name}" + (f"?{query}" if query else "")
+
+    def resolved(self, name: str, commit: str | None) -> BackboneRequest:
+        """The same request with the name and the commit that it turned out to mean."""
+        return replace(self, name=name, revision=commit if self.weights == PRETRAINED else None)
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse an empty name and a path that climbs, which a saved spec could lead anywhere by.
+
+    Raises:
+        BackboneSpecError: with ``where`` in the message.
+    """
+    if not name:
+        raise BackboneSpecError(
+            f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'"
+        )
+    if ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise BackboneSpecError(f"{where!r} leads through '..': name the file or folder by its whole path")
+
+
+def _pairs(query: str, where: str) -> dict[str, str]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True)
+    except ValueError as error:
+        raise BackboneSpecError(f"{where}: options are '?key=value&key=value', got {query!r}") from error
+    names = [key for key, _ in pairs]
+    if len(set(names)) < len(names):
+        raise BackboneSpecError(f"{where}: an option is given twice in {query!r}")
+    if private := _OF_ONE_MACHINE.intersection(names):
+        raise BackboneSpecError(
+            f"{where}: {', '.join(sorted(private))} belongs to one machine: pass it by keyword, not in a spec"
+        )
+    return dict(pairs)
+
+
+def _value(key: str, value: Any, where: str) -> Any:
+    try:
+        return _READERS[key](value)
+    except (TypeError, ValueError) as error:
+        raise BackboneSpecError(f"{where}: {key} is {value!r}: {error}") from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _layers(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    layers = tuple(int(item) for item in ((value,) if isinstance(value, int) else value))
+    if not layers or len(set(layers)) < len(layers):
+        raise ValueError("name one or more different layers, for example -1 or 5,11")
+    return layers
+
+
+def _flag(value: Any) -> bool:
+    if value in (True, "true"):
+        return True
+    if value in (False, "false"):
+        return False
+    raise ValueError("it is true or false")
+
+
+def _positive(value: Any) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("it must be 1 or more")
+    return number
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if number < 0:
+        raise ValueError("it must be 0 or more")
+    return number
+
+
+def _precision(value: Any) -> str:
+    if value not in PRECISIONS:
+        raise ValueError(f"it is one of {', '.join(PRECISIONS)}")
+    return str(value)
+
+
+def _channels(value: Any) -> tuple[float, ...]:
+    numbers = tuple(float(item) for item in (value.split(",") if isinstance(value, str) else value))
+    if len(numbers) != 3:
+        raise ValueError("it takes three numbers, one for each of red, green and blue")
+    return numbers
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "layers": _layers,
+    "norm": _flag,
+    "size": _positive,
+    "precision": _precision,
+    "weights": str,
+    "prefix": _count,
+    "mean": _channels,
+    "std": _channels,
+    "license": str,
+    "revision": str,
+}
