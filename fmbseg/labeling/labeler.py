@@ -23,6 +23,7 @@ from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
 from fmbseg.labels.record import LabeledImage
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
+from fmbseg.models.loading import create_model
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
 
 STAND_IN = "superpixels"
@@ -49,6 +51,7 @@ class PseudoLabeler:
         mask_options: of the mask generator, for example ``{"points_per_side": 16}``; only with a spec.
         settings: of Stage 1.
         device: where the image-text model computes; a GPU if there is one.
+        hub: how files of the models are looked for, if not as the Hub's client is set up.
 
     Raises:
         UnknownNameError: the registry does not know a recipe or a spec.
@@ -65,6 +68,7 @@ class PseudoLabeler:
         mask_options: Mapping[str, Any] | None = None,
         settings: LabelingSettings | None = None,
         device: torch.device | str | None = None,
+        hub: HubOptions | None = None,
     ) -> None:
         chosen = get_recipe(recipe)
         self.settings = settings or LabelingSettings(**chosen.labeling)
@@ -74,14 +78,14 @@ class PseudoLabeler:
                 chosen.mask_generator, {**chosen.mask_options, **self.mask_options}
             )
         if isinstance(mask_generator, str):
-            mask_generator = MASK_GENERATORS.create(mask_generator, **self.mask_options)
+            mask_generator = create_model(MASK_GENERATORS, mask_generator, hub, **self.mask_options)
         elif mask_options:
             raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
         self.generator: MaskGenerator = mask_generator
         encoder = image_text or chosen.image_text
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.encoder: ImageTextEncoder = (
-            IMAGE_TEXT.create(encoder) if isinstance(encoder, str) else encoder
+            create_model(IMAGE_TEXT, encoder, hub) if isinstance(encoder, str) else encoder
         ).to(self._device)
         self._embedded: tuple[Vocabulary, Classes] | None = None
 

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None) -> T:
+def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None, **others: Any) -> T:
     """Make what a spec names; a model that is not from the Hub has no use for its options, and gets none.
 
     Args:
         registry: that knows the spec.
         spec: of the model.
         hub: how files are looked for, if not as the Hub's client is set up.
+        others: options of the model itself.
 
     Raises:
         UnknownNameError: the registry does not know the spec.
@@ -33,7 +34,7 @@ def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None
         for field in wanted
         if given[field.name] != field.default and _takes(registry, family, field.name)
     }
-    return registry.create(spec, **options)
+    return registry.create(spec, **options, **others)
 
 
 def _takes(registry: Registry[Any], family: str, option: str) -> bool:

@@ -11,11 +11,12 @@ import torch
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
+from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.loading import create_model
-from fmbseg.models.registries import BACKBONES
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
-from tests.aligned import tiny as _registered  # noqa: F401 - registers tiny-test
+from tests.aligned.tiny import TinyImageText
 from tests.models.backbones.tiny_models import dinov2_folder, hf_folder
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 def test_models_that_are_not_from_the_hub_get_none_of_its_options() -> None:
     hub = HubOptions(cache_dir="somewhere", local_files_only=True, token="hf_mine")
     assert create_model(BACKBONES, "tiny-test", hub).spec == "tiny-test"
+
+
+def test_a_labeler_hands_them_to_the_models_that_take_them() -> None:
+    seen: dict[str, Any] = {}
+
+    class FromTheHub(TinyImageText):
+        def __init__(self, cache_dir: str | None = None) -> None:
+            super().__init__()
+            seen["cache_dir"] = cache_dir
+
+    IMAGE_TEXT.register("from-the-hub-test")(FromTheHub)
+    hub = HubOptions(cache_dir="somewhere", local_files_only=True)
+    PseudoLabeler(image_text="from-the-hub-test", mask_generator="superpixels", hub=hub)
+    assert seen == {"cache_dir": "somewhere"}
 
 
 def test_options_reach_the_model(tmp_path: Path) -> None:
