@@ -18,7 +18,8 @@ from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.labeling.ordered import ordered_map
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import Labels, label_image
-from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.record import LabeledImage
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card

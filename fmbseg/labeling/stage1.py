@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from fmbseg.labeling.mask_names import MaskNames, name_masks
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder
+from fmbseg.labels.draw import draw_masks
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
 
@@ -113,10 +113,7 @@ def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
         >>> int(draw(8, "dog.jpg", LabelingSettings()).sum())
         6
     """
-    seed = int.from_bytes(sha256(f"{settings.seed}\n{key}".encode()).digest()[:8], "big")
-    kept = np.zeros(count, dtype=np.bool_)
-    kept[np.random.default_rng(seed).permutation(count)[: round(settings.keep_fraction * count)]] = True
-    return kept
+    return draw_masks(count, key, fraction=settings.keep_fraction, seed=settings.seed)
 
 
 def _from_points(
