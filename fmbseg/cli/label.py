@@ -21,6 +21,12 @@ def label(
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     recipe: RecipeName = "offline",
+    image_labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of known classes, a row a photograph: path,class,class. They replace guessing."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
     strict: Strict = False,
 ) -> None:
@@ -32,7 +38,11 @@ def label(
         # Every failure is told below, not the first alone.
         warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
         labels = PseudoLabeler(recipe).label(
-            photographs[0] if len(photographs) == 1 else photographs, wanted, out, workers=workers
+            photographs[0] if len(photographs) == 1 else photographs,
+            wanted,
+            out,
+            image_labels=image_labels,
+            workers=workers,
         )
     typer.echo(summary(labels))
     for failure in labels.errors:

@@ -6,6 +6,7 @@ features are put together again.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from fmbseg.windows import WindowPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -33,14 +36,25 @@ class Description(NamedTuple):
     dense: torch.Tensor
 
 
-@torch.inference_mode()
-def describe(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings) -> Description:
-    """Encode the crops of a photograph and stitch their dense features, overlaps averaged.
+class Crops(NamedTuple):
+    """A photograph cut for the image-text model.
+
+    Attributes:
+        plan: where the crops lie.
+        pixels: of each crop, (3, side, side).
+    """
+
+    plan: WindowPlan
+    pixels: list[torch.Tensor]
+
+
+def cut_crops(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings) -> Crops:
+    """Over-sample a photograph and cut it into crops; no model computes.
 
     Args:
         image: RGB, (H, W, 3).
-        encoder: of images and texts.
-        settings: ``short_side``, ``crop_overlap`` and ``batch_size`` are used.
+        encoder: that the crops are for.
+        settings: ``short_side`` and ``crop_overlap`` are used.
     """
     plan = WindowPlan.cover(
         (image.shape[0], image.shape[1]),
@@ -50,12 +64,93 @@ def describe(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: Labe
         stride=encoder.stride,
         pad_to=encoder.crop_size,
     )
-    crops = plan.cut(encoder.transform(image, plan.image_size))
-    batches = [
-        crops[start : start + settings.batch_size] for start in range(0, len(crops), settings.batch_size)
-    ]
-    encoded = [encoder.encode_image(torch.stack(batch)) for batch in batches]
-    dense = plan.stitch([one for features in encoded for one in features.dense])
-    return Description(
-        pooled=torch.cat([features.pooled for features in encoded]), dense=F.normalize(dense, dim=0)
-    )
+    return Crops(plan, plan.cut(encoder.transform(image, plan.image_size)))
+
+
+def describe(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings) -> Description:
+    """Encode the crops of a photograph and stitch their dense features, overlaps averaged.
+
+    Args:
+        image: RGB, (H, W, 3).
+        encoder: of images and texts.
+        settings: ``short_side``, ``crop_overlap`` and ``batch_size`` are used.
+    """
+    (description,) = describe_all([cut_crops(image, encoder, settings)], encoder, settings.batch_size)
+    assert description is not None
+    return description
+
+
+def describe_all(
+    photographs: Iterable[Crops | None], encoder: ImageTextEncoder, batch_size: int
+) -> Iterator[Description | None]:
+    """Describe photographs one after the other, with batches that span several of them.
+
+    Every batch has ``batch_size`` crops, the last one filled up with its last crop: with one shape of batch,
+    a crop's features do not depend, to the bit, on what else is in its batch. So a run that was stopped and
+    goes on elsewhere makes the same labels. Only photographs of the batch in hand are in memory.
+
+    Args:
+        photographs: the crops of each; ``None`` is passed on.
+        encoder: of the crops.
+        batch_size: crops encoded at once.
+
+    Yields:
+        A description for each of ``photographs``, in order.
+    """
+    waiting: deque[_Waiting | None] = deque()
+    crops: deque[tuple[_Waiting, torch.Tensor]] = deque()
+    for photograph in photographs:
+        one = None if photograph is None else _Waiting(photograph.plan)
+        waiting.append(one)
+        if one is not None and photograph is not None:
+            crops.extend((one, crop) for crop in photograph.pixels)
+        while len(crops) >= batch_size:
+            _encode([crops.popleft() for _ in range(batch_size)], encoder, batch_size)
+        yield from _finished(waiting)
+    if crops:
+        _encode(list(crops), encoder, batch_size)
+    yield from _finished(waiting)
+
+
+class _Waiting:
+    """A photograph of which some crops are encoded.
+
+    Args:
+        plan: where its crops lie.
+    """
+
+    def __init__(self, plan: WindowPlan) -> None:
+        self._plan = plan
+        self.features: list[tuple[torch.Tensor, torch.Tensor]] = []  # pooled and dense of each crop
+
+    @property
+    def complete(self) -> bool:
+        return len(self.features) == len(self._plan.origins)
+
+    def describe(self) -> Description:
+        dense = self._plan.stitch([dense for _, dense in self.features])
+        return Description(
+            pooled=torch.stack([pooled for pooled, _ in self.features]), dense=F.normalize(dense, dim=0)
+        )
+
+
+@torch.inference_mode()
+def _encode(
+    crops: Sequence[tuple[_Waiting, torch.Tensor]], encoder: ImageTextEncoder, batch_size: int
+) -> None:
+    """Encode up to ``batch_size`` crops and hand each photograph its features."""
+    pixels = [crop for _, crop in crops]
+    batch = torch.stack([*pixels, *[pixels[-1]] * (batch_size - len(pixels))])
+    features = encoder.encode_image(batch)
+    for (one, _), pooled, dense in zip(crops, features.pooled, features.dense, strict=False):
+        one.features.append((pooled, dense))
+
+
+@torch.inference_mode()
+def _finished(waiting: deque[_Waiting | None]) -> list[Description | None]:
+    """Take off the photographs at the head that lack nothing."""
+    done: list[Description | None] = []
+    while waiting and (waiting[0] is None or waiting[0].complete):
+        one = waiting.popleft()
+        done.append(None if one is None else one.describe())
+    return done

@@ -62,6 +62,8 @@ def label_image(
     encoder: ImageTextEncoder,
     generator: MaskGenerator,
     settings: LabelingSettings,
+    *,
+    present: tuple[int, ...] | None = None,
 ) -> Labels:
     """Label one photograph (paper §3.2); the mask model encodes it once, and only if a class was found.
 
@@ -72,14 +74,33 @@ def label_image(
         encoder: of images and texts.
         generator: of masks; without prompts there is no Stage 1.1.
         settings: of Stage 1.
+        present: indices of the classes that are known to be in the photograph, ascending; they replace the
+            presence step (the paper's semi-supervised variant).
     """
-    description = describe(image, encoder, settings)
-    detected = detect_classes(
-        description.pooled,
-        prototypes,
-        min_crops=settings.min_crops,
-        min_similarity=settings.min_crop_similarity,
+    return label_described(
+        image, describe(image, encoder, settings), key, prototypes, generator, settings, present=present
     )
+
+
+def label_described(
+    image: NDArray[np.uint8],
+    description: Description,
+    key: str,
+    prototypes: torch.Tensor,
+    generator: MaskGenerator,
+    settings: LabelingSettings,
+    *,
+    present: tuple[int, ...] | None = None,
+) -> Labels:
+    """Label one photograph that the image-text model has described; see :func:`label_image`."""
+    detected = present
+    if detected is None:
+        detected = detect_classes(
+            description.pooled,
+            prototypes,
+            min_crops=settings.min_crops,
+            min_similarity=settings.min_crop_similarity,
+        )
     size = (image.shape[0], image.shape[1])
     none = _Named(MaskSet.empty(size), MaskNames(np.zeros(0, np.int32), np.zeros(0, np.float32)), [])
     pointed = everything = none
