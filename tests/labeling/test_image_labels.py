@@ -105,7 +105,7 @@ class TestLabelling:
         return made.label(photographs, WORDS, out, progress=False, **options)
 
     def test_they_replace_the_presence_step(self, photographs: Path, tmp_path: Path) -> None:
-        known = {"a.png": ["blue"], "d.png": []}
+        known = {"a.png": ["blue"], "deep/b, c.png": []}
         labels = self.label(photographs, tmp_path / "out", image_labels=known)
         first, second, third = labels
         assert [image.detected for image in (first, second, third)] == [(1,), (0, 1), ()]
