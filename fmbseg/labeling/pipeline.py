@@ -110,8 +110,8 @@ def label_files(
 def _read(root: Path, path: str, encoder: ImageTextEncoder, settings: LabelingSettings) -> _Read:
     try:
         path.encode()  # the table's text is UTF-8
+        image = load_image(root / path)  # first: its errors say what to do
         content = (root / path).read_bytes()
-        image = load_image(root / path)
     except UnicodeEncodeError:
         return _Unreadable(path, f"the name {path!r} is not UTF-8; rename the file"), None
     except (ImageError, OSError) as error:
