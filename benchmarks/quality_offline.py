@@ -44,8 +44,8 @@ from fmbseg.evaluation.presence import PresenceScore
 from fmbseg.images import find_images
 from fmbseg.labeling.description import describe
 from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
-from fmbseg.labels.shards import read_jsonl, write_json, write_jsonl
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe

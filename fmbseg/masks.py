@@ -143,6 +143,13 @@ class MaskSet:
         return np.array([coco.area(rle) for rle in self._coco()], dtype=np.int64)
 
     @property
+    def coverage(self) -> float:
+        """Fraction of the image that lies in any of the masks."""
+        if not len(self):
+            return 0.0
+        return float(coco.area(coco.merge(self._coco()))) / (self.size[0] * self.size[1])
+
+    @property
     def boxes(self) -> NDArray[np.float32]:
         """Box of each mask, (N, 4): x0, y0, x1, y1 in pixels, x1 and y1 just outside; zeros if empty."""
         boxes = np.asarray(coco.toBbox(self._coco()), dtype=np.float32).reshape(len(self), 4)

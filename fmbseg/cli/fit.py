@@ -40,8 +40,8 @@ def fit(
     changed = {name: value for name, value in given.items() if value is not None}
     settings = TrainingSettings.from_dict({**get_recipe(recipe).training, **changed})
     source = LabelSet.open(labels)
-    # The texts to learn are those of the model that named the masks.
-    text = source.manifest["models"]["image_text"]
+    # The texts to learn are those of the model that named the masks; labels by hand come from none.
+    text = source.manifest["models"].get("image_text")
     hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
     aligner = Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub).fit(source)
     aligner.save_pretrained(out)

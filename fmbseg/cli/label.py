@@ -1,7 +1,6 @@
 """``fmbseg label``: Stage 1, from photographs and words to pseudo labels on disk."""
 
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,8 @@ from fmbseg.cli.options import Classes, OutFolder, RecipeName, Strict, Vocabular
 if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
 
+_MASKS = {11: "masks from points", 12: "masks from everything", 20: "masks by hand"}
+
 
 def label(
     photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")],
@@ -20,6 +21,12 @@ def label(
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     recipe: RecipeName = "offline",
+    image_labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of known classes, a row a photograph: path,class,class. They replace guessing."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
     strict: Strict = False,
 ) -> None:
@@ -31,7 +38,11 @@ def label(
         # Every failure is told below, not the first alone.
         warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
         labels = PseudoLabeler(recipe).label(
-            photographs[0] if len(photographs) == 1 else photographs, wanted, out, workers=workers
+            photographs[0] if len(photographs) == 1 else photographs,
+            wanted,
+            out,
+            image_labels=image_labels,
+            workers=workers,
         )
     typer.echo(summary(labels))
     for failure in labels.errors:
@@ -42,18 +53,13 @@ def label(
 
 def summary(labels: "LabelSet") -> str:
     """Count a label set's photographs, masks by stage, and classes, on two lines."""
-    from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+    from fmbseg.labels.record import STAGES
 
-    stages: Counter[int] = Counter()
-    detected: Counter[int] = Counter()
-    for image in labels:
-        stages.update(image.stages.tolist())
-        detected.update(image.detected)
-    found = ", ".join(
-        f"{labels.vocabulary.names[index]} ({count})" for index, count in detected.most_common()
-    )
+    found = labels.statistics()
+    by_stage = {stage: found.count(stage) for stage in STAGES}
+    masks = ", ".join(f"{count} {_MASKS[stage]}" for stage, count in by_stage.items() if count)
+    classes = ", ".join(f"{name} ({count})" for name, count in found.detected.items())
     return (
-        f"{labels.folder}: {len(labels)} photographs labelled, {len(labels.errors)} not; "
-        f"{stages[POINT_STAGE]} masks from points, {stages[EVERYTHING_STAGE]} from everything\n"
-        f"classes (photographs): {found or 'none was found'}"
+        f"{labels.folder}: {found.photographs} photographs labelled, {len(labels.errors)} not; "
+        f"{masks or 'no mask'}\nclasses (photographs): {classes or 'none was found'}"
     )

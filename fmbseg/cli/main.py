@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import fmbseg
-from fmbseg.cli import models
+from fmbseg.cli import labels, models
 from fmbseg.cli.demo import demo
 from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
@@ -23,6 +23,7 @@ app = typer.Typer(
 for command in (demo, label, fit, segment):
     app.command()(command)
 app.add_typer(models.app, name="models")
+app.add_typer(labels.app, name="labels")
 
 
 def _show_version(wanted: bool) -> None:

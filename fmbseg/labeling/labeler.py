@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import fmbseg
-from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.images import find_images, load_image
 from fmbseg.labeling.classes import Classes
-from fmbseg.labeling.ordered import ordered_map
+from fmbseg.labeling.image_labels import ImageLabels
+from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import Labels, label_image
-from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
-from fmbseg.labels.record import LabeledImage
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
 from fmbseg.models.loading import create_model
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fmbseg.images import ImageInput
+    from fmbseg.labeling.image_labels import ImageLabelSource
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
@@ -106,6 +108,7 @@ class PseudoLabeler:
         vocabulary: VocabularySource,
         out: str | Path,
         *,
+        image_labels: ImageLabelSource | None = None,
         shard_size: int = 1000,
         workers: int = 1,
         progress: bool = True,
@@ -118,9 +121,12 @@ class PseudoLabeler:
             photographs: a folder, or files.
             vocabulary: the classes to look for: a list, a mapping, a file or a benchmark's name.
             out: folder for ``manifest.json`` and the shards.
+            image_labels: the classes that photographs are known to show, as a mapping from path to names or
+                a CSV file (see :class:`~fmbseg.labeling.image_labels.ImageLabels`); they replace the presence
+                step for these photographs. The manifest records a hash of them.
             shard_size: photographs a shard.
-            workers: photographs labelled at once, each on a thread; the labels do not depend on it. On a CPU
-                that the models do not fill, about half as many as cores serve best.
+            workers: photographs that masks are made for at once, each on a thread; the labels do not depend
+                on it. On a CPU that the models do not fill, about half as many as cores serve best.
             progress: show a bar.
 
         Returns:
@@ -128,8 +134,9 @@ class PseudoLabeler:
 
         Raises:
             ImageError: no photograph found.
-            ValueError: a vocabulary that is none; or ``out`` holds labels of another configuration, or
-                another run is writing to it.
+            ValueError: a vocabulary that is none; image labels that name other photographs or classes; or
+                ``out`` holds labels of another configuration, or another run is writing to it.
+            OSError: ``out`` cannot be written. After a full disk, the same call continues.
         """
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be 1 or more")
@@ -139,12 +146,23 @@ class PseudoLabeler:
             warnings.warn(
                 f"{self.generator.spec} takes no point prompts: Stage 1.1 is left out", stacklevel=2
             )
-        with LabelWriter(out, self._manifest(classes, root, paths, shard_size)) as writer:
+        known = ImageLabels(image_labels or {}, classes, root, paths)
+        manifest = self._manifest(classes, root, paths, shard_size)
+        if image_labels is not None:
+            manifest["image_labels"] = known.to_manifest()
+        with LabelWriter(out, manifest) as writer:
             if not writer.done:
                 embedded = self._classes(classes)
                 todo = [paths[position] for position in writer.positions()]
-                results = ordered_map(
-                    lambda path: self._label_file(root, path, embedded), todo, workers=workers
+                results = label_files(
+                    root,
+                    todo,
+                    embedded,
+                    self.encoder,
+                    self.generator,
+                    self.settings,
+                    present=known.of,
+                    workers=workers,
                 )
                 with Progress(progress) as bars, closing(results):
                     done = len(paths) - len(todo)
@@ -161,29 +179,6 @@ class PseudoLabeler:
                 stacklevel=2,
             )
         return labels
-
-    def _label_file(self, root: Path, path: str, classes: Classes) -> LabeledImage | str:
-        """Label one photograph, or say why that cannot be."""
-        try:
-            path.encode()  # the table's text is UTF-8
-            content = (root / path).read_bytes()
-            image = load_image(root / path)
-        except UnicodeEncodeError:
-            return f"the name {path!r} is not UTF-8; rename the file"
-        except (ImageError, OSError) as error:
-            return str(error).replace(str(root / path), path)
-        labels = label_image(image, path, classes, self.encoder, self.generator, self.settings)
-        return LabeledImage(
-            path=path,
-            sha256=sha256(content).hexdigest(),
-            detected=labels.detected,
-            masks=labels.masks,
-            class_ids=labels.class_ids,
-            stages=labels.stages,
-            similarities=labels.similarities,
-            kept=labels.kept,
-            points=labels.points,
-        )
 
     def _classes(self, vocabulary: Vocabulary) -> Classes:
         if self._embedded is None or self._embedded[0] != vocabulary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from fmbseg.labeling.mask_names import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder
+from fmbseg.labels.draw import draw_masks
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
 
@@ -63,6 +63,8 @@ def label_image(
     encoder: ImageTextEncoder,
     generator: MaskGenerator,
     settings: LabelingSettings,
+    *,
+    present: tuple[int, ...] | None = None,
 ) -> Labels:
     """Label one photograph (paper §3.2); the mask model encodes it once, and only if a class was found.
 
@@ -73,14 +75,33 @@ def label_image(
         encoder: of the image.
         generator: of masks; without prompts there is no Stage 1.1.
         settings: of Stage 1.
+        present: indices of the classes that are known to be in the photograph, ascending; they replace the
+            presence step (the paper's semi-supervised variant).
     """
-    description = describe(image, encoder, settings)
-    detected = detect_classes(
-        description.pooled,
-        classes,
-        min_crops=settings.min_crops,
-        min_similarity=settings.min_crop_similarity,
+    return label_described(
+        image, describe(image, encoder, settings), key, classes, generator, settings, present=present
     )
+
+
+def label_described(
+    image: NDArray[np.uint8],
+    description: Description,
+    key: str,
+    classes: Classes,
+    generator: MaskGenerator,
+    settings: LabelingSettings,
+    *,
+    present: tuple[int, ...] | None = None,
+) -> Labels:
+    """Label one photograph that the image-text model has described; see :func:`label_image`."""
+    detected = present
+    if detected is None:
+        detected = detect_classes(
+            description.pooled,
+            classes,
+            min_crops=settings.min_crops,
+            min_similarity=settings.min_crop_similarity,
+        )
     size = (image.shape[0], image.shape[1])
     none = _Named(MaskSet.empty(size), MaskNames(np.zeros(0, np.int32), np.zeros(0, np.float32)), [])
     pointed = everything = none
@@ -114,10 +135,7 @@ def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
         >>> int(draw(8, "dog.jpg", LabelingSettings()).sum())
         6
     """
-    seed = int.from_bytes(sha256(f"{settings.seed}\n{key}".encode()).digest()[:8], "big")
-    kept = np.zeros(count, dtype=np.bool_)
-    kept[np.random.default_rng(seed).permutation(count)[: round(settings.keep_fraction * count)]] = True
-    return kept
+    return draw_masks(count, key, fraction=settings.keep_fraction, seed=settings.seed)
 
 
 def _from_points(

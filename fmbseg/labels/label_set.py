@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmbseg.labels.shards import SCHEMA, from_row, read_jsonl, shard_name
+from fmbseg.labels.collection import LabelCollection
+from fmbseg.labels.files import read_jsonl
+from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
+from fmbseg.labels.shards import SCHEMA, from_row, shard_name
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -18,12 +19,8 @@ if TYPE_CHECKING:
 
     from fmbseg.labels.record import LabeledImage
 
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
-ERRORS = "errors.jsonl"
 
-
-class LabelSet:
+class LabelSet(LabelCollection):
     """What :meth:`fmbseg.PseudoLabeler.label` wrote: a manifest and shards of labelled photographs.
 
     Iterating reads one shard after the other, a few records at a time.
@@ -44,7 +41,7 @@ class LabelSet:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
-        self.vocabulary = Vocabulary.from_dict(self.manifest["vocabulary"])
+        self._vocabulary = Vocabulary.from_dict(self.manifest["vocabulary"])
         self._shards = [self.folder / shard_name(index) for index in range(shard_count(self.manifest))]
         missing = [shard.name for shard in self._shards if not shard.exists()]
         if missing:
@@ -57,6 +54,16 @@ class LabelSet:
     def open(cls, folder: str | Path) -> LabelSet:
         """Open a folder of labels; the same as ``LabelSet(folder)``."""
         return cls(folder)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes that the labels' indices point to."""
+        return self._vocabulary
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The models and settings that made the labels."""
+        return {key: self.manifest.get(key, {}) for key in ("models", "settings")}
 
     @property
     def root(self) -> Path:
@@ -74,58 +81,20 @@ class LabelSet:
         return read_jsonl(self.folder / ERRORS)
 
     def __len__(self) -> int:
-        return sum(_opened(shard).metadata.num_rows for shard in self._shards)
+        return sum(open_shard(shard).metadata.num_rows for shard in self._shards)
 
     def __iter__(self) -> Iterator[LabeledImage]:
         for shard in self._shards:
-            yield from map(from_row, _rows(shard))
-
-    def image_path(self, image: LabeledImage) -> Path:
-        """Where the photograph of a record lies."""
-        return self.root / image.path
+            yield from map(from_row, read_shard(shard))
 
 
-def manifest_hash(manifest: dict[str, Any]) -> str:
-    """SHA-256 over all that decides a label set's bytes: everything but where the photographs lie."""
-    content = {key: value for key, value in manifest.items() if key not in ("root", "hash")}
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def shard_count(manifest: dict[str, Any]) -> int:
-    """Shards of a finished label set."""
-    return -(-int(manifest["images"]["count"]) // int(manifest["shard_size"]))
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read and check a label set's manifest.
+def read_shard(shard: Path) -> Iterator[dict[str, Any]]:
+    """Yield a shard's rows, a few of them in memory at a time.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is of another version, or not what was written.
+        ValueError: the file is damaged.
     """
-    path = folder / MANIFEST
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folder} holds no label set: {MANIFEST} is missing. Make one with `fmbseg label` or "
-            "PseudoLabeler().label(photographs, vocabulary, out)"
-        )
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a label set's manifest: {error!r}") from error
-    if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema version {version}; this fmbseg reads {SCHEMA_VERSION}. "
-            "Use the version of fmbseg that its field `fmbseg` names, or label again"
-        )
-    if manifest_hash(manifest) != manifest.get("hash"):
-        raise ValueError(f"{path} was changed after it was written: its hash does not fit. Restore it")
-    return manifest
-
-
-def _rows(shard: Path) -> Iterator[dict[str, Any]]:
-    batches = _opened(shard).iter_batches(batch_size=16)
+    batches = open_shard(shard).iter_batches(batch_size=16)
     while True:
         try:
             batch = next(batches, None)
@@ -136,7 +105,12 @@ def _rows(shard: Path) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _opened(shard: Path) -> pq.ParquetFile:
+def open_shard(shard: Path) -> pq.ParquetFile:
+    """Open a shard for reading with its checksums.
+
+    Raises:
+        ValueError: the file is damaged, or its columns are not those of a shard.
+    """
     try:
         file = pq.ParquetFile(shard, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:

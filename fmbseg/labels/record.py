@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,10 @@ POINT_STAGE = 11
 """Stage 1.1: masks from point prompts."""
 EVERYTHING_STAGE = 12
 """Stage 1.2: masks from "segment everything", named afterwards."""
+HAND_STAGE = 20
+"""Drawn or corrected by a person; imported labels that do not say otherwise."""
+STAGES = {POINT_STAGE: "1.1", EVERYTHING_STAGE: "1.2", HAND_STAGE: "hand"}
+"""What each stage is called."""
 UNLABELLED = -1
 
 
@@ -31,10 +35,10 @@ class LabeledImage:
         detected: indices of the classes that were found, ascending.
         masks: N masks at the photograph's size.
         class_ids: (N,) index of each mask's class in the vocabulary.
-        stages: (N,) :data:`POINT_STAGE` or :data:`EVERYTHING_STAGE`.
+        stages: (N,) one of :data:`STAGES`.
         similarities: (N,) of each mask's mean dense feature to its class, -1 to 1.
         kept: (N,) whether the mask was drawn for training (paper §4.1: 75 % of those of Stage 1.2).
-        points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) for Stage 1.2.
+        points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) where there were none.
 
     Raises:
         ValueError: arrays whose length is not the number of masks.
@@ -64,15 +68,16 @@ class LabeledImage:
 
     def label_map(
         self,
-        stages: Collection[int] = (POINT_STAGE, EVERYTHING_STAGE),
+        stages: Collection[int] = tuple(STAGES),
         *,
         kept_only: bool = True,
     ) -> NDArray[np.int32]:
         """Paint the masks into one map.
 
         Where masks overlap, those of Stage 1.2 lie on those of Stage 1.1: the feature under a mask names it
-        more surely than five points find it. Within a stage the smaller mask (in pixels) lies on top: a part
-        is smaller than its whole, and an object smaller than its surroundings; of equal areas the later one.
+        more surely than five points find it. On both lie those drawn by hand. Within a stage the smaller
+        mask (in pixels) lies on top: a part is smaller than its whole, and an object smaller than its
+        surroundings; of equal areas the later one.
 
         Args:
             stages: which stages' masks to paint.
@@ -87,3 +92,20 @@ class LabeledImage:
             if chosen[index]:
                 labels[self.masks.decode(int(index))] = self.class_ids[index]
         return labels
+
+    def select(self, which: NDArray[np.bool_]) -> LabeledImage:
+        """The same photograph with some of its masks.
+
+        Args:
+            which: (N,) bool.
+        """
+        positions = np.flatnonzero(which)
+        return replace(
+            self,
+            masks=self.masks.select(positions),
+            class_ids=self.class_ids[positions],
+            stages=self.stages[positions],
+            similarities=self.similarities[positions],
+            kept=self.kept[positions],
+            points=tuple(self.points[position] for position in positions),
+        )

@@ -1,20 +1,20 @@
-"""A label set's files: the table that a shard holds, and writing that survives a kill at any moment."""
+"""A shard: the table that it holds, and records as its rows."""
 
 from __future__ import annotations
 
-import json
-import os
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fmbseg.labels.files import open_atomically
 from fmbseg.labels.record import LabeledImage
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _MASK = pa.struct(
@@ -39,6 +39,8 @@ SCHEMA = pa.schema(
         ("masks", pa.list_(_MASK)),
     ]
 )
+ROW_GROUP = 64
+"""Photographs that a reader or writer has in memory at once."""
 
 
 def shard_name(index: int) -> str:
@@ -96,47 +98,26 @@ def from_row(row: dict[str, Any]) -> LabeledImage:
     )
 
 
-def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a shard whole or not at all."""
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    write_atomically(path, sink.getvalue().to_pybytes())
+def write_shard(path: Path, rows: Iterable[dict[str, Any]], origin: Mapping[str, str] | None = None) -> None:
+    """Write a shard whole or not at all, a few rows in memory at a time.
+
+    Args:
+        path: of the shard.
+        rows: in order.
+        origin: what the file says of itself, beside its table: of which label set it is, and where in it.
+    """
+    schema = SCHEMA.with_metadata({f"fmbseg.{name}": value for name, value in (origin or {}).items()})
+    with (
+        open_atomically(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        source = iter(rows)
+        while group := list(islice(source, ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_atomically(path, _encode(json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
-
-
-def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a file of one JSON object a line, whole or not at all."""
-    write_atomically(path, _encode("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside ``path``, flush to the disk, then rename over ``path``."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read a file of one JSON object a line; a last line that was cut short by a kill is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line feed was not finished
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}). Restore it, or delete it and run the same labelling again"
-        ) from error
-
-
-def _encode(text: str) -> bytes:
-    """UTF-8; bytes of a file name that are not, which Python keeps as lone surrogates, as JSON escapes."""
-    return text.encode("utf-8", "backslashreplace")
+def shard_origin(file: pq.ParquetFile) -> dict[str, str]:
+    """What a shard says of itself; empty for one of a version that did not write it."""
+    found = file.schema_arrow.metadata or {}
+    pairs = ((key.decode(), value.decode()) for key, value in found.items())
+    return {key.removeprefix("fmbseg."): value for key, value in pairs if key.startswith("fmbseg.")}

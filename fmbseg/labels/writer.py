@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fmbseg.labels.label_set import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
-from fmbseg.labels.shards import read_jsonl, shard_name, to_row, write_json, write_jsonl, write_shard
+from fmbseg.labels.files import (
+    iterate_jsonl,
+    read_jsonl,
+    telling_of_a_full_disk,
+    write_json,
+    write_jsonl,
+)
+from fmbseg.labels.manifest import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
+from fmbseg.labels.shards import shard_name, to_row, write_shard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
     from types import TracebackType
-    from typing import BinaryIO
 
     from fmbseg.labels.record import LabeledImage
 
@@ -26,7 +34,8 @@ class LabelWriter:
 
     The shard in hand is a journal: one line a photograph, flushed when written. A full journal becomes a
     shard (written to a temporary name, then renamed) and starts anew. So a kill costs at most the photograph
-    in hand, and since records are written in order, a run that was killed ends with the same bytes.
+    in hand, and since records are written in order, a run that was killed ends with the same bytes. Memory
+    holds the record in hand, not the journal.
 
     Use it as a context manager; it holds the folder's lock.
 
@@ -36,6 +45,7 @@ class LabelWriter:
 
     Raises:
         ValueError: the folder holds labels of another configuration, or another run is writing to it.
+        OSError: the folder cannot be written to. A full disk loses nothing that was written before.
     """
 
     def __init__(self, folder: str | Path, manifest: dict[str, Any]) -> None:
@@ -43,8 +53,8 @@ class LabelWriter:
         plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
         self.manifest = {**plain, "hash": manifest_hash(plain)}
         self._lock = FileLock(self.folder / ".lock")
-        self._journal: BinaryIO | None = None
-        self._rows: list[dict[str, Any]] = []
+        self._journal: FileIO | None = None
+        self._pending = 0  # photographs in the journal
 
     def __enter__(self) -> LabelWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +68,7 @@ class LabelWriter:
             self._claim()
             self._resume()
         except BaseException:
+            self._close_journal()
             self._lock.release()
             raise
         return self
@@ -65,8 +76,7 @@ class LabelWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._journal is not None:
-            self._journal.close()
+        self._close_journal()
         self._lock.release()
 
     @property
@@ -77,7 +87,7 @@ class LabelWriter:
     @property
     def position(self) -> int:
         """Which photograph is next, from 0; not the one after the last where a later shard is there."""
-        return self._finished * self._shard_size + len(self._rows)
+        return self._finished * self._shard_size + self._pending
 
     def positions(self) -> list[int]:
         """What is still to do, ascending; photographs must be appended in this order.
@@ -87,7 +97,7 @@ class LabelWriter:
         absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
         starts = ((index * self._shard_size, self._length(index)) for index in absent)
         todo = [position for start, length in starts for position in range(start, start + length)]
-        return todo[len(self._rows) :]
+        return todo[self._pending :]
 
     def append(self, image: LabeledImage) -> None:
         """Add the labels of the photograph at :attr:`position`."""
@@ -129,13 +139,16 @@ class LabelWriter:
         absent = (index for index in range(count) if not self._shard(index).exists())
         self._finished = next(absent, count)
         journal = self.folder / JOURNAL
-        # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
-        self._rows = [row["row"] for row in read_jsonl(journal) if row["shard"] == self._finished]
         if self.done:
+            self._pending = 0
             journal.unlink(missing_ok=True)
             return
-        write_jsonl(journal, ({"shard": self._finished, "row": row} for row in self._rows))
-        self._journal = journal.open("ab")
+        # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
+        ends = [end for row, end in iterate_jsonl(journal) if row["shard"] == self._finished]
+        self._pending = len(ends)
+        # Unbuffered, so that after a failure nothing is left to be written later.
+        self._journal = journal.open("ab", buffering=0)
+        self._journal.truncate(ends[-1] if ends else 0)  # a line cut short by a kill goes
         self._close_full_shard()
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -143,25 +156,43 @@ class LabelWriter:
             raise ValueError(
                 f"all {self.manifest['images']['count']} photographs are already in {self.folder}"
             )
-        self._journal.write(json.dumps({"shard": self._finished, "row": row}).encode() + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
-        self._rows.append(row)
+        line = memoryview(json.dumps({"shard": self._finished, "row": row}).encode() + b"\n")
+        before = os.fstat(self._journal.fileno()).st_size
+        with telling_of_a_full_disk(self.folder / JOURNAL):
+            try:
+                while line:  # a disk that fills up may take a part
+                    line = line[self._journal.write(line) :]
+                os.fsync(self._journal.fileno())
+            except BaseException:
+                self._journal.truncate(before)
+                raise
+        self._pending += 1
         self._close_full_shard()
 
+    def _journaled(self) -> Iterator[dict[str, Any]]:
+        return (row["row"] for row, _ in iterate_jsonl(self.folder / JOURNAL))
+
     def _close_full_shard(self) -> None:
-        if len(self._rows) < self._length(self._finished):
+        if self._pending < self._length(self._finished):
             return
         # Errors first: a kill in between writes the same errors again, and loses none.
         errors = self.folder / ERRORS
         others = [row for row in read_jsonl(errors) if row["shard"] != self._finished]
-        failed = [{"shard": self._finished, **row} for row in self._rows if "error" in row]
+        failed = [{"shard": self._finished, **row} for row in self._journaled() if "error" in row]
         if others or failed or errors.exists():
             write_jsonl(errors, sorted(others + failed, key=lambda row: int(row["shard"])))
-        write_shard(self._shard(self._finished), [row for row in self._rows if "error" not in row])
-        assert self._journal is not None
-        self._journal.close()
+        write_shard(
+            self._shard(self._finished),
+            (row for row in self._journaled() if "error" not in row),
+            {"manifest": self.manifest["hash"], "shard": str(self._finished)},
+        )
+        self._close_journal()
         self._resume()
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
 from fmbseg.images import load_image
-from fmbseg.labels.label_set import SCHEMA_VERSION, LabelSet
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.masks import MaskSet

@@ -9,16 +9,19 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.labeling.description import describe
+from fmbseg.labeling.description import Crops, cut_crops, describe, describe_all
 from fmbseg.labeling.settings import LabelingSettings
 from tests.labeling.colours import ColourEncoder, painted
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fmbseg.models.contracts import ImageTextFeatures
     from fmbseg.models.image_text.conse import Conse
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("batch_size", [1, 4, 8])
 def test_the_stitched_map_equals_a_loop(conse_encoder: Conse, batch_size: int) -> None:
     image = photograph("chelsea.png")[:200, :300]
     settings = LabelingSettings(short_side=256, crop_overlap=0.5, batch_size=batch_size)
@@ -46,6 +49,44 @@ def test_scales_are_averaged_on_the_finest_grid(conse_encoder: Conse) -> None:
     size = other.dense.shape[1:]
     fine = F.interpolate(one.dense[None], size, mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(both.dense, F.normalize(fine + other.dense, dim=0), rtol=1e-4, atol=1e-5)
+
+
+def test_no_bit_depends_on_what_else_is_in_the_batch(conse_encoder: Conse) -> None:
+    settings = LabelingSettings(short_side=256, batch_size=4)
+    whole = photograph("chelsea.png")
+    images = [whole[:200, :300], whole[:150, :150], whole[50:300, 100:300]]  # 6, 4 and 6 crops
+    cut = [cut_crops(image, conse_encoder, settings) for image in images]
+    together = list(describe_all([None, *cut, None], conse_encoder, 4))
+    assert [one is None for one in together] == [True, False, False, False, True]
+    for image, found in zip(images, together[1:-1], strict=True):
+        alone = describe(image, conse_encoder, settings)
+        assert found is not None
+        assert torch.equal(found.pooled, alone.pooled)
+        assert torch.equal(found.dense, alone.dense)
+
+
+class CountingEncoder(ColourEncoder):
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        self.batches.append(len(crops))
+        return super().encode_image(crops)
+
+
+def test_batches_span_photographs_and_few_photographs_are_in_hand() -> None:
+    encoder, settings = CountingEncoder(), LabelingSettings(short_side=32, batch_size=8)
+    taken = 0
+
+    def photographs() -> Iterator[Crops]:
+        nonlocal taken
+        for _ in range(20):  # 3 crops each: 32 x 64 at windows of 32, 16 apart
+            taken += 1
+            yield cut_crops(painted((32, 64)), encoder, settings)
+
+    for done, _ in enumerate(describe_all(photographs(), encoder, 8), start=1):
+        assert taken - done <= 3
+    assert encoder.batches == [8] * 8  # 60 crops, the last batch filled up
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (20, 20), (64, 33), (500, 3)])

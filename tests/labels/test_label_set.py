@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmbseg.labels.label_set import LabelSet, manifest_hash
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import manifest_hash
 from fmbseg.labels.shards import SCHEMA, shard_name
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import assert_equal, empty_record, manifest, record

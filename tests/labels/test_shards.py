@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.labels.shards import (
-    SCHEMA,
-    from_row,
-    read_jsonl,
-    shard_name,
-    to_row,
-    write_atomically,
-    write_jsonl,
-    write_shard,
-)
+from fmbseg.labels.files import read_jsonl, write_atomically, write_jsonl
+from fmbseg.labels.shards import SCHEMA, from_row, shard_name, to_row, write_shard
 from tests.labels.examples import ARRAYS, assert_equal, boxes, empty_record, record
 
 if TYPE_CHECKING:

@@ -1,0 +1,235 @@
+"""What can be done with pseudo labels, wherever they come from."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import fmbseg
+from fmbseg.labels.manifest import SCHEMA_VERSION
+from fmbseg.labels.record import EVERYTHING_STAGE
+from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
+from fmbseg.labels.statistics import Statistics
+from fmbseg.labels.writer import LabelWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.labels.record import LabeledImage
+    from fmbseg.vocabulary import Vocabulary
+
+
+class LabelCollection(ABC):
+    """Labelled photographs that can be gone through again and again, one at a time.
+
+    What changes labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, :meth:`merge`) returns a collection
+    that makes the change as it is gone through: nothing is copied, and the labels on disk stay as they are.
+    :meth:`save` writes a collection to a folder of its own. ``Aligner.fit`` takes any of them.
+    """
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Vocabulary:
+        """The classes that the labels' indices point to."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Path:
+        """Folder that the photographs' paths start from."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Equal for equal labels only."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """What made the labels, for the manifest: ``models``, ``settings`` and what was done since."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[LabeledImage]: ...
+
+    def image_path(self, image: LabeledImage) -> Path:
+        """Where the photograph of a record lies."""
+        return self.root / image.path
+
+    def stage(self, *stages: int) -> LabelCollection:
+        """Take the masks of some stages alone.
+
+        Args:
+            stages: of :data:`~fmbseg.labels.record.STAGES`, for example ``POINT_STAGE``.
+
+        Raises:
+            ValueError: a stage that there is not, or none.
+        """
+        return self.filter(stages=stages)
+
+    def filter(
+        self,
+        *,
+        stages: Collection[int] | None = None,
+        classes: Collection[str] | None = None,
+        min_predicted_iou: float = 0.0,
+        min_stability: float = 0.0,
+        min_similarity: float = -1.0,
+        min_area: float = 0.0,
+        max_area: float = 1.0,
+        kept_only: bool = False,
+    ) -> LabelCollection:
+        """Leave out masks; the photographs stay.
+
+        Args:
+            stages: masks of these stages only.
+            classes: masks of these classes only; the others count as not detected.
+            min_predicted_iou: the mask model's own estimate, 0 to 1.
+            min_stability: 0 to 1.
+            min_similarity: of the mask's mean dense feature to its class, -1 to 1.
+            min_area: as a fraction of the photograph.
+            max_area: likewise.
+            kept_only: masks that were drawn for training only.
+
+        Raises:
+            ValueError: a score outside its range, or a stage that there is not.
+            UnknownNameError: a class that the vocabulary does not have.
+        """
+        indices = None if classes is None else tuple(sorted(self.vocabulary.index(name) for name in classes))
+        wanted = MaskFilter(
+            stages=None if stages is None else tuple(sorted(stages)),
+            class_ids=indices,
+            min_predicted_iou=min_predicted_iou,
+            min_stability=min_stability,
+            min_similarity=min_similarity,
+            min_area=min_area,
+            max_area=max_area,
+            kept_only=kept_only,
+        )
+        step = {"filter": wanted.to_dict(), **({} if classes is None else {"classes": sorted(classes)})}
+
+        def change(image: LabeledImage) -> LabeledImage:
+            return keep_classes(image.select(wanted(image)), indices)
+
+        return ChangedLabels(self, change, step)
+
+    def resample(self, fraction: float = 0.75, *, seed: int = 0) -> LabelCollection:
+        """Draw the masks of Stage 1.2 that are trained on anew (paper §4.1).
+
+        Each photograph's draw depends on the seed and its path alone, as that of Stage 1 does.
+
+        Args:
+            fraction: part of each photograph's masks that is kept, 0 to 1.
+            seed: another one draws others.
+
+        Raises:
+            ValueError: a fraction outside its range.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"fraction is {fraction}: it must lie in 0 to 1")
+        step = {"resample": {"fraction": fraction, "seed": seed, "stage": EVERYTHING_STAGE}}
+        return ChangedLabels(self, lambda image: redraw(image, fraction, seed), step)
+
+    def merge(self, *others: LabelCollection, repeated: str = "refuse") -> LabelCollection:
+        """Put the photographs of several collections one after another, under one vocabulary.
+
+        Classes of one name are one class. The photographs are found from the folder that all roots share.
+
+        Args:
+            others: to come after this one.
+            repeated: what a photograph in two collections means: ``"refuse"``, or ``"first"`` to take it from
+                the first collection that has it (for example corrected labels before the rest).
+
+        Raises:
+            ValueError: photographs that repeat, templates that differ, a word of two classes, or another
+                value of ``repeated``.
+        """
+        from fmbseg.labels.merged import MergedLabels
+
+        return MergedLabels((self, *others), repeated=repeated)
+
+    def statistics(self) -> Statistics:
+        """Count photographs, classes and masks by stage; reads everything once."""
+        return Statistics.of(self, self.vocabulary)
+
+    def save(self, out: str | Path, *, shard_size: int = 1000) -> LabelSet:
+        """Write the labels to a folder of their own; a run that was stopped continues where it stopped.
+
+        Args:
+            out: folder to write to.
+            shard_size: photographs a shard.
+
+        Raises:
+            ValueError: ``out`` holds other labels.
+        """
+        from fmbseg.labels.label_set import LabelSet
+
+        if shard_size < 1:
+            raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "fmbseg": fmbseg.__version__,
+            "vocabulary": self.vocabulary.to_dict(),
+            **self.origin,
+            "source": self.fingerprint,
+            "images": {"count": len(self)},
+            "shard_size": shard_size,
+            "root": str(self.root),
+        }
+        with LabelWriter(out, manifest) as writer:
+            todo = set(writer.positions())
+            for position, image in enumerate(self):
+                if position in todo:
+                    writer.append(image)
+        return LabelSet(out)
+
+
+class ChangedLabels(LabelCollection):
+    """A collection with a change that is made to each record as it is read.
+
+    Args:
+        labels: to be changed.
+        change: of one record; it may not change which photograph it is of.
+        step: what the change is, in plain values, for the manifest and the fingerprint.
+    """
+
+    def __init__(
+        self,
+        labels: LabelCollection,
+        change: Callable[[LabeledImage], LabeledImage],
+        step: dict[str, Any],
+    ) -> None:
+        self._labels, self._change, self._step = labels, change, step
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """That of the labels that are changed."""
+        return self._labels.vocabulary
+
+    @property
+    def root(self) -> Path:
+        """That of the labels that are changed."""
+        return self._labels.root
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the labels' own fingerprint and the change."""
+        content = json.dumps([self._labels.fingerprint, self._step], sort_keys=True)
+        return sha256(content.encode()).hexdigest()
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """That of the labels, and the change as the last of ``steps``."""
+        origin = self._labels.origin
+        return {**origin, "steps": [*origin.get("steps", ()), self._step]}
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return map(self._change, self._labels)

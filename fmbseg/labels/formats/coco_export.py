@@ -1,0 +1,132 @@
+"""Labels as COCO JSON, for annotation tools and for everything that reads COCO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import fmbseg
+from fmbseg.labels.files import encode, open_atomically
+from fmbseg.labels.outlines import outlines
+from fmbseg.labels.record import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from fmbseg.labels.collection import LabelCollection
+    from fmbseg.labels.record import LabeledImage
+
+Shape = Literal["rle", "polygons"]
+
+
+def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rle") -> Path:
+    """Write labels as one COCO JSON file; memory holds one photograph at a time.
+
+    Ids are unique over the whole set: photographs, annotations and categories each count from 1. A category's
+    id is the class's index plus 1. What COCO has no field for stands in each annotation's ``attributes``
+    (stage, scores, query points, whether the mask was drawn for training), in the image's entry (the
+    photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
+    :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels.
+
+    Args:
+        labels: a label set, or what was made of one.
+        path: of the JSON file.
+        shape: ``"rle"`` (compressed run lengths), or ``"polygons"``, which more tools can edit. Both hold the
+            same pixels: a polygon runs along the edges of pixels, and a region with a hole is cut in two.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: another ``shape``.
+        OSError: the file cannot be written.
+    """
+    if shape not in get_args(Shape):
+        raise ValueError(f"shape is {shape!r}: it must be one of {', '.join(get_args(Shape))}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary = labels.vocabulary
+    with open_atomically(path) as file:
+        file.write(b'{\n"info": ')
+        file.write(_json({"description": "Pseudo labels of fmbseg", "fmbseg": _about(labels)}))
+        file.write(b',\n"licenses": [],\n"categories": ')
+        categories = enumerate(vocabulary.names, start=1)
+        _write_list(file, ({"id": index, "name": name, "supercategory": ""} for index, name in categories))
+        file.write(b',\n"images": ')
+        _write_list(
+            file, (_image(image, number, vocabulary.names) for number, image in enumerate(labels, start=1))
+        )
+        file.write(b',\n"annotations": ')
+        _write_list(file, _annotations(labels, shape))
+        file.write(b"\n}\n")
+    return path
+
+
+def _about(labels: LabelCollection) -> dict[str, Any]:
+    return {
+        "version": fmbseg.__version__,
+        "vocabulary": labels.vocabulary.to_dict(),
+        "models": labels.origin.get("models", {}),
+        "source": labels.fingerprint,
+    }
+
+
+def _image(image: LabeledImage, number: int, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "file_name": image.path,
+        "height": image.size[0],
+        "width": image.size[1],
+        "sha256": image.sha256,
+        "detected": [names[index] for index in image.detected],
+    }
+
+
+def _annotations(labels: LabelCollection, shape: Shape) -> Iterator[dict[str, Any]]:
+    count = 0
+    for number, image in enumerate(labels, start=1):
+        areas, boxes = image.masks.areas.tolist(), image.masks.boxes.tolist()
+        for index, (x0, y0, x1, y1) in enumerate(boxes):
+            count += 1
+            yield {
+                "id": count,
+                "image_id": number,
+                "category_id": int(image.class_ids[index]) + 1,
+                "segmentation": _segmentation(image, index, shape),
+                "area": areas[index],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": 0,
+                "attributes": _attributes(image, index),
+            }
+
+
+def _segmentation(image: LabeledImage, index: int, shape: Shape) -> Any:
+    if shape == "rle":
+        return {"size": list(image.size), "counts": image.masks.rles[index].decode("ascii")}
+    return [polygon.ravel().tolist() for polygon in outlines(image.masks.decode(index))]
+
+
+def _attributes(image: LabeledImage, index: int) -> dict[str, Any]:
+    return {
+        "stage": STAGES[int(image.stages[index])],
+        "predicted_iou": float(image.masks.predicted_iou[index]),
+        "stability": float(image.masks.stability[index]),
+        "similarity": float(image.similarities[index]),
+        "kept": bool(image.kept[index]),
+        "points": [float(value) for value in image.points[index].ravel()],
+    }
+
+
+def _write_list(file: BinaryIO, entries: Iterable[dict[str, Any]]) -> None:
+    """Write a JSON list, an entry a line."""
+    between = b"[\n"
+    for entry in entries:
+        file.write(between + _json(entry))
+        between = b",\n"
+    file.write(b"[]" if between == b"[\n" else b"\n]")
+
+
+def _json(content: Any) -> bytes:
+    return encode(json.dumps(content, ensure_ascii=False))

@@ -1,0 +1,112 @@
+"""Labels as a data set that Hugging Face's `datasets` loads: photographs, class maps and masks in Parquet."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from fmbseg.labels.files import encode, open_atomically, write_atomically
+from fmbseg.labels.shards import to_row
+
+if TYPE_CHECKING:
+    from fmbseg.labels.collection import LabelCollection
+    from fmbseg.labels.record import LabeledImage
+
+_CARD = """---
+task_categories:
+- image-segmentation
+configs:
+- config_name: default
+  data_files: data/*.parquet
+---
+
+Pseudo labels of [fmbseg](https://arxiv.org/abs/2403.09307). `image` is the photograph, `label` its class map
+(value = class + 1, 0 = no label), `masks` the masks: COCO run lengths, class, stage, scores.
+"""
+_GROUP = 16  # photographs in memory at once; their bytes are among them
+
+
+def export_datasets(labels: LabelCollection, folder: str | Path, *, shard_size: int = 500) -> Path:
+    """Write a folder that ``datasets.load_dataset(folder)`` loads and the Hub shows.
+
+    Args:
+        labels: a label set, or what was made of one.
+        folder: to write to.
+        shard_size: photographs a file; each holds the photographs themselves.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ImportError: the package `datasets` is not installed.
+        ValueError: ``shard_size`` below 1.
+        OSError: a photograph cannot be read, or a file not be written.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
+    folder, schema = Path(folder), _schema(labels.vocabulary.names)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    rows = (_row(labels, image) for image in labels)
+    count = max(1, -(-len(labels) // shard_size))
+    for index in range(count):
+        shard = folder / "data" / f"train-{index:05d}-of-{count:05d}.parquet"
+        with open_atomically(shard) as file, pq.ParquetWriter(file, schema) as writer:
+            part = islice(rows, shard_size)
+            while group := list(islice(part, _GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+    write_atomically(folder / "README.md", encode(_CARD))
+    return folder
+
+
+def _schema(names: tuple[str, ...]) -> pa.Schema:
+    """Columns with what `datasets` needs to know of them, classes by their names."""
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise ImportError("this export needs the package datasets: pip install 'fmbseg[datasets]'") from error
+    classes = datasets.ClassLabel(names=list(names))
+    numbers = {name: datasets.Value("float32") for name in ("predicted_iou", "stability", "similarity")}
+    mask = {
+        "counts": datasets.Value("string"),
+        "class_id": classes,
+        "stage": datasets.Value("int8"),
+        **numbers,
+        "kept": datasets.Value("bool"),
+        "points": datasets.List(datasets.Value("float32")),
+    }
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.Image(),
+            "path": datasets.Value("string"),
+            "sha256": datasets.Value("string"),
+            "height": datasets.Value("int32"),
+            "width": datasets.Value("int32"),
+            "detected": datasets.List(classes),
+            "masks": datasets.List(mask),
+        }
+    )
+    return features.arrow_schema
+
+
+def _row(labels: LabelCollection, image: LabeledImage) -> dict[str, Any]:
+    photograph = labels.image_path(image)
+    return {
+        **to_row(image),
+        "image": {"bytes": photograph.read_bytes(), "path": photograph.name},
+        "label": {"bytes": _png(image), "path": None},
+    }
+
+
+def _png(image: LabeledImage) -> bytes:
+    """The class map as a PNG of 16 bits, so that any vocabulary fits."""
+    file = BytesIO()
+    Image.fromarray((image.label_map() + 1).astype(np.uint16)).save(file, format="PNG")
+    return file.getvalue()

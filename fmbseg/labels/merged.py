@@ -1,0 +1,133 @@
+"""Several collections of labels as one, under one vocabulary."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmbseg.labels.collection import LabelCollection
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.labels.record import LabeledImage
+
+_REPEATED = ("refuse", "first")
+
+
+class MergedLabels(LabelCollection):
+    """The photographs of several collections, one collection after another.
+
+    Args:
+        parts: the collections.
+        repeated: ``"refuse"`` photographs that are in two of them, or take each from the ``"first"``.
+
+    Raises:
+        ValueError: see :meth:`fmbseg.labels.collection.LabelCollection.merge`. Photographs are compared by
+            where they lie; that they repeat is found when the merged labels are first gone through.
+    """
+
+    def __init__(self, parts: Sequence[LabelCollection], *, repeated: str = "refuse") -> None:
+        if repeated not in _REPEATED:
+            raise ValueError(f"repeated is {repeated!r}: it must be one of {', '.join(_REPEATED)}")
+        self._parts = tuple(parts)
+        self._repeated = repeated
+        self._vocabulary = merge_vocabularies([part.vocabulary for part in self._parts])
+        self._root = Path(os.path.commonpath([part.root.absolute() for part in self._parts]))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes of all parts, in the order in which they first come."""
+        return self._vocabulary
+
+    @property
+    def root(self) -> Path:
+        """The folder that the roots of all parts lie in."""
+        return self._root
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the parts' fingerprints, in order, and of what is done with repeated photographs."""
+        content = json.dumps([self._repeated, *(part.fingerprint for part in self._parts)])
+        return sha256(content.encode()).hexdigest()
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The models that all parts agree on, and the origin of each part."""
+        origins = [part.origin for part in self._parts]
+        models = origins[0].get("models", {})
+        agreed = {
+            key: value
+            for key, value in models.items()
+            if all(origin.get("models", {}).get(key) == value for origin in origins)
+        }
+        return {"models": agreed, "merged": origins}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        seen: set[str] = set()
+        for part in self._parts:
+            prefix = part.root.absolute().relative_to(self._root)
+            indices = np.array([self._vocabulary.index(name) for name in part.vocabulary.names], np.int32)
+            for image in part:
+                path = (prefix / image.path).as_posix()
+                if path not in seen:
+                    seen.add(path)
+                    yield _moved(image, path, indices)
+                elif self._repeated == "refuse":
+                    raise ValueError(
+                        f"{self._root / path} is in two of the label sets: merge sets of different "
+                        'photographs, or take each from the first that has it with repeated="first"'
+                    )
+
+    @cached_property
+    def _count(self) -> int:
+        if self._repeated == "refuse":
+            return sum(len(part) for part in self._parts)
+        return sum(1 for _ in self)
+
+
+def merge_vocabularies(vocabularies: Sequence[Vocabulary]) -> Vocabulary:
+    """One vocabulary with the classes of all; classes of one name are one, with the words of all.
+
+    Raises:
+        ValueError: templates that differ, or a word that stands for two classes.
+
+    Example:
+        >>> merge_vocabularies([Vocabulary.of(["cat", "dog"]), Vocabulary.of({"puppy": "dog"})]).prompts
+        (('cat',), ('dog', 'puppy'))
+    """
+    templates = {vocabulary.templates for vocabulary in vocabularies}
+    if len(templates) > 1:
+        raise ValueError(f"the label sets have different templates, {sorted(templates)}: label with the same")
+    words: dict[str, dict[str, None]] = {}
+    background: set[str] = set()
+    for vocabulary in vocabularies:
+        for name, prompts in zip(vocabulary.names, vocabulary.prompts, strict=True):
+            words.setdefault(name, {}).update(dict.fromkeys(prompts))
+        background.update(vocabulary.names[index] for index in vocabulary.background)
+    names = tuple(words)
+    return Vocabulary(
+        names=names,
+        prompts=tuple(tuple(each) for each in words.values()),
+        background=frozenset(names.index(name) for name in background),
+        templates=next(iter(templates)),
+    )
+
+
+def _moved(image: LabeledImage, path: str, indices: NDArray[np.int32]) -> LabeledImage:
+    """The record under another path, with its class indices translated."""
+    detected = tuple(sorted(int(indices[index]) for index in image.detected))
+    return replace(image, path=path, detected=detected, class_ids=indices[image.class_ids])

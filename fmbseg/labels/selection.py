@@ -1,0 +1,88 @@
+"""Which masks of a record stay: by score, stage, class, area, or a new draw."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmbseg.labels.draw import draw_masks
+from fmbseg.labels.record import EVERYTHING_STAGE, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from fmbseg.labels.record import LabeledImage
+
+_RANGES = {
+    "min_predicted_iou": (0, 1),
+    "min_stability": (0, 1),
+    "min_similarity": (-1, 1),
+    "min_area": (0, 1),
+    "max_area": (0, 1),
+}
+
+
+@dataclass(frozen=True)
+class MaskFilter:
+    """What a mask must have to stay; see :meth:`fmbseg.labels.collection.LabelCollection.filter`.
+
+    Raises:
+        ValueError: a score outside its range, or a stage that there is not.
+    """
+
+    stages: tuple[int, ...] | None = None
+    class_ids: tuple[int, ...] | None = None
+    min_predicted_iou: float = 0.0
+    min_stability: float = 0.0
+    min_similarity: float = -1.0
+    min_area: float = 0.0
+    max_area: float = 1.0
+    kept_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in {least} to {most}")
+        known = ", ".join(f"{stage} ({name})" for stage, name in STAGES.items())
+        if self.stages is not None and (not self.stages or not set(self.stages) <= set(STAGES)):
+            raise ValueError(f"stages are {list(self.stages)}: name one or more of {known}")
+
+    def __call__(self, image: LabeledImage) -> NDArray[np.bool_]:
+        """Which masks of a record stay, (N,)."""
+        masks = image.masks
+        stay = (
+            (masks.predicted_iou >= np.float32(self.min_predicted_iou))
+            & (masks.stability >= np.float32(self.min_stability))
+            & (image.similarities >= np.float32(self.min_similarity))
+        )
+        if self.min_area > 0 or self.max_area < 1:
+            areas = masks.areas / (masks.size[0] * masks.size[1])
+            stay &= (areas >= self.min_area) & (areas <= self.max_area)
+        for values, wanted in ((image.stages, self.stages), (image.class_ids, self.class_ids)):
+            if wanted is not None:
+                stay &= np.isin(values, wanted)
+        return np.asarray(stay & image.kept if self.kept_only else stay)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from a filter that lets everything pass, in plain values."""
+        plain = asdict(MaskFilter())
+        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+
+
+def keep_classes(image: LabeledImage, class_ids: Collection[int] | None) -> LabeledImage:
+    """Count only these classes as detected; all where ``None``."""
+    if class_ids is None:
+        return image
+    return replace(image, detected=tuple(index for index in image.detected if index in class_ids))
+
+
+def redraw(image: LabeledImage, fraction: float, seed: int) -> LabeledImage:
+    """Draw the part ``fraction`` of a record's masks of Stage 1.2; the others are kept as they were."""
+    kept = image.kept.copy()
+    drawn = image.stages == EVERYTHING_STAGE
+    kept[drawn] = draw_masks(int(drawn.sum()), image.path, fraction=fraction, seed=seed)
+    return replace(image, kept=kept)

@@ -1,0 +1,126 @@
+"""``fmbseg labels``: each command over a small label set."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from fmbseg.cli.main import app
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.record import POINT_STAGE
+from tests.labels.examples import assert_equal
+from tests.labels.pictures import SIZES, write_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> LabelSet:
+    return write_labels(tmp_path)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["labels", *map(str, arguments)])
+
+
+def test_stats_as_a_table(labels: LabelSet) -> None:
+    result = run("stats", labels.folder)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{labels.folder}: 4 photographs, 1 without a class, 1 without a mask; kept")
+    assert any(line.split()[:2] == ["grass", "3"] for line in lines)
+    assert "🐈 cat" in result.stdout
+
+
+def test_stats_as_json_of_a_stage(labels: LabelSet) -> None:
+    result = run("stats", labels.folder, "--stage", "1.1", "--json")
+    found = json.loads(result.stdout)
+    assert found == labels.stage(POINT_STAGE).statistics().to_dict()
+    assert {stage for by in found["masks"].values() for stage in by} == {"1.1"}
+
+
+def test_verify_tells_every_problem_on_a_line_and_fails(labels: LabelSet) -> None:
+    sound = run("verify", labels.folder, "--photographs")
+    assert sound.exit_code == 0
+    assert sound.stdout == f"{labels.folder}: all is well; 4 photographs labelled, 0 not\n"
+    shard = labels.folder / "shard-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-9])
+    (labels.folder / "shard-00001.parquet").unlink()
+    result = run("verify", labels.folder)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["wrong", "shard-00000.parquet"],
+        ["wrong", "shard-00001.parquet"],
+    ]
+
+
+def test_verify_of_no_label_set(tmp_path: Path) -> None:
+    result = run("verify", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {tmp_path} holds no label set: manifest.json is missing.")
+
+
+def test_export_and_import(labels: LabelSet, tmp_path: Path) -> None:
+    for to in ("coco", "coco-polygons"):
+        file = tmp_path / f"{to}.json"
+        assert run("export", labels.folder, "--to", to, "--out", file).exit_code == 0
+        out = tmp_path / to
+        result = run("import", file, "--photographs", labels.root, "--out", out)
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"{out}: 4 photographs labelled, 0 not; ")
+        for found, wanted in zip(LabelSet(out), labels, strict=True):
+            assert_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("to", "file"), [("yolo", "labels/deep/b.txt"), ("png", "deep/b.png"), ("datasets", "data")]
+)
+def test_export_to_folders(labels: LabelSet, tmp_path: Path, to: str, file: str) -> None:
+    out = tmp_path / to
+    result = run("export", labels.folder, "--to", to, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith(": 4 photographs\n")
+    assert (out / file).exists()
+
+
+def test_export_of_chosen_masks(labels: LabelSet, tmp_path: Path) -> None:
+    file = tmp_path / "some.json"
+    run("export", labels.folder, "--out", file, "--stage", "1.1", "--min-predicted-iou", "0.5")
+    written = json.loads(file.read_text("utf-8"))["annotations"]
+    wanted = labels.filter(stages=[POINT_STAGE], min_predicted_iou=0.5)
+    assert len(written) == sum(len(image.masks) for image in wanted) > 0
+
+
+def test_coco_needs_a_json_file(labels: LabelSet, tmp_path: Path) -> None:
+    result = run("export", labels.folder, "--out", tmp_path / "folder")
+    assert result.exit_code == 2
+    assert "--out must end in .json" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_import_under_other_words(labels: LabelSet, tmp_path: Path) -> None:
+    file = tmp_path / "coco.json"
+    run("export", labels.folder, "--out", file)
+    result = run(
+        "import", file, "--photographs", labels.root, "--out", tmp_path / "out", "--classes", "dog,grass"
+    )
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert "there is no class '🐈 cat'" in result.stderr or "there is no class 'sofa/bed'" in result.stderr
+
+
+def test_show_draws_every_photograph(labels: LabelSet, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "sheet.png"
+    result = run("show", labels.folder, "--out", out, "--columns", 2)
+    assert result.stdout == f"{out}: 4 of {len(SIZES)} photographs\n"
+    with Image.open(out) as sheet:
+        assert sheet.width == 2 * 288 + 8
+        assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 100
+    refused = run("show", labels.folder, "--out", tmp_path / "sheet.txt")
+    assert refused.exit_code == 2

@@ -1,0 +1,156 @@
+"""Runs of the labeler in processes of their own, started in no time: a server forks each of them.
+
+Importing torch takes seconds; a server that has imported everything and computed nothing is forked instead.
+The models are stand-ins (colours and superpixels), quick enough for hundreds of photographs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORDS = ["red", "blue", "green", "white"]
+
+
+def pictures(folder: Path, count: int, *, bad: int = 0) -> None:
+    """Small pictures of coloured boxes; the last ``bad`` of them are no pictures."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    colours = np.array([(255, 0, 0), (0, 0, 255), (0, 255, 0)], np.uint8)
+    for index in range(count):
+        picture = np.full((32, 40, 3), 255, np.uint8)
+        for top, left, colour in random.integers(0, (24, 30, 3), (2, 3)):
+            picture[top : top + 12, left : left + 14] = colours[colour]
+        Image.fromarray(picture).save(folder / f"{index:04}.png")
+    for index in range(count - bad, count):
+        (folder / f"{index:04}.png").write_text("no picture")
+
+
+def label(source: str, out: str, *, shard_size: int = 16, workers: int = 1, **limits: int) -> None:
+    """Label a folder, as a forked child does."""
+    import torch
+
+    from fmbseg import PseudoLabeler
+    from fmbseg.labeling.settings import LabelingSettings
+    from fmbseg.models.mask_generators.superpixels import superpixels
+    from tests.labeling.colours import ColourEncoder
+
+    if "largest_file" in limits:  # stands in for a full disk: writing beyond it fails
+        import resource
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits["largest_file"], resource.RLIM_INFINITY))
+    if "user" in limits:
+        os.setuid(limits["user"])
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    labeler = PseudoLabeler(
+        image_text=ColourEncoder(),
+        mask_generator=superpixels(scales=(200.0,)),
+        settings=LabelingSettings(short_side=32, min_crops=1, batch_size=4),
+    )
+    labeler.label(source, WORDS, out, shard_size=shard_size, workers=workers, progress=False)
+
+
+class Server:
+    """Forks runs; use it as a context manager."""
+
+    def __enter__(self) -> Server:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.labeling.runs"],
+            cwd=REPOSITORY,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def start(self, source: Path, out: Path, **options: Any) -> int:
+        """Start a run and return its process id."""
+        self._say({"source": str(source), "out": str(out), **options})
+        return int(self._answer())
+
+    def wait(self) -> dict[str, Any]:
+        """Wait for the run to end: ``signal``, ``error`` and the most memory it had, in kB."""
+        found: dict[str, Any] = json.loads(self._answer())
+        return found
+
+    def run(self, source: Path, out: Path, **options: Any) -> dict[str, Any]:
+        """Start a run and wait for its end."""
+        self.start(source, out, **options)
+        return self.wait()
+
+    def _say(self, request: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def _child(request: dict[str, Any], error_to: int) -> None:
+    """Run and leave; never return into the server."""
+    status = 1
+    try:
+        label(request.pop("source"), request.pop("out"), **request)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - it is told to the parent
+        os.write(error_to, f"{type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(status)
+
+
+def _serve() -> None:
+    # All that a run imports, so that no child has to.
+
+    import tests.labeling.colours  # noqa: F401
+
+    print("ready", flush=True)
+    for request in _requests():
+        read_from, write_to = os.pipe()
+        child = os.fork()
+        if not child:
+            _child(request, write_to)
+        os.close(write_to)
+        print(child, flush=True)
+        with os.fdopen(read_from) as pipe:
+            error = pipe.read()
+        _, status, usage = os.wait4(child, 0)
+        ended = {
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "error": error,
+            "memory": usage.ru_maxrss,
+        }
+        print(json.dumps(ended), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

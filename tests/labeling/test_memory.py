@@ -1,0 +1,33 @@
+"""The memory of a run does not grow with the number of photographs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmbseg import LabelSet
+from tests.labeling.runs import Server, pictures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork"),
+]
+
+
+def test_a_thousand_photographs_take_what_a_hundred_take(tmp_path: Path) -> None:
+    peaks = {}
+    with Server() as server:
+        for count in (100, 1000):
+            pictures(tmp_path / f"{count}", count)
+            ended = server.run(
+                tmp_path / f"{count}", tmp_path / f"labels {count}", shard_size=1000, workers=2
+            )
+            assert ended["error"] == ""
+            assert len(LabelSet(tmp_path / f"labels {count}")) == count
+            peaks[count] = ended["memory"]
+    assert peaks[1000] < 1.1 * peaks[100], peaks

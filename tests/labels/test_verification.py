@@ -1,0 +1,149 @@
+"""Every kind of damage is found, with the file it is in; a sound set has none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmbseg.labels.shards import SCHEMA, write_shard
+from fmbseg.labels.verification import verify
+from fmbseg.labels.writer import LabelWriter
+from tests.labels.examples import manifest
+from tests.labels.pictures import write_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmbseg.labels.label_set import LabelSet
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> LabelSet:
+    """Four photographs in two shards."""
+    return write_labels(tmp_path)
+
+
+def problems(labels: LabelSet, **options: bool) -> list[str]:
+    return [str(problem) for problem in verify(labels.folder, **options)]
+
+
+def rows(labels: LabelSet, index: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(labels.folder / f"shard-{index:05d}.parquet").to_pylist()
+    return found
+
+
+def rewrite(labels: LabelSet, index: int, content: list[dict[str, Any]], **origin: str) -> None:
+    said = {"manifest": labels.fingerprint, "shard": str(index), **origin}
+    write_shard(labels.folder / f"shard-{index:05d}.parquet", content, said)
+
+
+def test_a_sound_set(labels: LabelSet) -> None:
+    assert problems(labels, photographs=True) == []
+
+
+def test_shards_of_an_older_version_say_nothing_of_themselves(labels: LabelSet) -> None:
+    table = pa.Table.from_pylist(rows(labels, 0), schema=SCHEMA)
+    pq.write_table(table, labels.folder / "shard-00000.parquet")
+    assert problems(labels) == []
+
+
+def test_a_missing_shard(labels: LabelSet) -> None:
+    (labels.folder / "shard-00001.parquet").unlink()
+    assert problems(labels) == ["shard-00001.parquet: is missing: run the same labelling again, it continues"]
+
+
+def test_a_shard_cut_short(labels: LabelSet) -> None:
+    shard = labels.folder / "shard-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-20])
+    (found,) = problems(labels)
+    assert found.startswith("shard-00000.parquet: ")
+    assert "is damaged" in found
+    assert "only this shard is redone" in found
+
+
+def test_a_shard_of_another_set_or_place(labels: LabelSet) -> None:
+    content = rows(labels, 0)
+    rewrite(labels, 0, content, manifest="f" * 64)
+    assert "is of another label set" in problems(labels)[0]
+    rewrite(labels, 0, content, shard="1")
+    assert "was written as shard 1" in problems(labels)[0]
+    rewrite(labels, 0, content)
+    assert problems(labels) == []
+
+
+def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
+    content = rows(labels, 0)
+    rewrite(labels, 0, content[:-1])
+    assert (
+        "holds 2 records, and errors.jsonl lists 0 photographs of it, but it is of 3" in problems(labels)[0]
+    )
+    rewrite(labels, 0, [*content[:2], content[0]])
+    assert "a.png: is in the label set twice" in problems(labels)[0]
+    rewrite(labels, 0, [*content, content[0]])
+    assert len(problems(labels)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"counts": "5"}, "mask 1: its run lengths have 5 pixels, the image 24 x 36 = 864"),
+        ({"class_id": 9}, "has a class outside 0 to 3"),
+        ({"stage": 3}, "mask 1 has stage 3"),
+    ],
+)
+def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
+    content = rows(labels, 0)
+    content[0]["masks"][1] |= change
+    content[0]["detected"].append(9) if "class_id" in change else None
+    rewrite(labels, 0, content)
+    (found,) = problems(labels)
+    assert found.startswith(f"shard-00000.parquet: a.png: {what}")
+
+
+def test_a_mask_of_a_class_that_was_not_detected(labels: LabelSet) -> None:
+    content = rows(labels, 0)
+    content[0]["detected"] = []
+    rewrite(labels, 0, content)
+    assert "has a mask of a class that is not among those detected" in problems(labels)[0]
+
+
+def test_an_unfinished_run_and_a_stray_shard(labels: LabelSet) -> None:
+    (labels.folder / "journal.jsonl").write_text("")
+    shutil.copy(labels.folder / "shard-00000.parquet", labels.folder / "shard-00007.parquet")
+    assert problems(labels) == [
+        "shard-00007.parquet: is no shard of this label set, which has 2: move it away",
+        "journal.jsonl: the labelling is not finished: run it again, it continues",
+    ]
+
+
+def test_photographs_that_changed_or_are_gone(labels: LabelSet) -> None:
+    (labels.root / "a.png").write_bytes((labels.root / "z.png").read_bytes())
+    (labels.root / "z.png").unlink()
+    assert problems(labels) == []
+    assert problems(labels, photographs=True) == [
+        "a.png: was changed since it was labelled: put it back, or label again",
+        "z.png: cannot be read (No such file or directory): put it back",
+    ]
+
+
+def test_errors_count_as_photographs(tmp_path: Path) -> None:
+    with LabelWriter(tmp_path, manifest(2)) as writer:
+        writer.append_error("0.jpg", "damaged")
+        writer.append_error("1.jpg", "damaged")
+    assert verify(tmp_path) == []
+    (tmp_path / "errors.jsonl").unlink()
+    assert "lists 0 photographs of it, but it is of 2" in str(verify(tmp_path)[0])
+
+
+def test_another_version_and_no_manifest(labels: LabelSet, tmp_path: Path) -> None:
+    path = labels.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 9}))
+    (found,) = problems(labels)
+    assert "has schema version 9; this fmbseg reads 1" in found
+    with pytest.raises(FileNotFoundError, match="holds no label set"):
+        verify(tmp_path / "nothing")
