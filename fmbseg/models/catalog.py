@@ -107,6 +107,20 @@ CARDS = (
         fetch_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
     ),
     ModelCard(
+        "open_clip",
+        "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME, :local-dir:FOLDER",
+        "image-text encoder",
+        "of the weights that are named",
+        f"{_HERE}.image_text.open_clip:open_clip",
+    ),
+    ModelCard(
+        "hf",
+        "CLIP, SigLIP and SigLIP 2 of transformers: hf:OWNER/NAME, hf:local-dir:FOLDER",
+        "image-text encoder",
+        "of the weights that are named",
+        f"{_HERE}.image_text.transformers_models:hf",
+    ),
+    ModelCard(
         "mobilesam",
         "MobileSAM in ONNX Runtime",
         "mask generator",
