@@ -59,8 +59,7 @@ class ClipTower:
         y = layer_norm(x, self.weights, f"{name}.ln_1")
         joined = y @ self.weights[f"{name}.attn.in_proj_weight"].T + self.weights[f"{name}.attn.in_proj_bias"]
         return tuple(
-            torch.stack(one.split(one.shape[1] // self.heads, dim=1))
-            for one in joined.split(x.shape[1], dim=1)
+            torch.stack(one.tensor_split(self.heads, dim=1)) for one in joined.tensor_split(3, dim=1)
         )
 
     def out(self, values: torch.Tensor, layer: int) -> torch.Tensor:
