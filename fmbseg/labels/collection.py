@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import fmbseg
 from fmbseg.labels.manifest import SCHEMA_VERSION
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import Vocabulary
+
+
+class HasPath(Protocol):
+    """A record of a photograph, of this package or of another's making."""
+
+    @property
+    def path(self) -> str:
+        """Of the photograph, from the root of the labels."""
+        ...
 
 
 class LabelCollection(ABC):
@@ -57,9 +66,9 @@ class LabelCollection(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[LabeledImage]: ...
 
-    def image_path(self, image: LabeledImage) -> Path:
+    def image_path(self, record: HasPath) -> Path:
         """Where the photograph of a record lies."""
-        return self.root / image.path
+        return self.root / record.path
 
     def stage(self, *stages: int) -> LabelCollection:
         """Take the masks of some stages alone.

@@ -107,6 +107,20 @@ CARDS: tuple[ModelCard, ...] = (
         fetch_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
     ),
     ModelCard(
+        "open_clip",
+        "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME, :local-dir:FOLDER",
+        "image-text encoder",
+        "of the weights that are named",
+        f"{_HERE}.image_text.open_clip:open_clip",
+    ),
+    ModelCard(
+        "hf",
+        "CLIP, SigLIP and SigLIP 2 of transformers: hf:OWNER/NAME, hf:local-dir:FOLDER",
+        "image-text encoder",
+        "of the weights that are named",
+        f"{_HERE}.image_text.transformers_models:hf",
+    ),
+    ModelCard(
         "mobilesam",
         "MobileSAM in ONNX Runtime",
         "mask generator",
@@ -115,6 +129,36 @@ CARDS: tuple[ModelCard, ...] = (
         packages=("onnxruntime",),
         find_weights=lambda: fetch_mobilesam(local_files_only=True),
         fetch_weights=fetch_mobilesam,
+    ),
+    ModelCard(
+        "sam",
+        "SAM of segment-anything: sam:vit_h@CHECKPOINT (or vit_l, vit_b)",
+        "mask generator",
+        "Apache-2.0",
+        f"{_HERE}.mask_generators.segment_anything:sam",
+    ),
+    ModelCard(
+        "hf-sam",
+        "SAM of transformers: hf-sam:OWNER/NAME, hf-sam:local-dir:FOLDER",
+        "mask generator",
+        "of the weights that are named",
+        f"{_HERE}.mask_generators.transformers_sam:hf_sam",
+    ),
+    ModelCard(
+        "hf-sam2",
+        "SAM 2 of transformers: hf-sam2:OWNER/NAME, hf-sam2:local-dir:FOLDER",
+        "mask generator",
+        "of the weights that are named",
+        f"{_HERE}.mask_generators.transformers_sam:hf_sam2",
+    ),
+    ModelCard(
+        "onnx-sam",
+        "SAM as two ONNX graphs: onnx-sam:ENCODER.onnx,DECODER.onnx",
+        "mask generator",
+        "of the weights that are named",
+        f"{_HERE}.mask_generators.onnx_sam:onnx_sam",
+        packages=("onnxruntime",),
+        extra="onnx",
     ),
     ModelCard(
         "superpixels",
@@ -147,7 +191,7 @@ def factories(role: Role) -> dict[str, str]:
 
     Example:
         >>> sorted(factories("mask generator"))
-        ['mobilesam', 'superpixels']
+        ['hf-sam', 'hf-sam2', 'mobilesam', 'onnx-sam', 'sam', 'superpixels']
     """
     return {card.name: card.factory for card in CARDS if card.role == role}
 

@@ -1,4 +1,4 @@
-"""A run over 200 photographs, killed at 50 random moments, loses, doubles and tears nothing."""
+"""A run over 200 photographs that is killed at 50 random moments: nothing lost, doubled or torn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def done(out: Path) -> int:
 
 
 def kill(child: int, out: Path, goal: int, delay: float) -> None:
-    """Kill a run a moment after it has got to ``goal`` photographs; after its start, if it was there."""
+    """Kill a run a moment after it has got to ``goal`` photographs, or a moment after its start."""
     give_up = time.monotonic() + 20
     while done(out) < goal and time.monotonic() < give_up:
         time.sleep(0.0005)

@@ -1,9 +1,9 @@
-"""SAM's frame: the image with its longest side brought to 1,024 pixels, zero-padded right and bottom."""
+"""How an image stands in the square frame that a model of SAM's kind takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,15 +16,36 @@ if TYPE_CHECKING:
 
 SIDE = 1024
 # 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375 for pixels of 0 to 255.
-_TRANSFORM = PixelTransform((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation="bilinear")
+SAM_TRANSFORM = PixelTransform((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation="bilinear")
+
+
+class Frame(Protocol):
+    """Moves pixels and points of one image into the frame, and masks back."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...  # noqa: D102 - height and width of the image in its own pixels
+
+    def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
+        ...
+
+    def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Move points (..., 2), (x, y) in pixels of the image, into the frame."""
+        ...
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring logits of the frame (N, h, w) to the image, (N, H, W)."""
+        ...
 
 
 @dataclass(frozen=True)
 class SamFrame:
-    """How one image stands in the frame.
+    """SAM's: the longest side brought to the frame's, the rest zero-padded right and bottom.
 
     Args:
         size: height and width of the image in its own pixels.
+        side: of the frame in pixels.
+        transform: normalisation of the pixels.
 
     Example:
         >>> SamFrame((480, 640)).resized
@@ -32,28 +53,66 @@ class SamFrame:
     """
 
     size: tuple[int, int]
+    side: int = SIDE
+    transform: PixelTransform = SAM_TRANSFORM
 
     @property
     def resized(self) -> tuple[int, int]:
         """Height and width of the image in the frame; rounded half up, as SAM does."""
-        scale = SIDE / max(self.size)
+        scale = self.side / max(self.size)
         height, width = (max(1, int(side * scale + 0.5)) for side in self.size)
         return height, width
 
     def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, 1024, 1024)."""
+        """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
         height, width = self.resized
-        pixels = _TRANSFORM(image, size=(height, width))
-        return F.pad(pixels, (0, SIDE - width, 0, SIDE - height))[None]
+        pixels = self.transform(image, size=(height, width))
+        return F.pad(pixels, (0, self.side - width, 0, self.side - height))[None]
 
     def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Move points (..., 2), (x, y) in pixels of the image, into the frame."""
-        height, width = self.resized
-        return points * np.array([width / self.size[1], height / self.size[0]], np.float32)
+        return _scaled(points, self.size, self.resized)
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring logits of the frame (N, h, w) to the image, (N, H, W): twice bilinear, as SAM does."""
         height, width = self.resized
-        frame = F.interpolate(logits[:, None], (SIDE, SIDE), mode="bilinear", align_corners=False)
+        frame = F.interpolate(logits[:, None], (self.side, self.side), mode="bilinear", align_corners=False)
         whole = F.interpolate(frame[..., :height, :width], self.size, mode="bilinear", align_corners=False)
         return whole[:, 0]
+
+
+@dataclass(frozen=True)
+class SquashedFrame:
+    """SAM 2's: both sides brought to the frame's, whatever their ratio.
+
+    Args:
+        size: height and width of the image in its own pixels.
+        side: of the frame in pixels.
+        transform: normalisation of the pixels.
+
+    Example:
+        >>> SquashedFrame((480, 640)).points(np.array([[320, 240]], np.float32)).tolist()
+        [[512.0, 512.0]]
+    """
+
+    size: tuple[int, int]
+    side: int = SIDE
+    transform: PixelTransform = SAM_TRANSFORM
+
+    def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
+        return self.transform(image, size=(self.side, self.side))[None]
+
+    def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Move points (..., 2), (x, y) in pixels of the image, into the frame."""
+        return _scaled(points, self.size, (self.side, self.side))
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring logits of the frame (N, h, w) to the image, (N, H, W), bilinear."""
+        return F.interpolate(logits[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _scaled(
+    points: NDArray[np.float32], size: tuple[int, int], target: tuple[int, int]
+) -> NDArray[np.float32]:
+    return points * np.array([target[1] / size[1], target[0] / size[0]], np.float32)

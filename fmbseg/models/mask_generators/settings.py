@@ -12,6 +12,24 @@ if TYPE_CHECKING:
 
 Sampling = Literal["grid", "adaptive"]
 
+_LEAST = {
+    "points_per_side": 1,
+    "points_per_batch": 1,
+    "crop_n_layers": 0,
+    "crop_n_points_downscale_factor": 1,
+}
+_FRACTIONS = (
+    "predicted_iou_threshold",
+    "stability_threshold",
+    "box_nms_threshold",
+    "cover_predicted_iou",
+    "cover_stability",
+    "min_area",
+    "max_area",
+    "crop_overlap_ratio",
+    "crop_nms_threshold",
+)
+
 
 @dataclass(frozen=True)
 class EverythingSettings:
@@ -34,6 +52,13 @@ class EverythingSettings:
         stability_offset: stability is the IoU of the mask at logits above +offset with that above -offset.
         box_nms_threshold: of two masks whose boxes' IoU is above this, the one of lower estimate is dropped.
 
+        min_area: masks of a smaller fraction of the image are left out.
+        max_area: masks of a larger fraction of the image are left out.
+        crop_n_layers: layers of crops looked at besides the whole image, layer i of 2^i by 2^i crops.
+        crop_overlap_ratio: part of the image's short side by which crops of the first layer overlap.
+        crop_nms_threshold: as ``box_nms_threshold``, for masks of different crops; the smaller crops' stay.
+        crop_n_points_downscale_factor: ``points_per_side`` is divided by it once for each layer.
+
     Raises:
         ValueError: a value outside its range.
 
@@ -51,26 +76,28 @@ class EverythingSettings:
     box_nms_threshold: float = 0.7
     cover_predicted_iou: float = 0.88
     cover_stability: float = 0.95
+    min_area: float = 0.0
+    max_area: float = 1.0
+    crop_n_layers: int = 0
+    crop_overlap_ratio: float = 512 / 1500
+    crop_nms_threshold: float = 0.7
+    crop_n_points_downscale_factor: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("points_per_side", "points_per_batch"):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}: it must be a whole number, 1 or more")
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}: it must be a whole number, {least} or more")
         if self.sampling not in get_args(Sampling):
             raise ValueError(
                 f"sampling is {self.sampling!r}: it must be one of {', '.join(get_args(Sampling))}"
             )
-        for name in (
-            "predicted_iou_threshold",
-            "stability_threshold",
-            "box_nms_threshold",
-            "cover_predicted_iou",
-            "cover_stability",
-        ):
+        for name in _FRACTIONS:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}: it must lie in 0 to 1")
+        if self.min_area >= self.max_area:
+            raise ValueError(f"min_area {self.min_area} must be below max_area {self.max_area}")
         if not 0 <= self.stability_offset < float("inf"):
             raise ValueError(f"stability_offset is {self.stability_offset!r}: it must be 0 or more")
 

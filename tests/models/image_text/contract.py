@@ -78,13 +78,42 @@ class ImageTextContract:
             torch.testing.assert_close(alone.pooled[0], pooled[row], rtol=1e-3, atol=1e-4)
             torch.testing.assert_close(alone.dense[0], dense[row], rtol=1e-3, atol=1e-4)
 
+    def test_dense_cells_lie_where_their_pixels_are(
+        self, encoder: ImageTextEncoder, crops: torch.Tensor
+    ) -> None:
+        """Cells of a quarter in which something changes move more than the others."""
+        crop, half = crops[:1].clone(), encoder.crop_size // 2
+        before = encoder.encode_image(crop).dense[0]
+        cells = before.shape[1] // 2
+        for top, left in ((0, half), (half, 0)):
+            changed = crop.clone()
+            rows, columns = slice(top, top + half), slice(left, left + half)
+            changed[0, :, rows, columns] = changed[0, :, rows, columns].flip(-1) * -2
+            moved = (encoder.encode_image(changed).dense[0] - before).norm(dim=0)
+            inside = torch.zeros_like(moved, dtype=torch.bool)
+            inside[:cells, cells:] = top == 0
+            inside[cells:, :cells] = left == 0
+            assert moved[inside].mean() > 1.5 * moved[~inside].mean()
+
+    def test_other_shapes_are_refused(self, encoder: ImageTextEncoder) -> None:
+        with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
+            encoder.encode_image(torch.zeros(3, encoder.crop_size, encoder.crop_size))
+        with pytest.raises(ValueError, match="multiples of"):
+            encoder.encode_image(torch.zeros(1, 3, encoder.crop_size, encoder.crop_size + 1))
+
+    def test_moves_between_devices(self, encoder: ImageTextEncoder) -> None:
+        assert encoder.to("cpu") is encoder
+        assert_unit(encoder.encode_text(PROMPTS), dim=1)
+
+
+class TrainedImageTextContract(ImageTextContract):
+    """The battery, and what only trained weights can show."""
+
     def test_images_and_texts_share_a_space(self, encoder: ImageTextEncoder, crops: torch.Tensor) -> None:
         texts = encoder.encode_text(PROMPTS)
         assert (encoder.encode_image(crops).pooled @ texts.T).argmax(dim=1).tolist() == [0, 2, 3]
 
-    def test_dense_cells_lie_where_their_pixels_are(
-        self, encoder: ImageTextEncoder, crops: torch.Tensor
-    ) -> None:
+    def test_dense_cells_say_what_is_where(self, encoder: ImageTextEncoder, crops: torch.Tensor) -> None:
         """A cat at the left and a cup at the right, then the other way round and turned by a quarter."""
         half = encoder.crop_size // 2 // encoder.stride * encoder.stride
         cat, cup = crops[0], crops[1]
@@ -100,13 +129,3 @@ class ImageTextContract:
         cells = half // encoder.stride
         assert like_cat[0, :, :cells].mean() > like_cat[0, :, cells:].mean() + 0.05
         assert like_cat[1, cells:].mean() > like_cat[1, :cells].mean() + 0.05
-
-    def test_other_shapes_are_refused(self, encoder: ImageTextEncoder) -> None:
-        with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
-            encoder.encode_image(torch.zeros(3, encoder.crop_size, encoder.crop_size))
-        with pytest.raises(ValueError, match="multiples of"):
-            encoder.encode_image(torch.zeros(1, 3, encoder.crop_size, encoder.crop_size + 1))
-
-    def test_moves_between_devices(self, encoder: ImageTextEncoder) -> None:
-        assert encoder.to("cpu") is encoder
-        assert_unit(encoder.encode_text(PROMPTS), dim=1)

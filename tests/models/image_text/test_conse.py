@@ -8,11 +8,11 @@ from fmbseg.models.contracts import ImageTextEncoder
 from fmbseg.models.efficientnet_lite2 import load_classifier
 from fmbseg.models.image_text.conse import Conse, imagenet_names
 from fmbseg.models.image_text.minilm import MiniLM
-from tests.models.image_text.contract import ImageTextContract
+from tests.models.image_text.contract import TrainedImageTextContract
 from tests.models.photographs import photograph
 
 
-class TestConse(ImageTextContract):
+class TestConse(TrainedImageTextContract):
     @pytest.fixture
     def encoder(self, conse_encoder: Conse) -> ImageTextEncoder:
         return conse_encoder

@@ -12,8 +12,9 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from fmbseg.models.contracts import MaskGenerator
-from fmbseg.models.mask_generators.mobilesam import MobileSam, OnnxSamDecoder, mobilesam
-from fmbseg.models.mask_generators.sam_prompter import Decoded
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.mobilesam import mobilesam
+from fmbseg.models.mask_generators.onnx_sam import OnnxSam, OnnxSamDecoder
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators.contract import MaskGeneratorContract
 from tests.models.photographs import photograph
@@ -23,13 +24,13 @@ SETTINGS: dict[str, Any] = {"points_per_side": 4, "predicted_iou_threshold": 0.7
 
 
 @pytest.fixture(scope="session")
-def quick(mobilesam_files: tuple[Path, Path]) -> MobileSam:
+def quick(mobilesam_files: tuple[Path, Path]) -> OnnxSam:
     return mobilesam(**SETTINGS)
 
 
 class TestMobileSam(MaskGeneratorContract):
     @pytest.fixture
-    def generator(self, quick: MobileSam) -> MaskGenerator:
+    def generator(self, quick: OnnxSam) -> MaskGenerator:
         return quick
 
 
@@ -68,7 +69,7 @@ class ByHand:
 
 
 def test_prompts_are_those_of_the_graph_called_by_hand(
-    quick: MobileSam, mobilesam_files: tuple[Path, Path]
+    quick: OnnxSam, mobilesam_files: tuple[Path, Path]
 ) -> None:
     image = photograph("chelsea.png")
     hand, prompter = ByHand(mobilesam_files, image), quick.begin(image)
@@ -106,7 +107,7 @@ class PredictorByHand:
 
 
 def test_everything_is_that_of_segment_anythings_own_generator(
-    quick: MobileSam, mobilesam_files: tuple[Path, Path]
+    quick: OnnxSam, mobilesam_files: tuple[Path, Path]
 ) -> None:
     image = photograph("coffee.png")
     sam = SimpleNamespace(image_encoder=SimpleNamespace(img_size=1024), device=torch.device("cpu"))
@@ -142,7 +143,7 @@ def test_adaptive_finds_the_cat_with_fewer_prompts(
 
 
 def test_the_number_of_threads_does_not_change_the_masks(
-    quick: MobileSam, mobilesam_files: tuple[Path, Path]
+    quick: OnnxSam, mobilesam_files: tuple[Path, Path]
 ) -> None:
     image = photograph("chelsea.png")
     point = [np.array([[220, 150]], np.float32)]

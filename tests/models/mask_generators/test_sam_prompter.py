@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, calculate_stability_score
 
-from fmbseg.models.mask_generators.sam_prompter import Decoded, SamPrompter
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
 
 HEIGHT, WIDTH = 32, 48
@@ -47,12 +48,16 @@ class Rectangles:
         return logits
 
 
+def prompter_of(decoder: Rectangles, settings: EverythingSettings) -> SamPrompter:
+    return SamPrompter(np.zeros((HEIGHT, WIDTH, 3), np.uint8), lambda _: decoder, settings)
+
+
 QUARTERS = [(0, 16, 0, 24), (0, 16, 24, 48), (16, 32, 0, 24), (16, 32, 24, 48)]
 
 
 def test_grid_points_are_those_of_segment_anything() -> None:
     decoder = Rectangles(QUARTERS, [0.9] * 4)
-    SamPrompter(decoder, EverythingSettings(points_per_side=8, points_per_batch=10)).everything()
+    prompter_of(decoder, EverythingSettings(points_per_side=8, points_per_batch=10)).everything()
     np.testing.assert_allclose(decoder.points, build_point_grid(8) * [WIDTH, HEIGHT])
     assert decoder.batches == [10] * 6 + [4]
 
@@ -61,7 +66,7 @@ def test_grid_points_are_those_of_segment_anything() -> None:
 def test_everything_finds_each_rectangle_once_best_first(sampling: str) -> None:
     decoder = Rectangles(QUARTERS, [0.91, 0.99, 0.95, 0.93])
     settings = EverythingSettings.of({"points_per_side": 8, "sampling": sampling, "points_per_batch": 1})
-    masks = SamPrompter(decoder, settings).everything()
+    masks = prompter_of(decoder, settings).everything()
     assert masks.predicted_iou.tolist() == pytest.approx([0.99, 0.95, 0.93, 0.91])
     assert masks.boxes.tolist() == [[24, 0, 48, 16], [0, 16, 24, 32], [24, 16, 48, 32], [0, 0, 24, 16]]
 
@@ -69,7 +74,7 @@ def test_everything_finds_each_rectangle_once_best_first(sampling: str) -> None:
 def test_adaptive_spends_one_point_on_each_rectangle() -> None:
     decoder = Rectangles(QUARTERS, [0.9] * 4)
     settings = EverythingSettings(points_per_side=16, sampling="adaptive", points_per_batch=1)
-    assert len(SamPrompter(decoder, settings).everything()) == 4
+    assert len(prompter_of(decoder, settings).everything()) == 4
     # The first round, the middles of blocks of 8 x 8 cells, has one in each quarter.
     assert decoder.points == [(13.5, 9), (37.5, 9), (13.5, 25), (37.5, 25)]
 
@@ -80,7 +85,7 @@ def test_only_masks_that_are_sure_cover_points() -> None:
     settings = EverythingSettings(
         points_per_side=8, sampling="adaptive", points_per_batch=1, predicted_iou_threshold=0.6
     )
-    assert len(SamPrompter(decoder, settings).everything()) == 2
+    assert len(prompter_of(decoder, settings).everything()) == 2
     assert sum(x < 24 for x, _ in decoder.points) == 1
     assert sum(x >= 24 for x, _ in decoder.points) == 32
 
@@ -96,7 +101,7 @@ def test_a_mask_that_is_not_stable_covers_nothing() -> None:
             stability_threshold=0.5,
             cover_stability=cover_stability,
         )
-        (stability,) = SamPrompter(decoder, settings).everything().stability
+        (stability,) = prompter_of(decoder, settings).everything().stability
         assert 0.5 < stability < 0.95
         assert len(decoder.points) == decodes
 
@@ -104,7 +109,7 @@ def test_a_mask_that_is_not_stable_covers_nothing() -> None:
 def test_adaptive_goes_on_where_no_mask_was_accepted() -> None:
     decoder = Rectangles(QUARTERS, [0.5] * 4)  # none passes
     settings = EverythingSettings(points_per_side=8, sampling="adaptive", points_per_batch=3)
-    assert len(SamPrompter(decoder, settings).everything()) == 0
+    assert len(prompter_of(decoder, settings).everything()) == 0
     grid = {(float(x), float(y)) for x, y in (build_point_grid(8) * [WIDTH, HEIGHT]).astype(np.float32)}
     assert len(decoder.points) == 64
     assert set(decoder.points) == grid
@@ -122,7 +127,7 @@ def test_adaptive_never_decodes_a_covered_point_of_another_batch(
     rectangles = [(top, top + 4, left, left + 4) for top, left in tops]
     decoder = Rectangles(rectangles, [0.9] * len(rectangles))
     settings = EverythingSettings(points_per_side=per_side, sampling="adaptive", points_per_batch=batch)
-    SamPrompter(decoder, settings).everything()
+    prompter_of(decoder, settings).everything()
     assert len(set(decoder.points)) == len(decoder.points)
     start, covered = 0, np.zeros((HEIGHT, WIDTH), np.bool_)
     for count in decoder.batches:
@@ -144,7 +149,7 @@ def test_adaptive_never_decodes_a_covered_point_of_another_batch(
 def test_stability_counts_pixels_between_the_offsets() -> None:
     # 8 x 8 with a ring of logit 0.5: above +1 are 6 x 6 pixels, above -1 are 8 x 8; above 0 as well.
     decoder = Rectangles([(4, 12, 4, 12)], [0.9], edge=0.5)
-    mask = SamPrompter(decoder, EverythingSettings()).prompt([np.array([[8.0, 8.0]], np.float32)])
+    mask = prompter_of(decoder, EverythingSettings()).prompt([np.array([[8.0, 8.0]], np.float32)])
     assert mask.stability.tolist() == [pytest.approx(36 / 64)]
     assert mask.areas.tolist() == [64]
     logits = decoder.decode(np.array([[[8.0, 8.0]]], np.float32)).logits
@@ -161,7 +166,7 @@ def test_stability_counts_pixels_between_the_offsets() -> None:
 )
 def test_thresholds_are_met_as_in_segment_anything(settings: dict[str, float], found: int) -> None:
     decoder = Rectangles([(4, 12, 4, 12)], [0.75], edge=0.5)
-    masks = SamPrompter(decoder, EverythingSettings.of({"points_per_side": 8, **settings})).everything()
+    masks = prompter_of(decoder, EverythingSettings.of({"points_per_side": 8, **settings})).everything()
     assert len(masks) == found
 
 
@@ -171,15 +176,15 @@ def test_masks_whose_boxes_overlap_are_left_out_but_the_best() -> None:
     options = {"points_per_side": 8, "stability_threshold": 0.0}
     strict = EverythingSettings.of({**options, "box_nms_threshold": 0.81})
     loose = EverythingSettings.of({**options, "box_nms_threshold": 0.82})
-    assert SamPrompter(decoder, strict).everything().areas.tolist() == [120]
-    assert SamPrompter(decoder, loose).everything().areas.tolist() == [120, 100]
+    assert prompter_of(decoder, strict).everything().areas.tolist() == [120]
+    assert prompter_of(decoder, loose).everything().areas.tolist() == [120, 100]
 
 
 def test_prompt_takes_the_candidate_of_highest_predicted_iou() -> None:
     nested = [(8, 16, 8, 16), (4, 20, 4, 20), (0, 32, 0, 48)]
     decoder = Rectangles(nested, [0.3, 0.8, 0.7])
     points = [np.array([[10, 10]], np.float32), np.array([[40, 30], [10, 10]], np.float32)]
-    masks = SamPrompter(decoder, EverythingSettings()).prompt(points)
+    masks = prompter_of(decoder, EverythingSettings()).prompt(points)
     assert masks.areas.tolist() == [256, HEIGHT * WIDTH]
     assert masks.predicted_iou.tolist() == pytest.approx([0.8, 0.7])
 
@@ -188,6 +193,6 @@ def test_prompts_of_one_length_share_batches_and_masks_come_in_the_order_of_the_
     decoder = Rectangles([(0, 4, 0, 10), (0, 4, 10, 30), (0, 4, 30, 31)], [0.9] * 3)
     narrow, wide, thin = (np.array([[x, 1]], np.float32) for x in (5, 20, 30))
     two = np.array([[11, 1], [12, 2]], np.float32)
-    masks = SamPrompter(decoder, EverythingSettings(points_per_batch=2)).prompt([narrow, two, wide, thin])
+    masks = prompter_of(decoder, EverythingSettings(points_per_batch=2)).prompt([narrow, two, wide, thin])
     assert decoder.batches == [2, 1, 1]
     assert masks.areas.tolist() == [40, 80, 80, 4]

@@ -1,0 +1,147 @@
+"""Dense features from the last block of an image-text transformer: one small function a published variant.
+
+The class token is trained to meet the texts; patch tokens are not, and the last block's attention mixes them
+with the whole image. Each variant replaces that attention, and some drop the residual or the MLP. All take
+what the last block is given, and change no weight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DenseName = Literal["maskclip", "value", "sclip", "clearclip", "naclip"]
+
+NACLIP_SIGMA_CELLS = 5.0
+
+
+class Tokens(NamedTuple):
+    """What the last block is given.
+
+    Attributes:
+        states: (B, L, C); first ``prefix`` tokens that are no cells, then the cells row by row.
+        prefix: count of tokens that are no cells, such as the class token.
+        grid: cells in height and width, h * w = L - prefix.
+    """
+
+    states: torch.Tensor
+    prefix: int
+    grid: tuple[int, int]
+
+
+class AttentionBlock(Protocol):
+    """A pre-norm transformer block, taken apart; ``n`` heads of ``d`` dimensions."""
+
+    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Normalise (B, L, C) and project it to queries, keys and values, each (B, n, L, d)."""
+        ...
+
+    def merge(self, values: torch.Tensor) -> torch.Tensor:
+        """Join the heads of (B, n, L, d) and project them back to (B, L, C)."""
+        ...
+
+    def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
+        """Add attention's update to the residual stream, (B, L, C)."""
+        ...
+
+    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Apply the block's second half, MLP and residual, (B, L, C)."""
+        ...
+
+
+def maskclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+    """Value path with residual and MLP; Zhou et al. 2022, "Extract Free Dense Labels from CLIP".
+
+    arXiv 2112.01071, as its code does it: ``x + out(v)``, then ``x + mlp(ln_2(x))``.
+    """
+    _, _, values = block.project(tokens.states)
+    return block.feed_forward(block.add(tokens.states, block.merge(values)))
+
+
+def value(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+    """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as FeatUp has it.
+
+    Fu et al. 2024, "FeatUp: A Model-Agnostic Framework for Features at Any Resolution", arXiv 2403.10516.
+    """
+    _, _, values = block.project(tokens.states)
+    return block.merge(values)
+
+
+def sclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+    """Correlative self-attention: softmax(q q') + softmax(k k'), residual and MLP kept.
+
+    Wang et al. 2024, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference",
+    arXiv 2312.01597.
+    """
+    queries, keys, values = block.project(tokens.states)
+    mixed = _attend(queries, values) + _attend(keys, values)
+    return block.feed_forward(block.add(tokens.states, block.merge(mixed)))
+
+
+def clearclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+    """Query-query attention without residual and MLP.
+
+    Lan et al. 2024, "ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language Inference",
+    arXiv 2407.12442.
+    """
+    queries, _, values = block.project(tokens.states)
+    return block.merge(_attend(queries, values))
+
+
+def naclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+    """Key-key attention drawn to neighbours by a Gaussian of 5 cells, without residual and MLP.
+
+    Hajimiri et al. 2025, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
+    Segmentation", arXiv 2404.08181.
+    """
+    _, keys, values = block.project(tokens.states)
+    return block.merge(_attend(keys, values, bias=_neighbourhood(tokens).to(keys.dtype)))
+
+
+DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, Tokens], torch.Tensor]] = {
+    "maskclip": maskclip,
+    "value": value,
+    "sclip": sclip,
+    "clearclip": clearclip,
+    "naclip": naclip,
+}
+
+
+def dense_variant(name: str) -> Callable[[AttentionBlock, Tokens], torch.Tensor]:
+    """Return a variant by name.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+
+    Example:
+        >>> dense_variant("maskclip").__name__
+        'maskclip'
+    """
+    if name not in DENSE_VARIANTS:
+        raise UnknownNameError("dense variant", name, list(DENSE_VARIANTS))
+    return DENSE_VARIANTS[name]
+
+
+def _attend(likes: torch.Tensor, values: torch.Tensor, *, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Attend from each token to those alike: softmax(x x' / sqrt(d) + bias) v."""
+    return F.scaled_dot_product_attention(likes, likes, values, attn_mask=bias)
+
+
+def _neighbourhood(tokens: Tokens) -> torch.Tensor:
+    """exp(-distance^2 / 2 sigma^2) between cells, 0 to and from tokens that are no cells, (L, L)."""
+    height, width = tokens.grid
+    device = tokens.states.device
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    places = torch.stack([rows, columns], dim=-1).reshape(-1, 2).float()
+    squared = (places[:, None] - places[None]).square().sum(dim=-1)
+    near = torch.exp(-squared / (2 * NACLIP_SIGMA_CELLS**2))
+    return F.pad(near, (tokens.prefix, 0, tokens.prefix, 0))

@@ -1,0 +1,98 @@
+"""An image-text encoder out of a vision tower and a text function, whichever library they are of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+
+from fmbseg.models.checks import check_pixels
+from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.models.precision import Precision, autocast, check_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fmbseg.models.image_text.towers import Tower
+    from fmbseg.models.transform import PixelTransform
+
+_TEXTS_A_BATCH = 256
+
+
+@dataclass(eq=False)
+class TowerEncoder:
+    """Frozen image-text encoder; see :class:`fmbseg.models.contracts.ImageTextEncoder`.
+
+    Args:
+        spec: ``family:name`` that makes this model again.
+        dim: dimensions of the text space.
+        crop_size: side in pixels of the crops.
+        license: licence of the weights.
+        transform: turns an RGB image into pixels.
+        model: the whole model; put in evaluation mode and frozen.
+        tower: its vision tower.
+        embed: texts and a device to vectors (K, dim).
+        precision: on accelerators; a CPU computes in float32.
+
+    Raises:
+        ValueError: no such precision.
+    """
+
+    spec: str
+    dim: int
+    crop_size: int
+    license: str
+    transform: PixelTransform
+    model: Any
+    tower: Tower
+    embed: Callable[[Sequence[str], torch.device], torch.Tensor]
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+        self.stride: int = self.tower.stride
+        self.model.requires_grad_(False).train(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def to(self, device: torch.device | str) -> TowerEncoder:
+        """Move the weights to ``device`` and return self."""
+        self.model.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode K prompts to unit vectors (K, dim); what is longer than the model reads is cut."""
+        vectors = torch.empty(len(prompts), self.dim, device=self.device)
+        for start in range(0, len(prompts), _TEXTS_A_BATCH):
+            batch = list(prompts[start : start + _TEXTS_A_BATCH])
+            with autocast(self.device, self.precision):
+                embedded = self.embed(batch, self.device)
+            vectors[start : start + len(batch)] = embedded.float()
+        return F.normalize(vectors, dim=-1)
+
+    @torch.no_grad()
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Encode crops (B, 3, crop_size, crop_size) to one vector a crop and one a cell.
+
+        Returns:
+            Unit vectors: pooled (B, dim) and dense (B, dim, crop_size / stride, crop_size / stride).
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        check_pixels(crops, self.stride, self.spec)
+        if tuple(crops.shape[2:]) != (self.crop_size, self.crop_size):
+            raise ValueError(
+                f"{self.spec} takes crops of {self.crop_size} x {self.crop_size} px, got {crops.shape[2]} x "
+                f"{crops.shape[3]}: cut crops of that size, or load the model with another crop_size=..."
+            )
+        with autocast(self.device, self.precision):
+            pooled, dense = self.tower.encode(crops.to(self.device))
+        return ImageTextFeatures(F.normalize(pooled.float(), dim=-1), F.normalize(dense.float(), dim=1))

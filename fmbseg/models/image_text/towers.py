@@ -1,0 +1,159 @@
+"""Vision towers: pixels to one vector an image and one a cell, both in the text space, in one pass.
+
+A tower runs its library's own forward pass, so that the pooled vector is the library's. What its last block
+is given is overheard on the way, and that block is run once more, changed, for the cells.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from einops import rearrange, repeat
+
+from fmbseg.models.image_text.dense_variants import AttentionBlock, Tokens, dense_variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+CELLS = "cells"
+"""Name of the dense features of a tower without attention at its end: each cell through the tower's head."""
+
+
+class TowerOutput(NamedTuple):
+    """Vectors in the text space, not normalised: pooled (B, D) and dense (B, D, h, w)."""
+
+    pooled: torch.Tensor
+    dense: torch.Tensor
+
+
+class Tower(Protocol):
+    """A vision tower.
+
+    Attributes:
+        stride: pixels between cells.
+    """
+
+    @property
+    def stride(self) -> int: ...  # noqa: D102 - said above
+
+    def encode(self, pixels: torch.Tensor) -> TowerOutput:
+        """Encode (B, 3, H, W), H and W multiples of ``stride``."""
+        ...
+
+
+class Tap:
+    """Keep what a module is given; each thread sees its own, so that threads may share a model.
+
+    Args:
+        module: whose first input is kept.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._seen = threading.local()
+        module.register_forward_pre_hook(self._keep, with_kwargs=True)
+
+    def _keep(self, _module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._seen.states = args[0] if args else kwargs["hidden_states"]
+
+    def take(self) -> torch.Tensor:
+        """Return what was kept and let go of it."""
+        states: torch.Tensor = self._seen.states
+        del self._seen.states
+        return states
+
+
+@dataclass(frozen=True)
+class TransformerTower:
+    """A tower that ends in a transformer block, whatever pools its tokens.
+
+    Args:
+        forward: pixels to pooled vectors, the library's own.
+        tap: on the last block.
+        block: the last block, taken apart.
+        prefix: tokens that are no cells.
+        head: what follows the last block, given tokens (B, L, C): as many of them as it wants at least.
+        stride: pixels between cells.
+        variant: name of the dense variant.
+
+    A cell's vector is what ``head`` makes of an image of this one token. For CLIP that is norm and
+    projection; for SigLIP it is the value path of the attention that pools, and what follows it.
+    """
+
+    forward: Callable[[torch.Tensor], torch.Tensor]
+    tap: Tap
+    block: AttentionBlock
+    prefix: int
+    head: Callable[[torch.Tensor], torch.Tensor]
+    stride: int
+    variant: str
+
+    def encode(self, pixels: torch.Tensor) -> TowerOutput:
+        """Encode (B, 3, H, W): all blocks once, the last one once more for the cells."""
+        pooled = self.forward(pixels)
+        grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
+        tokens = Tokens(self.tap.take(), self.prefix, grid)
+        cells = dense_variant(self.variant)(self.block, tokens)[:, self.prefix :]
+        alone = repeat(cells, "b l c -> (b l) t c", t=self.prefix + 1)
+        dense = rearrange(self.head(alone), "(b h w) d -> b d h w", h=grid[0], w=grid[1])
+        return TowerOutput(pooled, dense)
+
+
+@dataclass(frozen=True)
+class AttentionPoolTower:
+    """CLIP's ResNet, whose attention pool takes the place of the last block.
+
+    Args:
+        visual: open_clip's ``ModifiedResNet``.
+        tap: on its attention pool.
+        stride: pixels between cells.
+
+    A cell's vector is the pool's value path, ``c_proj(v_proj(x))``, without position embeddings, as in
+    MaskCLIP (arXiv 2112.01071). The pool has no residual and no MLP, so ``maskclip`` and ``value`` are one.
+    """
+
+    visual: Any
+    tap: Tap
+    stride: int = 32
+
+    def encode(self, pixels: torch.Tensor) -> TowerOutput:
+        """Encode (B, 3, H, W)."""
+        pooled = self.visual(pixels)
+        pool = self.visual.attnpool
+        cells = pool.c_proj(pool.v_proj(rearrange(self.tap.take(), "b c h w -> b h w c")))
+        return TowerOutput(pooled, rearrange(cells, "b h w d -> b d h w"))
+
+
+@dataclass(frozen=True)
+class TrunkTower:
+    """Any other tower of timm's: the dense features are its last feature map, each cell through its head.
+
+    Args:
+        visual: open_clip's ``TimmModel``.
+        stride: pixels between cells.
+    """
+
+    visual: Any
+    stride: int
+
+    def encode(self, pixels: torch.Tensor) -> TowerOutput:
+        """Encode (B, 3, H, W)."""
+        trunk = self.visual.trunk
+        features = trunk.forward_features(pixels)
+        grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
+        if features.ndim == 3:  # (B, L, C), tokens that are no cells first
+            prefix = features.shape[1] - grid[0] * grid[1]
+            alone = repeat(features[:, prefix:], "b l c -> (b l) t c", t=prefix + 1)
+        elif getattr(trunk, "output_fmt", "NCHW") == "NHWC":
+            alone = rearrange(features, "b h w c -> (b h w) 1 1 c")
+        else:
+            alone = rearrange(features, "b c h w -> (b h w) c 1 1")
+        dense = rearrange(self._head(alone), "(b h w) d -> b d h w", h=grid[0], w=grid[1])
+        return TowerOutput(self._head(features), dense)
+
+    def _head(self, features: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = self.visual.head(self.visual.trunk.forward_head(features))
+        return vectors

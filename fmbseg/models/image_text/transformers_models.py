@@ -1,0 +1,125 @@
+"""Image-text encoders of transformers: CLIP, SigLIP and SigLIP 2, from the Hub or a folder.
+
+Radford et al. 2021 (arXiv 2103.00020), Zhai et al. 2023 (arXiv 2303.15343), Tschannen et al. 2025, "SigLIP 2:
+Multilingual Vision-Language Encoders with Improved Semantic Understanding, Localization, and Dense Features"
+(arXiv 2502.14786).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.image_text.crop_sizes import checked_crop_size
+from fmbseg.models.image_text.dense_variants import dense_variant
+from fmbseg.models.image_text.tower_encoder import TowerEncoder
+from fmbseg.models.image_text.transformers_towers import FAMILIES, native_crop, pooled_of, transformers_tower
+from fmbseg.models.model_folder import license_of, read_json
+from fmbseg.models.spec_options import join_options, split_options
+from fmbseg.models.transformers_files import load_transformer, pixel_transform, transformers_folder
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from fmbseg.models.precision import Precision
+
+_OPTIONS = ("dense", "crop_size", "revision")
+
+
+def hf(
+    name: str,
+    *,
+    dense: str | None = None,
+    crop_size: int | str | None = None,
+    precision: Precision = "auto",
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> TowerEncoder:
+    """Load CLIP, SigLIP or SigLIP 2 of transformers.
+
+    Args:
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``dense``, ``crop_size`` and ``revision`` may
+            stand behind it, as in ``google/siglip2-base-patch16-224?dense=value``.
+        dense: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``.
+        crop_size: side in pixels of crops, to which position embeddings are resized; the model's own if
+            ``None``.
+        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
+        revision: of the Hub repository.
+        cache_dir: of the Hub's files.
+        local_files_only: never use the network.
+        token: for gated repositories.
+
+    Raises:
+        UnknownNameError: no such variant or option, or a model of another family.
+        AssetUnavailableError: files are neither here nor to be had.
+        CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
+        ValueError: an option's value does not fit the model.
+    """
+    import transformers
+
+    bare, written = split_options(name, _OPTIONS)
+    dense = dense or written.get("dense", "maskclip")
+    dense_variant(dense)
+    hub = HubOptions(revision or written.get("revision"), cache_dir, local_files_only, token)
+    folder = transformers_folder(bare, hub)
+    kind = str(read_json(folder / "config.json").get("model_type"))
+    if kind not in FAMILIES:
+        raise UnknownNameError(
+            f"image-text family of transformers (model_type of {folder})", kind, list(FAMILIES)
+        )
+    transform = pixel_transform(folder)
+    model = load_transformer(getattr(transformers, FAMILIES[kind]), folder)
+    tower = transformers_tower(model, dense)
+    asked = crop_size if crop_size is not None else written.get("crop_size")
+    shown = {
+        "dense": dense if dense != "maskclip" else None,
+        "crop_size": asked,
+        "revision": hub.revision,
+    }
+    return TowerEncoder(
+        spec=join_options(f"hf:{bare}", shown),
+        dim=_text_dim(model),
+        crop_size=native_crop(model) if asked is None else checked_crop_size(asked, tower.stride),
+        license=license_of(folder),
+        transform=transform,
+        model=model,
+        tower=tower,
+        embed=_text_function(model, folder),
+        precision=precision,
+    )
+
+
+def _text_dim(model: Any) -> int:
+    config = model.config
+    return int(config.projection_dim if config.model_type == "clip" else config.text_config.projection_size)
+
+
+def _text_function(model: Any, folder: Path) -> Callable[[Sequence[str], torch.device], torch.Tensor]:
+    """Make what tokenises texts as the model was trained, each cut to its length, and encodes them.
+
+    All are padded to the full length: SigLIP was trained so, and CLIP's causal attention does not see it.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    length = model.config.text_config.max_position_embeddings
+    masked = model.config.model_type == "clip"
+
+    def embed(texts: Sequence[str], device: torch.device) -> torch.Tensor:
+        tokens = tokenizer(
+            list(texts),
+            padding="max_length",
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
+            return_attention_mask=masked,  # SigLIP attends to its padding
+        ).to(device)
+        return pooled_of(model.get_text_features(**tokens))
+
+    return embed

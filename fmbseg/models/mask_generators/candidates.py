@@ -1,0 +1,238 @@
+"""From a decoder's coarse logits to full-size masks with their scores, filtered where they were computed.
+
+All is done on the decoder's device; only masks that pass go to the CPU, as run lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from fmbseg.masks import MaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.models.mask_generators.settings import EverythingSettings
+
+_FULL_SIZE_AT_ONCE = 16
+_EDGE_TOLERANCE_PX = 20.0
+
+
+class Decoded(NamedTuple):
+    """What a decoder says of N prompts; C candidates each, of which C = 1 where the model chose by itself.
+
+    Attributes:
+        logits: (N, C, h, w) float32, of the model's own coarse size; above 0 is inside the mask.
+        predicted_iou: (N, C) float32.
+    """
+
+    logits: torch.Tensor
+    predicted_iou: torch.Tensor
+
+
+class SamDecoder(Protocol):
+    """The decoder of one image that has been encoded.
+
+    Attributes:
+        size: height and width of the image in pixels.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]: ...  # noqa: D102 - said above
+
+    def decode(self, points: NDArray[np.float32]) -> Decoded:
+        """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image."""
+        ...
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        ...
+
+
+class Crop(NamedTuple):
+    """Where a decoder's image lies in the whole one, in pixels; ends are just outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+
+@dataclass(frozen=True)
+class Found:
+    """N masks of the whole image that passed, and the scores they passed with.
+
+    Args:
+        rles: run lengths of each.
+        boxes: (N, 4) left, top, right, bottom between the centres of the outermost pixels, as SAM measures.
+        predicted_iou: (N,).
+        stability: (N,).
+        rank: (N,) by which duplicates of several crops are told apart, higher first.
+    """
+
+    rles: tuple[bytes, ...]
+    boxes: torch.Tensor
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    rank: torch.Tensor
+
+    @classmethod
+    def concat(cls, parts: Sequence[Found]) -> Found:
+        """Join at least one part, in order."""
+        return cls(
+            tuple(rle for part in parts for rle in part.rles),
+            torch.cat([part.boxes for part in parts]),
+            torch.cat([part.predicted_iou for part in parts]),
+            torch.cat([part.stability for part in parts]),
+            torch.cat([part.rank for part in parts]),
+        )
+
+    def select(self, positions: torch.Tensor) -> Found:
+        """Return the masks at these positions, in this order."""
+        return Found(
+            tuple(self.rles[index] for index in positions.tolist()),
+            self.boxes[positions],
+            self.predicted_iou[positions],
+            self.stability[positions],
+            self.rank[positions],
+        )
+
+    def masks(self, size: tuple[int, int]) -> MaskSet:
+        """Return them as the masks of an image of ``size`` (height, width)."""
+        return MaskSet(
+            size, self.rles, self.predicted_iou.float().cpu().numpy(), self.stability.float().cpu().numpy()
+        )
+
+
+class FullSize(NamedTuple):
+    """Masks at the size of the decoder's image: masks (n, H, W) bool and stability (n,)."""
+
+    masks: torch.Tensor
+    stability: torch.Tensor
+
+
+def full_size(decoder: SamDecoder, logits: torch.Tensor, offset: float) -> Iterator[tuple[slice, FullSize]]:
+    """Bring coarse logits (N, h, w) to the image, a few at a time, so that memory does not grow with N.
+
+    Yields:
+        Which of the N, and their masks with their stability: the IoU of the mask at logits above +offset with
+        that above -offset, 0 where both are empty.
+    """
+    for start in range(0, len(logits), _FULL_SIZE_AT_ONCE):
+        part = slice(start, start + _FULL_SIZE_AT_ONCE)
+        whole = decoder.upscale(logits[part])
+        inner = (whole > offset).sum(dim=(1, 2))
+        outer = (whole > -offset).sum(dim=(1, 2))
+        yield part, FullSize(whole > 0, inner / outer.clamp(min=1))
+
+
+def passing(
+    decoder: SamDecoder,
+    decoded: Decoded,
+    settings: EverythingSettings,
+    crop: Crop,
+    size: tuple[int, int],
+    places: NDArray[np.float32],
+) -> tuple[Found, NDArray[np.bool_]]:
+    """Keep the masks of single-point prompts that pass the filters of the settings.
+
+    Args:
+        decoder: of the crop.
+        decoded: N prompts with C candidates each; every candidate is judged.
+        settings: thresholds and areas.
+        crop: where the decoder's image lies.
+        size: height and width of the whole image in pixels.
+        places: (P, 2) points (x, y) of the decoder's image.
+
+    Returns:
+        The masks that pass, and which of the places lie in each, (M, P).
+    """
+    logits, ious = decoded.logits.flatten(0, 1), decoded.predicted_iou.flatten()
+    if settings.predicted_iou_threshold > 0:  # at 0, nothing is left out, as in segment_anything
+        sure = torch.nonzero(ious > settings.predicted_iou_threshold).flatten()
+        logits, ious = logits[sure], ious[sure]
+    x, y = (torch.from_numpy(places[:, axis].astype(np.int64)).to(logits.device) for axis in (0, 1))
+    parts, inside = [_none(ious)], [np.zeros((0, len(places)), np.bool_)]
+    for part, whole in full_size(decoder, logits, settings.stability_offset):
+        boxes = boxes_of(whole.masks)
+        areas = whole.masks.sum(dim=(1, 2))
+        pixels = size[0] * size[1]
+        good = (
+            (whole.stability >= settings.stability_threshold)
+            & (areas > 0)
+            & (areas >= settings.min_area * pixels)
+            & (areas <= settings.max_area * pixels)
+            & ~_cut_by_crop(boxes, crop, size)
+        )
+        masks = whole.masks[good]
+        corner = torch.tensor([crop.left, crop.top, crop.left, crop.top], device=boxes.device)
+        rank = torch.full((len(masks),), 1 / (crop.size[0] * crop.size[1]), device=boxes.device)
+        parts.append(
+            Found(
+                run_lengths(masks, crop, size),
+                boxes[good] + corner,
+                ious[part][good],
+                whole.stability[good],
+                rank,
+            )
+        )
+        inside.append(masks[:, y, x].cpu().numpy())
+    return Found.concat(parts), np.concatenate(inside)
+
+
+def boxes_of(masks: torch.Tensor) -> torch.Tensor:
+    """Measure (N, H, W) bool: left, top, right, bottom between the outermost pixels' centres, (N, 4).
+
+    Example:
+        >>> square = torch.zeros(1, 8, 9, dtype=torch.bool)
+        >>> square[0, 2:5, 3:8] = True
+        >>> boxes_of(square)
+        tensor([[3., 2., 7., 4.]])
+    """
+    ends = []
+    for axis in (1, 2):  # over the rows to columns, over the columns to rows
+        line = masks.any(dim=axis)
+        count = line.shape[1]
+        first = line.float().argmax(dim=1)
+        last = count - 1 - line.flip(1).float().argmax(dim=1)
+        ends.append((first, last))
+    (left, right), (top, bottom) = ends
+    boxes = torch.stack([left, top, right, bottom], dim=1).float()
+    return boxes * masks.any(dim=2).any(dim=1)[:, None]
+
+
+def run_lengths(masks: torch.Tensor, crop: Crop, size: tuple[int, int]) -> tuple[bytes, ...]:
+    """Encode the masks (N, H, W) of a crop as masks of the whole image."""
+    placed = masks.cpu().numpy()
+    if crop.size != size:
+        whole = np.zeros((len(placed), *size), np.bool_)
+        whole[:, crop.top : crop.bottom, crop.left : crop.right] = placed
+        placed = whole
+    return MaskSet.from_masks(placed).rles
+
+
+def _none(like: torch.Tensor) -> Found:
+    empty = like.new_zeros(0)
+    return Found((), like.new_zeros(0, 4), empty, empty, empty)
+
+
+def _cut_by_crop(boxes: torch.Tensor, crop: Crop, size: tuple[int, int]) -> torch.Tensor:
+    """Say of each box whether it comes near an edge of its crop that is not the image's, (N,) bool."""
+    height, width = size
+    edges = torch.tensor(crop, dtype=torch.float32, device=boxes.device)
+    image = torch.tensor([0, 0, width, height], dtype=torch.float32, device=boxes.device)
+    placed = boxes + edges[:2].repeat(2)
+    near_crop = (placed - edges).abs() <= _EDGE_TOLERANCE_PX
+    near_image = (placed - image).abs() <= _EDGE_TOLERANCE_PX
+    return (near_crop & ~near_image).any(dim=1)

@@ -1,0 +1,220 @@
+"""SAMs in ONNX Runtime: a pair of graphs, an encoder, and a decoder as SAM's export makes it.
+
+Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fmbseg.models.checkpoints import CheckpointError, reading
+from fmbseg.models.checks import check_image
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.sam_frame import SamFrame
+from fmbseg.models.mask_generators.sam_prompter import SamPrompter
+from fmbseg.models.mask_generators.settings import EverythingSettings
+from fmbseg.models.model_folder import UNKNOWN_LICENSE
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+_DECODER_INPUTS = {
+    "image_embeddings",
+    "point_coords",
+    "point_labels",
+    "mask_input",
+    "has_mask_input",
+    "orig_im_size",
+}
+_DECODER_OUTPUTS = {"low_res_masks", "iou_predictions"}
+
+
+class OnnxSam:
+    """Promptable mask generator out of two ONNX graphs; sessions are opened when the first image comes.
+
+    Args:
+        encoder: path of the encoder: one input (1, 3, S, S) float32 of the frame's normalised pixels, one
+            output, the embedding.
+        decoder: path of the decoder, with the inputs and outputs of segment_anything's ONNX export.
+        settings: of ``everything``.
+        spec: ``family:name`` that makes this model again.
+        license: of the weights.
+        threads: CPU threads of each session; ONNX Runtime's own choice (every core) where ``None``.
+
+    Raises:
+        ValueError: threads below 1.
+        ImportError: ONNX Runtime is not installed.
+    """
+
+    promptable: bool = True
+
+    def __init__(
+        self,
+        encoder: Path,
+        decoder: Path,
+        settings: EverythingSettings,
+        *,
+        spec: str,
+        license: str = UNKNOWN_LICENSE,  # noqa: A002 - the contract's word
+        threads: int | None = None,
+    ) -> None:
+        require_onnxruntime(spec)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: it must be 1 or more, or None for every core")
+        self.spec, self.license, self.settings = spec, license, settings
+        self._threads = threads
+        self._encoder_path, self._decoder_path = encoder, decoder
+
+    def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
+        """Encode an RGB image (H, W, 3) once.
+
+        Raises:
+            ValueError: not an RGB image of uint8.
+            CheckpointError: a graph is damaged, or not of SAM's kind.
+        """
+        check_image(image, self.spec)
+        return SamPrompter(image, self._decoder_of, self.settings)
+
+    def _decoder_of(self, image: NDArray[np.uint8]) -> OnnxSamDecoder:
+        (given,) = self._encoder.get_inputs()
+        frame = SamFrame((image.shape[0], image.shape[1]), side=given.shape[-1])
+        (embedding,) = self._encoder.run(None, {given.name: frame.pixels(image).numpy()})
+        return OnnxSamDecoder(self._decoder, frame, embedding)
+
+    @cached_property
+    def _encoder(self) -> onnxruntime.InferenceSession:
+        session = self._session(self._encoder_path)
+        shapes = [one.shape for one in session.get_inputs()]
+        square = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == 3
+        if not square or not isinstance(shapes[0][3], int) or shapes[0][2] != shapes[0][3]:
+            raise CheckpointError(
+                f"{self._encoder_path} takes {shapes}, not one input of shape (1, 3, S, S): it is no SAM "
+                f"encoder"
+            )
+        if len(session.get_outputs()) != 1:
+            raise CheckpointError(f"{self._encoder_path} has several outputs: it is no SAM encoder")
+        return session
+
+    @cached_property
+    def _decoder(self) -> onnxruntime.InferenceSession:
+        session = self._session(self._decoder_path)
+        missing = (_DECODER_INPUTS - {one.name for one in session.get_inputs()}) | (
+            _DECODER_OUTPUTS - {one.name for one in session.get_outputs()}
+        )
+        if missing:
+            raise CheckpointError(
+                f"{self._decoder_path} has no {', '.join(sorted(missing))}: it is no decoder as "
+                f"segment_anything's export_onnx_model.py makes it; export it with that"
+            )
+        return session
+
+    def _session(self, path: Path) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        if not path.is_file():
+            raise CheckpointError(f"there is no file {path}: give the path of an ONNX graph")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads or 0
+        # Idle threads that spin between decodes take the cores from torch and from other processes: with both
+        # cores busy otherwise, a decode took 0.11 s with spinning and 0.06 s without.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with reading(path):
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxSamDecoder:
+    """Decoder of one image by the graph that segment_anything's ONNX export makes.
+
+    Exported to return one mask a prompt, the graph counts the points, padding included: up to two points it
+    takes the best of SAM's three candidates, from three on the mask of SAM's single-mask token. So one
+    foreground point with its padding point gives the best of three, five points with theirs the single mask.
+    Exported to return all four masks, the three candidates are taken for one point as for many.
+
+    Args:
+        session: of the graph; its batch dimension is 1.
+        frame: how the image stands in SAM's frame.
+        embedding: of the image, (1, 256, S / 16, S / 16).
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, frame: SamFrame, embedding: NDArray[np.float32]
+    ) -> None:
+        self._session = session
+        self._frame = frame
+        coarse = frame.side // 4
+        self._constant = {
+            "image_embeddings": embedding,
+            "mask_input": np.zeros((1, 1, coarse, coarse), np.float32),
+            "has_mask_input": np.zeros(1, np.float32),
+            # Only the graph's own full-size masks depend on it; they are not used, so they are kept small.
+            "orig_im_size": np.array([1, 1], np.float32),
+        }
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self._frame.size
+
+    def decode(self, points: NDArray[np.float32]) -> Decoded:
+        """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
+        logits, ious = [], []
+        labels = np.append(np.ones(points.shape[1], np.float32), np.float32(-1))[None]
+        for one in self._frame.points(points):
+            # Where there is no box, the export wants one point (0, 0) labelled -1 as padding.
+            padded = np.concatenate([one, np.zeros((1, 2), np.float32)])[None]
+            prompt = {"point_coords": padded, "point_labels": labels}
+            coarse, iou = self._session.run(["low_res_masks", "iou_predictions"], self._constant | prompt)
+            first = (
+                0 if coarse.shape[1] == 1 else 1
+            )  # the mask of the single-mask token stands before the three
+            logits.append(torch.from_numpy(coarse[0, first:]))
+            ious.append(torch.from_numpy(iou[0, first:]))
+        return Decoded(torch.stack(logits), torch.stack(ious))
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        return self._frame.upscale(logits)
+
+
+def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1, **settings: Any) -> OnnxSam:
+    """Load a pair of ONNX graphs.
+
+    Args:
+        name: ``/path/encoder.onnx,/path/decoder.onnx``.
+        threads: CPU threads; every core where ``None``.
+        points_per_batch: 1, for the graph takes one prompt at a time anyway.
+        settings: any other of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+
+    Raises:
+        ValueError: the name is not a pair, or a setting is outside its range.
+        CheckpointError: a file is missing.
+        ImportError: ONNX Runtime is not installed.
+    """
+    options = EverythingSettings.of({"points_per_batch": points_per_batch, **settings})
+    encoder, comma, decoder = name.partition(",")
+    if not comma or not encoder or not decoder:
+        raise ValueError(f"'onnx-sam:{name}' is no pair: write onnx-sam:ENCODER.onnx,DECODER.onnx")
+    paths = [Path(one).expanduser() for one in (encoder, decoder)]
+    for path in paths:  # at once, so that a run over many images fails before its first image
+        if not path.is_file():
+            raise CheckpointError(f"there is no file {path}: give the path of an ONNX graph")
+    return OnnxSam(paths[0], paths[1], options, spec=f"onnx-sam:{name}", threads=threads)
+
+
+def require_onnxruntime(spec: str) -> None:
+    """Say how to get ONNX Runtime where it is not installed.
+
+    Raises:
+        ImportError: it is not.
+    """
+    try:
+        import onnxruntime  # noqa: F401 - the question is only whether it is there
+    except ImportError as error:
+        extra = "offline" if spec == "mobilesam" else "onnx"
+        raise ImportError(f"{spec} needs ONNX Runtime: pip install 'fmbseg[{extra}]'") from error

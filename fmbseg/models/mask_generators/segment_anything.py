@@ -1,0 +1,111 @@
+"""SAM of the ``segment-anything`` package, from a checkpoint or as a module.
+
+Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643). Only its encoder, prompt encoder and mask decoder
+are used: in the package's wheel 1.0, the automatic mask generator makes its NMS categories on the CPU and the
+tensor resize reads the wrong axes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.checkpoints import fit, read_state_dict
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.sam_frame import SamFrame
+from fmbseg.models.mask_generators.settings import EverythingSettings
+from fmbseg.models.mask_generators.torch_sam import TorchSam
+from fmbseg.models.transform import PixelTransform
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from fmbseg.models.precision import Precision
+
+TYPES = ("vit_h", "vit_l", "vit_b")
+_WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}
+LICENSE = "Apache-2.0"
+
+
+class SegmentAnything:
+    """A ``segment_anything`` module behind :class:`~fmbseg.models.mask_generators.torch_sam.SamModel`.
+
+    Args:
+        module: its ``Sam``.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        mean, std = ((each.flatten() / 255).tolist() for each in (module.pixel_mean, module.pixel_std))
+        self._transform = PixelTransform(tuple(mean), tuple(std), "bilinear")
+
+    def frame(self, size: tuple[int, int]) -> SamFrame:
+        """Place an image in the frame."""
+        return SamFrame(size, self.module.image_encoder.img_size, self._transform)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (1, 3, side, side) to (1, 256, side / 16, side / 16)."""
+        embedding: torch.Tensor = self.module.image_encoder(pixels)
+        return embedding
+
+    def decode(self, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
+        """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
+        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+        encoder = self.module.prompt_encoder
+        sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)
+        logits, iou = self.module.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        return Decoded(logits, iou)
+
+
+def sam(
+    name: str,
+    *,
+    module: Any = None,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    **settings: Any,
+) -> TorchSam:
+    """Load a SAM of the ``segment-anything`` package.
+
+    Args:
+        name: ``TYPE@/path/of/checkpoint``, TYPE one of ``vit_h``, ``vit_l``, ``vit_b``; or, with ``module``,
+            any name to call it by.
+        module: a ``segment_anything`` model that is made already; no checkpoint is read then.
+        device: where it computes; a GPU if there is one.
+        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
+        settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+
+    Raises:
+        UnknownNameError: no such type or setting.
+        CheckpointError: the checkpoint is damaged, or of another type.
+        ValueError: the name has no checkpoint, or a setting is outside its range.
+    """
+    options = EverythingSettings.of(settings)
+    if module is None:
+        module = _load(name)
+    return TorchSam(f"sam:{name}", LICENSE, SegmentAnything(module), options, device, precision)
+
+
+def _load(name: str) -> Any:
+    from segment_anything import sam_model_registry
+
+    kind, at, path = name.partition("@")
+    if kind not in TYPES:
+        raise UnknownNameError("type of SAM", kind, TYPES)
+    if not at or not path:
+        raise ValueError(f"'sam:{name}' names no checkpoint: write sam:{kind}@/path/of/checkpoint.pth")
+    file = Path(path).expanduser()
+    state = read_state_dict(file)  # first, for building the largest model takes a while
+    positions = state.get("image_encoder.pos_embed")
+    actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim == 4 else None
+    hint = f" (its encoder has the width of {actual})" if actual not in (None, kind) else ""
+    module = sam_model_registry[kind]()
+    fit(module, state, file, f"SAM {kind}{hint}")
+    return module

@@ -1,0 +1,112 @@
+"""A mask generator out of a SAM of PyTorch, whichever library it is of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from fmbseg.models.checks import check_image
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.sam_prompter import SamPrompter
+from fmbseg.models.precision import Precision, autocast, check_precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmbseg.models.mask_generators.sam_frame import Frame
+    from fmbseg.models.mask_generators.settings import EverythingSettings
+
+
+class SamModel(Protocol):
+    """What differs between SAMs: their frame, their encoder, their decoder."""
+
+    module: torch.nn.Module
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Place an image of ``size`` (height, width) in the model's frame."""
+        ...
+
+    def encode(self, pixels: torch.Tensor) -> Any:
+        """Encode (1, 3, side, side) to whatever ``decode`` takes."""
+        ...
+
+    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
+        """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each."""
+        ...
+
+
+@dataclass(eq=False)
+class TorchSam:
+    """Promptable mask generator; see :class:`fmbseg.models.contracts.MaskGenerator`.
+
+    Args:
+        spec: ``family:name`` that makes this model again.
+        license: of the weights.
+        model: the SAM; put in evaluation mode, frozen and moved to ``device``.
+        settings: of ``everything``.
+        device: where it computes; a GPU if there is one.
+        precision: on accelerators; a CPU computes in float32.
+
+    Raises:
+        ValueError: no such precision.
+    """
+
+    spec: str
+    license: str
+    model: SamModel
+    settings: EverythingSettings
+    device: torch.device | str | None = None
+    precision: Precision = "auto"
+    promptable: bool = True
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+        self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model.module.requires_grad_(False).train(False).to(self.device)
+
+    def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
+        """Encode an RGB image (H, W, 3) once.
+
+        Raises:
+            ValueError: not an RGB image of uint8.
+        """
+        check_image(image, self.spec)
+        return SamPrompter(image, self._decoder, self.settings)
+
+    @torch.no_grad()
+    def _decoder(self, image: NDArray[np.uint8]) -> TorchSamDecoder:
+        assert isinstance(self.device, torch.device)
+        frame = self.model.frame((image.shape[0], image.shape[1]))
+        with autocast(self.device, self.precision):
+            embedding = self.model.encode(frame.pixels(image).to(self.device))
+        return TorchSamDecoder(self.model, frame, embedding, self.device, self.precision)
+
+
+@dataclass(frozen=True)
+class TorchSamDecoder:
+    """Decoder of one encoded image; see :class:`fmbseg.models.mask_generators.candidates.SamDecoder`."""
+
+    model: SamModel
+    frame: Frame
+    embedding: Any
+    device: torch.device
+    precision: Precision
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.frame.size
+
+    def decode(self, points: NDArray[np.float32]) -> Decoded:
+        """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
+        placed = torch.from_numpy(self.frame.points(points)).to(self.device)
+        with autocast(self.device, self.precision):
+            decoded = self.model.decode(self.embedding, placed)
+        return Decoded(decoded.logits.float(), decoded.predicted_iou.float())
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        return self.frame.upscale(logits)

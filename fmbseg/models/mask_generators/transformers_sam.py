@@ -1,0 +1,157 @@
+"""SAM and SAM 2 of transformers, from the Hub or a folder.
+
+Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643); Ravi et al. 2024, "SAM 2: Segment Anything in
+Images and Videos" (arXiv 2408.00714).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.checkpoints import CheckpointError
+from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.sam_frame import SamFrame, SquashedFrame
+from fmbseg.models.mask_generators.settings import EverythingSettings
+from fmbseg.models.mask_generators.torch_sam import TorchSam
+from fmbseg.models.model_folder import license_of, read_json
+from fmbseg.models.spec_options import join_options, split_options
+from fmbseg.models.transformers_files import load_transformer, pixel_transform, transformers_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmbseg.models.mask_generators.sam_frame import Frame
+    from fmbseg.models.precision import Precision
+    from fmbseg.models.transform import PixelTransform
+
+_TYPES = {"SamModel": ("sam",), "Sam2Model": ("sam2", "sam2_video")}
+
+
+class TransformersSam:
+    """``SamModel`` or ``Sam2Model`` behind :class:`~fmbseg.models.mask_generators.torch_sam.SamModel`.
+
+    Args:
+        module: the model.
+        transform: normalisation of the pixels.
+        frame: which way images stand in the frame.
+        side: of the frame in pixels.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        transform: PixelTransform,
+        frame: type[SamFrame] | type[SquashedFrame],
+        side: int,
+    ) -> None:
+        self.module = module
+        self._transform, self._frame, self._side = transform, frame, side
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Place an image in the frame."""
+        return self._frame(size, self._side, self._transform)
+
+    def encode(self, pixels: torch.Tensor) -> Any:
+        """Encode (1, 3, side, side)."""
+        return self.module.get_image_embeddings(pixels)
+
+    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
+        """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
+        labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)
+        output = self.module(
+            image_embeddings=embedding,
+            input_points=points[None],
+            input_labels=labels,
+            multimask_output=True,
+        )
+        return Decoded(output.pred_masks[0], output.iou_scores[0])
+
+
+def hf_sam(
+    name: str,
+    *,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    **settings: Any,
+) -> TorchSam:
+    """Load a SAM of transformers, for example ``facebook/sam-vit-huge``.
+
+    Args:
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
+        device: where it computes; a GPU if there is one.
+        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
+        revision: of the Hub repository.
+        cache_dir: of the Hub's files.
+        local_files_only: never use the network.
+        token: for gated repositories.
+        settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+
+    Raises:
+        UnknownNameError: no such option or setting.
+        AssetUnavailableError: files are neither here nor to be had.
+        CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
+        ValueError: a setting is outside its range.
+    """
+    hub = HubOptions(revision, cache_dir, local_files_only, token)
+    return _load("hf-sam", "SamModel", name, hub, device, precision, settings)
+
+
+def hf_sam2(
+    name: str,
+    *,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    **settings: Any,
+) -> TorchSam:
+    """Load a SAM 2 of transformers, for example ``facebook/sam2.1-hiera-large``; images only.
+
+    Arguments and errors are those of :func:`hf_sam`.
+    """
+    hub = HubOptions(revision, cache_dir, local_files_only, token)
+    return _load("hf-sam2", "Sam2Model", name, hub, device, precision, settings)
+
+
+def _load(
+    family: str,
+    model_class: str,
+    name: str,
+    hub: HubOptions,
+    device: torch.device | str | None,
+    precision: Precision,
+    settings: dict[str, Any],
+) -> TorchSam:
+    import transformers
+
+    options = EverythingSettings.of(settings)
+    bare, written = split_options(name, ("revision",))
+    hub = HubOptions(hub.revision or written.get("revision"), hub.cache_dir, hub.local_files_only, hub.token)
+    folder = transformers_folder(bare, hub)
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type")
+    if kind not in _TYPES[model_class]:
+        raise CheckpointError(
+            f"{folder / 'config.json'} is of model_type {kind!r}, not {_TYPES[model_class][0]!r}: "
+            f"'hf-sam:' is for "
+            f"SAM, 'hf-sam2:' for SAM 2"
+        )
+    transform = pixel_transform(folder)
+    module = load_transformer(getattr(transformers, model_class), folder)
+    frame: type[SamFrame] | type[SquashedFrame]
+    if model_class == "SamModel":
+        frame, side = SamFrame, int(module.config.vision_config.image_size)
+    else:
+        frame, side = SquashedFrame, int(module.config.prompt_encoder_config.image_size)
+    model = TransformersSam(module, transform, frame, side)
+    spec = join_options(f"{family}:{bare}", {"revision": hub.revision})
+    return TorchSam(spec, license_of(folder), model, options, device, precision)
