@@ -81,6 +81,52 @@ def hub_folder(
     return found
 
 
+def hub_folder_of(
+    repo: str,
+    file: str,
+    choices: Sequence[str],
+    options: HubOptions,
+    *,
+    optional: Sequence[str] = (),
+    alternative: str = "",
+    licence: str = "",
+) -> Path:
+    """Return a folder that holds ``file`` and one of ``choices``; only that one is fetched.
+
+    Args:
+        repo: ``owner/name``.
+        file: that the repository must have.
+        choices: names or patterns, the best first, for example safetensors before pickles.
+        options: how to look for them.
+        optional: see :func:`hub_folder`.
+        alternative: likewise.
+        licence: likewise.
+
+    Raises:
+        AssetUnavailableError: as :func:`hub_folder` raises it for the first choice.
+    """
+    for choice in choices:
+        if (cached := cached_folder(repo, (file, choice), options)) is not None:
+            return cached
+    first: AssetUnavailableError | None = None
+    for choice in choices:
+        try:
+            return hub_folder(
+                repo,
+                (file, choice),
+                options,
+                optional=optional,
+                alternative=alternative,
+                licence=licence,
+            )
+        except AssetUnavailableError as error:
+            first = first or error
+            if cached_folder(repo, (file,), options) is None:
+                break  # the repository was not reached: there is no use in asking again
+    assert first is not None
+    raise first
+
+
 def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path | None:
     """Return the folder of the cache that holds ``files``, or ``None``; never uses the network.
 

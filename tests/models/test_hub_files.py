@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder
+from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
@@ -83,6 +83,22 @@ def test_optional_files_may_be_missing(tmp_path: Path, model: Path, monkeypatch:
 def test_what_is_no_name_of_a_repository_is_refused() -> None:
     with pytest.raises(ValueError, match="'a/b/c' is not the name of a Hub repository"):
         hub_folder("a/b/c", FILES, HubOptions(local_files_only=True))
+
+
+def test_the_first_choice_that_is_cached_is_taken(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = forbid_network(monkeypatch)
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    snapshot = cache_repository(tmp_path / "hub", "me/older", model)
+    options = HubOptions(cache_dir=tmp_path / "hub")
+    choices = ("*.safetensors", "pytorch_model*.bin")
+    assert hub_folder_of("me/older", "config.json", choices, options) == snapshot
+    assert tried == []
+    (snapshot / "pytorch_model.bin").unlink()
+    with pytest.raises(AssetUnavailableError, match=r"me/older: .*\*\.safetensors"):
+        hub_folder_of("me/older", "config.json", choices, options)
+    assert tried
 
 
 class _Hub(BaseHTTPRequestHandler):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json
 from fmbseg.models.backbones.frozen import FrozenBackbone
@@ -28,7 +27,7 @@ from fmbseg.models.backbones.request import (
     BackboneSpecError,
 )
 from fmbseg.models.backbones.weights import seeded
-from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder
+from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
     from fmbseg.models.backbones.hf_kinds import Kind
 
 _PROCESSOR = "preprocessor_config.json"
-_OPTIONAL = (_PROCESSOR, "*.index.json")
-_SAFE = (CONFIG, "*.safetensors")
-_OLDER = (CONFIG, "pytorch_model*.bin")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # read without unpickling code, both
 _BILINEAR = 2  # PIL's number, which preprocessor_config.json holds
 
 
@@ -117,25 +114,23 @@ def _find(request: BackboneRequest) -> _Source:
     if name in ARCHITECTURES:
         model_type, values = ARCHITECTURES[name]
         return _known(
-            {"model_type": model_type, **values}, name, cached_folder(name, _SAFE, request.hub), request
+            {"model_type": model_type, **values}, name, cached_folder(name, (CONFIG,), request.hub), request
         )
     folder = hub_folder(name, (CONFIG,), request.hub)
     return _known(read_json(folder / CONFIG), name, folder, request)
 
 
 def _fetch(repo: str, hub: HubOptions) -> Path:
-    """The folder of a repository, with safetensors, or else with a file that torch reads safely."""
     gate = gate_of(repo)
-    licence, alternative = gate or ("", "")
-    try:
-        return hub_folder(repo, _SAFE, hub, optional=_OPTIONAL, licence=licence, alternative=alternative)
-    except AssetUnavailableError as error:
-        if cached_folder(repo, (CONFIG,), hub) is None:
-            raise
-        try:  # the repository was reached, and has no safetensors
-            return hub_folder(repo, _OLDER, hub, optional=_OPTIONAL)
-        except AssetUnavailableError:
-            raise error from None
+    return hub_folder_of(
+        repo,
+        CONFIG,
+        _WEIGHTS,
+        hub,
+        optional=(_PROCESSOR, "*.index.json"),
+        licence=gate.licence if gate else "",
+        alternative=gate.alternative if gate else "",
+    )
 
 
 def _known(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json, weights_in
+from fmbseg.models.backbones.folders import weights_in
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.backbones.request import (
     HUB_OPTIONS,
     NETWORK_OPTIONS,
@@ -24,10 +21,10 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of
+from fmbseg.models.backbones.timm_source import WEIGHTS, TimmSource, find_source
 from fmbseg.models.backbones.weights import WeightsError, check_finite, read_state, seeded
-from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder
+from fmbseg.models.hub_files import commit_of
 from fmbseg.models.transform import PixelTransform
-from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,41 +33,7 @@ if TYPE_CHECKING:
 
     from fmbseg.models.backbones.timm_plan import TimmPlan
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_FILES = (CONFIG, _WEIGHTS[0])
-_HUB = "hf-hub:"
-_OVERLAID = (
-    "num_classes",
-    "input_size",
-    "fixed_input_size",
-    "interpolation",
-    "mean",
-    "std",
-    "license",
-    "tag",
-)
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a model of timm comes from.
-
-    Args:
-        architecture: timm's name, with the tag of its weights if there is one.
-        name: in a spec.
-        repo: on the Hub, if it is from there.
-        folder: of its files, if they are here.
-        overlay: of timm's ``pretrained_cfg``, from the folder's config.
-        arguments: of the model, likewise.
-    """
-
-    architecture: str
-    name: str
-    repo: str | None = None
-    folder: Path | None = None
-    overlay: Mapping[str, Any] = field(default_factory=dict)
-    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
@@ -89,7 +52,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
         WeightsError: weights that do not fit it or are not finite.
     """
     request = BackboneRequest.read("timm", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
-    source = _find(request)
+    source = find_source(request)
     plan = plan_of(source.architecture, source.arguments, source.overlay, request)
     model = _build(source, plan, request)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -116,69 +79,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
     return FrozenBackbone(network, facts, channels_last=not plan.columnar, compiled=request.compiled)
 
 
-def _find(request: BackboneRequest) -> _Source:
-    """Find the files before timm is imported or anything is built, where the name alone says which."""
-    name = request.name
-    if name.startswith(LOCAL):
-        return _of_folder(name, local_folder(name))
-    if name.startswith(_HUB):
-        repo = name.removeprefix(_HUB)
-        return _of_folder(name, hub_folder(repo, _FILES, request.hub), repo)
-    if f"timm:{name}" not in PRESETS.values():
-        name = _known(name)
-    repo = _repo_of(name)
-    if not repo and request.weights == PRETRAINED:
-        raise AssetUnavailableError(
-            f"timm has no weights on the Hub for {name}: name a file of your own by '?weights=/path/to/file'"
-        )
-    if request.weights == PRETRAINED:
-        return _Source(name, name, repo, hub_folder(repo, _FILES, request.hub))
-    if repo and request.weights == NO_WEIGHTS:
-        return _Source(name, name, repo, cached_folder(repo, _FILES, request.hub))
-    return _Source(name, name)
-
-
-def _of_folder(name: str, folder: Path, repo: str | None = None) -> _Source:
-    config = read_json(folder / CONFIG)
-    architecture = str(config.get("architecture", ""))
-    given = {**config, **config.get("pretrained_cfg", {})}
-    overlay = {key: value for key, value in given.items() if key in _OVERLAID}
-    return _Source(
-        _known(architecture, tagged=False), name, repo, folder, overlay, dict(config.get("model_args") or {})
-    )
-
-
-def _known(name: str, *, tagged: bool = True) -> str:
-    """The name as timm has it, with the tag of its default weights if it has none."""
-    import timm
-
-    if not timm.is_model(name):
-        raise UnknownNameError("model of timm", name, timm.list_models())
-    bare, _, tag = name.partition(".")
-    tags = [
-        known.partition(".")[2]
-        for known in timm.list_pretrained(bare + "*")
-        if known.partition(".")[0] == bare
-    ]
-    if tag and tag not in tags:
-        raise UnknownNameError("model of timm", name, [f"{bare}.{known}" for known in tags])
-    if tag or not tagged or not tags:
-        return name
-    config = timm.get_pretrained_cfg(bare)
-    return f"{bare}.{config.tag}" if config and config.tag else name
-
-
-def _repo_of(name: str) -> str:
-    """The Hub repository of a name, which for almost all is that name under ``timm``."""
-    if f"timm:{name}" in PRESETS.values():
-        return f"timm/{name}"
-    import timm
-
-    config = timm.get_pretrained_cfg(name)
-    return str(config.hf_hub_id or "") if config else ""
-
-
-def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Module:
+def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.Module:
     import timm
     from safetensors import SafetensorError
 
@@ -187,7 +88,7 @@ def _build(source: _Source, plan: TimmPlan, request: BackboneRequest) -> nn.Modu
     file: Path | None = None
     if request.weights == PRETRAINED:
         assert source.folder is not None
-        file = weights_in(source.folder, *_WEIGHTS)
+        file = weights_in(source.folder, *WEIGHTS)
     elif request.weights not in (NO_WEIGHTS, RANDOM):
         file = Path(request.weights)
         if not file.is_file():
@@ -223,14 +124,14 @@ def _transform(config: Mapping[str, Any]) -> PixelTransform:
     )
 
 
-def _license(config: Mapping[str, Any], source: _Source) -> str:
+def _license(config: Mapping[str, Any], source: TimmSource) -> str:
     given = config.get("license")
     if given:
         return _SPDX.get(str(given), str(given))
     return f"see https://huggingface.co/{source.repo}" if source.repo else "unknown"
 
 
-def _described(source: _Source, request: BackboneRequest) -> str:
+def _described(source: TimmSource, request: BackboneRequest) -> str:
     if request.weights == RANDOM:
         return "random weights"
     if request.weights not in (PRETRAINED, NO_WEIGHTS):
