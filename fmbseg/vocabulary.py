@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -206,7 +207,7 @@ def _clean_word(word: object, what: str) -> str:
 def _check_names(names: tuple[str, ...]) -> None:
     if not names:
         raise ValueError("the vocabulary is empty; give at least one class name")
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
             f"class named twice: {', '.join(map(repr, twice))}; name each class once "

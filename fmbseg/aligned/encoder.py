@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, read_files, write_files
+from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, find_saved, read_files, write_files
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
@@ -156,7 +156,8 @@ class AlignedEncoder:
         """Load what :meth:`save_pretrained` wrote; the frozen models are made by the registry.
 
         Args:
-            folder: with ``config.json`` and ``model.safetensors``.
+            folder: with ``config.json`` and ``model.safetensors``; or, where there is no such folder,
+                ``owner/name`` of a repository on the Hub that holds the two files.
             backbone: an instance to use instead of making one from the saved spec.
             text_encoder: likewise.
             device: where to put it.
@@ -164,10 +165,12 @@ class AlignedEncoder:
         Raises:
             AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
                 shape or NaN, or a model has another size than the head.
+            AssetUnavailableError: it is on the Hub, and the Hub cannot be reached.
             UnknownNameError: the registry does not know a spec.
         """
-        config, tensors = read_files(Path(folder))
-        head, prototypes = _restore(config, tensors, Path(folder) / WEIGHTS_FILE)
+        folder = find_saved(folder)
+        config, tensors = read_files(folder)
+        head, prototypes = _restore(config, tensors, folder / WEIGHTS_FILE)
         if backbone is None:
             backbone = BACKBONES.create(config.backbone)
         if backbone.stride != config.stride:

@@ -100,7 +100,7 @@ class _Line:
 
     def runs(self) -> Iterator[tuple[int, slice]]:
         """Yield each cell with the pixels that lie behind its centre, if there are any."""
-        cells, counts = self.first.unique_consecutive(return_counts=True)
+        cells, counts = torch.unique_consecutive(self.first, return_counts=True)
         start = 0
         for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
             yield cell, slice(start, start + count)
@@ -112,10 +112,10 @@ class _Line:
         return [self._strip(slice(start, min(start + pixels, len(self.first)))) for start in starts]
 
     def _strip(self, pixels: slice) -> _Strip:
-        left, cell = self.first[pixels].unique_consecutive(return_inverse=True)
+        left, cell = torch.unique_consecutive(self.first[pixels], return_inverse=True)
         right = (left + 1).clamp(max=self.cells - 1)
         slide = self.weight[pixels, None]
-        return _Strip(pixels, *(index.to(slide.device) for index in (left, right, cell)), slide)
+        return _Strip(pixels, left.to(slide.device), right.to(slide.device), cell.to(slide.device), slide)
 
 
 class _Rows:
