@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.models import efficientnet_lite2 as weights
 from fmbseg.models.checks import check_pixels
+from fmbseg.models.same_padding import with_open_size
 
 if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
@@ -62,7 +64,16 @@ class EfficientNetLite2:
         fine, coarse = self._model(pixels.contiguous(memory_format=torch.channels_last))
         upsampled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         height, width = fine.shape[-2:]
-        return torch.cat([fine, upsampled[..., :height, :width]], dim=1)
+        # Chosen by index and not sliced: a slice that happens to be everything would bind an exported graph
+        # to even sizes.
+        rows, columns = (torch.arange(side, device=fine.device) for side in (height, width))
+        return torch.cat([fine, upsampled.index_select(2, rows).index_select(3, columns)], dim=1)
+
+    def for_export(self) -> EfficientNetLite2:
+        """A twin that shares the weights, in a form that exporters follow with the image's size left open."""
+        twin = copy.copy(self)
+        twin._model = with_open_size(self._model, stride=self.stride)
+        return twin
 
 
 def efficientnet_lite2() -> EfficientNetLite2:
