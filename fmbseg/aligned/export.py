@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_CELLS = 512  # of a side of the map; a bound helps the exporter, and no image is resized to more
 
+_DEFAULT_SIDE = 448  # pixels of the protocol's windows
+
 
 class ExportError(RuntimeError):
     """A model that cannot be exported; the message says why and what to do."""
@@ -44,7 +46,8 @@ class TextSpaceModel(nn.Module):
     def __init__(self, encoder: AlignedEncoder) -> None:
         super().__init__()
         self.head = encoder.head
-        for_export = getattr(encoder.backbone, "for_export", None)  # what a backbone may offer beyond its contract
+        # What a backbone may offer beyond its contract: a form that is easier to export.
+        for_export = getattr(encoder.backbone, "for_export", None)
         self._backbone = encoder.backbone if for_export is None else for_export()
         # A backbone need not be a module itself, but an exporter must be told of its weights.
         for name, value in vars(self._backbone).items():
@@ -96,8 +99,28 @@ def export_program(
                 f"it is exported for one size",
                 stacklevel=2,
             )
-    cells = (28, 28) if size is None else (size[0] // encoder.stride, size[1] // encoder.stride)
+    side = round(_DEFAULT_SIDE / encoder.stride)
+    cells = (side, side) if size is None else (size[0] // encoder.stride, size[1] // encoder.stride)
     return _export(model, encoder, cells, dynamic=False)
+
+
+def save_program(
+    encoder: AlignedEncoder, path: str | Path, *, size: tuple[int, int] | None = None
+) -> ExportedSize:
+    """Write what :func:`export_program` makes to a file that ``torch.export.load`` reads.
+
+    Args:
+        encoder: a trained one.
+        path: of the file, which ends in ``.pt2``.
+        size: as :func:`export_program` takes it.
+
+    Raises:
+        ExportError: the model cannot be exported.
+    """
+    program, exported = export_program(encoder, size=size)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, path)
+    return exported
 
 
 def _check_size(size: tuple[int, int] | None, stride: int) -> None:
@@ -110,13 +133,13 @@ def _export(
 ) -> tuple[ExportedProgram, ExportedSize]:
     stride = encoder.stride
     size = (cells[0] * stride, cells[1] * stride)
-    pixels = torch.zeros(2 if dynamic else 1, 3, *size, device=encoder.device)
+    pixels = torch.zeros(1, 3, *size, device=encoder.device)
     shapes = None
     if dynamic:
         height = torch.export.Dim("height_in_cells", min=2, max=_MOST_CELLS)
         width = torch.export.Dim("width_in_cells", min=2, max=_MOST_CELLS)
-        batch = torch.export.Dim("batch", min=1, max=1024)
-        shapes = {"pixels": {0: batch, 2: stride * height, 3: stride * width}}
+        # The batch stays 1: with it open, the attention's shapes bind the graph to batches of several.
+        shapes = {"pixels": {2: stride * height, 3: stride * width}}
     try:
         with torch.no_grad():
             program = torch.export.export(model, (pixels,), dynamic_shapes=shapes, strict=False)

@@ -24,7 +24,7 @@ class HalvingConv(nn.Module):
         even: whether every input's sides are even for certain.
 
     Raises:
-        ValueError: another stride than 2, dilation, or sides of the kernel that differ or are below 2.
+        ValueError: another stride than 2, dilation, or a kernel that is not square with an odd side.
 
     Example:
         >>> import torch
@@ -35,8 +35,13 @@ class HalvingConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, *, even: bool = False) -> None:
         super().__init__()
         side = conv.kernel_size[0]
-        if conv.stride != (2, 2) or conv.dilation != (1, 1) or conv.kernel_size != (side, side) or side < 2:
-            raise ValueError(f"{conv} does not halve with a square kernel of 2 pixels or more")
+        if (
+            conv.stride != (2, 2)
+            or conv.dilation != (1, 1)
+            or conv.kernel_size != (side, side)
+            or side % 2 == 0
+        ):
+            raise ValueError(f"{conv} does not halve with a square kernel of an odd side")
         self.conv, self.even = conv, even
         self._before, self._after = (side - 2) // 2, side - 2 - (side - 2) // 2
 

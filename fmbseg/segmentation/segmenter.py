@@ -14,7 +14,7 @@ from PIL import Image
 
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.deployment import MaskSnap, SegmentSettings
-from fmbseg.images import find_images, load_image
+from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.encoding import encode_images
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _ImageT = TypeVar("_ImageT", bound="ImageInput")
 
 _VOCABULARIES_KEPT = 8
+_NO_IMAGE = "an image is a path, a Pillow image, a numpy array or a torch tensor, or images a list, not {}"
 
 
 class HasEncoder(Protocol):
@@ -151,8 +152,8 @@ class OpenVocabSegmenter:
             return next(self._stream([images], classes, wanted))
         if isinstance(images, list | tuple):
             return list(self._stream(images, classes, wanted))
-        if not hasattr(images, "__iter__"):
-            load_image(images)  # says what an image can be
+        if not isinstance(images, Iterable):
+            raise ImageError(_NO_IMAGE.format(type(images).__name__))
         return self._stream(images, classes, wanted)
 
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:
