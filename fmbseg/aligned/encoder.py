@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,17 @@ class AlignedEncoder:
         known = None if self.prototypes is None else self.prototypes.of(wanted)
         vectors = embed_vocabulary(self.text_encoder, wanted) if known is None else known
         return vectors.to(self.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what this encoder is made of, as JSON values; equal only for equal heads."""
+        digest = sha256()
+        for name, tensor in sorted(self.head.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return {
+            "backbone": self.config.backbone,
+            "text_encoder": self.config.text_encoder,
+            "head_sha256": digest.hexdigest(),
+        }
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` (head and prototypes; the frozen models by spec).

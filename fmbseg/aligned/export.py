@@ -95,7 +95,7 @@ def export_program(
             return _export(model, encoder, (24, 32), dynamic=True)
         except ExportError as error:
             warnings.warn(
-                f"the backbone {encoder.backbone.spec!r} has no export of open size ({error.__cause__}); "
+                f"the backbone {encoder.backbone.spec!r} has no export of open size ({error}); "
                 f"it is exported for one size",
                 stacklevel=2,
             )
@@ -143,10 +143,12 @@ def _export(
     try:
         with torch.no_grad():
             program = torch.export.export(model, (pixels,), dynamic_shapes=shapes, strict=False)
+            if dynamic:  # a graph may be open by name and yet refuse other sizes when it is run
+                program.module()(pixels.new_zeros(1, 3, 5 * stride, 9 * stride))
     except Exception as error:  # exporters fail with nearly any exception
         reason = str(error).strip().splitlines()
         raise ExportError(
             f"the backbone {encoder.backbone.spec!r} cannot be exported by torch.export: "
-            f"{reason[0] if reason else type(error).__name__}"
+            f"{reason[0][:300] if reason else type(error).__name__}"
         ) from error
     return program, ExportedSize(dynamic, size)

@@ -7,6 +7,7 @@ import typer
 import fmbseg
 from fmbseg.cli import models
 from fmbseg.cli.demo import demo
+from fmbseg.cli.eval import evaluate
 from fmbseg.cli.export import export
 from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (demo, label, fit, segment, export):
     app.command()(command)
+app.command("eval")(evaluate)
 app.add_typer(models.app, name="models")
 
 

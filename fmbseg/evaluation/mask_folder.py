@@ -151,9 +151,7 @@ def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
             raise MaskFolderError(f"{image} has no mask: {mask} is missing")
         photographs.append(MaskedPhotograph(key, image, mask, "all"))
     if len({photograph.key for photograph in photographs}) < len(photographs):
-        raise MaskFolderError(
-            f"{folder / 'images'} has two images of one name: their masks would be the same"
-        )
+        raise MaskFolderError(f"{folder / 'images'} has two images of one name, but one mask")
     return tuple(photographs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ class ExportedEncoder:
         )
         self.stride, self.dim = self.card.stride, self.card.dim
         self.device = torch.device("cpu")
-        self._text_encoder = text_encoder
+        self._text_encoder, self._path = text_encoder, path
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode pixels (B, 3, H, W) to unit vectors (B, D, h, w).
@@ -135,6 +136,15 @@ class ExportedEncoder:
             )
         maps = [self._session.run(None, {"pixels": one[None].cpu().numpy()})[0] for one in pixels.float()]
         return torch.cat([torch.from_numpy(one) for one in maps])
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the file holds, as JSON values; equal only for equal files."""
+        return {
+            "backbone": self.card.backbone,
+            "text_encoder": self.card.text_encoder,
+            "file": self._path.name,
+            "file_sha256": sha256(self._path.read_bytes()).hexdigest(),
+        }
 
     def encode_text(self, vocabulary: Vocabulary) -> torch.Tensor:
         """Encode K classes to unit vectors (K, D) with the text encoder, loaded when first needed."""

@@ -63,7 +63,7 @@ def with_open_size(model: nn.Module, *, stride: int) -> nn.Module:
             its weights.
         stride: what an input's sides are multiples of, a power of two.
     """
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
 
     shared = {id(parameter): parameter for parameter in model.parameters()}
     twin = copy.deepcopy(model, memo=dict(shared))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -45,6 +45,10 @@ class TextSpaceEncoder(Protocol):
 
     def encode_text(self, vocabulary: Vocabulary) -> torch.Tensor:
         """Encode K classes to unit vectors (K, D)."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is made of, as JSON values; equal only for equal weights."""
         ...
 
 

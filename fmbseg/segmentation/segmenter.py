@@ -160,6 +160,10 @@ class OpenVocabSegmenter:
         """Encode an image (H, W, 3): the mean over windows of the text-space vectors, (D, h, w)."""
         return next(self._encode([image], self.settings)).text_map
 
+    def describe(self) -> dict[str, Any]:
+        """Say what this segmenter is made of, as JSON values; equal only for equal heads."""
+        return self.encoder.describe()
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Save the head to a folder (see :meth:`AlignedEncoder.save_pretrained`).
 

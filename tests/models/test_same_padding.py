@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2

@@ -140,7 +140,7 @@ def test_a_class_that_is_second_at_every_corner_wins_between_them() -> None:
 def test_work_memory_depends_on_neither_classes_nor_pixels(top: int) -> None:
     """The largest tensor that is made on the way, apart from the result, by torch's own account."""
 
-    class Largest(TorchDispatchMode):
+    class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         size = 0
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -156,7 +156,7 @@ def test_work_memory_depends_on_neither_classes_nor_pixels(top: int) -> None:
     found = []
     for classes, size in ((50, (60, 80)), (50, (240, 320)), (500, (240, 320))):
         results = {top * size[0] * size[1] * 4}
-        with Largest() as largest:
+        with Largest() as largest:  # type: ignore[no-untyped-call]
             decode(text_map, unit(classes, 4, dim=1, seed=2), size, top=top, block_values=2**14)
         found.append(largest.size)
     assert max(found) <= 2**14 * 8  # the positions that a maximum gives are of 64 bits
