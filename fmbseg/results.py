@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from fmbseg.heatmap import draw_heatmap, side_by_side
 from fmbseg.legend import draw_legend
 from fmbseg.masks import MaskSet
 from fmbseg.palette import colorize, overlay, palette
+from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,6 +22,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PNG_NONE = 255
+_WIDE_PNG_NONE = 65_535
+
+
+@dataclass(frozen=True, eq=False)
+class TopClasses:
+    """The best few words of each pixel, best first, before any threshold.
+
+    Args:
+        labels: (n, H, W) int32, the classes that they lead to, as positions in the result's ``names``;
+            words that mean background lead to the same class.
+        scores: (n, H, W) float32, their similarities.
+    """
+
+    labels: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Similarities:
+    """What the similarity of any of the words is made from: small, while a map of each word is not.
+
+    Args:
+        text_map: (D, h, w) float32, the image in the text space.
+        prototypes: (K, D) float32, the words there.
+        words: the K classes that were asked for.
+    """
+
+    text_map: NDArray[np.float32]
+    prototypes: NDArray[np.float32]
+    words: tuple[str, ...]
+
+    def of(self, word: str) -> NDArray[np.float32]:
+        """Similarity of each cell to a word, (h, w).
+
+        Raises:
+            UnknownNameError: (a KeyError) the word was not asked for; the message offers near misses.
+        """
+        if word not in self.words:
+            raise UnknownNameError("word", word, self.words)
+        similarity: NDArray[np.float32] = np.einsum(
+            "d,dhw->hw", self.prototypes[self.words.index(word)], self.text_map
+        )
+        return similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +76,11 @@ class Segmentation:
         scores: (H, W) float32, of the class that was given.
         names: the classes' names.
         image: RGB, uint8, (H, W, 3), to draw on; may be left out.
+        background: what made a pixel background, in words; ``none`` if nothing did. Else the first of
+            ``names`` is ``background``.
+        confidence: (H, W) float32, the best word's share of the softmax over all; if it was asked for.
+        top: the best few words of each pixel; if they were asked for.
+        similarities: what :meth:`heatmap` draws.
 
     Raises:
         ValueError: shapes that differ, or a label that is no position in ``names``.
@@ -46,6 +96,10 @@ class Segmentation:
     scores: NDArray[np.float32]
     names: tuple[str, ...]
     image: NDArray[np.uint8] | None = None
+    background: str = "none"
+    confidence: NDArray[np.float32] | None = None
+    top: TopClasses | None = None
+    similarities: Similarities | None = None
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)
@@ -81,27 +135,88 @@ class Segmentation:
             raise UnknownNameError("class", name, self.names)
         return np.equal(self.labels, self.names.index(name))
 
+    def similarity(self, word: str) -> NDArray[np.float32]:
+        """How similar each pixel is to a word that was asked for, (H, W).
+
+        Raises:
+            UnknownNameError: (a KeyError) the word was not asked for.
+            ValueError: the result was made without its similarities.
+        """
+        if self.similarities is None:
+            raise ValueError(
+                "this result was made without its similarities; results of OpenVocabSegmenter have them"
+            )
+        height, width = self.labels.shape
+        cells = Image.fromarray(self.similarities.of(word))
+        return np.asarray(cells.resize((width, height), Image.Resampling.BILINEAR))
+
+    def heatmap(self, word: str, limits: tuple[float, float] | None = None) -> Image.Image:
+        """Draw where the image is similar to a word (as in the paper's figure 2), dark to bright.
+
+        Args:
+            word: that was asked for, a background word, too.
+            limits: similarities that are drawn darkest and brightest; those of this picture if not given.
+                Give the same for pictures that are compared.
+
+        Returns:
+            RGB, laid over the image if the result has it.
+
+        Raises:
+            UnknownNameError: (a KeyError) the word was not asked for.
+            ValueError: the result was made without its similarities.
+        """
+        return draw_heatmap(self.similarity(word), self.image, limits)
+
     def to_png(self, path: str | Path) -> None:
-        """Save the class map as an indexed PNG: value = position in ``names``, 255 = no class.
+        """Save the class map as a PNG: value = position in ``names``.
+
+        Up to 255 classes it has a palette, 8 bits, and 255 means no class; beyond them it has 16 bits, no
+        colours, and 65535 means no class.
 
         Args:
             path: a file name that ends in ``.png``.
 
         Raises:
-            ValueError: more than 255 classes, which eight bits cannot tell apart.
+            ValueError: more than 65,535 classes, which sixteen bits cannot tell apart.
         """
-        if len(self.names) > _PNG_NONE:
+        count = len(self.names)
+        if count > _WIDE_PNG_NONE:
             raise ValueError(
-                f"an indexed PNG holds at most {_PNG_NONE} classes, this has {len(self.names)}; save the "
+                f"a PNG holds at most {_WIDE_PNG_NONE} classes, this has {count}; save the "
                 f"labels with numpy.savez_compressed, or use to_coco"
             )
-        values = np.where(self.labels < 0, _PNG_NONE, self.labels).astype(np.uint8)
-        colours = colorize(
-            np.array([*range(len(self.names)), *[-1] * (256 - len(self.names))]), len(self.names)
-        )
-        png = Image.fromarray(values)
+        none = _PNG_NONE if count <= _PNG_NONE else _WIDE_PNG_NONE
+        values = np.where(self.labels < 0, none, self.labels)
+        if none == _WIDE_PNG_NONE:
+            Image.fromarray(values.astype(np.uint16)).save(path, format="PNG")
+            return
+        colours = colorize(np.array([*range(count), *[-1] * (256 - count)]), count)
+        png = Image.fromarray(values.astype(np.uint8))
         png.putpalette(colours.tobytes())
         png.save(path, format="PNG")
+
+    def to_geojson(self) -> dict[str, Any]:
+        """GeoJSON, one feature for each class that is there.
+
+        Returns:
+            A ``FeatureCollection`` of ``MultiPolygon`` in pixels, x to the right and y **down**, along the
+            pixels' edges, so that areas are exact; each has the properties ``class``, ``index`` (position in
+            ``names``), ``area`` in pixels and ``score``, the mean. JSON-able.
+        """
+        features = [
+            {
+                "type": "Feature",
+                "properties": {
+                    "class": self.names[index],
+                    "index": index,
+                    "area": int(np.count_nonzero(self.labels == index)),
+                    "score": float(self.scores[self.labels == index].mean()),
+                },
+                "geometry": {"type": "MultiPolygon", "coordinates": polygons(self.labels == index)},
+            }
+            for index in self._present()[0]
+        ]
+        return {"type": "FeatureCollection", "features": features}
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """COCO annotations, one for each class that is there.
@@ -159,31 +274,58 @@ class Segmentation:
             legend: whether to add the names.
 
         Returns:
-            RGB; a class has one colour in every picture. Without an image the map alone is drawn.
+            RGB; a class has one colour in every picture, and background shows the image as it is. Without
+            an image the map alone is drawn.
         """
-        height, width = self.labels.shape
+        picture = self._drawn(self._shown(self.labels), max_side)
+        return self._with_legend(picture, self._shown(self.labels)) if legend else picture
+
+    def compare(self, truth: NDArray[np.integer], max_side: int | None = None) -> Image.Image:
+        """Draw the image, the ground truth and the result side by side, with the names of both.
+
+        Args:
+            truth: (H, W), positions in ``names``; -1 where it says nothing.
+            max_side: shrink each picture so that no side is longer; in pixels.
+
+        Raises:
+            ValueError: a truth of another shape, or with values that are no class.
+        """
+        truth = np.asarray(truth)
+        if truth.shape != self.labels.shape:
+            raise ValueError(f"the truth is {truth.shape} and the result {self.labels.shape}: same size")
+        if truth.size and not (truth.min() >= -1 and truth.max() < len(self.names)):
+            raise ValueError(
+                f"the truth goes from {truth.min()} to {truth.max()}: allowed are -1 (nothing) to "
+                f"{len(self.names) - 1}"
+            )
+        maps = [self._shown(truth.astype(np.int32)), self._shown(self.labels)]
+        nothing = np.full_like(self.labels, -1)
+        pictures = [self._drawn(one, max_side) for one in (nothing, *maps)]
+        return self._with_legend(side_by_side(pictures), np.concatenate(maps))
+
+    def _shown(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Labels to draw: background is drawn as no class."""
+        return labels if self.background == "none" else np.where(labels == 0, np.int32(-1), labels)
+
+    def _drawn(self, labels: NDArray[np.int32], max_side: int | None) -> Image.Image:
+        height, width = labels.shape
         scale = 1.0 if max_side is None else min(1.0, max_side / max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         # Nearest for the labels: a mean of class numbers is a third class.
-        small = np.asarray(Image.fromarray(self.labels).resize(size, Image.Resampling.NEAREST))
+        small = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
         if self.image is None:
-            picture = Image.fromarray(colorize(small, len(self.names)))
-        else:
-            photo = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.LANCZOS))
-            picture = Image.fromarray(overlay(photo, small, len(self.names)))
-        return self._with_legend(picture) if legend else picture
+            return Image.fromarray(colorize(small, len(self.names)))
+        photo = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.LANCZOS))
+        return Image.fromarray(overlay(photo, small, len(self.names)))
 
-    def _with_legend(self, picture: Image.Image) -> Image.Image:
+    def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32]) -> Image.Image:
         colours = palette(len(self.names)).tolist()
-        shown = [(area, index) for index, area in enumerate(self.areas.values()) if area]
-        shown.sort(key=lambda entry: -entry[0])
+        counts = np.bincount(labels.ravel() + 1, minlength=len(self.names) + 1)[1:].tolist()
+        shown = sorted((-area, index) for index, area in enumerate(counts) if area)
         names = draw_legend(
             [(self.names[index], tuple(colours[index])) for _, index in shown], picture.height
         )
-        joined = Image.new("RGB", (picture.width + names.width, max(picture.height, names.height)), "white")
-        joined.paste(picture, (0, 0))
-        joined.paste(names, (picture.width, 0))
-        return joined
+        return side_by_side([picture, names])
 
     def _present(self) -> tuple[list[int], MaskSet]:
         """The classes that are there, and one mask for each."""

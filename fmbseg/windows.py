@@ -42,7 +42,14 @@ class WindowPlan:
 
     @classmethod
     def cover(
-        cls, size: tuple[int, int], *, short_side: int, window: int, step: int, stride: int, pad_to: int = 0
+        cls,
+        size: tuple[int, int],
+        *,
+        short_side: int,
+        window: int | None,
+        step: int,
+        stride: int,
+        pad_to: int = 0,
     ) -> WindowPlan:
         """Lay windows over an image of any size.
 
@@ -53,7 +60,7 @@ class WindowPlan:
         Args:
             size: height and width of the image in pixels.
             short_side: pixels of the resized image's short side.
-            window: pixels of a window's side; rounded to cells.
+            window: pixels of a window's side, rounded to cells; None for one window over the whole image.
             step: pixels between windows; rounded to cells, halves up, at least one, at most a window.
             stride: pixels a cell.
             pad_to: least pixels of a side of the resized image, for models that take one crop size only.
@@ -61,7 +68,7 @@ class WindowPlan:
         scale = min(short_side / min(size), MAX_LONG_SIDE / max(size))
         least = max(1, pad_to // stride)
         height, width = (max(least, round(side * scale / stride)) for side in size)
-        side = max(1, round(window / stride))
+        side = max(height, width) if window is None else max(1, round(window / stride))
         move = min(side, max(1, int(step / stride + 0.5)))  # a longer step would leave gaps
         tall, wide = min(side, height), min(side, width)
         origins = tuple(

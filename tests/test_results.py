@@ -72,8 +72,17 @@ def test_png_holds_255_classes_and_no_more(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(png).ravel(), [255, *range(255)])
         colours = np.asarray(png.convert("RGB")).reshape(-1, 3)
     assert len(np.unique(colours, axis=0)) == 256
-    over = Segmentation(labels, np.ones((16, 16), dtype=np.float32), names)
-    with pytest.raises(ValueError, match=r"at most 255 classes, this has 256.*savez"):
+
+
+def test_png_of_more_classes_has_sixteen_bits(tmp_path: Path) -> None:
+    labels = np.arange(-1, 255, dtype=np.int32).reshape(16, 16)
+    names = tuple(f"class {index}" for index in range(256))
+    Segmentation(labels, np.ones((16, 16), dtype=np.float32), names).to_png(tmp_path / "wide.png")
+    with Image.open(tmp_path / "wide.png") as png:
+        np.testing.assert_array_equal(np.asarray(png).ravel(), [65_535, *range(255)])
+    many = tuple(map(str, range(65_536)))
+    over = Segmentation(labels, np.ones((16, 16), dtype=np.float32), many)
+    with pytest.raises(ValueError, match=r"at most 65535 classes, this has 65536.*savez"):
         over.to_png(tmp_path / "over.png")
     assert not (tmp_path / "over.png").exists()
 

@@ -211,6 +211,7 @@ SIZES = {
     "coco_object81": 81,
     "coco_stuff171": 171,
     "cityscapes19": 19,
+    "cityscapes30": 30,
     "ade20k150": 150,
     "imagenet1k": 998,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, read_files, write_files
+from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, find_saved, read_files, write_files
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.contract import require_contract
@@ -140,6 +141,17 @@ class AlignedEncoder:
         vectors = embed_vocabulary(self.text_encoder, wanted) if known is None else known
         return vectors.to(self.device)
 
+    def describe(self) -> dict[str, Any]:
+        """Say what this encoder is made of, as JSON values; equal only for equal heads."""
+        digest = sha256()
+        for name, tensor in sorted(self.head.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return {
+            "backbone": self.config.backbone,
+            "text_encoder": self.config.text_encoder,
+            "head_sha256": digest.hexdigest(),
+        }
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` (head and prototypes; the frozen models by spec).
 
@@ -164,7 +176,8 @@ class AlignedEncoder:
         """Load what :meth:`save_pretrained` wrote; the frozen models are made by the registry.
 
         Args:
-            folder: with ``config.json`` and ``model.safetensors``.
+            folder: with ``config.json`` and ``model.safetensors``; or, where there is no such folder,
+                ``owner/name`` of a repository on the Hub that holds the two files.
             backbone: an instance to use instead of making one from the saved spec.
             text_encoder: likewise.
             device: where to put it.
@@ -173,11 +186,13 @@ class AlignedEncoder:
         Raises:
             AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
                 shape or NaN, or a model has another size than the head.
+            AssetUnavailableError: it is on the Hub, and the Hub cannot be reached.
             UnknownNameError: the registry does not know a spec.
             AssetUnavailableError: files of the backbone are neither here nor to be had.
         """
-        config, tensors = read_files(Path(folder))
-        head, prototypes = _restore(config, tensors, Path(folder) / WEIGHTS_FILE)
+        folder = find_saved(folder)
+        config, tensors = read_files(folder)
+        head, prototypes = _restore(config, tensors, folder / WEIGHTS_FILE)
         if backbone is None:
             backbone = create_model(BACKBONES, config.backbone, hub)
         require_contract(backbone, Backbone, "the backbone")

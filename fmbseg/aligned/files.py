@@ -5,19 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from fmbseg.models.hub_files import HubOptions, hub_folder
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+
+
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def find_saved(source: str | Path) -> Path:
+    """The folder of a saved aligned encoder: ``source`` itself, or a Hub repository's files.
+
+    A text ``owner/name`` means the Hub only where no such folder is on this machine.
+
+    Raises:
+        AssetUnavailableError: the repository's files are neither in the cache nor to be had.
+    """
+    folder = Path(source)
+    if isinstance(source, str) and not folder.exists() and _REPOSITORY.fullmatch(source):
+        return hub_folder(source, [CONFIG_FILE, WEIGHTS_FILE], HubOptions())
+    return folder
 
 
 def write_files(folder: Path, config: AlignedConfig, tensors: dict[str, torch.Tensor]) -> None:

@@ -7,6 +7,8 @@ import typer
 import fmbseg
 from fmbseg.cli import labels, models
 from fmbseg.cli.demo import demo
+from fmbseg.cli.eval import evaluate
+from fmbseg.cli.export import export
 from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
 from fmbseg.cli.label import label
@@ -20,8 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, label, fit, segment):
+for command in (demo, label, fit, segment, export):
     app.command()(command)
+app.command("eval")(evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from fmbseg.evaluation.confusion import NO_CLASS
-from fmbseg.images import find_images, load_image
+from fmbseg.evaluation.mask_files import DataSetError, read_target, value_table
+from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.vocabularies import BACKGROUND
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
-class MaskFolderError(ValueError):
+class MaskFolderError(DataSetError):
     """A folder that is not laid out as it should be; the message names the file and what it must be."""
 
 
@@ -43,7 +42,8 @@ class MaskFolder:
 
     The folder is laid out so::
 
-        manifest.csv       a row a photograph; the columns id and fold are read
+        manifest.csv       a row a photograph; the columns id and fold are read. May be left out: then all
+                           images are of the fold "all"
         classes.txt        a line a class: the value in the masks, a tab, the name
         images/<id>.jpg    or another image extension
         masks/<id>.png     8 bits, one channel
@@ -55,6 +55,9 @@ class MaskFolder:
 
     Attributes:
         names: of the classes, in the order of classes.txt.
+        background: the values that are named "background".
+        table: for each value of a mask its class, as
+            :func:`~fmbseg.evaluation.mask_files.value_table` makes it.
         photographs: in the order of manifest.csv.
 
     Raises:
@@ -70,10 +73,10 @@ class MaskFolder:
                 f"{self.folder / 'classes.txt'} names no class beside background and ignore"
             )
         self.names = tuple(words.values())
-        self._class_of = np.full(256, _UNKNOWN, dtype=np.int32)
-        self._class_of[list(values)] = NO_CLASS
-        self._class_of[list(words)] = np.arange(len(words))
-        self.photographs = _read_manifest(self.folder)
+        self.background = frozenset(value for value, name in values.items() if name == BACKGROUND)
+        self.table = value_table({value: index for index, value in enumerate(words)}, list(values))
+        listed = (self.folder / "manifest.csv").is_file()
+        self.photographs = _read_manifest(self.folder) if listed else _all_images(self.folder)
 
     def fold(self, name: str) -> list[MaskedPhotograph]:
         """The photographs of one fold.
@@ -97,29 +100,15 @@ class MaskFolder:
 
         Raises:
             ImageError: the photograph cannot be read.
-            MaskFolderError: the mask cannot be read, has another size, or a value that is not in classes.txt.
+            DataSetError: the mask cannot be read, has another size, or a value that is not in classes.txt.
         """
         image = load_image(photograph.image)
-        values = _read_mask(photograph.mask)
-        if values.shape != image.shape[:2]:
-            raise MaskFolderError(
-                f"{photograph.mask} has size {values.shape}, but {photograph.image} {image.shape[:2]} "
-                "(height, width): they must be the same"
-            )
-        target = self._class_of[values]
-        if np.any(target == _UNKNOWN):
-            unknown = np.unique(values[target == _UNKNOWN]).tolist()
-            raise MaskFolderError(
-                f"{photograph.mask} has the values {unknown}, which classes.txt does not list"
-            )
-        return image, target
-
-
-_UNKNOWN = -2
+        size = (image.shape[0], image.shape[1])
+        return image, read_target(photograph.mask, self.table, size, photograph.image, "classes.txt")
 
 
 def _is_no_class(name: str) -> bool:
-    return name == "background" or name.startswith("ignore")
+    return name == BACKGROUND or name.startswith("ignore")
 
 
 def _read_text(path: Path) -> str:
@@ -145,12 +134,33 @@ def _read_classes(path: Path) -> dict[int, str]:
     return classes
 
 
+def _images(folder: Path) -> list[Path]:
+    try:
+        return find_images(folder / "images")
+    except ImageError as error:
+        raise MaskFolderError(f"{folder} has no photographs: {error}") from error
+
+
+def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
+    """Every image, named by its path below images/ without the extension."""
+    photographs = []
+    for image in _images(folder):
+        key = image.relative_to(folder / "images").with_suffix("").as_posix()
+        mask = folder / "masks" / f"{key}.png"
+        if not mask.is_file():
+            raise MaskFolderError(f"{image} has no mask: {mask} is missing")
+        photographs.append(MaskedPhotograph(key, image, mask, "all"))
+    if len({photograph.key for photograph in photographs}) < len(photographs):
+        raise MaskFolderError(f"{folder / 'images'} has two images of one name, but one mask")
+    return tuple(photographs)
+
+
 def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
     path = folder / "manifest.csv"
     rows = list(csv.DictReader(_read_text(path).splitlines()))
     if not rows or not {"id", "fold"} <= rows[0].keys():
         raise MaskFolderError(f"{path} needs rows with the columns id and fold")
-    images = {image.stem: image for image in find_images(folder / "images")}
+    images = {image.stem: image for image in _images(folder)}
     photographs = []
     for row in rows:
         key = row["id"]
@@ -162,15 +172,3 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
     if len({photograph.key for photograph in photographs}) < len(photographs):
         raise MaskFolderError(f"{path} lists an id twice")
     return tuple(photographs)
-
-
-def _read_mask(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as mask:
-            if mask.mode not in ("L", "P"):
-                raise MaskFolderError(
-                    f"{path} is of mode {mask.mode}: a mask has one channel of 8 bits, the classes' values"
-                )
-            return np.asarray(mask, dtype=np.uint8)
-    except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on broken files
-        raise MaskFolderError(f"{path} cannot be read: {error}") from error

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 import numpy as np
 import torch
+from PIL import Image
 
 from fmbseg.aligned.encoder import AlignedEncoder
-from fmbseg.images import load_image
-from fmbseg.results import Segmentation
-from fmbseg.segmentation.decoding import decode
+from fmbseg.deployment import MaskSnap, SegmentSettings
+from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.models.registries import MASK_GENERATORS
+from fmbseg.segmentation.classes import ResultClasses
+from fmbseg.segmentation.encoding import encode_images
+from fmbseg.segmentation.reduction import segment_encoded
+from fmbseg.segmentation.snapping import snap_to_masks
 from fmbseg.vocabulary import Vocabulary
-from fmbseg.windows import WindowPlan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+    from fmbseg.deployment import WindowSettings
     from fmbseg.images import ImageInput
-    from fmbseg.models.contracts import Backbone, ImageTextEncoder
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
     from fmbseg.models.hub_files import HubOptions
+    from fmbseg.results import Segmentation
+    from fmbseg.segmentation.encoding import TextSpaceEncoder
+    from fmbseg.segmentation.reduction import EncodedImage
     from fmbseg.vocabulary import VocabularySource
 
 _ImageT = TypeVar("_ImageT", bound="ImageInput")
+
+_VOCABULARIES_KEPT = 8
+_NO_IMAGE = "an image is a path, a Pillow image, a numpy array or a torch tensor, or images a list, not {}"
 
 
 class HasEncoder(Protocol):
@@ -37,37 +49,18 @@ class HasEncoder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class WindowSettings:
-    """Sliding windows of deployment; the defaults are those of TCL's protocol.
-
-    Args:
-        short_side: pixels that an image's short side is resized to.
-        window: pixels of a window's side.
-        step: pixels between windows.
-
-    Raises:
-        ValueError: a length that is not positive, or a step that leaves gaps between windows.
-    """
-
-    short_side: int = 448
-    window: int = 448
-    step: int = 224
-
-    def __post_init__(self) -> None:
-        for name in ("short_side", "window", "step"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more pixels")
-        if self.step > self.window:
-            raise ValueError(f"step is {self.step}: windows of {self.window} pixels would leave gaps")
-
-
 class OpenVocabSegmenter:
     """Segment images with words that need not have been trained on (paper §3.3).
 
     Args:
-        aligned: a fitted Aligner, or its encoder.
-        windows: how an image is resized and cut.
+        aligned: a fitted Aligner, its encoder, or what else brings images and words to one space (an
+            exported model that :class:`fmbseg.models.exported.ExportedEncoder` runs).
+        windows: how an image is resized and cut, instead of the settings' own.
+        settings: background, thresholds, refinement and more; the paper's where left out.
+        batch_size: windows that are encoded at once.
+
+    Raises:
+        ValueError: a batch size below 1.
 
     Example:
         A head that :meth:`save_pretrained` wrote is used so::
@@ -77,64 +70,109 @@ class OpenVocabSegmenter:
     """
 
     def __init__(
-        self, aligned: AlignedEncoder | HasEncoder, *, windows: WindowSettings | None = None
+        self,
+        aligned: TextSpaceEncoder | HasEncoder,
+        *,
+        windows: WindowSettings | None = None,
+        settings: SegmentSettings | None = None,
+        batch_size: int = 4,
     ) -> None:
-        self.encoder = aligned if isinstance(aligned, AlignedEncoder) else aligned.encoder
-        self.windows = windows or WindowSettings()
-        self._embedded: tuple[Vocabulary, torch.Tensor] | None = None
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: it must be 1 or more windows")
+        holds = getattr(aligned, "encoder", None)
+        self.encoder = cast("TextSpaceEncoder", aligned if holds is None else holds)
+        self.settings = settings or SegmentSettings()
+        if windows is not None:
+            self.settings = replace(self.settings, windows=windows)
+        self.batch_size = batch_size
+        self._embedded: OrderedDict[Vocabulary, torch.Tensor] = OrderedDict()
+        self._generators: dict[str, MaskGenerator] = {}
+
+    @property
+    def windows(self) -> WindowSettings:
+        """How an image is resized and cut."""
+        return self.settings.windows
 
     @overload
-    def segment(self, images: ImageInput, vocabulary: VocabularySource) -> Segmentation: ...
+    def segment(
+        self,
+        images: Image.Image | NDArray[Any] | torch.Tensor,
+        vocabulary: VocabularySource,
+        *,
+        settings: SegmentSettings | None = None,
+    ) -> Segmentation: ...
     @overload
     def segment(
-        self, images: list[_ImageT] | tuple[_ImageT, ...], vocabulary: VocabularySource
+        self,
+        images: list[_ImageT] | tuple[_ImageT, ...],
+        vocabulary: VocabularySource,
+        *,
+        settings: SegmentSettings | None = None,
     ) -> list[Segmentation]: ...
+    @overload
     def segment(
-        self, images: ImageInput | list[_ImageT] | tuple[_ImageT, ...], vocabulary: VocabularySource
-    ) -> Segmentation | list[Segmentation]:
+        self, images: str | Path, vocabulary: VocabularySource, *, settings: SegmentSettings | None = None
+    ) -> Any: ...
+    @overload
+    def segment(
+        self,
+        images: Iterator[_ImageT],
+        vocabulary: VocabularySource,
+        *,
+        settings: SegmentSettings | None = None,
+    ) -> Iterator[Segmentation]: ...
+    def segment(
+        self,
+        images: ImageInput | Iterable[_ImageT],
+        vocabulary: VocabularySource,
+        *,
+        settings: SegmentSettings | None = None,
+    ) -> Segmentation | list[Segmentation] | Iterator[Segmentation]:
         """Give every pixel the class whose words are most similar to it.
 
         Args:
-            images: one image (see :func:`fmbseg.images.load_image`), or a list or tuple of them.
+            images: one image (see :func:`fmbseg.images.load_image`); a list or tuple of images; a folder; or
+                any stream of images, such as a generator, which is read as its results are taken.
             vocabulary: the classes to choose from.
+            settings: for this call only.
 
         Returns:
-            One result at the image's own size, or a list in the order of the images.
+            For one image its result, at the image's own size. For a list or a folder (its images sorted by
+            path) a list in that order; for a stream an iterator.
 
         Raises:
             ImageError: an image that cannot be read.
-            ValueError: a vocabulary that is none.
+            ValueError: a vocabulary that is none, or leaves nothing but background.
         """
-        classes = Vocabulary.of(vocabulary)
-        prototypes = self._prototypes(classes)
+        wanted = settings or self.settings
+        classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
+        classes.thresholds(wanted.class_thresholds)  # a wrong name is told before any work
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            return list(self._stream(find_images(images), classes, wanted))
+        if isinstance(images, str | Path | Image.Image | np.ndarray | torch.Tensor):
+            return next(self._stream([images], classes, wanted))
         if isinstance(images, list | tuple):
-            return [self._segment(load_image(image), classes, prototypes) for image in images]
-        return self._segment(load_image(images), classes, prototypes)
+            return list(self._stream(images, classes, wanted))
+        if not isinstance(images, Iterable):
+            raise ImageError(_NO_IMAGE.format(type(images).__name__))
+        return self._stream(images, classes, wanted)
 
-    @torch.inference_mode()
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Encode an image into the text space; its dot product with a text is that text's similarity.
+        """Encode an image (H, W, 3): the mean over windows of the text-space vectors, (D, h, w)."""
+        return next(self._encode([image], self.settings)).text_map
 
-        Windows that overlap are averaged, so the vectors are of unit length or shorter.
-
-        Args:
-            image: RGB, (H, W, 3).
-
-        Returns:
-            (D, h, w), a grid that covers the whole image.
-        """
-        plan = WindowPlan.cover(
-            (image.shape[0], image.shape[1]),
-            short_side=self.windows.short_side,
-            window=self.windows.window,
-            step=self.windows.step,
-            stride=self.encoder.stride,
-        )
-        pixels = self.encoder.transform(image, plan.image_size)
-        return plan.stitch([self.encoder.encode(window[None])[0] for window in plan.cut(pixels)])
+    def describe(self) -> dict[str, Any]:
+        """Say what this segmenter is made of, as JSON values; equal only for equal heads."""
+        return self.encoder.describe()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Save the head to a folder (see :meth:`AlignedEncoder.save_pretrained`)."""
+        """Save the head to a folder (see :meth:`AlignedEncoder.save_pretrained`).
+
+        Raises:
+            TypeError: the encoder is an exported one, which is a file already.
+        """
+        if not isinstance(self.encoder, AlignedEncoder):
+            raise TypeError(f"{type(self.encoder).__name__} has no head to save: copy its file instead")
         self.encoder.save_pretrained(folder)
 
     @classmethod
@@ -147,36 +185,58 @@ class OpenVocabSegmenter:
         device: torch.device | str = "cpu",
         windows: WindowSettings | None = None,
         hub: HubOptions | None = None,
+        settings: SegmentSettings | None = None,
     ) -> OpenVocabSegmenter:
-        """Load a head from a folder (see :meth:`AlignedEncoder.from_pretrained` for errors).
+        """Load a head from a folder or the Hub (see :meth:`AlignedEncoder.from_pretrained` for errors).
 
         Args:
-            folder: with ``config.json`` and ``model.safetensors``.
+            folder: with ``config.json`` and ``model.safetensors``; or ``owner/name`` of a Hub repository.
             backbone: an instance to use instead of making one from the saved spec.
             text_encoder: likewise.
             device: where to compute.
             windows: how an image is resized and cut.
             hub: how files of the frozen models are looked for.
+            settings: background, thresholds, refinement and more.
         """
         encoder = AlignedEncoder.from_pretrained(
             folder, backbone=backbone, text_encoder=text_encoder, device=device, hub=hub
         )
-        return cls(encoder, windows=windows)
+        return cls(encoder, windows=windows, settings=settings)
+
+    def _stream(
+        self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings
+    ) -> Iterator[Segmentation]:
+        # The words come first, for a word that cannot be encoded must not cost a whole image.
+        prototypes = self._prototypes(classes.asked)
+        for encoded in self._encode((load_image(image) for image in images), settings):
+            with torch.inference_mode():
+                result = segment_encoded(encoded, prototypes, classes, settings)
+            yield self._snap(result, settings.refine) if isinstance(settings.refine, MaskSnap) else result
+
+    def _encode(
+        self, images: Iterable[NDArray[np.uint8]], settings: SegmentSettings
+    ) -> Iterator[EncodedImage]:
+        return encode_images(
+            self.encoder, images, settings.windows, mirror=settings.mirror, batch_size=self.batch_size
+        )
 
     def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
-        if self._embedded is None or self._embedded[0] != vocabulary:
+        if vocabulary in self._embedded:
+            self._embedded.move_to_end(vocabulary)
+        else:
             with torch.inference_mode():
-                self._embedded = (vocabulary, self.encoder.encode_text(vocabulary))
-        return self._embedded[1]
+                self._embedded[vocabulary] = self.encoder.encode_text(vocabulary)
+            if len(self._embedded) > _VOCABULARIES_KEPT:
+                self._embedded.popitem(last=False)
+        return self._embedded[vocabulary]
 
-    def _segment(
-        self, image: NDArray[np.uint8], classes: Vocabulary, prototypes: torch.Tensor
-    ) -> Segmentation:
-        with torch.inference_mode():
-            decoded = decode(self.text_map(image), prototypes, (image.shape[0], image.shape[1]))
-        return Segmentation(
-            labels=decoded.labels.cpu().numpy().astype(np.int32),
-            scores=decoded.scores.cpu().numpy().astype(np.float32),
-            names=classes.names,
-            image=image,
-        )
+    def _snap(self, result: Segmentation, snap: MaskSnap) -> Segmentation:
+        generator = snap.generator
+        if isinstance(generator, str):
+            if generator not in self._generators:
+                self._generators[generator] = MASK_GENERATORS.create(generator)
+            generator = self._generators[generator]
+        assert result.image is not None  # segment_encoded keeps it
+        masks = generator.begin(result.image).everything()
+        labels, scores = snap_to_masks(result.labels, result.scores, masks, snap.min_share)
+        return replace(result, labels=labels, scores=scores)

@@ -33,6 +33,7 @@ _LISTS = {
     "coco_object81": _List("coco_stuff171.json", kind="thing", background=True),
     "coco_stuff171": _List("coco_stuff171.json"),
     "cityscapes19": _List("cityscapes19.json"),
+    "cityscapes30": _List("cityscapes30.json"),
     "ade20k150": _List("ade20k150.json"),
 }
 
@@ -80,6 +81,27 @@ def benchmark_classes(name: str) -> list[str]:
 def imagenet_class_names() -> Sequence[str]:
     """ImageNet-1k's 1,000 class names in the classifier's order; two names stand twice."""
     return _read("imagenet_class_names.txt").splitlines()
+
+
+def coco_stuff_png_ids() -> list[int]:
+    """The value in stuffthingmaps' PNGs of each of COCO-Stuff's 171 classes, in the list's order.
+
+    Example:
+        >>> coco_stuff_png_ids()[10:13], coco_stuff_png_ids()[-1]
+        ([10, 12, 13], 181)
+    """
+    return [int(entry["png_id"]) for entry in json.loads(_read("coco_stuff171.json"))["classes"]]
+
+
+def coco_stuff_words(*, clean: bool = False) -> list[str]:
+    """The 91 stuff names of COCO-Stuff, which the paper lets mean background.
+
+    Args:
+        clean: as a person writes them (``brick wall`` for ``wall-brick``).
+    """
+    entries = json.loads(_read("coco_stuff171.json"))["classes"]
+    stuff = [entry for entry in entries if entry["kind"] == "stuff"]
+    return [str(entry.get("clean_name", entry["name"]) if clean else entry["name"]) for entry in stuff]
 
 
 def _read(file: str) -> str:

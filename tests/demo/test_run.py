@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.demo.photographs import packaged_path
 from fmbseg.demo.run import DemoReport, DemoSettings, run_demo
@@ -117,7 +118,9 @@ def test_the_loss_falls_and_the_head_learns_its_labels(metrics: dict[str, Any]) 
 def test_labels_and_head_can_be_used_afterwards(report: DemoReport) -> None:
     out = report.page.parent
     assert [record.path for record in LabelSet.open(out / "labels")] == ["Tom & <Cat>.png", "china.jpg"]
-    words = OpenVocabSegmenter.from_pretrained(out / "head").encoder.prototypes
+    encoder = OpenVocabSegmenter.from_pretrained(out / "head").encoder
+    assert isinstance(encoder, AlignedEncoder)
+    words = encoder.prototypes
     assert words is not None
     assert words.vocabulary.names == CLASSES
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.mask_folder import MaskFolder, MaskFolderError
 
 CLASSES = "0\tbackground\n7\tcat\n3\tdining table\n255\tignore (crowd)\n"
@@ -70,7 +71,27 @@ def test_files_that_are_wrong_are_named(folder: Path, file: str, content: str, m
     assert str(folder / file) in str(error.value)
 
 
-@pytest.mark.parametrize("file", ["classes.txt", "manifest.csv", "masks/two.png"])
+def test_without_a_manifest_all_images_count(folder: Path) -> None:
+    (folder / "manifest.csv").unlink()
+    data = MaskFolder(folder)
+    assert [(one.key, one.fold) for one in data.photographs] == [("one", "all"), ("two", "all")]
+    (folder / "masks" / "two.png").unlink()
+    with pytest.raises(MaskFolderError, match=r"two\.png has no mask: .*masks/two\.png is missing"):
+        MaskFolder(folder)
+    Image.new("RGB", (3, 2)).save(folder / "images" / "one.png")
+    write_mask(folder, "two", [[3, 3]])
+    with pytest.raises(MaskFolderError, match="two images of one name"):
+        MaskFolder(folder)
+
+
+def test_without_images(folder: Path) -> None:
+    for image in (folder / "images").iterdir():
+        image.unlink()
+    with pytest.raises(MaskFolderError, match="has no photographs"):
+        MaskFolder(folder)
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "masks/two.png"])
 def test_missing_files_are_named(folder: Path, file: str) -> None:
     (folder / file).unlink()
     with pytest.raises(MaskFolderError, match=Path(file).name):
@@ -86,20 +107,20 @@ def test_masks_that_are_wrong_are_named(folder: Path) -> None:
     data = MaskFolder(folder)
     (one,) = data.fold("val")
     write_mask(folder, "one", [[0, 7]])
-    with pytest.raises(MaskFolderError, match=r"one\.png has size \(1, 2\).*\(2, 3\)"):
+    with pytest.raises(DataSetError, match=r"one\.png has size \(1, 2\).*\(2, 3\)"):
         data.load(one)
     write_mask(folder, "one", [[0, 7, 9], [0, 8, 0]])
-    with pytest.raises(MaskFolderError, match=r"values \[8, 9\], which classes.txt does not list"):
+    with pytest.raises(DataSetError, match=r"values \[8, 9\], which classes.txt does not list"):
         data.load(one)
     Image.new("RGB", (3, 2)).save(folder / "masks" / "one.png")
-    with pytest.raises(MaskFolderError, match="of mode RGB"):
+    with pytest.raises(DataSetError, match="of mode RGB"):
         data.load(one)
     (folder / "masks" / "one.png").write_text("no mask")
-    with pytest.raises(MaskFolderError, match=r"one\.png cannot be read"):
+    with pytest.raises(DataSetError, match=r"one\.png cannot be read"):
         data.load(one)
     whole = (folder / "masks" / "two.png").read_bytes()
     (folder / "masks" / "one.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(MaskFolderError, match=r"one\.png cannot be read"):
+    with pytest.raises(DataSetError, match=r"one\.png cannot be read"):
         data.load(one)
 
 

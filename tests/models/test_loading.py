@@ -71,6 +71,7 @@ def test_a_saved_head_reads_the_encoder_once_and_leaves_the_network_alone(
     tried = forbid_network(monkeypatch)
     reads.clear()
     loaded = OpenVocabSegmenter.from_pretrained(tmp_path / "head", hub=hub).encoder
+    assert isinstance(loaded, AlignedEncoder)
     assert torch.equal(loaded.encode(pixels), encoder.encode(pixels))
     assert loaded.backbone.spec == backbone.spec
     assert reads.count(str(snapshot / "model.safetensors")) == once

@@ -13,10 +13,10 @@ from PIL import Image
 from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
+from fmbseg.deployment import WindowSettings
 from fmbseg.images import ImageError
 from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
 from fmbseg.models.image_text.conse import conse
-from fmbseg.segmentation.segmenter import WindowSettings
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.photographs import photograph
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import nn
 
 from fmbseg.models import efficientnet_lite2 as weights
 from fmbseg.models.assets import EFFICIENTNET_LITE2
 from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.frozen import ExportForm, FrozenBackbone
 from fmbseg.models.backbones.grids import join_maps
+from fmbseg.models.same_padding import with_open_size
 
 _STAGES = (3, 4)  # strides 16 and 32
 
@@ -51,6 +53,10 @@ class EfficientNetLite2(FrozenBackbone):
         )
         super().__init__(network, facts, channels_last=True)
 
+    def for_export(self) -> ExportForm:
+        """The network with the image's size left open; it shares the weights."""
+        return ExportForm(_OpenSize(cast(nn.Module, self.network.features), self.stride))
+
 
 class _Joined(nn.Module):
     def __init__(self, features: Any) -> None:
@@ -59,6 +65,24 @@ class _Joined(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return join_maps(self.features(pixels))
+
+
+class _OpenSize(nn.Module):
+    """The same numbers in a form that exporters follow with the image's size left open.
+
+    The surplus is cut off by index and not by a slice, which, where it happens to be everything, would bind
+    the graph to even sizes.
+    """
+
+    def __init__(self, features: nn.Module, stride: int) -> None:
+        super().__init__()
+        self.features = with_open_size(features, stride=stride)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        fine, coarse = self.features(pixels.contiguous(memory_format=torch.channels_last))
+        upsampled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        rows, columns = (torch.arange(side, device=fine.device) for side in fine.shape[-2:])
+        return torch.cat([fine, upsampled.index_select(2, rows).index_select(3, columns)], dim=1)
 
 
 def efficientnet_lite2() -> EfficientNetLite2:

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 
+class ExportForm:
+    """A backbone's network alone, as exporters follow it: no inference mode, no copies, no checks.
+
+    Args:
+        network: pixels (B, 3, H, W) to a grid (B, dim, H/stride, W/stride).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels to a grid of features."""
+        grid: torch.Tensor = self.network(pixels)
+        return grid.float()
+
+
 class FrozenBackbone:
     """A network in evaluation mode without gradients; it computes under ``torch.inference_mode``.
 
@@ -79,3 +95,7 @@ class FrozenBackbone:
             grid = self._run(pixels.to(self._device, self._dtype, memory_format=self._layout))
         # A copy made outside of inference mode is an ordinary tensor, which autograd may save.
         return grid.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+    def for_export(self) -> ExportForm:
+        """What exporters take in its place; it shares the weights."""
+        return ExportForm(self.network)

@@ -1,0 +1,127 @@
+"""An aligned encoder as an ONNX file, checked against PyTorch before anybody uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from fmbseg.aligned.export import ExportError, export_program
+from fmbseg.models.exported import ExportedCard, ExportedEncoder
+
+if TYPE_CHECKING:
+    from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.aligned.export import ExportedSize
+
+_CLOSE = 1e-3
+"""Of a unit vector's components, at most this far apart."""
+_ONE_FILE_BYTES = 1_500_000_000  # ONNX's own limit is 2 GB, beyond which weights lie in a file beside
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported and how near it is.
+
+    Args:
+        path: of the file.
+        dynamic: whether the sides may be any multiples of the stride.
+        size: height and width in pixels that it was exported with.
+        largest_difference: of any component of the text-space vectors from PyTorch's, over the sizes checked.
+        checked_sizes: height and width in pixels of each.
+    """
+
+    path: Path
+    dynamic: bool
+    size: tuple[int, int]
+    largest_difference: float
+    checked_sizes: tuple[tuple[int, int], ...]
+
+
+def export_onnx(
+    encoder: AlignedEncoder, path: str | Path, *, size: tuple[int, int] | None = None
+) -> ExportReport:
+    """Write backbone and head to an ONNX file: ``pixels`` (1, 3, H, W) to ``text_map`` (1, D, h, w).
+
+    The file holds no class: words are compared with the map afterwards, so that any will do.
+    :class:`fmbseg.models.exported.ExportedEncoder` runs it. It is run in ONNX Runtime on random pixels of
+    one or two sizes and compared with PyTorch before it gets its name.
+
+    Args:
+        encoder: a trained one.
+        path: of the file.
+        size: fix height and width, in pixels; if not given, they are left open if the model allows.
+
+    Raises:
+        ExportError: the model cannot be exported, or the file does not compute what PyTorch does.
+        ImportError: the extra ``onnx`` is not installed.
+    """
+    _require_onnx()
+    path = Path(path)
+    program, exported = export_program(encoder, size=size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part.onnx")
+    try:
+        _write(program, part, _card(encoder, exported))
+        sizes = _sizes(exported, encoder.stride)
+        difference = max(_difference(encoder, ExportedEncoder(part), one) for one in sizes)
+        if not difference <= _CLOSE:  # NaN is not
+            raise ExportError(
+                f"the exported graph of {encoder.backbone.spec!r} differs from PyTorch by {difference:g} "
+                f"(allowed {_CLOSE:g}); it was not kept"
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return ExportReport(path, exported.dynamic, exported.size, difference, sizes)
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401 - the exporter needs both
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"exporting to ONNX needs {error.name}: pip install 'fmbseg[onnx]'", name=error.name
+        ) from error
+
+
+def _card(encoder: AlignedEncoder, exported: ExportedSize) -> ExportedCard:
+    transform = encoder.transform
+    return ExportedCard(
+        backbone=encoder.config.backbone,
+        text_encoder=encoder.config.text_encoder,
+        dim=encoder.dim,
+        stride=encoder.stride,
+        mean=transform.mean,
+        std=transform.std,
+        interpolation=transform.interpolation,
+        dynamic=exported.dynamic,
+        size=exported.size,
+    )
+
+
+def _write(program: torch.export.ExportedProgram, path: Path, card: ExportedCard) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):  # the exporter reports its steps there
+        made = torch.onnx.export(
+            program, dynamo=True, input_names=["pixels"], output_names=["text_map"], verbose=False
+        )
+    assert made is not None  # of the dynamo exporter
+    made.model.metadata_props.update(card.to_metadata())
+    weights = sum(tensor.nbytes for tensor in program.state_dict.values())
+    made.save(path, external_data=weights > _ONE_FILE_BYTES)
+
+
+def _sizes(exported: ExportedSize, stride: int) -> tuple[tuple[int, int], ...]:
+    """The size that was exported and, where sizes are open, a wide one of odd counts of cells."""
+    return (exported.size, (5 * stride, 9 * stride)) if exported.dynamic else (exported.size,)
+
+
+def _difference(encoder: AlignedEncoder, exported: ExportedEncoder, size: tuple[int, int]) -> float:
+    pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    wanted = encoder.encode(pixels).cpu()
+    return float((exported.encode(pixels) - wanted).abs().max())

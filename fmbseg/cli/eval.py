@@ -1,0 +1,112 @@
+"""``fmbseg eval``: measure a head on a data set, join shards, and set runs beside the paper's table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbseg.cli.friendly import complain
+from fmbseg.cli.options import Strict
+
+if TYPE_CHECKING:
+    from fmbseg.evaluation.report import EvaluationReport
+
+
+def evaluate(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="The head: a folder, owner/name, or an .onnx file; with --table or --merge, runs."
+        ),
+    ],
+    data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
+    protocol: Annotated[str, typer.Option(help="paper, tcl or tcl-pamr.")] = "paper",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; one that was stopped goes on there.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Part of the set; the usual one if left out.")] = None,
+    names: Annotated[
+        str,
+        typer.Option(help="Class names: raw, clean, or a file of words in the set's order."),
+    ] = "raw",
+    shard: Annotated[str | None, typer.Option(help="Measure a part: 1/2 is the first of two.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Measure the first N images only.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Worst and best images to show, each.")] = 4,
+    merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Set runs beside the paper's Table 1.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Measure mIoU and more: OUT/report.json, report.md and report.html, with the worst and best images."""
+    if merge and table:
+        raise typer.BadParameter("give either --merge or --table")
+    if table:
+        _table(paths, out)
+        return
+    if out is None:
+        raise typer.BadParameter("give the run's folder with --out")
+    if merge:
+        from fmbseg.evaluation.evaluate import merge_runs
+
+        report = merge_runs(paths, out, pictures=pictures)
+    else:
+        if data is None or root is None or len(paths) != 1:
+            raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
+        report = _measure(paths[0], data, root, split, protocol, out, names, shard, limit, pictures)
+    _tell(report, out)
+    if strict and report.failures:
+        raise typer.Exit(1)
+
+
+def _measure(
+    head: str,
+    data: str,
+    root: Path,
+    split: str | None,
+    protocol: str,
+    out: Path,
+    names: str,
+    shard: str | None,
+    limit: int | None,
+    pictures: int,
+) -> "EvaluationReport":
+    from fmbseg.cli.heads import load_segmenter
+    from fmbseg.evaluation import evaluate as evaluation
+    from fmbseg.evaluation.datasets import open_data
+    from fmbseg.evaluation.protocols import get_protocol
+
+    found = open_data(data, root, split=split)
+    return evaluation.evaluate(
+        load_segmenter(head),
+        found,
+        get_protocol(protocol),
+        out=out,
+        names=names,
+        shard=None if shard is None else evaluation.Shard.of(shard),
+        limit=limit,
+        pictures=pictures,
+        progress=True,
+    )
+
+
+def _table(runs: list[str], out: Path | None) -> None:
+    from fmbseg.evaluation.table import table
+
+    text = table(runs)
+    typer.echo(text)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+
+
+def _tell(report: "EvaluationReport", out: Path) -> None:
+    from fmbseg.evaluation.report import percent
+
+    for failure in report.failures:
+        complain(f"{failure['key']}: {failure['error']}", "not measured")
+    figures = report.figures
+    typer.echo(
+        f"{report.title()}: mIoU {percent(figures['miou'])}, pixel accuracy "
+        f"{percent(figures['pixel_accuracy'])}, {report.measured} images ({len(report.failures)} failed)\n"
+        f"{out / 'report.html'}: the report"
+    )

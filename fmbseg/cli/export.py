@@ -1,0 +1,34 @@
+"""``fmbseg export``: backbone and head as one file that other programs run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    head: Annotated[str, typer.Argument(help="Folder that `fmbseg fit` wrote, or owner/name on the Hub.")],
+    out: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.")],
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Fix height and width in pixels; else they stay open if the model allows."),
+    ] = None,
+) -> None:
+    """Export pixels-to-text-space, so that words stay open; an ONNX file is checked against PyTorch."""
+    if out.suffix not in (".onnx", ".pt2"):
+        raise typer.BadParameter(f"{out} must end in .onnx or .pt2", param_hint="--out")
+    from fmbseg.aligned.encoder import AlignedEncoder
+
+    encoder = AlignedEncoder.from_pretrained(head)
+    if out.suffix == ".onnx":
+        from fmbseg.aligned.onnx_file import export_onnx
+
+        report = export_onnx(encoder, out, size=size)
+        sizes = "any size" if report.dynamic else f"{report.size[0]} x {report.size[1]} pixels"
+        typer.echo(f"{out}: {sizes}, at most {report.largest_difference:.1e} from PyTorch")
+        return
+    from fmbseg.aligned.export import save_program
+
+    exported = save_program(encoder, out, size=size)
+    sizes = "any size" if exported.dynamic else f"{exported.size[0]} x {exported.size[1]} pixels"
+    typer.echo(f"{out}: {sizes}")

@@ -1,0 +1,29 @@
+"""A head by what the user calls it: a folder, a repository on the Hub, or an exported file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fmbseg.deployment import SegmentSettings
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+
+
+def load_segmenter(head: str, settings: "SegmentSettings | None" = None) -> "OpenVocabSegmenter":
+    """Load a head.
+
+    Args:
+        head: folder that ``save_pretrained`` wrote, ``owner/name`` on the Hub, or an ``.onnx`` file.
+        settings: of the segmenter.
+
+    Raises:
+        AlignedEncoderError: there is no head in that folder.
+        AssetUnavailableError: the Hub cannot be reached.
+        ExportedModelError: the file is no exported encoder.
+    """
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+
+    if Path(head).suffix == ".onnx":
+        from fmbseg.models.exported import ExportedEncoder
+
+        return OpenVocabSegmenter(ExportedEncoder(head), settings=settings)
+    return OpenVocabSegmenter.from_pretrained(head, settings=settings)

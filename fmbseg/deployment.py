@@ -1,0 +1,197 @@
+"""How an image is segmented, as data: windows, background, thresholds and refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fmbseg.models.contracts import MaskGenerator
+
+BackgroundRule = Literal["words", "similarity", "softmax", "none"]
+_RULES = ("words", "similarity", "softmax", "none")
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Sliding windows of deployment; the defaults are those of TCL's protocol.
+
+    Args:
+        short_side: pixels that an image's short side is resized to.
+        window: pixels of a window's side; None for the whole image at once.
+        step: pixels between windows.
+
+    Raises:
+        ValueError: a length that is not positive, or a step that leaves gaps between windows.
+
+    Example:
+        >>> WindowSettings(window=None)
+        WindowSettings(short_side=448, window=None, step=224)
+    """
+
+    short_side: int = 448
+    window: int | None = 448
+    step: int = 224
+
+    def __post_init__(self) -> None:
+        for name in ("short_side", "window", "step"):
+            length = getattr(self, name)
+            if length is not None and length < 1:
+                raise ValueError(f"{name} is {length}: it must be 1 or more pixels")
+        if self.window is not None and self.step > self.window:
+            raise ValueError(f"step is {self.step}: windows of {self.window} pixels would leave gaps")
+
+
+@dataclass(frozen=True)
+class Background:
+    """What makes a pixel background.
+
+    Args:
+        rule: ``words``: the classes that the vocabulary marks as background, all taken together (as the
+            paper does for PASCAL VOC with 21 classes); ``similarity``: no class is as similar as
+            ``threshold``; ``softmax``: no class's share of the softmax reaches ``threshold``; ``none``: there
+            is no background. With the last three, classes marked as background are left out.
+        threshold: of ``similarity`` and ``softmax``.
+
+    Raises:
+        ValueError: an unknown rule, or a threshold that is missing or not wanted.
+
+    Example:
+        >>> str(Background("similarity", 0.4)), str(Background())
+        ('similarity below 0.4', 'words')
+    """
+
+    rule: BackgroundRule = "words"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in _RULES:
+            raise ValueError(f"background rule {self.rule!r} is none of {', '.join(_RULES)}")
+        if (self.threshold is not None) != (self.rule in ("similarity", "softmax")):
+            wants = "needs a threshold" if self.threshold is None else "takes no threshold"
+            raise ValueError(f"background rule {self.rule!r} {wants}; got {self.threshold!r}")
+
+    def __str__(self) -> str:
+        return self.rule if self.threshold is None else f"{self.rule} below {self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class Pamr:
+    """Pixel-adaptive refinement of the similarities by the image's colours (Araslanov and Roth 2020).
+
+    Args:
+        iterations: how often every pixel takes the mean of its neighbours.
+        dilations: pixels to the neighbours, which lie in eight directions.
+
+    Raises:
+        ValueError: no iteration, or no or non-positive dilations.
+    """
+
+    iterations: int = 10
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dilations", tuple(self.dilations))
+        if self.iterations < 1 or not self.dilations or min(self.dilations) < 1:
+            raise ValueError(
+                f"PAMR needs 1 iteration or more and dilations of 1 pixel or more; got {self.iterations} "
+                f"and {self.dilations}"
+            )
+
+
+@dataclass(frozen=True)
+class MaskSnap:
+    """Give every mask of a mask generator the class that most of its pixels have.
+
+    Args:
+        generator: a mask generator, or the spec of one.
+        min_share: part of a mask's pixels that its class must have; other masks change nothing.
+
+    Raises:
+        ValueError: a share outside 0 to 1.
+    """
+
+    generator: str | MaskGenerator = "mobilesam"
+    min_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_share <= 1:
+            raise ValueError(f"min_share is a part from 0 to 1, got {self.min_share}")
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How an image is segmented; the defaults are the paper's.
+
+    Args:
+        windows: how an image is resized and cut.
+        mirror: average with the mirrored image (test-time augmentation; twice the cost).
+        background: what makes a pixel background.
+        temperature: that similarities are divided by before the softmax.
+        class_thresholds: least score of a class by name, in the measure of the background's rule (the
+            softmax's share for ``softmax``, else the similarity); a pixel whose class scores less is
+            background where there is one, else it has no class.
+        min_margin: a pixel has no class if its best two words, of different classes, differ by less.
+        top: how many of the best words of each pixel to keep in the result.
+        confidence: whether to keep the winner's share of the softmax over all words.
+        refine: what is done to the result with the image's help; the paper does nothing.
+
+    Raises:
+        ValueError: a value out of range.
+
+    Example:
+        >>> SegmentSettings(temperature=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: temperature is 0: it must be above 0
+    """
+
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    mirror: bool = False
+    background: Background = field(default_factory=Background)
+    temperature: float = 0.01
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    min_margin: float = 0.0
+    top: int = 1
+    confidence: bool = False
+    refine: Pamr | MaskSnap | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}: it must be above 0")
+        if not self.min_margin >= 0:
+            raise ValueError(f"min_margin is {self.min_margin}: it must be 0 or more")
+        if self.top < 1:
+            raise ValueError(f"top is {self.top}: it must be 1 or more")
+
+    @property
+    def needs_softmax(self) -> bool:
+        """Whether the sum over all words is needed, which costs more than the best word alone."""
+        return self.confidence or self.background.rule == "softmax"
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values, for reports."""
+        refine: Any = None
+        if isinstance(self.refine, Pamr):
+            refine = {
+                "pamr": {"iterations": self.refine.iterations, "dilations": list(self.refine.dilations)}
+            }
+        elif self.refine is not None:
+            made_by = self.refine.generator
+            spec = made_by if isinstance(made_by, str) else made_by.spec
+            refine = {"masks": {"generator": spec, "min_share": self.refine.min_share}}
+        windows = self.windows
+        return {
+            "short_side": windows.short_side,
+            "window": windows.window,
+            "step": None if windows.window is None else windows.step,
+            "mirror": self.mirror,
+            "background": self.background.rule,
+            "threshold": self.background.threshold,
+            "temperature": self.temperature,
+            "class_thresholds": dict(self.class_thresholds),
+            "min_margin": self.min_margin,
+            "refine": refine,
+        }

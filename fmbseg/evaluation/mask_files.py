@@ -1,0 +1,87 @@
+"""Class masks in files: one channel of values, each of which means a class, no class, or is a mistake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fmbseg.evaluation.confusion import NO_CLASS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+UNKNOWN = -2
+"""In a table of values: a value that must not occur."""
+
+
+class DataSetError(ValueError):
+    """A data set that is not laid out as it should be; the message names the file and what it must be."""
+
+
+def value_table(classes: Mapping[int, int], ignored: range | list[int]) -> NDArray[np.int32]:
+    """For each value of a mask the class that it means, (256,): -1 for no class, -2 for a mistake.
+
+    Args:
+        classes: value to class.
+        ignored: values that mean no class.
+
+    Example:
+        >>> value_table({1: 0}, [0, 255])[[0, 1, 2, 255]].tolist()
+        [-1, 0, -2, -1]
+    """
+    table = np.full(256, UNKNOWN, dtype=np.int32)
+    table[list(ignored)] = NO_CLASS
+    table[list(classes)] = list(classes.values())
+    return table
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read a mask's values, (H, W); of a PNG with a palette the indices, not the colours.
+
+    Raises:
+        DataSetError: it cannot be read, or has other than one channel of 8 bits.
+    """
+    try:
+        with Image.open(path) as mask:
+            if mask.mode not in ("L", "P"):
+                raise DataSetError(
+                    f"{path} is of mode {mask.mode}: a mask has one channel of 8 bits, the classes' values"
+                )
+            return np.asarray(mask, dtype=np.uint8)
+    except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on broken files
+        raise DataSetError(f"{path} cannot be read: {error}") from error
+
+
+def read_target(
+    path: Path, table: NDArray[np.int32], size: tuple[int, int], image: Path, listed_in: str
+) -> NDArray[np.int32]:
+    """Read the classes of an image.
+
+    Args:
+        path: of the mask.
+        table: as :func:`value_table` makes it.
+        size: height and width of the image in pixels.
+        image: its file, for messages.
+        listed_in: where the allowed values stand, for messages.
+
+    Returns:
+        The class of each pixel, -1 for none, (H, W).
+
+    Raises:
+        DataSetError: the mask cannot be read, has another size, or a value that means nothing.
+    """
+    values = read_mask(path)
+    if values.shape != size:
+        raise DataSetError(
+            f"{path} has size {values.shape}, but {image} {size} (height, width): they must be the same"
+        )
+    target: NDArray[np.int32] = table[values]
+    if np.any(target == UNKNOWN):
+        unknown = np.unique(values[target == UNKNOWN]).tolist()
+        raise DataSetError(f"{path} has the values {unknown}, which {listed_in} does not list")
+    return target

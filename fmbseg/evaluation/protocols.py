@@ -1,0 +1,173 @@
+"""Protocols as data: how a benchmark is measured, every choice named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.deployment import Background, Pamr, SegmentSettings, WindowSettings
+from fmbseg.unknown_name import UnknownNameError
+from fmbseg.vocabularies import BACKGROUND, coco_stuff_words
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from fmbseg.evaluation.datasets import SegmentationData
+
+SIMPLE_TEMPLATES = ("a photo of a {}.",)
+TCL_TEMPLATES = (
+    "itap of a {}.",
+    "a bad photo of a {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+    "a photo of many {}.",
+    "a photo of {}s.",
+)
+"""The subset that TCL's released evaluation uses."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a benchmark is measured.
+
+    Args:
+        name: of the protocol.
+        about: where it is from, in a sentence.
+        templates: sentences that words are put in.
+        background: of sets that count background as a class; others have none. With the rule ``words``
+            COCO-Stuff's 91 stuff names mean background, those that are classes of the set left out.
+        windows: how an image is resized and cut.
+        refine: what is done to the result.
+
+    Raises:
+        ValueError: background ``none``, which would leave a class that is never predicted.
+
+    Example:
+        >>> PROTOCOLS["paper"].background, PROTOCOLS["tcl"].background.threshold
+        (Background(rule='words', threshold=None), 0.5)
+    """
+
+    name: str
+    about: str
+    templates: tuple[str, ...]
+    background: Background
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    refine: Pamr | None = None
+
+    def __post_init__(self) -> None:
+        if self.background.rule == "none":
+            raise ValueError(f"protocol {self.name!r} must say what background is, for sets that count it")
+
+    def settings(self, data: SegmentationData) -> SegmentSettings:
+        """How images of a set are segmented."""
+        background = self.background if data.has_background else Background("none")
+        return SegmentSettings(windows=self.windows, background=background, refine=self.refine)
+
+    def vocabulary(self, data: SegmentationData, names: str = "raw") -> Vocabulary:
+        """The words that are asked for; classes in the set's order, then those that mean background.
+
+        Args:
+            data: the set.
+            names: ``raw`` as the benchmark writes them, ``clean`` as a person does, or the path of a file of
+                words (see :meth:`fmbseg.Vocabulary.of`) for the classes but background, in the set's order.
+
+        Raises:
+            ValueError: the file names another number of classes.
+        """
+        first = 1 if data.has_background else 0
+        own = data.names[first:]
+        if names in ("raw", "clean"):
+            words: tuple[tuple[str, ...], ...] = tuple(
+                (name,) for name in (own if names == "raw" else data.clean_names[first:])
+            )
+        else:
+            given = Vocabulary.of(Path(names))
+            if len(given) != len(own):
+                raise ValueError(
+                    f"{names} has words for {len(given)} classes, but {data.name} has {len(own)} besides "
+                    f"background: one line or entry a class, in the set's order"
+                )
+            words = given.prompts
+        extra = self._background_words(data, words, clean=names != "raw")
+        return Vocabulary(
+            names=(*own, *extra),
+            prompts=(*words, *((word,) for word in extra)),
+            background=frozenset(range(len(own), len(own) + len(extra))),
+            templates=self.templates,
+        )
+
+    def _background_words(
+        self, data: SegmentationData, words: tuple[tuple[str, ...], ...], *, clean: bool
+    ) -> tuple[str, ...]:
+        if not data.has_background or self.background.rule != "words":
+            return ()
+        taken = {*data.names, *data.clean_names, *(word for each in words for word in each)}
+        return tuple(word for word in coco_stuff_words(clean=clean) if word not in taken)
+
+    def describe(self, data: SegmentationData, names: str = "raw") -> dict[str, Any]:
+        """Every choice that the figures depend on, as JSON values."""
+        vocabulary = self.vocabulary(data, names)
+        settings = self.settings(data).describe()
+        return {
+            "name": self.name,
+            "about": self.about,
+            "class_count": len(data.names),
+            "prompted_words": len(vocabulary),
+            "background": _background(data, settings, len(vocabulary.background)),
+            "threshold": settings["threshold"],
+            "names": names,
+            "templates": list(self.templates),
+            "short_side": settings["short_side"],
+            "window": settings["window"],
+            "step": settings["step"],
+            "mirror": settings["mirror"],
+            "temperature": settings["temperature"],
+            "refine": settings["refine"],
+            "vocabulary_sha256": vocabulary.fingerprint,
+        }
+
+
+def _background(data: SegmentationData, settings: dict[str, Any], words: int) -> str:
+    if not data.has_background:
+        return "not counted"
+    if settings["background"] == "words":
+        return f"{words} stuff words of COCO-Stuff"
+    return f"{settings['background']} below {settings['threshold']:g}"
+
+
+PROTOCOLS = {
+    "paper": Protocol(
+        "paper",
+        f"FMbSeg: one template, stuff words of COCO-Stuff as {BACKGROUND}, no refinement.",
+        SIMPLE_TEMPLATES,
+        Background("words"),
+    ),
+    "tcl": Protocol(
+        "tcl",
+        "TCL without its refinement: nine templates, background where no similarity reaches 0.5.",
+        TCL_TEMPLATES,
+        Background("similarity", 0.5),
+    ),
+    "tcl-pamr": Protocol(
+        "tcl-pamr",
+        "TCL with PAMR, as its tables are: nine templates, background where no similarity reaches 0.4.",
+        TCL_TEMPLATES,
+        Background("similarity", 0.4),
+        refine=Pamr(),
+    ),
+}
+"""The protocols by name."""
+
+
+def get_protocol(name: str) -> Protocol:
+    """Return a protocol.
+
+    Raises:
+        UnknownNameError: there is none of this name; near misses are offered.
+    """
+    if name not in PROTOCOLS:
+        raise UnknownNameError("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]

@@ -1,0 +1,179 @@
+"""A run's figures with every choice that they depend on, as JSON, Markdown and a page to look at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.evaluation.metrics import SegmentationMetrics, number
+from fmbseg.evaluation.page import html_page
+from fmbseg.evaluation.pictures import picture_path, worst_and_best
+from fmbseg.labels.files import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+REPORT_FILE = "report.json"
+TITLES = {
+    "miou": "mIoU",
+    "miou_present": "mIoU of the classes in the ground truth",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean class accuracy",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+    "boundary_iou": "boundary IoU",
+    "accuracy_small": "class accuracy in small components",
+    "accuracy_medium": "class accuracy in medium components",
+    "accuracy_large": "class accuracy in large components",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What was measured, how, and what came out.
+
+    Args:
+        model: what was measured.
+        data: the set: name, split, classes, and how many images were asked for.
+        protocol: every choice that the figures depend on.
+        shard: which part of the set, and of how many.
+        measured: images in the figures.
+        failures: key and error of each image that could not be read, and is not in the figures.
+        figures: from 0 to 1; None where there was nothing to average.
+        per_class: a row a class.
+        images: mIoU of each image over the classes in its ground truth, by key; None where nothing counts.
+    """
+
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    shard: tuple[int, int]
+    measured: int
+    failures: tuple[Mapping[str, str], ...]
+    figures: Mapping[str, float | None]
+    per_class: tuple[Mapping[str, Any], ...]
+    images: Mapping[str, float | None]
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> EvaluationReport:
+        """Add up the lines of a run's images."""
+        names = run["data"]["classes"]
+        metrics = SegmentationMetrics(len(names))
+        counted = [row for row in rows if "error" not in row]
+        for row in counted:
+            metrics.merge(SegmentationMetrics.from_row(len(names), row))
+        return cls(
+            model=run["model"],
+            data={key: value for key, value in run["data"].items() if key != "keys"},
+            protocol=run["protocol"],
+            shard=(run["shard"][0], run["shard"][1]),
+            measured=len(counted),
+            failures=tuple({"key": row["key"], "error": row["error"]} for row in rows if "error" in row),
+            figures={name: number(value) for name, value in metrics.figures().items()},
+            per_class=tuple(metrics.per_class(names)),
+            images={row["key"]: row["miou"] for row in counted},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "schema_version": 1,
+            "model": dict(self.model),
+            "data": dict(self.data),
+            "protocol": dict(self.protocol),
+            "shard": list(self.shard),
+            "measured": self.measured,
+            "failures": [dict(failure) for failure in self.failures],
+            "figures": dict(self.figures),
+            "per_class": [dict(row) for row in self.per_class],
+            "images": dict(self.images),
+        }
+
+    def to_markdown(self) -> str:
+        """Figures, choices and the table of classes."""
+        parts = [f"# {self.title()}"]
+        if self.failures:
+            listed = "\n".join(f"- `{failure['key']}`: {failure['error']}" for failure in self.failures)
+            parts += [
+                f"**{len(self.failures)} images could not be read and are not in the figures:**",
+                listed,
+            ]
+        figures = [(TITLES[name], percent(value)) for name, value in self.figures.items()]
+        parts += [_table(("figure", "%"), figures), "## How it was measured"]
+        parts += [_table(("choice", "value"), self.choices()), "## Classes"]
+        parts.append(_table(("class", "IoU", "accuracy", "boundary IoU", "pixels"), self._class_rows()))
+        return "\n\n".join(parts) + "\n"
+
+    def _class_rows(self) -> list[tuple[str, ...]]:
+        columns = ("iou", "accuracy", "boundary_iou")
+        return [
+            (row["class"], *(percent(row[name]) for name in columns), str(row["pixels"]))
+            for row in self.per_class
+        ]
+
+    def title(self) -> str:
+        """Set and protocol in a few words."""
+        return f"{self.data['name']}, protocol {self.protocol['name']}"
+
+    def choices(self) -> list[tuple[str, str]]:
+        """Every choice that the figures depend on, as text."""
+        data, protocol = self.data, self.protocol
+        window = protocol["window"]
+        windows = "the whole image" if window is None else f"{window} px, step {protocol['step']} px"
+        part = "" if self.shard == (1, 1) else f", shard {self.shard[0]} of {self.shard[1]}"
+        whole = "" if data["images"] == data["of"] else f", the first {data['images']} of {data['of']}"
+        return [
+            ("model", ", ".join(f"{key} {value}" for key, value in self.model.items())),
+            ("images", f"{self.measured} of {data['name']} {data['split']}{whole}{part}"),
+            ("classes", f"{protocol['class_count']} ({protocol['prompted_words']} with words of their own)"),
+            ("background", protocol["background"]),
+            ("threshold", "none" if protocol["threshold"] is None else f"{protocol['threshold']:g}"),
+            ("names", protocol["names"]),
+            ("templates", "; ".join(protocol["templates"])),
+            ("resolution", f"short side {protocol['short_side']} px; figures at the masks' own size"),
+            ("windows", windows),
+            ("mirrored too", "yes" if protocol["mirror"] else "no"),
+            ("refinement", "none" if protocol["refine"] is None else json.dumps(protocol["refine"])),
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.json``, ``report.md`` and ``report.html``, with the pictures that are there."""
+        write_json(folder / REPORT_FILE, self.to_dict())
+        write_atomically(folder / "report.md", self.to_markdown().encode())
+        write_atomically(folder / "report.html", self._page(folder).encode())
+
+    def _page(self, run: Path) -> str:
+        scores = {
+            key: score
+            for key, score in self.images.items()
+            if score is not None and picture_path(run, key).is_file()
+        }
+        worst, best = worst_and_best(scores, len(scores))
+        pictures = [
+            (heading, [(key, f"{key}: {percent(scores[key])} %", picture_path(run, key)) for key in keys])
+            for heading, keys in (("Worst images", worst), ("Best images", best))
+        ]
+        return html_page(
+            self.title(),
+            figures=[(TITLES[name], percent(value)) for name, value in self.figures.items()],
+            choices=self.choices(),
+            classes=self._class_rows(),
+            pictures=pictures,
+            failures=[(failure["key"], failure["error"]) for failure in self.failures],
+        )
+
+
+def _table(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(value: float | None) -> str:
+    """A figure as a percentage with two decimals, as benchmarks are told.
+
+    Example:
+        >>> percent(0.67734), percent(None)
+        ('67.73', 'none')
+    """
+    return "none" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,122 @@
+"""Runs beside the paper's Table 1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.evaluation.journal import RunError
+from fmbseg.evaluation.report import REPORT_FILE, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COLUMNS = {
+    "voc21": "PV-21",
+    "voc20": "PV-20",
+    "context59": "PC-59",
+    "coco_object80": "CO-80",
+    "coco_stuff171": "CS-171",
+    "cityscapes19": "City",
+    "ade20k150": "ADE",
+}
+"""The table's columns by the data set's name."""
+
+# mIoU in percent as printed in FMbSeg's Table 1 (arXiv 2403.09307v2); "" where it has none. The cell of CaR
+# on ADE is missing in the source; SAM-CLIP's row has one too few and is placed as the text reads.
+PAPER = (
+    ("GroupViT", ("50.4", "79.7", "18.7", "27.5", "15.3", "11.1", "9.2")),
+    ("MaskCLIP", ("38.8", "74.9", "23.6", "20.6", "16.4", "12.6", "9.8")),
+    ("ReCo", ("25.1", "57.7", "19.9", "31.6", "14.8", "21.1", "11.2")),
+    ("TCL", ("55.0", "83.2", "33.9", "31.6", "22.4", "24.0", "17.1")),
+    ("CLIP-S4", ("", "", "33.6", "", "22.1", "", "")),
+    ("SCCLIP", ("59.1", "", "30.4", "", "22.4", "", "")),
+    ("CLIP-DIY", ("59.0", "", "30.4", "", "", "", "")),
+    ("CaR", ("67.6", "", "30.5", "36.6", "", "", "")),
+    ("SAM-CLIP", ("60.6", "", "29.2", "", "31.5", "", "17.1")),
+    ("FMbSeg", ("67.73", "85.65", "42.72", "57.63", "29.88", "28.37", "16.25")),
+)
+NOTE = (
+    "The first rows are the paper's, in % mIoU: GroupViT to TCL as TCL reports them (TCL with PAMR), the "
+    "others as their papers do. The paper says 30 categories for Cityscapes; TCL's protocol has 19. A run "
+    "with * is not of the whole set, or left images out."
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's place in the table.
+
+    Args:
+        method: what was measured and how.
+        data: the set's name.
+        cell: its mIoU in percent, with a star if it is not of the whole set.
+    """
+
+    method: str
+    data: str
+    cell: str
+
+    @classmethod
+    def read(cls, path: Path) -> Run:
+        """Read the report of a run.
+
+        Args:
+            path: the run's folder, or its ``report.json``.
+
+        Raises:
+            RunError: there is none.
+        """
+        file = path / REPORT_FILE if path.is_dir() else path
+        try:
+            report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            data, protocol = report["data"], report["protocol"]
+            whole = report["measured"] == data["of"] and report["shard"] == [1, 1]
+            model = report["model"]
+            digest = model.get("head_sha256") or model["file_sha256"]
+            method = f"{model['backbone']} {digest[:8]}, {protocol['name']}"
+            cell = percent(report["figures"]["miou"]) + ("" if whole else "*")
+            return cls(method, data["name"], cell)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path} is no finished run: {file} cannot be read ({error!r}); `fmbseg eval` writes it"
+            ) from error
+
+
+def table(folders: Iterable[str | Path]) -> str:
+    """The paper's Table 1 with a row for each method that was run, in Markdown.
+
+    Runs of one head with one protocol share a row; sets that the paper lacks get columns of their own.
+
+    Args:
+        folders: of the runs, or their ``report.json`` files.
+
+    Raises:
+        RunError: a folder without a report, or two runs of one head, protocol and set.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    columns = dict(COLUMNS)
+    for folder in folders:
+        run = Run.read(Path(folder))
+        cells = rows.setdefault(run.method, {})
+        if run.data in cells:
+            raise RunError(f"{folder}: {run.method} on {run.data} is there twice; name one of the runs")
+        cells[run.data] = run.cell
+        columns.setdefault(run.data, run.data)
+    extra = [""] * (len(columns) - len(COLUMNS))
+    lines = [
+        _line("method", columns.values()),
+        "|---" * (len(columns) + 1) + "|",
+        *(_line(method, [*cells, *extra]) for method, cells in PAPER),
+        *(
+            _line(f"**{method}**", [cells.get(name, "") for name in columns])
+            for method, cells in rows.items()
+        ),
+    ]
+    return "\n".join([*lines, "", NOTE, ""])
+
+
+def _line(first: str, cells: Iterable[str]) -> str:
+    return "| " + " | ".join([first, *(cell or "-" for cell in cells)]) + " |"

@@ -1,0 +1,155 @@
+"""An exported encoder (ONNX) run by ONNX Runtime: pixels to the text space, without PyTorch's models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fmbseg.models.checks import check_pixels
+from fmbseg.models.text import embed_vocabulary
+from fmbseg.models.transform import PixelTransform
+
+if TYPE_CHECKING:
+    from fmbseg.models.contracts import ImageTextEncoder
+    from fmbseg.vocabulary import Vocabulary
+
+_KEY = "fmbseg"
+
+
+class ExportedModelError(ValueError):
+    """A file that is no exported encoder of fmbseg, or pixels that it does not take."""
+
+
+@dataclass(frozen=True)
+class ExportedCard:
+    """What an exported file says of itself.
+
+    Args:
+        backbone: spec of the encoder in it.
+        text_encoder: spec of the model whose text space it maps to.
+        dim: dimensions of that space.
+        stride: pixels between the cells of the map.
+        mean: of the pixels' normalisation.
+        std: likewise.
+        interpolation: how images are resized.
+        dynamic: whether the sides may be any multiples of the stride.
+        size: height and width in pixels that it was exported with; the only ones, if not dynamic.
+    """
+
+    backbone: str
+    text_encoder: str
+    dim: int
+    stride: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    dynamic: bool
+    size: tuple[int, int]
+
+    def to_metadata(self) -> dict[str, str]:
+        """As the key and text that go into the file."""
+        return {_KEY: json.dumps(asdict(self), sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str], path: Path) -> ExportedCard:
+        """Read what :meth:`to_metadata` wrote.
+
+        Raises:
+            ExportedModelError: the file was not written by fmbseg.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(metadata[_KEY])
+            listed = {name: tuple(fields[name]) for name in ("mean", "std", "size")}
+            return cls(**{**fields, **listed})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExportedModelError(
+                f"{path} does not say how fmbseg exported it ({error!r}): write it with `fmbseg export`"
+            ) from error
+
+
+class ExportedEncoder:
+    """The image's side from an ONNX file, the words' side from the text encoder that the file names.
+
+    It takes an AlignedEncoder's place in :class:`~fmbseg.OpenVocabSegmenter`.
+
+    Args:
+        path: of the ONNX file that :func:`fmbseg.aligned.onnx_file.export_onnx` wrote.
+        text_encoder: instead of the one that the file names.
+        threads: CPU threads; ONNX Runtime's own choice where None.
+
+    Raises:
+        ExportedModelError: the file is missing, damaged, or not from fmbseg.
+        ImportError: ONNX Runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        text_encoder: ImageTextEncoder | None = None,
+        threads: int | None = None,
+    ) -> None:
+        import onnxruntime
+
+        path = Path(path)
+        if not path.is_file():
+            raise ExportedModelError(f"{path} does not exist: `fmbseg export HEAD --out {path}` writes it")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; its notes on graph optimisation help nobody here
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own errors share no base but Exception
+            raise ExportedModelError(f"{path} is no ONNX file that can be run: {error}") from error
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.card = ExportedCard.from_metadata(metadata, path)
+        self.transform = PixelTransform(
+            self.card.mean,
+            self.card.std,
+            self.card.interpolation,  # type: ignore[arg-type]
+        )
+        self.stride, self.dim = self.card.stride, self.card.dim
+        self.device = torch.device("cpu")
+        self._text_encoder, self._path = text_encoder, path
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels (B, 3, H, W) to unit vectors (B, D, h, w).
+
+        Raises:
+            ExportedModelError: a size that the file was not exported for.
+            ValueError: not a batch of pixels, or sides that are no multiples of the stride.
+        """
+        check_pixels(pixels, self.stride, "the exported encoder")
+        size = (pixels.shape[2], pixels.shape[3])
+        if not self.card.dynamic and size != self.card.size:
+            raise ExportedModelError(
+                f"the file was exported for {self.card.size[0]} x {self.card.size[1]} pixels, got "
+                f"{size[0]} x {size[1]}: use windows of that size, or export again with another --size"
+            )
+        maps = [self._session.run(None, {"pixels": one[None].cpu().numpy()})[0] for one in pixels.float()]
+        return torch.cat([torch.from_numpy(one) for one in maps])
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the file holds, as JSON values; equal only for equal files."""
+        return {
+            "backbone": self.card.backbone,
+            "text_encoder": self.card.text_encoder,
+            "file": self._path.name,
+            "file_sha256": sha256(self._path.read_bytes()).hexdigest(),
+        }
+
+    def encode_text(self, vocabulary: Vocabulary) -> torch.Tensor:
+        """Encode K classes to unit vectors (K, D) with the text encoder, loaded when first needed."""
+        if self._text_encoder is None:
+            from fmbseg.models.registries import IMAGE_TEXT
+
+            self._text_encoder = IMAGE_TEXT.create(self.card.text_encoder)
+        return embed_vocabulary(self._text_encoder, vocabulary)

@@ -1,0 +1,92 @@
+"""Which words are asked for, and which classes of the result they lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fmbseg.unknown_name import UnknownNameError
+from fmbseg.vocabularies import BACKGROUND
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fmbseg.deployment import Background
+    from fmbseg.vocabulary import Vocabulary
+
+NO_CLASS = -1
+
+
+@dataclass(frozen=True, eq=False)
+class ResultClasses:
+    """The classes of a result, and how the words lead to them.
+
+    Attributes:
+        asked: whose prototypes are compared with each pixel, K classes.
+        names: of the result's classes; background, if there is one, is the first.
+        result_of: (K,) the result's class of each class asked for.
+        background: position of background in ``names``; None where there is none.
+        rule: what makes a pixel background, in words.
+    """
+
+    asked: Vocabulary
+    names: tuple[str, ...]
+    result_of: NDArray[np.int32]
+    background: int | None
+    rule: str
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, background: Background) -> ResultClasses:
+        """Lay out the result's classes.
+
+        Raises:
+            ValueError: nothing but background is left, or a class of that name is not marked as background.
+
+        Example:
+            >>> from fmbseg.deployment import Background
+            >>> from fmbseg.vocabulary import Vocabulary
+            >>> words = Vocabulary(("cat", "sky", "wall"), background=frozenset({1, 2}))
+            >>> classes = ResultClasses.of(words, Background())
+            >>> classes.names, classes.result_of.tolist(), classes.rule
+            (('background', 'cat'), [1, 0, 0], '2 words mean background')
+        """
+        marked = vocabulary.background
+        front = [name for index, name in enumerate(vocabulary.names) if index not in marked]
+        if not front:
+            raise ValueError(f"all {len(vocabulary)} classes mean background; give one that does not")
+        by_words = background.rule == "words" and bool(marked)
+        if background.rule in ("words", "none") and not by_words:
+            asked = vocabulary.without_background() if marked else vocabulary
+            return cls(asked, tuple(front), np.arange(len(front), dtype=np.int32), None, "none")
+        if BACKGROUND in front:
+            raise ValueError(
+                f"the class {BACKGROUND!r} is a word like others here: mark it as background "
+                f"(Vocabulary(..., background={{{vocabulary.index(BACKGROUND)}}})) or leave it out"
+            )
+        names = (BACKGROUND, *front)
+        if not by_words:
+            positions = np.arange(1, len(names), dtype=np.int32)
+            return cls(vocabulary.without_background(), names, positions, 0, str(background))
+        result_of = np.zeros(len(vocabulary), dtype=np.int32)
+        result_of[[index for index in range(len(vocabulary)) if index not in marked]] = range(1, len(names))
+        word = "word means" if len(marked) == 1 else "words mean"
+        return cls(vocabulary, names, result_of, 0, f"{len(marked)} {word} background")
+
+    def thresholds(self, by_name: Mapping[str, float]) -> NDArray[np.float32] | None:
+        """Least score of each class of the result, with one more for "no class"; None if none was given.
+
+        Raises:
+            UnknownNameError: a name that is no class of the result.
+        """
+        if not by_name:
+            return None
+        least = np.full(len(self.names) + 1, -np.inf, dtype=np.float32)
+        for name, value in by_name.items():
+            if name not in self.names:
+                raise UnknownNameError("class", name, self.names)
+            least[self.names.index(name)] = value
+        return least

@@ -1,0 +1,132 @@
+"""From an image's text-space map to its segmentation: decoding, background, thresholds, refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fmbseg.deployment import Pamr
+from fmbseg.results import Segmentation, Similarities, TopClasses
+from fmbseg.segmentation import pamr
+from fmbseg.segmentation.classes import NO_CLASS
+from fmbseg.segmentation.decoding import Decoded, decode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fmbseg.deployment import SegmentSettings
+    from fmbseg.segmentation.classes import ResultClasses
+
+_MOST_REFINED = 2**25
+"""Values that PAMR refines at once, at most (128 MB): beyond them on a smaller grid."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image and what the encoder makes of it.
+
+    Args:
+        image: RGB, uint8, (H, W, 3).
+        pixels: as the encoder saw them, (3, h, w), resized.
+        text_map: (D, rows, columns).
+    """
+
+    image: NDArray[np.uint8]
+    pixels: torch.Tensor
+    text_map: torch.Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+def segment_encoded(
+    encoded: EncodedImage, prototypes: torch.Tensor, classes: ResultClasses, settings: SegmentSettings
+) -> Segmentation:
+    """Give every pixel of an encoded image a class of the result.
+
+    Args:
+        encoded: the image.
+        prototypes: (K, D), of the classes that are asked for.
+        classes: what these lead to.
+        settings: background, thresholds and PAMR; masks are snapped to by the caller.
+    """
+    least = classes.thresholds(settings.class_thresholds)
+    top = max(settings.top, 2 if settings.min_margin else 1)
+    temperature = settings.temperature if settings.needs_softmax else None
+    if isinstance(settings.refine, Pamr):
+        decoded = _decode_refined(encoded, prototypes, settings.refine, top, temperature)
+    else:
+        decoded = decode(encoded.text_map, prototypes, encoded.size, top=top, temperature=temperature)
+    scores = decoded.scores.float().cpu().numpy()
+    confidence = None
+    if decoded.log_sum is not None:
+        confidence = (decoded.scores / settings.temperature - decoded.log_sum).exp().float().cpu().numpy()
+    measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
+    labels = classes.result_of[decoded.labels.cpu().numpy()]
+    if settings.background.threshold is not None:
+        labels[measured < settings.background.threshold] = 0
+    if least is not None:
+        labels[measured < least[labels]] = NO_CLASS if classes.background is None else classes.background
+    if settings.min_margin:
+        labels[_is_close(decoded, classes, settings.min_margin)] = NO_CLASS
+    return Segmentation(
+        labels=labels,
+        scores=scores,
+        names=classes.names,
+        image=encoded.image,
+        background=classes.rule,
+        confidence=confidence if settings.confidence else None,
+        top=_top(decoded, classes, settings.top),
+        similarities=Similarities(
+            encoded.text_map.float().cpu().numpy(), prototypes.float().cpu().numpy(), classes.asked.names
+        ),
+    )
+
+
+def _is_close(decoded: Decoded, classes: ResultClasses, margin: float) -> NDArray[np.bool_]:
+    """Where the best two words are of different classes and differ by less than ``margin``."""
+    if decoded.top_labels is None or decoded.top_scores is None:  # there is one word only
+        return np.zeros(decoded.labels.shape, dtype=np.bool_)
+    first, second = classes.result_of[decoded.top_labels[:2].cpu().numpy()]
+    gap = (decoded.top_scores[0] - decoded.top_scores[1]).float().cpu().numpy()
+    return np.asarray((gap < margin) & (first != second))
+
+
+def _top(decoded: Decoded, classes: ResultClasses, wanted: int) -> TopClasses | None:
+    if wanted == 1:
+        return None
+    labels = decoded.labels[None] if decoded.top_labels is None else decoded.top_labels[:wanted]
+    scores = decoded.scores[None] if decoded.top_scores is None else decoded.top_scores[:wanted]
+    return TopClasses(classes.result_of[labels.cpu().numpy()], scores.float().cpu().numpy())
+
+
+def _decode_refined(
+    encoded: EncodedImage, prototypes: torch.Tensor, settings: Pamr, top: int, temperature: float | None
+) -> Decoded:
+    """Refine the similarities of the words that win somewhere, then decode these."""
+    winners = decode(encoded.text_map, prototypes, _grid(encoded, 1)).labels.unique().long()  # type: ignore[no-untyped-call]
+    height, width = _grid(encoded, len(winners))
+    pixels = encoded.pixels.to(encoded.text_map)
+    small = torch.nn.functional.interpolate(pixels[None], (height, width), mode="bilinear", antialias=True)[0]
+    similarity = torch.einsum("kd,dhw->khw", prototypes[winners], encoded.text_map)
+    whole = torch.nn.functional.interpolate(similarity[None], (height, width), mode="bilinear")[0]
+    refined = pamr.refine(whole, small, settings)
+    one_each = torch.eye(len(winners)).to(refined)  # the refined map's dimensions are the words themselves
+    found = decode(refined, one_each, encoded.size, top=top, temperature=temperature)
+    named = winners.int()
+    return found._replace(
+        labels=named[found.labels],
+        top_labels=None if found.top_labels is None else named[found.top_labels],
+    )
+
+
+def _grid(encoded: EncodedImage, classes: int) -> tuple[int, int]:
+    """Height and width at which so many classes are refined: the encoder's pixels, or fewer."""
+    height, width = encoded.pixels.shape[-2:]
+    scale = min(1.0, (_MOST_REFINED / (classes * height * width)) ** 0.5)
+    return max(1, int(height * scale)), max(1, int(width * scale))

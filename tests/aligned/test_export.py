@@ -1,0 +1,152 @@
+"""Exported encoders: the same map as PyTorch, of any size, and the same classes on real photographs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.export import ExportError, TextSpaceModel, export_program, save_program
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.onnx_file import export_onnx
+from fmbseg.demo.photographs import copy_photographs
+from fmbseg.images import find_images
+from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
+from fmbseg.models.exported import ExportedEncoder, ExportedModelError
+from fmbseg.models.image_text.conse import conse
+from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+from tests.aligned.tiny import TinyBackbone, TinyImageText
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ModuleBackbone(TinyBackbone):
+    """The tiny backbone with its weight in a module, as most have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, self.dim, self.stride, self.stride, bias=False)
+        self.convolution.weight.data = self.weight.clone()
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.convolution(pixels)
+        return found
+
+
+class FixedBackbone(ModuleBackbone):
+    """A backbone whose code branches on the size, which no export of open size can follow."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return super().encode(pixels) * (2 if pixels.shape[-1] > 200 else 1)
+
+
+class StubbornBackbone(ModuleBackbone):
+    """A backbone that leaves torch on the way."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(super().encode(pixels).detach().numpy())
+
+
+@pytest.fixture
+def encoder() -> AlignedEncoder:
+    torch.manual_seed(3)
+    return AlignedEncoder(ModuleBackbone(), AlignmentHead(24, 16), TinyImageText())
+
+
+def test_onnx_of_any_size_gives_pytorchs_map(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "tiny.onnx"
+    report = export_onnx(encoder, path)
+    assert report.path == path
+    assert report.dynamic
+    assert report.largest_difference < 1e-5
+    assert len(report.checked_sizes) == 2
+    assert [file.name for file in path.parent.iterdir()] == ["tiny.onnx"]
+    onnx.checker.check_model(onnx.load(path))
+    exported = ExportedEncoder(path, text_encoder=TinyImageText())
+    assert (exported.stride, exported.dim, exported.card.text_encoder) == (8, 16, "tiny-test")
+    for size in ((16, 16), (40, 72), (64, 24)):
+        pixels = torch.randn(2, 3, *size)
+        torch.testing.assert_close(exported.encode(pixels), encoder.encode(pixels), rtol=0, atol=1e-5)
+    words = ["cat", "a word that was never trained on"]
+    image = np.random.default_rng(0).integers(0, 255, (70, 110, 3), dtype=np.uint8)
+    mine = OpenVocabSegmenter(encoder).segment(image, words)
+    theirs = OpenVocabSegmenter(exported).segment(image, words)
+    assert (mine.labels == theirs.labels).mean() > 0.999
+    with pytest.raises(ValueError, match="multiples of 8"):
+        exported.encode(torch.zeros(1, 3, 12, 16))
+    with pytest.raises(TypeError, match="no head to save"):
+        OpenVocabSegmenter(exported).save_pretrained(tmp_path)
+
+
+def test_torch_export_of_any_size(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    exported = save_program(encoder, tmp_path / "tiny.pt2")
+    assert exported.dynamic
+    loaded = torch.export.load(tmp_path / "tiny.pt2").module()
+    for size in ((16, 16), (40, 72)):
+        pixels = torch.randn(1, 3, *size)
+        torch.testing.assert_close(loaded(pixels), TextSpaceModel(encoder)(pixels), rtol=0, atol=1e-5)
+
+
+def test_a_fixed_size_is_the_only_one(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    report = export_onnx(encoder, tmp_path / "fixed.onnx", size=(32, 48))
+    assert (report.dynamic, report.size) == (False, (32, 48))
+    exported = ExportedEncoder(tmp_path / "fixed.onnx")
+    assert exported.encode(torch.zeros(1, 3, 32, 48)).shape == (1, 16, 4, 6)
+    with pytest.raises(ExportedModelError, match="exported for 32 x 48 pixels, got 32 x 32"):
+        exported.encode(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match="multiples of 8"):
+        export_program(encoder, size=(30, 48))
+
+
+def test_a_backbone_bound_to_its_size_is_exported_for_one() -> None:
+    encoder = AlignedEncoder(FixedBackbone(), AlignmentHead(24, 16), TinyImageText())
+    with pytest.warns(UserWarning, match="exported for one size"):
+        _, exported = export_program(encoder)
+    assert (exported.dynamic, exported.size) == (False, (448, 448))
+
+
+@pytest.mark.filterwarnings("ignore:the backbone 'tiny-test' has no export")
+def test_a_backbone_that_cannot_be_exported_is_an_error() -> None:
+    encoder = AlignedEncoder(StubbornBackbone(), AlignmentHead(24, 16), TinyImageText())
+    with pytest.raises(ExportError, match="'tiny-test' cannot be exported"):
+        export_program(encoder)
+
+
+def test_files_that_are_no_exported_encoder(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ExportedModelError, match=r"model\.onnx does not exist"):
+        ExportedEncoder(path)
+    path.write_bytes(b"no graph")
+    with pytest.raises(ExportedModelError, match=r"model\.onnx is no ONNX file"):
+        ExportedEncoder(path)
+    export_onnx(encoder, path, size=(16, 16))
+    bare = onnx.load(path)
+    del bare.metadata_props[:]
+    onnx.save(bare, path)
+    with pytest.raises(ExportedModelError, match="does not say how fmbseg exported it"):
+        ExportedEncoder(path)
+
+
+@pytest.mark.long
+def test_the_same_classes_on_the_demos_photographs(tmp_path: Path) -> None:
+    """The real backbone with a random head: at least 99.9 % of pixels agree."""
+    torch.manual_seed(0)
+    text = conse()
+    encoder = AlignedEncoder(efficientnet_lite2(), AlignmentHead(472, text.dim, attention=False), text)
+    report = export_onnx(encoder, tmp_path / "head.onnx")
+    assert report.dynamic
+    copy_photographs(tmp_path / "photographs")
+    exported = ExportedEncoder(tmp_path / "head.onnx", text_encoder=text)
+    words = ["cat", "cup", "person", "rocket", "sky", "flower", "temple", "motorcycle", "table", "restaurant"]
+    images = find_images(tmp_path / "photographs")
+    assert len(images) == 8
+    mine = OpenVocabSegmenter(encoder).segment(images, words)
+    theirs = OpenVocabSegmenter(exported).segment(images, words)
+    for one, other in zip(mine, theirs, strict=True):
+        assert len(np.unique(one.labels)) > 1
+        assert (one.labels == other.labels).mean() >= 0.999
