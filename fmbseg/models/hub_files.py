@@ -119,7 +119,7 @@ def hub_folder_of(
                 alternative=alternative,
                 licence=licence,
             )
-        except AssetUnavailableError as error:  # noqa: PERF203 - two or three choices
+        except AssetUnavailableError as error:  # noqa: PERF203 - what is missing decides what is tried next
             first = first or error
             if cached_folder(repo, (file,), options) is None:
                 break  # the repository was not reached: there is no use in asking again
