@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fmbseg.models.checkpoints import CheckpointError, reading
+from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.checks import check_image
 from fmbseg.models.mask_generators.candidates import Decoded
 from fmbseg.models.mask_generators.sam_frame import SamFrame
@@ -124,8 +124,14 @@ class OnnxSam:
         # Idle threads that spin between decodes take the cores from torch and from other processes: with both
         # cores busy otherwise, a decode took 0.11 s with spinning and 0.06 s without.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with reading(path):
+        try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no base of their own
+            raise CheckpointError(
+                f"{path} cannot be read ({str(error).splitlines()[0]}): it is damaged, cut short or no "
+                f"ONNX graph; "
+                f"get it again"
+            ) from error
 
 
 class OnnxSamDecoder:

@@ -78,10 +78,11 @@ class ClipTower:
 
     @staticmethod
     def attend(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | float = 0.0) -> torch.Tensor:
-        return (a @ b.transpose(1, 2) / math.sqrt(a.shape[-1]) + bias).softmax(-1)
+        logits: torch.Tensor = a @ b.transpose(1, 2) / math.sqrt(a.shape[-1]) + bias
+        return logits.softmax(-1)
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
-        vectors = layer_norm(x, self.weights, "ln_post") @ self.weights["proj"]
+        vectors: torch.Tensor = layer_norm(x, self.weights, "ln_post") @ self.weights["proj"]
         unit: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True)
         return unit
 

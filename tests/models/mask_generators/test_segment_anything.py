@@ -1,0 +1,169 @@
+"""SAM of segment-anything: equal to the package's own predictor and automatic mask generator."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from segment_anything.utils.transforms import ResizeLongestSide
+
+from fmbseg.models.checkpoints import CheckpointError
+from fmbseg.models.mask_generators.segment_anything import sam
+from fmbseg.models.registries import MASK_GENERATORS
+from tests.models.mask_generators.tiny import segment_anything_module
+from tests.models.photographs import photograph
+
+# The predicted IoU of random weights is spread widely; at these, part of the masks pass each filter.
+THRESHOLDS: dict[str, Any] = {"predicted_iou_threshold": 0.4, "stability_threshold": 0.83}
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    return segment_anything_module()
+
+
+@pytest.fixture(scope="module")
+def image() -> NDArray[np.uint8]:
+    """A cat, 150 x 225 px."""
+    return np.ascontiguousarray(photograph("chelsea.png")[::2, ::2][:150, :225])
+
+
+def test_masks_from_points_are_those_of_sam_predictor(module: Any, image: NDArray[np.uint8]) -> None:
+    predictor = SamPredictor(module)
+    predictor.set_image(image)
+    prompter = sam("tiny", module=module, device="cpu").begin(image)
+    one, five = [[110, 75]], [[110, 75], [20, 30], [180, 120], [60, 140], [200, 10]]
+    for points in ([one, five, one, five]), ([five] * 3):
+        prompts = [np.array(each, np.float32) for each in points]
+        masks = prompter.prompt(prompts)
+        for index, each in enumerate(prompts):
+            theirs, ious, _ = predictor.predict(each, np.ones(len(each)), multimask_output=True)
+            assert masks.predicted_iou[index] == pytest.approx(float(ious.max()), abs=1e-5)
+            assert (masks.decode(index) != theirs[ious.argmax()]).mean() < 1e-4
+            assert 0 < masks.areas[index] < 150 * 225
+
+
+@pytest.mark.parametrize(("layers", "downscale"), [(0, 1), (1, 1), (1, 2)])
+def test_everything_is_that_of_the_automatic_mask_generator(
+    module: Any, image: NDArray[np.uint8], layers: int, downscale: int
+) -> None:
+    theirs = SamAutomaticMaskGenerator(
+        module,
+        points_per_side=8,
+        points_per_batch=24,
+        pred_iou_thresh=0.4,
+        stability_score_thresh=0.83,
+        crop_n_layers=layers,
+        crop_n_points_downscale_factor=downscale,
+        output_mode="binary_mask",
+    ).generate(image)
+    generator = sam(
+        "tiny",
+        module=module,
+        device="cpu",
+        points_per_side=8,
+        points_per_batch=24,
+        crop_n_layers=layers,
+        crop_n_points_downscale_factor=downscale,
+        **THRESHOLDS,
+    )
+    ours = generator.begin(image).everything()
+    assert len(ours) == len(theirs) > 2
+    assert layers == 0 or len({tuple(one["crop_box"]) for one in theirs}) > 1
+    by_score = sorted(theirs, key=lambda one: -one["predicted_iou"])
+    for index, one in enumerate(by_score):
+        assert ours.predicted_iou[index] == pytest.approx(one["predicted_iou"], abs=1e-5)
+        assert ours.stability[index] == pytest.approx(one["stability_score"], abs=1e-3)
+        assert ours.areas[index] == pytest.approx(one["area"], abs=3)
+        assert (ours.decode(index) != one["segmentation"]).mean() < 1e-4
+
+
+def test_thresholds_of_nothing_let_every_mask_pass(module: Any, image: NDArray[np.uint8]) -> None:
+    """At 0, the package filters nothing, not even a predicted IoU below 0; empty masks we leave out."""
+    options: dict[str, Any] = {
+        "points_per_side": 3,
+        "predicted_iou_threshold": 0,
+        "stability_threshold": 0,
+        "box_nms_threshold": 1,
+    }
+    masks = sam("tiny", module=module, device="cpu", **options).begin(image).everything()
+    generator = SamAutomaticMaskGenerator(
+        module, points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
+    )
+    theirs = [one for one in generator.generate(image) if one["area"]]
+    assert len(masks) == len(theirs) > 9
+
+
+def test_areas_are_filtered_as_fractions_of_the_image(module: Any, image: NDArray[np.uint8]) -> None:
+    options: dict[str, Any] = {"points_per_side": 6, "box_nms_threshold": 1.0, **THRESHOLDS}
+    every = sam("tiny", module=module, device="cpu", **options).begin(image).everything()
+    low, high = np.quantile(every.areas / image[..., 0].size, [0.25, 0.75])
+    bounds: dict[str, Any] = {"min_area": float(low), "max_area": float(high)}
+    some = sam("tiny", module=module, device="cpu", **options, **bounds).begin(image).everything()
+    fraction = every.areas / image[..., 0].size
+    assert 0 < len(some) == ((fraction >= low) & (fraction <= high)).sum() < len(every)
+
+
+def test_the_packages_own_resize_of_tensors_reads_the_wrong_axes() -> None:
+    """Why only its encoder and decoders are used: of a batch (1, 3, 40, 60) it takes 1 x 3 for the size."""
+    resized = ResizeLongestSide(120).apply_image_torch(torch.zeros(1, 3, 40, 60))
+    assert tuple(resized.shape[2:]) == (40, 120)  # 80 x 120 would be right
+    assert ResizeLongestSide(120).apply_image(np.zeros((40, 60, 3), np.uint8)).shape == (80, 120, 3)
+
+
+def test_a_module_is_frozen(module: Any) -> None:
+    generator = sam("tiny", module=module, device="cpu")
+    assert generator.spec == "sam:tiny"
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    assert generator.promptable
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vit_x@a.pth", "there is no type of SAM 'vit_x'"),
+        ("vit_b", "names no checkpoint"),
+        ("vit_b@", "names no checkpoint"),
+        ("vit_b@/no/such.pth", r"there is no file /no/such\.pth"),
+    ],
+)
+def test_names_that_lead_nowhere_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MASK_GENERATORS.create(f"sam:{name}")
+
+
+def test_a_checkpoint_of_another_type_is_told_apart(tmp_path: Path) -> None:
+    torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, 1280)}, tmp_path / "h.pth")
+    with pytest.raises(
+        CheckpointError, match=r"h\.pth is not a checkpoint of SAM vit_b .*the width of vit_h"
+    ):
+        sam(f"vit_b@{tmp_path / 'h.pth'}")
+
+
+def test_a_checkpoint_is_loaded_strictly(
+    module: Any, image: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small model stands for ViT-B in the package's registry, so that the test is quick."""
+    state = module.state_dict()
+    torch.save(state, tmp_path / "b.pth")
+    monkeypatch.setitem(sam_model_registry, "vit_b", lambda: segment_anything_module(seed=1))
+    spec = f"sam:vit_b@{tmp_path / 'b.pth'}"
+    prompts = [np.array([[110, 75]], np.float32)]
+    expected = sam("tiny", module=module, device="cpu").begin(image).prompt(prompts)
+    assert MASK_GENERATORS.create(spec, device="cpu").begin(image).prompt(prompts).rles == expected.rles
+    del state["mask_decoder.iou_token.weight"]
+    torch.save(state, tmp_path / "b.pth")
+    with pytest.raises(CheckpointError, match=r"1 missing \(mask_decoder\.iou_token\.weight\)"):
+        MASK_GENERATORS.create(spec)
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1000])
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "whole.pth")
+    content = (tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "short.pth").write_bytes(content[:kept])
+    with pytest.raises(CheckpointError, match=r"short\.pth"):
+        sam(f"vit_b@{tmp_path / 'short.pth'}")
