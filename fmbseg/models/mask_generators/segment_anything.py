@@ -14,6 +14,7 @@ import torch
 
 from fmbseg.models.checkpoints import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -37,6 +38,7 @@ class SegmentAnything:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self._lean = LeanDecoder(module) if LeanDecoder.knows(module) else None
         mean, std = ((each.flatten() / 255).tolist() for each in (module.pixel_mean, module.pixel_std))
         self._transform = PixelTransform(tuple(mean), tuple(std), "bilinear")
 
@@ -51,6 +53,8 @@ class SegmentAnything:
 
     def decode(self, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
+        if self._lean is not None:
+            return self._lean.decode(embedding, points)
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         encoder = self.module.prompt_encoder
         sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)

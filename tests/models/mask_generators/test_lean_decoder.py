@@ -1,0 +1,101 @@
+"""The lean decoder against ``segment_anything``'s own, with equal random weights."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from segment_anything.build_sam import _build_sam
+from segment_anything.modeling import MaskDecoder
+
+from fmbseg.models.mask_generators import lean_decoder
+from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
+
+
+@pytest.fixture(scope="module")
+def sam() -> Any:
+    """The prompt encoder and decoder that all three sizes share; the encoder is as small as can be."""
+    torch.manual_seed(0)
+    module = _build_sam(
+        encoder_embed_dim=8, encoder_depth=1, encoder_num_heads=1, encoder_global_attn_indexes=[0]
+    ).eval()
+    for parameter in module.mask_decoder.parameters():
+        parameter.data *= 2  # so that attention is far from even
+        parameter.data += 0.05 * torch.randn_like(parameter)  # biases, too, and scales of norms
+    return module
+
+
+def reference(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    labels = torch.ones(points.shape[:2], dtype=torch.int)
+    sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+    masks, iou = sam.mask_decoder(
+        image_embeddings=embedding,
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=True,
+    )
+    return masks, iou
+
+
+class Doubled:
+    """A prompt encoder whose results are of double precision; it computes in single itself."""
+
+    def __init__(self, encoder: Any) -> None:
+        self._encoder = encoder
+        self.no_mask_embed = encoder.no_mask_embed
+
+    def __call__(self, **prompts: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        sparse, dense = self._encoder(**prompts)
+        return sparse.double(), dense.double()
+
+    def get_dense_pe(self) -> torch.Tensor:
+        positions: torch.Tensor = self._encoder.get_dense_pe()
+        return positions.double()
+
+
+@pytest.mark.parametrize(("prompts", "points"), [(1, 1), (3, 5), (6, 1)])
+def test_masks_and_scores_are_those_of_the_module(
+    sam: Any, prompts: int, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean_decoder, "_PROMPTS_AT_ONCE_ON_CPU", 4)
+    exact = SimpleNamespace(
+        prompt_encoder=Doubled(sam.prompt_encoder), mask_decoder=copy.deepcopy(sam.mask_decoder).double()
+    )
+    random = torch.Generator().manual_seed(prompts)
+    embedding = torch.randn(1, 256, 64, 64, generator=random, dtype=torch.float64)
+    places = 1024 * torch.rand(prompts, points, 2, generator=random)
+    with torch.no_grad():
+        masks, iou = reference(exact, embedding, places)
+        found = LeanDecoder(exact).decode(embedding, places)
+        single = LeanDecoder(sam).decode(embedding.float(), places)
+    assert masks.flatten(2).std(dim=2).min() > 0.1
+    assert iou.std() > 0.05
+    torch.testing.assert_close(found.logits, masks, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.predicted_iou, iou, rtol=1e-9, atol=1e-9)
+    assert ((single.logits > 0) == (masks > 0)).float().mean() > 0.9999
+    torch.testing.assert_close(single.predicted_iou.double(), iou, rtol=1e-4, atol=1e-4)
+
+
+def test_another_class_of_decoder_decodes_by_itself(sam: Any) -> None:
+    class Another(MaskDecoder):  # type: ignore[misc]
+        pass
+
+    assert LeanDecoder.knows(sam)
+    other = copy.copy(sam.mask_decoder)
+    other.__class__ = Another
+    assert not LeanDecoder.knows(SimpleNamespace(mask_decoder=other))
+
+
+def test_bfloat16_autocast_is_near(sam: Any) -> None:
+    random = torch.Generator().manual_seed(0)
+    embedding = torch.randn(1, 256, 64, 64, generator=random)
+    places = 1024 * torch.rand(2, 1, 2, generator=random)
+    with torch.no_grad():
+        masks, _ = reference(sam, embedding, places)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = LeanDecoder(sam).decode(embedding, places)
+    assert ((found.logits > 0) == (masks > 0)).float().mean() > 0.95
