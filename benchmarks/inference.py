@@ -1,0 +1,363 @@
+"""What segmentation costs beyond its frozen encoder: time, and peak memory.
+
+``python benchmarks/inference.py`` measures, on random weights and in one run:
+
+- ``overhead``: seconds of a whole segmentation (resizing, encoder, head, decoding, result) over those of the
+  bare backbone's forward pass on the same pixels, medians of runs that take turns; a ViT-L/14 of the paper's
+  shape, a square photograph of ``--side`` pixels, 171 classes;
+- ``memory_ratio``: peak memory of block decoding over that of up-sampling every class and taking the maximum,
+  at the most classes and pixels for which the latter fits (``--plain``);
+- ``gb_at_1000_classes_12_megapixels``: peak memory of a whole segmentation of a 4,000 x 3,000 photograph with
+  1,000 classes beyond the loaded models;
+- ``exponents``: how decoding's seconds and memory grow with classes and with pixels (slope of the logarithms
+  between the least and the most). ``work_memory`` leaves out the result itself, 8 bytes a pixel.
+
+Cells of the decoded maps are independent random vectors, the hardest case: in a photograph neighbours agree,
+and most classes are out of the question at once. Each memory figure is of a process of its own. The last line
+on standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+
+from fmbseg import OpenVocabSegmenter, Vocabulary, __version__
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.deployment import WindowSettings
+from fmbseg.labels.shards import write_json
+from fmbseg.models.transform import PixelTransform
+from fmbseg.segmentation.decoding import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fmbseg.models.contracts import ImageTextFeatures
+
+IMAGENET = PixelTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PAPER_CLASSES = 171
+MOST_CLASSES = 1000
+PACKAGES = ("torch", "timm", "numpy", "pillow")
+
+
+class RandomBackbone:
+    """A timm vision transformer with random weights, behind the backbone's contract.
+
+    Args:
+        name: of timm's architecture.
+        img_size: side in pixels that its position embedding is made for.
+    """
+
+    spec = "benchmark:random"
+    license = "Apache-2.0"
+    transform = IMAGENET
+
+    def __init__(self, name: str, img_size: int = 518) -> None:
+        import timm
+
+        torch.manual_seed(0)
+        self._model: Any = timm.create_model(
+            name, pretrained=False, img_size=img_size, dynamic_img_size=True, num_classes=0
+        )
+        self._model.eval().requires_grad_(False)
+        self.dim: int = self._model.embed_dim
+        self.stride: int = self._model.patch_embed.patch_size[0]
+        self.native_size = img_size
+
+    def to(self, device: torch.device | str) -> RandomBackbone:
+        """Move the weights to ``device`` and return self."""
+        self._model.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W) to (B, dim, H/stride, W/stride)."""
+        tokens = self._model.forward_features(pixels)[:, self._model.num_prefix_tokens :]
+        height, width = (side // self.stride for side in pixels.shape[-2:])
+        grid: torch.Tensor = tokens.transpose(1, 2).unflatten(2, (height, width))
+        return grid
+
+
+class RandomTexts:
+    """Random unit vectors for words: encoding words once is no part of what is measured.
+
+    Args:
+        dim: of the text space.
+    """
+
+    spec = "benchmark:random"
+    crop_size, stride = 224, 14
+    license = "Apache-2.0"
+    transform = IMAGENET
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def to(self, device: torch.device | str) -> RandomTexts:
+        """Return self: there is nothing to move."""
+        del device
+        return self
+
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Make K unit vectors."""
+        return F.normalize(torch.randn(len(prompts), self.dim, generator=seeded()), dim=1)
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Not measured here."""
+        raise NotImplementedError(f"this benchmark encodes no crops, got {tuple(crops.shape)}")
+
+
+def seeded() -> torch.Generator:
+    """Random numbers that are the same in every run."""
+    return torch.Generator().manual_seed(1)
+
+
+def segmenter(arguments: argparse.Namespace) -> OpenVocabSegmenter:
+    """Random weights of the asked architecture with a head to the paper's text space."""
+    backbone = RandomBackbone(arguments.backbone)
+    head = AlignmentHead(backbone.dim, arguments.text_dim)
+    windows = WindowSettings(arguments.side, arguments.side, max(1, arguments.side // 2))
+    encoder = AlignedEncoder(backbone, head, RandomTexts(arguments.text_dim))
+    return OpenVocabSegmenter(encoder, windows=windows)
+
+
+def photograph(size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Noise, (H, W, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def words(count: int) -> Vocabulary:
+    """So many classes."""
+    return Vocabulary.of([f"class {index}" for index in range(count)])
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = perf_counter()
+    call()
+    return perf_counter() - start
+
+
+def measure_overhead(arguments: argparse.Namespace) -> dict[str, float]:
+    """Whole segmentation against the bare backbone, taking turns."""
+    whole = segmenter(arguments)
+    encoder = whole.encoder
+    assert isinstance(encoder, AlignedEncoder)
+    side = arguments.side // encoder.stride * encoder.stride
+    image, vocabulary = photograph((side, side)), words(PAPER_CLASSES)
+    pixels = encoder.transform(image, (side, side))[None]
+    whole.segment(image, vocabulary)  # words are encoded once, and both sides are warm
+    bare: list[float] = []
+    full: list[float] = []
+    for _ in range(arguments.repeats):
+        bare.append(timed(lambda: encoder.backbone.encode(pixels)))
+        full.append(timed(lambda: whole.segment(image, vocabulary)))
+    return {"overhead": median(full) / median(bare), "bare_s": median(bare), "whole_s": median(full)}
+
+
+def measure_whole_memory(arguments: argparse.Namespace) -> dict[str, float]:
+    """Peak memory of one large segmentation beyond the loaded models, in this process."""
+    whole = segmenter(arguments)
+    size = (arguments.height, arguments.width)
+    with Peak() as peak:
+        whole.segment(photograph(size), words(arguments.count))
+    return {"gb": peak.gb}
+
+
+def measure_decoding(arguments: argparse.Namespace) -> dict[str, float]:
+    """Seconds and peak memory of one decoding, in blocks or plain, in this process."""
+    size = (arguments.height, arguments.width)
+    rows, columns = 32, round(32 * size[1] / size[0])
+    text_map = F.normalize(torch.randn(arguments.text_dim, rows, columns, generator=seeded()), dim=0)
+    prototypes = RandomTexts(arguments.text_dim).encode_text(list(words(arguments.count)))
+    reduce = plain if arguments.measure == "plain" else decode
+    with torch.inference_mode():
+        reduce(text_map[:, :4, :4], prototypes, (16, 16))  # libraries are loaded
+        with Peak() as peak:
+            seconds = timed(lambda: reduce(text_map, prototypes, size))
+    return {"gb": peak.gb, "seconds": seconds}
+
+
+def plain(text_map: torch.Tensor, prototypes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Up-sample every class, then take the maximum: what block decoding is compared with."""
+    similarity = torch.einsum("kd,dhw->khw", prototypes, text_map)
+    whole = F.interpolate(similarity[None], size, mode="bilinear", align_corners=False)[0]
+    return whole.max(dim=0).indices
+
+
+class Peak:
+    """Peak memory of this process above what it had at the start, in GB; Linux tells it."""
+
+    def __enter__(self) -> Peak:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+        self._before = _status("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gb = (_status("VmHWM") - self._before) / 1e6
+
+
+def _status(key: str) -> int:
+    """A figure of /proc/self/status in kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
+
+
+def in_a_process(
+    arguments: argparse.Namespace, measure: str, count: int, size: tuple[int, int]
+) -> dict[str, float]:
+    """Measure one thing in a process of its own."""
+    command = [sys.executable, __file__, "--measure", measure, "--count", str(count)]
+    command += ["--height", str(size[0]), "--width", str(size[1]), "--text-dim", str(arguments.text_dim)]
+    command += [
+        "--side",
+        str(arguments.side),
+        "--backbone",
+        arguments.backbone,
+        "--threads",
+        str(arguments.threads),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"measuring {measure} of {count} classes at {size} failed:\n{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{measure}, {count} classes, {size[0]} x {size[1]}: {found}", file=sys.stderr)
+    return found
+
+
+def size_of(megapixels: float) -> tuple[int, int]:
+    """Height and width of a 4:3 photograph.
+
+    Example:
+        >>> size_of(12)
+        (3000, 4000)
+    """
+    height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
+    return height, round(height * 4 / 3)
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Slope of the logarithms between the first and the last point.
+
+    Example:
+        >>> round(slope([(1, 5), (10, 500)]), 6)
+        2.0
+    """
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    return math.log(y1 / y0) / math.log(x1 / x0)
+
+
+def growth(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """How decoding grows; with the points that the slopes are from."""
+    middle_classes = sorted(arguments.classes)[len(arguments.classes) // 2]
+    middle_pixels = sorted(arguments.megapixels)[len(arguments.megapixels) // 2]
+    lines = {
+        "classes": [(count, middle_pixels) for count in sorted(arguments.classes)],
+        "pixels": [(middle_classes, megapixels) for megapixels in sorted(arguments.megapixels)],
+    }
+    points: list[dict[str, float]] = []
+    exponents: dict[str, float] = {}
+    for name, line in lines.items():
+        found = []
+        for count, megapixels in line:
+            measured = in_a_process(arguments, "blocks", count, size_of(megapixels))
+            result_gb = megapixels * 8e-3
+            work_gb = max(measured["gb"] - result_gb, 1e-3)
+            found.append({"classes": count, "megapixels": megapixels, **measured, "work_gb": work_gb})
+        axis = "classes" if name == "classes" else "megapixels"
+        for figure, key in (("seconds", "seconds"), ("memory", "gb"), ("work_memory", "work_gb")):
+            ends = [(point[axis], point[key]) for point in found]
+            exponents[f"{figure}_by_{name}"] = round(slope(ends), 3)
+        points += found
+    return exponents, points
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything; return the JSON object."""
+    overhead = measure_overhead(arguments)
+    count, megapixels = arguments.plain
+    size = size_of(megapixels)
+    blocks, upsampled = (in_a_process(arguments, how, int(count), size) for how in ("blocks", "plain"))
+    whole = in_a_process(arguments, "whole", arguments.most_classes, size_of(arguments.most_megapixels))
+    exponents, points = growth(arguments)
+    full_size = (arguments.most_classes, arguments.most_megapixels) == (MOST_CLASSES, 12)
+    return {
+        "benchmark": "inference",
+        **{name: round(value, 4) for name, value in overhead.items()},
+        "memory_ratio": round(blocks["gb"] / upsampled["gb"], 4),
+        "memory_ratio_at": {"classes": int(count), "megapixels": megapixels, "plain_gb": upsampled["gb"]},
+        "seconds_ratio": round(blocks["seconds"] / upsampled["seconds"], 4),
+        "gb_at_1000_classes_12_megapixels": round(whole["gb"], 4) if full_size else None,
+        "gb_at_most": round(whole["gb"], 4),
+        "exponents": exponents,
+        "points": points,
+        "settings": {
+            "backbone": arguments.backbone,
+            "side": arguments.side,
+            "classes_of_overhead": PAPER_CLASSES,
+            "text_dim": arguments.text_dim,
+            "repeats": arguments.repeats,
+            "most": {"classes": arguments.most_classes, "megapixels": arguments.most_megapixels},
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "fmbseg": __version__,
+            **{package: metadata.version(package) for package in PACKAGES},
+        },
+        "machine": {"processor": platform.machine(), "threads": arguments.threads},
+    }
+
+
+def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--backbone", default="vit_large_patch14_dinov2", help="timm architecture")
+    parser.add_argument("--side", type=int, default=448, help="pixels of the photograph timed")
+    parser.add_argument("--text-dim", type=int, default=768, help="dimensions of the text space")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each side")
+    parser.add_argument("--classes", type=int, nargs="+", default=[20, 171, 1000], help="for the exponents")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[0.2, 2, 12], help="likewise")
+    parser.add_argument(
+        "--plain", type=float, nargs=2, default=(PAPER_CLASSES, 2.0), help="classes and megapixels"
+    )
+    parser.add_argument("--most-classes", type=int, default=MOST_CLASSES)
+    parser.add_argument("--most-megapixels", type=float, default=12)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
+    parser.add_argument("--measure", choices=("whole", "blocks", "plain"), help=argparse.SUPPRESS)
+    for name in ("--count", "--height", "--width"):
+        parser.add_argument(name, type=int, help=argparse.SUPPRESS)
+    return parser.parse_args(command)
+
+
+def main(command: Sequence[str] | None = None) -> None:
+    """Run the benchmark and print its JSON object last."""
+    arguments = parse(command)
+    torch.set_num_threads(arguments.threads)
+    if arguments.measure is not None:
+        measure = measure_whole_memory if arguments.measure == "whole" else measure_decoding
+        print(json.dumps(measure(arguments)))
+        return
+    result = run(arguments)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(arguments.out, result)
+    print(json.dumps(result, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()
