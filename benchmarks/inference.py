@@ -29,7 +29,7 @@ from importlib import metadata
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from fmbseg import OpenVocabSegmenter, Vocabulary, __version__
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.deployment import WindowSettings
-from fmbseg.labels.shards import write_json
+from fmbseg.labels.files import write_json
 from fmbseg.models.transform import PixelTransform
 from fmbseg.segmentation.decoding import decode
 
@@ -70,8 +70,11 @@ class RandomBackbone:
         import timm
 
         torch.manual_seed(0)
-        self._model: Any = timm.create_model(
-            name, pretrained=False, img_size=img_size, dynamic_img_size=True, num_classes=0
+        self._model = cast(
+            "Any",
+            timm.create_model(
+                name, pretrained=False, img_size=img_size, dynamic_img_size=True, num_classes=0
+            ),
         )
         self._model.eval().requires_grad_(False)
         self.dim: int = self._model.embed_dim

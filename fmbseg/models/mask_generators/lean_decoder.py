@@ -60,7 +60,7 @@ class LeanDecoder:
         size = _PROMPTS_AT_ONCE_ON_CPU if points.device.type == "cpu" else len(tokens)
         parts = [
             self._masks(*_two_way(self._decoder.transformer, places, positions, part), embedding.shape[3])
-            for part in tokens.split(size)
+            for part in tokens.split(size)  # type: ignore[no-untyped-call]
         ]
         return Decoded(
             torch.cat([part.logits for part in parts]), torch.cat([part.predicted_iou for part in parts])
@@ -155,7 +155,7 @@ def _upscale(convolution: Any, places: torch.Tensor) -> torch.Tensor:
     """A transposed convolution of size and stride 2 for places (..., C): four pixels each, (..., 4, D)."""
     weight = rearrange(convolution.weight, "c out y x -> (y x out) c")
     bias = convolution.bias.repeat(4)
-    return F.linear(places, weight, bias).unflatten(-1, (4, -1))
+    return rearrange(F.linear(places, weight, bias), "... (four out) -> ... four out", four=4)
 
 
 def _norm(norm: Any, pixels: torch.Tensor) -> torch.Tensor:
