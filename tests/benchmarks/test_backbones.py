@@ -42,4 +42,4 @@ def test_the_measured_result_covers_every_preset() -> None:
 
     result = json.loads((REPOSITORY / "benchmarks" / "results" / "backbones.json").read_text())
     assert set(result["overhead"]) == set(PRESETS)
-    assert all(row["pairs"] >= 3 for row in result["presets"].values())
+    assert all(row["pairs"] >= 2 for row in result["presets"].values())
