@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes, benchmark_names, is_benchmark
+from fmbseg.vocabularies.templates import SIMPLE, templates_of
 
 VocabularySource: TypeAlias = "Vocabulary | str | Path | Sequence[str] | Mapping[str, str]"
 
-DEFAULT_TEMPLATES = ("a photo of a {}.",)
+DEFAULT_TEMPLATES = SIMPLE
 _SLOT = "{}"
 
 
@@ -67,7 +68,7 @@ class Vocabulary:
         object.__setattr__(self, "templates", _checked_templates(self.templates))
 
     @classmethod
-    def of(cls, source: VocabularySource, *, templates: Sequence[str] | None = None) -> Vocabulary:
+    def of(cls, source: VocabularySource, *, templates: str | Sequence[str] | None = None) -> Vocabulary:
         """Make a vocabulary from whatever names one.
 
         Args:
@@ -75,13 +76,13 @@ class Vocabulary:
                 one class; classes are in the order of their first word); a benchmark's name (``voc20``,
                 ``voc20:clean``); or the path of a ``.txt`` file (one name a line, ``#`` starts a comment)
                 or a ``.json`` file (a list, a mapping, or what :meth:`to_dict` gave).
-            templates: instead of the source's own.
+            templates: instead of the source's own: ``"simple"``, ``"clip80"`` or sentences with one ``{}``.
 
         Raises:
             ValueError: a source that is empty, not readable as one of these, or fails the checks above.
         """
         made = cls._of(source)
-        return made if templates is None else replace(made, templates=_checked_templates(templates))
+        return made if templates is None else replace(made, templates=templates_of(templates))
 
     @classmethod
     def _of(cls, source: VocabularySource) -> Vocabulary:
