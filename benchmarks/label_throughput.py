@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,7 @@ class Meter:
     """Adds up the seconds spent in methods, by what they do; methods of several threads add up, too."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def watch(self, owner: Any, method: str, part: str) -> None:
@@ -195,7 +195,9 @@ def offline_models(options: argparse.Namespace) -> Models:
     generator = mobilesam(threads=options.threads, points_per_side=options.points_per_side, **thresholds)
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)
-    settings = LabelingSettings(**{**recipe.labeling, "label_remainder": False})
+    settings = LabelingSettings(
+        **{**recipe.labeling, "label_remainder": False, "scales": (1.0,), "hubness": 0.0}
+    )
     return Models(
         encoder,
         generator,

@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from fmbseg.images import load_image
+from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.mask_names import name_masks
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
@@ -68,7 +69,10 @@ def label_plainly(
     image = load_image(path)
     pooled, dense = describe_plainly(image, encoder, settings)
     detected = detect_classes(
-        pooled, prototypes, min_crops=settings.min_crops, min_similarity=settings.min_crop_similarity
+        pooled,
+        Classes.plain(prototypes),
+        min_crops=settings.min_crops,
+        min_similarity=settings.min_crop_similarity,
     )
     size = (image.shape[0], image.shape[1])
     found: list[Labelled] = []
@@ -79,7 +83,7 @@ def label_plainly(
         found += _named(POINT_STAGE, pointed.select(good), [detected[index] for index in good])
         everything = masks.everything(image)
         everything = everything.select(_passes(everything, settings))
-        names = name_masks(everything, dense, prototypes, detected)
+        names = name_masks(everything, dense, Classes.plain(prototypes), detected)
         found += _named(EVERYTHING_STAGE, everything, names.class_ids.tolist())
     (out / f"{path.stem}.json").write_text(json.dumps(found))
     return found
