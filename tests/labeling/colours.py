@@ -20,7 +20,10 @@ RGB = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (
 
 
 class ColourEncoder:
-    """A cell is the mean colour of its 8 x 8 pixels, a crop that of its cells, a text the colour it names."""
+    """A cell is the mean colour of its 8 x 8 pixels, a crop that of its cells, a text the colour it names.
+
+    A text that names none is white.
+    """
 
     spec = "colour-test"
     dim = 3
@@ -33,7 +36,9 @@ class ColourEncoder:
         return self
 
     def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
-        named = [next(rgb for name, rgb in RGB.items() if name in prompt) for prompt in prompts]
+        named = [
+            next((rgb for name, rgb in RGB.items() if name in prompt), RGB["white"]) for prompt in prompts
+        ]
         return F.normalize(torch.tensor(named) / 127.5 - 1, dim=1)
 
     def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
