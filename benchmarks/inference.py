@@ -29,7 +29,7 @@ from importlib import metadata
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -70,8 +70,11 @@ class RandomBackbone:
         import timm
 
         torch.manual_seed(0)
-        self._model: Any = timm.create_model(
-            name, pretrained=False, img_size=img_size, dynamic_img_size=True, num_classes=0
+        self._model = cast(
+            "Any",
+            timm.create_model(
+                name, pretrained=False, img_size=img_size, dynamic_img_size=True, num_classes=0
+            ),
         )
         self._model.eval().requires_grad_(False)
         self.dim: int = self._model.embed_dim
