@@ -71,6 +71,7 @@ def test_nothing_counted_is_nan() -> None:
 maps = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")  # as they may here
 @given(maps, st.integers(2, 6), st.integers(1, 12), st.integers(1, 12))
 @settings(deadline=None, max_examples=60)
 def test_agrees_with_scikit_learn(random: np.random.Generator, classes: int, height: int, width: int) -> None:
