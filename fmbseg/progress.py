@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from rich import progress as rich
@@ -48,6 +49,9 @@ class Progress:
             rich.TextColumn("{task.fields[detail]}"),
             console=console or Console(stderr=True),
             disable=not shown,
+            # Lines on standard output are results: they stand above the bars on a terminal, and go where they
+            # are sent to otherwise.
+            redirect_stdout=sys.stdout.isatty(),
         )
 
     def __enter__(self) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -183,3 +184,53 @@ def test_real_annotation_survives_png_and_coco(shared_data: Path, tmp_path: Path
         again[coco.decode(entry["segmentation"]).astype(bool)] = entry["category_id"] - 1
     np.testing.assert_array_equal(again, labels)
     assert (np.asarray(result.plot(legend=False))[labels < 0] == load_image(path)[labels < 0]).all()
+
+
+def test_geojson_has_exact_areas_and_the_mean_score() -> None:
+    found = json.loads(json.dumps(segmentation().to_geojson()))
+    assert found["type"] == "FeatureCollection"
+    told = [feature["properties"] for feature in found["features"]]
+    assert told == [
+        {"class": "cat", "index": 0, "area": 3, "score": 0.5},
+        {"class": "sofa", "index": 2, "area": 4, "score": 0.25},
+    ]
+    for feature in found["features"]:
+        assert feature["geometry"]["type"] == "MultiPolygon"
+        area = sum(
+            (x0 * y1 - x1 * y0) / 2
+            for rings in feature["geometry"]["coordinates"]
+            for ring in rings
+            for (x0, y0), (x1, y1) in itertools.pairwise(ring)
+        )
+        assert area == feature["properties"]["area"]
+
+
+def test_background_is_drawn_as_the_image() -> None:
+    image = np.full((2, 4, 3), 200, np.uint8)
+    plain = segmentation(image=image)
+    with_background = segmentation(image=image, names=("background", "dog", "sofa"), background="words")
+    assert not (np.asarray(plain.plot(legend=False))[LABELS == 0] == 200).all()
+    drawn = np.asarray(with_background.plot(legend=False))
+    assert (drawn[LABELS <= 0] == 200).all()
+    assert not (drawn[LABELS == 2] == 200).all()
+    # Its name is not in the legend either: the picture is narrower than with three names.
+    assert with_background.plot().width < plain.plot().width + 200
+
+
+def test_beside_the_truth() -> None:
+    image = np.full((2, 4, 3), 200, np.uint8)
+    truth = np.array([[0, 0, 0, -1], [-1, 2, 2, 1]])
+    picture = np.asarray(segmentation(image=image).compare(truth))
+    assert (picture[:2, :4] == 200).all()
+    assert np.array_equal(picture[:2, 8:12], np.asarray(segmentation(image=image).plot(legend=False)))
+    shown = segmentation(image=image, labels=truth.astype(np.int32))
+    assert np.array_equal(picture[:2, 4:8], np.asarray(shown.plot(legend=False)))
+    with pytest.raises(ValueError, match=r"truth is \(1, 4\) and the result \(2, 4\)"):
+        segmentation().compare(truth[:1])
+    with pytest.raises(ValueError, match="truth goes from -1 to 3: allowed are -1"):
+        segmentation().compare(np.full((2, 4), 3) - np.array([0, 0, 0, 4]))
+
+
+def test_without_similarities_there_is_no_heat_map() -> None:
+    with pytest.raises(ValueError, match="made without its similarities"):
+        segmentation().heatmap("cat")

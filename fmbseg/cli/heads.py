@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fmbseg.deployment import SegmentSettings
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
 
-def load_segmenter(head: str, settings: "SegmentSettings | None" = None) -> "OpenVocabSegmenter":
+def load_segmenter(
+    head: str, settings: "SegmentSettings | None" = None, hub: "HubOptions | None" = None
+) -> "OpenVocabSegmenter":
     """Load a head.
 
     Args:
         head: folder that ``save_pretrained`` wrote, ``owner/name`` on the Hub, or an ``.onnx`` file.
         settings: of the segmenter.
+        hub: how files of the frozen models are looked for.
 
     Raises:
         AlignedEncoderError: there is no head in that folder.
@@ -26,4 +30,4 @@ def load_segmenter(head: str, settings: "SegmentSettings | None" = None) -> "Ope
         from fmbseg.models.exported import ExportedEncoder
 
         return OpenVocabSegmenter(ExportedEncoder(head), settings=settings)
-    return OpenVocabSegmenter.from_pretrained(head, settings=settings)
+    return OpenVocabSegmenter.from_pretrained(head, settings=settings, hub=hub)

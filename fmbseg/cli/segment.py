@@ -1,9 +1,11 @@
 """``fmbseg segment``: any words, any images."""
 
+import json
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -21,6 +23,7 @@ from fmbseg.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fmbseg.deployment import BackgroundRule, MaskSnap, Pamr
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
@@ -31,10 +34,27 @@ _LONGEST_SIDE = 1600
 
 def segment(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    head: Annotated[Path, typer.Option(help="Folder that `fmbseg fit` wrote.")],
+    head: Annotated[
+        str, typer.Option(help="Folder that `fmbseg fit` wrote, owner/name on the Hub, or an .onnx file.")
+    ],
     out: OutFolder,
     classes: Classes = None,
     vocabulary: VocabularyName = None,
+    background: Annotated[
+        str, typer.Option(help="words (those that the vocabulary marks), similarity, softmax or none.")
+    ] = "words",
+    threshold: Annotated[
+        float | None, typer.Option(help="Below it is background, with similarity or softmax.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 0.01,
+    margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,
+    whole: Annotated[bool, typer.Option("--whole", help="The whole image at once, no windows.")] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
+    refine: Annotated[
+        str | None, typer.Option(help="pamr, or a mask generator whose masks to snap to: mobilesam.")
+    ] = None,
+    heatmap: Annotated[list[str] | None, typer.Option(help="Also draw where a word is; repeatable.")] = None,
+    geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
     cache_dir: CacheDir = None,
     local_files_only: LocalFilesOnly = False,
@@ -44,23 +64,64 @@ def segment(
     An image that cannot be read is told and passed over. OUT/classes.txt names the values of the class maps.
     """
     wanted = words(classes, vocabulary)
+    from fmbseg.cli.heads import load_segmenter
+    from fmbseg.deployment import Background, SegmentSettings, WindowSettings
     from fmbseg.models.hub_files import HubOptions
-    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+    from fmbseg.progress import Progress
+    from fmbseg.segmentation.classes import ResultClasses
 
+    settings = SegmentSettings(
+        windows=WindowSettings(window=None) if whole else WindowSettings(),
+        mirror=mirror,
+        background=Background(cast("BackgroundRule", background), threshold),
+        temperature=temperature,
+        min_margin=margin,
+        refine=_refinement(refine),
+    )
+    extras = Extras(tuple(heatmap or ()), geojson)
+    result_classes = ResultClasses.of(wanted, settings.background)
+    for word in extras.heatmaps:
+        result_classes.asked.index(word)  # a word that is not asked for is told before any work
     listed = [_images_of(path) for path in paths]
     images = dict.fromkeys(image for found in listed for image in found or ())
     targets = {image: out / name for image, name in target_names(list(images)).items()}
     if not targets:
         raise typer.Exit(1)
-    _refuse_to_overwrite(targets)
-    segmenter = OpenVocabSegmenter.from_pretrained(
-        head, hub=HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
-    )
+    _refuse_to_overwrite(targets, extras)
+    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
+    segmenter = load_segmenter(head, settings, hub)
     out.mkdir(parents=True, exist_ok=True)
-    out.joinpath("classes.txt").write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
-    done = [_segment_one(segmenter, image, wanted, target) for image, target in targets.items()]
+    out.joinpath("classes.txt").write_text(
+        "".join(f"{name}\n" for name in result_classes.names), encoding="utf-8"
+    )
+    with Progress() as bars:
+        done = [
+            _segment_one(segmenter, image, wanted, target, extras)
+            for image, target in bars.track(targets.items(), "segmenting", len(targets))
+        ]
     if strict and not (all(done) and None not in listed):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written of an image besides class map and overlay.
+
+    Args:
+        heatmaps: words whose similarity is drawn.
+        geojson: whether to write outlines.
+    """
+
+    heatmaps: tuple[str, ...] = ()
+    geojson: bool = False
+
+
+def _refinement(name: str | None) -> "Pamr | MaskSnap | None":
+    from fmbseg.deployment import MaskSnap, Pamr
+
+    if name is None:
+        return None
+    return Pamr() if name == "pamr" else MaskSnap(name)
 
 
 def _images_of(path: Path) -> list[Path] | None:
@@ -75,7 +136,7 @@ def _images_of(path: Path) -> list[Path] | None:
 
 
 def _segment_one(
-    segmenter: "OpenVocabSegmenter", image: Path, vocabulary: "Vocabulary", target: Path
+    segmenter: "OpenVocabSegmenter", image: Path, vocabulary: "Vocabulary", target: Path, extras: Extras
 ) -> bool:
     """Segment an image and save the result; False, and a line on stderr, if it cannot be read."""
     from fmbseg.images import ImageError
@@ -85,7 +146,7 @@ def _segment_one(
     except ImageError as error:
         complain(error, "not segmented")
         return False
-    typer.echo(f"{image}: {shares(result)} -> {save(result, target)}")
+    typer.echo(f"{image}: {shares(result)} -> {save(result, target, extras)}")
     return True
 
 
@@ -114,22 +175,33 @@ def shares(result: "Segmentation", most: int = 4) -> str:
     return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area >= 0.005 * pixels)
 
 
-def save(result: "Segmentation", target: Path) -> str:
-    """Write the class map and the overlay; return the overlay's path."""
-    class_map, overlay = _files(target)
+def save(result: "Segmentation", target: Path, extras: Extras = Extras()) -> str:
+    """Write the class map, the overlay and what else is wanted; return the overlay's path."""
+    class_map, overlay, *others = _files(target, extras)
     target.parent.mkdir(parents=True, exist_ok=True)
     result.to_png(class_map)
     result.plot(max_side=_LONGEST_SIDE).save(overlay, quality=90)
+    for word, path in zip(extras.heatmaps, others, strict=False):
+        result.heatmap(word).save(path, quality=90)
+    if extras.geojson:
+        others[-1].write_text(json.dumps(result.to_geojson()), encoding="utf-8")
     return str(overlay)
 
 
-def _files(target: Path) -> tuple[Path, Path]:
-    return target.with_name(f"{target.name}_classes.png"), target.with_name(f"{target.name}_overlay.jpg")
+def _files(target: Path, extras: Extras) -> list[Path]:
+    """The files of an image: class map, overlay, heat maps in order, outlines."""
+    heatmaps = [f"heatmap_{_in_a_file_name(word)}.jpg" for word in extras.heatmaps]
+    endings = ["classes.png", "overlay.jpg", *heatmaps, *(["outlines.geojson"] if extras.geojson else [])]
+    return [target.with_name(f"{target.name}_{ending}") for ending in endings]
 
 
-def _refuse_to_overwrite(targets: dict[Path, Path]) -> None:
+def _in_a_file_name(word: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in word)[:60]
+
+
+def _refuse_to_overwrite(targets: dict[Path, Path], extras: Extras) -> None:
     images = {image.resolve() for image in targets}
     for target in targets.values():
-        for file in _files(target):
+        for file in _files(target, extras):
             if file.resolve() in images:
                 raise ValueError(f"the result {file} would replace an image to segment: give another --out")

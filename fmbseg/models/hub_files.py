@@ -83,7 +83,7 @@ def hub_folder(
 
 def hub_folder_of(
     repo: str,
-    file: str,
+    files: Sequence[str],
     choices: Sequence[str],
     options: HubOptions,
     *,
@@ -91,11 +91,11 @@ def hub_folder_of(
     alternative: str = "",
     licence: str = "",
 ) -> Path:
-    """Return a folder that holds ``file`` and one of ``choices``; only that one is fetched.
+    """Return a folder that holds ``files`` and one of ``choices``; only that one is fetched.
 
     Args:
         repo: ``owner/name``.
-        file: that the repository must have.
+        files: that the repository must have, beside one of the choices.
         choices: names or patterns, the best first, for example safetensors before pickles.
         options: how to look for them.
         optional: see :func:`hub_folder`.
@@ -106,14 +106,14 @@ def hub_folder_of(
         AssetUnavailableError: as :func:`hub_folder` raises it for the first choice.
     """
     for choice in choices:
-        if (cached := cached_folder(repo, (file, choice), options)) is not None:
+        if (cached := cached_folder(repo, (*files, choice), options)) is not None:
             return cached
     first: AssetUnavailableError | None = None
     for choice in choices:
         try:
             return hub_folder(
                 repo,
-                (file, choice),
+                (*files, choice),
                 options,
                 optional=optional,
                 alternative=alternative,
@@ -121,7 +121,7 @@ def hub_folder_of(
             )
         except AssetUnavailableError as error:  # noqa: PERF203 - what is missing decides what is tried next
             first = first or error
-            if cached_folder(repo, (file,), options) is None:
+            if cached_folder(repo, files, options) is None:
                 break  # the repository was not reached: there is no use in asking again
     assert first is not None
     raise first

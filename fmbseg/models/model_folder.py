@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.checkpoints import CheckpointError
-from fmbseg.models.hub_files import HubOptions, hub_folder
+from fmbseg.models.hub_files import HubOptions, hub_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,15 +49,7 @@ model's files are in
             )
         find_weights(folder, weights)
         return folder
-    for wanted in weights:
-        folder = hub_folder(name, [*SIDE_FILES, *extra, wanted], options)
-        if (folder / wanted).is_file():
-            return folder
-    raise AssetUnavailableError(
-        f"{name} has none of {', '.join(weights)} in the cache or on the Hub: get them where the Hub is "
-        f"reached "
-        f"(`hf download {name}`) and name their folder: '{LOCAL}/path/to/folder'"
-    )
+    return hub_folder_of(name, (), weights, options, optional=[*SIDE_FILES, *extra])
 
 
 def find_weights(folder: Path, weights: Sequence[str]) -> Path:

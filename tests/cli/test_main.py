@@ -13,7 +13,7 @@ RUNNER = CliRunner()
 def test_help_lists_every_command() -> None:
     result = RUNNER.invoke(app, ["--help"], env={"COLUMNS": "160"})
     assert result.exit_code == 0
-    for command in ("demo", "label", "fit", "segment", "models"):
+    for command in ("demo", "label", "fit", "segment", "eval", "export", "models"):
         assert f" {command} " in result.output
 
 

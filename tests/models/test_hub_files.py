@@ -93,11 +93,11 @@ def test_the_first_choice_that_is_cached_is_taken(
     snapshot = cache_repository(tmp_path / "hub", "me/older", model)
     options = HubOptions(cache_dir=tmp_path / "hub")
     choices = ("*.safetensors", "pytorch_model*.bin")
-    assert hub_folder_of("me/older", "config.json", choices, options) == snapshot
+    assert hub_folder_of("me/older", ("config.json",), choices, options) == snapshot
     assert tried == []
     (snapshot / "pytorch_model.bin").unlink()
     with pytest.raises(AssetUnavailableError, match=r"me/older: .*\*\.safetensors"):
-        hub_folder_of("me/older", "config.json", choices, options)
+        hub_folder_of("me/older", ("config.json",), choices, options)
     assert tried
 
 

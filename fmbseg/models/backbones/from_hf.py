@@ -124,7 +124,7 @@ def _fetch(repo: str, hub: HubOptions) -> Path:
     gate = gate_of(repo)
     return hub_folder_of(
         repo,
-        CONFIG,
+        (CONFIG,),
         _WEIGHTS,
         hub,
         optional=(_PROCESSOR, "*.index.json"),

@@ -63,7 +63,7 @@ def find_source(request: BackboneRequest) -> TimmSource:
         return _of_folder(name, local_folder(name))
     if name.startswith(_HUB):
         repo = name.removeprefix(_HUB)
-        return _of_folder(name, hub_folder_of(repo, CONFIG, WEIGHTS, request.hub), repo)
+        return _of_folder(name, hub_folder_of(repo, (CONFIG,), WEIGHTS, request.hub), repo)
     if f"timm:{name}" not in PRESETS.values():
         name = _known(name)
     repo = _repo_of(name)
@@ -72,7 +72,7 @@ def find_source(request: BackboneRequest) -> TimmSource:
             f"timm has no weights on the Hub for {name}: name a file of your own by '?weights=/path/to/file'"
         )
     if request.weights == PRETRAINED:
-        return TimmSource(name, name, repo, hub_folder_of(repo, CONFIG, WEIGHTS, request.hub))
+        return TimmSource(name, name, repo, hub_folder_of(repo, (CONFIG,), WEIGHTS, request.hub))
     if repo and request.weights == NO_WEIGHTS:
         return TimmSource(name, name, repo, cached_folder(repo, (CONFIG,), request.hub))
     return TimmSource(name, name)

@@ -1,0 +1,208 @@
+"""Whole runs with a segmenter whose answers are known: figures, going on, shards, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import jaccard_score
+
+from fmbseg.evaluation.datasets import SegmentationData, open_data
+from fmbseg.evaluation.evaluate import Shard, evaluate, merge_runs
+from fmbseg.evaluation.journal import RunError
+from fmbseg.results import Segmentation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmbseg.deployment import SegmentSettings
+    from fmbseg.vocabulary import Vocabulary
+
+NAMES = ("background", "cat", "cup")
+
+
+@dataclass
+class RedChannel:
+    """Gives each pixel the class that its red value names: 0, 100 and 200 for background, cat and cup."""
+
+    seen: int = 0
+    vocabularies: list[Vocabulary] = field(default_factory=list)
+    stop_after: int | None = None
+
+    def segment(
+        self, images: NDArray[Any], vocabulary: Vocabulary, *, settings: SegmentSettings | None = None
+    ) -> Segmentation:
+        if self.stop_after is not None and self.seen >= self.stop_after:
+            raise KeyboardInterrupt
+        self.seen += 1
+        self.vocabularies.append(vocabulary)
+        assert settings is not None
+        labels = (images[..., 0] // 100).astype(np.int32)
+        return Segmentation(labels, np.ones(labels.shape, np.float32), NAMES, images, background="words")
+
+    def describe(self) -> dict[str, Any]:
+        return {"backbone": "red", "text_encoder": "none", "head_sha256": "0" * 64}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> SegmentationData:
+    """Seven images whose targets agree with the red channel in a part that grows from image to image."""
+    root = tmp_path / "data"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("0\tbackground\n1\tcat\n2\tcup\n255\tignore\n")
+    random = np.random.default_rng(0)
+    for index in range(7):
+        target = random.integers(0, 3, (12, 16)).astype(np.uint8)
+        given = np.where(random.random(target.shape) < index / 6, target, (target + 1) % 3)
+        target[0, 0] = 255
+        red = np.zeros((12, 16, 3), np.uint8)
+        red[..., 0] = given * 100
+        Image.fromarray(red).save(root / "images" / f"image {index}.png")
+        Image.fromarray(target).save(root / "masks" / f"image {index}.png")
+    return open_data("folder_background", root)
+
+
+def expected_miou(data: SegmentationData) -> float:
+    wanted, given = [], []
+    for sample in data.samples:
+        image, target = data.load(sample)
+        wanted.append(target[target >= 0])
+        given.append((image[..., 0] // 100)[target >= 0])
+    return float(jaccard_score(np.concatenate(wanted), np.concatenate(given), average="macro"))
+
+
+def test_the_figures_and_the_files(data: SegmentationData, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    segmenter = RedChannel()
+    report = evaluate(segmenter, data, "paper", out=out, pictures=2)
+    assert report.measured == segmenter.seen == 7
+    assert report.figures["miou"] == pytest.approx(expected_miou(data))
+    assert len(segmenter.vocabularies[0].background) == 91
+    assert segmenter.vocabularies[0].names[:2] == ("cat", "cup")
+
+    told = json.loads((out / "report.json").read_text())
+    assert told["figures"]["miou"] == report.figures["miou"]
+    assert told["protocol"]["background"] == "91 stuff words of COCO-Stuff"
+    assert [row["class"] for row in told["per_class"]] == list(NAMES)
+    assert sorted(told["images"], key=told["images"].get) == [f"image {index}" for index in range(7)]
+    markdown = (out / "report.md").read_text()
+    assert f"| mIoU | {100 * expected_miou(data):.2f} |" in markdown
+    for choice in ("classes", "background", "threshold", "names", "templates", "resolution", "windows"):
+        assert f"| {choice} | " in markdown
+
+    page = (out / "report.html").read_text()
+    shown = re.findall(r"<figcaption>(image \d)", page)
+    assert shown == ["image 0", "image 1", "image 6", "image 5"]  # the worst first, then the best first
+    assert page.count("data:image/jpeg;base64,") == len(list((out / "pictures").iterdir())) == 4
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)  # it needs no other file
+    without = evaluate(RedChannel(), data, "paper")
+    assert without.figures == report.figures
+
+
+def test_a_run_that_was_stopped_goes_on(data: SegmentationData, tmp_path: Path) -> None:
+    whole = evaluate(RedChannel(), data, "paper", out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(RedChannel(stop_after=3), data, "paper", out=tmp_path / "run")
+    journal = tmp_path / "run" / "images.jsonl"
+    assert len(journal.read_text().splitlines()) == 3
+    journal.write_text(journal.read_text()[:-40])  # a kill in the middle of a line
+    second = RedChannel()
+    report = evaluate(second, data, "paper", out=tmp_path / "run")
+    assert second.seen == 5
+    assert report.to_dict() == whole.to_dict()
+    for name in ("report.json", "report.md", "report.html"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    third = RedChannel()
+    assert evaluate(third, data, "paper", out=tmp_path / "run").to_dict() == whole.to_dict()
+    assert third.seen == 0
+
+
+def test_shards_add_up_to_the_whole(data: SegmentationData, tmp_path: Path) -> None:
+    whole = evaluate(RedChannel(), data, "paper", out=tmp_path / "whole", pictures=2)
+    for index in (2, 1):
+        part = evaluate(
+            RedChannel(), data, "paper", out=tmp_path / str(index), shard=Shard(index, 2), pictures=2
+        )
+        assert part.measured == {1: 4, 2: 3}[index]
+    joined = merge_runs([tmp_path / "2", tmp_path / "1"], tmp_path / "joined", pictures=2)
+    assert joined.to_dict() == whole.to_dict()
+    for name in ("report.json", "report.md", "report.html"):
+        assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_does_not_add_up(data: SegmentationData, tmp_path: Path) -> None:
+    def run(name: str, shard: str, protocol: str = "paper") -> Path:
+        evaluate(RedChannel(), data, protocol, out=tmp_path / name, shard=Shard.of(shard))
+        return tmp_path / name
+
+    one, two = run("one", "1/2"), run("two", "2/2")
+    with pytest.raises(RunError, match="each of 1 to 2 is needed once"):
+        merge_runs([one, one], tmp_path / "out")
+    with pytest.raises(RunError, match="each of 1 to 2"):
+        merge_runs([one], tmp_path / "out")
+    with pytest.raises(RunError, match="differ in protocol"):
+        merge_runs([one, run("other", "2/2", "tcl")], tmp_path / "out")
+    with pytest.raises(RunError, match="no run to join"):
+        merge_runs([], tmp_path / "out")
+    with pytest.raises(RunError, match=r"data is no folder of a run: .*run\.json"):
+        merge_runs([tmp_path / "data", two], tmp_path / "out")
+    (two / "images.jsonl").write_text("")
+    with pytest.raises(RunError, match="3 images were not measured, the first 'image 1'"):
+        merge_runs([one, two], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_cannot_be_read_are_told_and_tried_again(data: SegmentationData, tmp_path: Path) -> None:
+    sample = data.samples[2]
+    good = sample.mask.read_bytes()
+    Image.fromarray(np.full((12, 16), 9, np.uint8)).save(sample.mask)
+    report = evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
+    assert report.measured == 6
+    (failure,) = report.failures
+    assert failure["key"] == "image 2"
+    assert "image 2.png has the values [9]" in failure["error"]
+    assert "1 images could not be read" in (tmp_path / "run" / "report.md").read_text()
+    assert "1 images could not be read" in (tmp_path / "run" / "report.html").read_text()
+    sample.mask.write_bytes(good)
+    again = RedChannel()
+    assert evaluate(again, data, "paper", out=tmp_path / "run").failures == ()
+    assert again.seen == 1
+
+
+def test_a_folder_of_another_run_or_of_something_else(data: SegmentationData, tmp_path: Path) -> None:
+    evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run that differs in protocol"):
+        evaluate(RedChannel(), data, "tcl", out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"holds files but no run\.json"):
+        evaluate(RedChannel(), data, "paper", out=tmp_path / "data")
+    (tmp_path / "run" / "images.jsonl").write_text("{no json}\n")
+    with pytest.raises(RunError, match=r"images\.jsonl is damaged"):
+        evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
+
+
+def test_limits_and_shards_that_make_no_sense(data: SegmentationData) -> None:
+    report = evaluate(RedChannel(), data, "paper", limit=2)
+    assert (report.measured, report.data["images"], report.data["of"]) == (2, 2, 7)
+    assert ("images", "2 of folder_background all, the first 2 of 7") in report.choices()
+    with pytest.raises(ValueError, match="limit is 0"):
+        evaluate(RedChannel(), data, "paper", limit=0)
+    with pytest.raises(ValueError, match="shard 3/3 of 7 images has none"):
+        evaluate(RedChannel(), data, "paper", limit=2, shard=Shard(3, 3))
+    for text in ("1", "0/2", "3/2", "a/b"):
+        with pytest.raises(ValueError, match="shard"):
+            Shard.of(text)
+
+
+def test_an_image_where_nothing_counts(data: SegmentationData) -> None:
+    Image.fromarray(np.full((12, 16), 255, np.uint8)).save(data.samples[0].mask)
+    report = evaluate(RedChannel(), data, "paper")
+    assert report.images["image 0"] is None
+    assert report.measured == 7

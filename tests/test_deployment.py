@@ -1,0 +1,51 @@
+"""Settings of deployment are checked at the door and tell what they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (WindowSettings, {"short_side": 0}, "short_side is 0"),
+        (WindowSettings, {"window": -1}, "window is -1"),
+        (WindowSettings, {"step": 0}, "step is 0"),
+        (WindowSettings, {"step": 500}, "step is 500: windows of 448 pixels would leave gaps"),
+        (Background, {"rule": "colour"}, "'colour' is none of words, similarity, softmax, none"),
+        (Background, {"rule": "similarity"}, "'similarity' needs a threshold"),
+        (Background, {"rule": "words", "threshold": 0.4}, "'words' takes no threshold; got 0.4"),
+        (Pamr, {"iterations": 0}, "PAMR needs 1 iteration"),
+        (Pamr, {"dilations": (1, 0)}, "dilations of 1 pixel or more"),
+        (Pamr, {"dilations": ()}, "dilations of 1 pixel or more"),
+        (MaskSnap, {"min_share": 1.5}, "min_share is a part from 0 to 1, got 1.5"),
+        (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
+        (SegmentSettings, {"min_margin": -0.1}, "min_margin is -0.1"),
+        (SegmentSettings, {"top": 0}, "top is 0"),
+    ],
+)
+def test_what_makes_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+def test_the_description_is_json_with_every_choice() -> None:
+    told = SegmentSettings(refine=Pamr()).describe()
+    assert json.loads(json.dumps(told)) == told
+    assert told["refine"] == {"pamr": {"iterations": 10, "dilations": [1, 2, 4, 8, 12, 24]}}
+    assert (told["short_side"], told["window"], told["step"]) == (448, 448, 224)
+    whole = SegmentSettings(windows=WindowSettings(window=None), refine=MaskSnap("superpixels")).describe()
+    assert (whole["window"], whole["step"]) == (None, None)
+    assert whole["refine"] == {"masks": {"generator": "superpixels", "min_share": 0.5}}
+    assert SegmentSettings().describe()["refine"] is None
+
+
+def test_only_what_needs_the_softmax_pays_for_it() -> None:
+    assert not SegmentSettings().needs_softmax
+    assert SegmentSettings(confidence=True).needs_softmax
+    assert SegmentSettings(background=Background("softmax", 0.5)).needs_softmax
