@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Chain
 
 RUNNER = CliRunner()
-PHOTOGRAPHS = 5
+PHOTOGRAPHS = 3
 
 
 @pytest.fixture
 def few(shared_data: Path, tmp_path: Path) -> Path:
-    """The first validation photographs of the development data, at a quarter of their size, for time's sake."""
+    """The first validation photographs of the development data, halved in size for time's sake."""
     source, root = shared_data / "coco", tmp_path / "coco"
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_what_is_missing_is_said(arguments: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "voc-21"], "there is no data set 'voc-21'; did you mean 'voc21'?"),
+        (["--data", "voc-21"], "there is no data set 'voc-21'; did you mean 'voc21'"),
         (["--data", "voc21"], "none of these is there: "),
         (["--data", "folder"], "classes.txt cannot be read"),
     ],

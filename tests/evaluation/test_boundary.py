@@ -11,7 +11,7 @@ from scipy import ndimage
 from fmbseg.evaluation.boundary import boundary_counts, boundary_width, near_boundary
 
 
-def by_erosion(mask: np.ndarray, width: int) -> np.ndarray:  # type: ignore[type-arg]
+def by_erosion(mask: np.ndarray, width: int) -> np.ndarray:
     """The mask without its erosion by a square of 3 x 3, ``width`` times, the image padded with nothing."""
     padded = np.pad(mask, 1)
     eroded = ndimage.binary_erosion(padded, np.ones((3, 3)), iterations=width)[1:-1, 1:-1]

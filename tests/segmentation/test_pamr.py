@@ -9,7 +9,7 @@ from fmbseg.deployment import Pamr
 from fmbseg.segmentation.pamr import affinities, refine
 
 
-def written_out(scores: np.ndarray, image: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:  # type: ignore[type-arg]
+def written_out(scores: np.ndarray, image: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:
     """One iteration, from the definitions: softmax over -|x - n| / (0.1 std), averaged over channels."""
     height, width = image.shape[1:]
     directions = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
