@@ -54,7 +54,8 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "result.json").read_text()) == result
     assert result["overhead"] == pytest.approx(result["whole_s"] / result["bare_s"], rel=0.01)
     assert 0 < result["memory_ratio"] < 1
-    assert result["memory_ratio_at"]["plain_gb"] > 200 * 0.2e6 * 4 / 1e9  # all classes at every pixel
+    # All classes at every pixel, in float32, but for what the process had to spare.
+    assert result["memory_ratio_at"]["plain_gb"] > 0.9 * 200 * 0.2e6 * 4 / 1e9
     assert result["gb_at_1000_classes_12_megapixels"] is None
     assert result["gb_at_most"] > 0
     assert len(result["points"]) == 4
