@@ -19,6 +19,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.alignment.aligner import Aligner
+    from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
+    from fmbseg.evaluation.datasets import open_data
+    from fmbseg.evaluation.evaluate import evaluate
     from fmbseg.labeling.labeler import PseudoLabeler
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.masks import MaskSet
@@ -29,24 +32,38 @@ if TYPE_CHECKING:
 _HOMES = {
     "AlignedEncoder": "fmbseg.aligned.encoder",
     "Aligner": "fmbseg.alignment.aligner",
+    "Background": "fmbseg.deployment",
     "LabelSet": "fmbseg.labels.label_set",
     "MaskSet": "fmbseg.masks",
+    "MaskSnap": "fmbseg.deployment",
     "OpenVocabSegmenter": "fmbseg.segmentation.segmenter",
+    "Pamr": "fmbseg.deployment",
     "PseudoLabeler": "fmbseg.labeling.labeler",
+    "SegmentSettings": "fmbseg.deployment",
     "Segmentation": "fmbseg.results",
     "Vocabulary": "fmbseg.vocabulary",
+    "WindowSettings": "fmbseg.deployment",
+    "evaluate": "fmbseg.evaluation.evaluate",
+    "open_data": "fmbseg.evaluation.datasets",
 }
 
 __all__ = [
     "AlignedEncoder",
     "Aligner",
+    "Background",
     "LabelSet",
     "MaskSet",
+    "MaskSnap",
     "OpenVocabSegmenter",
+    "Pamr",
     "PseudoLabeler",
+    "SegmentSettings",
     "Segmentation",
     "Vocabulary",
+    "WindowSettings",
     "__version__",
+    "evaluate",
+    "open_data",
 ]
 
 

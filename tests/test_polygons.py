@@ -27,8 +27,7 @@ def filled(parts: list[list[Ring]], size: tuple[int, int]) -> NDArray[np.bool_]:
             for (x0, y0), (x1, y1) in itertools.pairwise(ring):
                 if x0 == x1:
                     crossings[min(y0, y1) : max(y0, y1), x0:] += 1
-    odd: NDArray[np.bool_] = crossings % 2 == 1
-    return odd
+    return np.asarray(crossings % 2 == 1)
 
 
 def signed_area(ring: Ring) -> float:

@@ -206,12 +206,14 @@ class OpenVocabSegmenter:
     def _stream(
         self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings
     ) -> Iterator[Segmentation]:
-        # The words come first, for a word that cannot be encoded must not cost a whole image.
+        # Words and masks come first: what cannot be had must not cost a whole image before it is told.
         prototypes = self._prototypes(classes.asked)
+        snap = settings.refine if isinstance(settings.refine, MaskSnap) else None
+        generator = None if snap is None else self._generator(snap)
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
                 result = segment_encoded(encoded, prototypes, classes, settings)
-            yield self._snap(result, settings.refine) if isinstance(settings.refine, MaskSnap) else result
+            yield result if snap is None or generator is None else _snapped(result, generator, snap)
 
     def _encode(
         self, images: Iterable[NDArray[np.uint8]], settings: SegmentSettings
@@ -230,13 +232,17 @@ class OpenVocabSegmenter:
                 self._embedded.popitem(last=False)
         return self._embedded[vocabulary]
 
-    def _snap(self, result: Segmentation, snap: MaskSnap) -> Segmentation:
-        generator = snap.generator
-        if isinstance(generator, str):
-            if generator not in self._generators:
-                self._generators[generator] = MASK_GENERATORS.create(generator)
-            generator = self._generators[generator]
-        assert result.image is not None  # segment_encoded keeps it
-        masks = generator.begin(result.image).everything()
-        labels, scores = snap_to_masks(result.labels, result.scores, masks, snap.min_share)
-        return replace(result, labels=labels, scores=scores)
+    def _generator(self, snap: MaskSnap) -> MaskGenerator:
+        spec = snap.generator
+        if not isinstance(spec, str):
+            return spec
+        if spec not in self._generators:
+            self._generators[spec] = MASK_GENERATORS.create(spec)
+        return self._generators[spec]
+
+
+def _snapped(result: Segmentation, generator: MaskGenerator, snap: MaskSnap) -> Segmentation:
+    assert result.image is not None  # segment_encoded keeps it
+    masks = generator.begin(result.image).everything()
+    labels, scores = snap_to_masks(result.labels, result.scores, masks, snap.min_share)
+    return replace(result, labels=labels, scores=scores)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,58 @@ def test_a_result_never_replaces_an_image(chain: Chain, tmp_path: Path) -> None:
 def test_results_are_named_after_their_images_and_never_alike(images: list[str], names: list[str]) -> None:
     found = target_names([Path(image) for image in images])
     assert [name.as_posix() for name in found.values()] == names
+
+
+def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None:
+    command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,old tower"]
+    options = [
+        "--background",
+        "softmax",
+        "--threshold",
+        "0.6",
+        "--temperature",
+        "0.05",
+        "--whole",
+        "--mirror",
+    ]
+    extras = ["--heatmap", "old tower", "--geojson", "--refine", "pamr", "--margin", "0.001"]
+    result = RUNNER.invoke(
+        app, [*command, *options, *extras, "--head", str(chain.head), "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "classes.txt").read_text() == "background\ncat\nold tower\n"
+    with Image.open(tmp_path / "cat_heatmap_old_tower.jpg") as heatmap:
+        assert heatmap.size == (240, 160)
+    outlines = json.loads((tmp_path / "cat_outlines.geojson").read_text())
+    values = read_classes(tmp_path / "cat_classes.png")
+    for feature in outlines["features"]:
+        assert feature["properties"]["area"] == (values == feature["properties"]["index"]).sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--background", "colour"], "background rule 'colour' is none of"),
+        (["--background", "similarity"], "'similarity' needs a threshold"),
+        (["--heatmap", "dogs"], "there is no class 'dogs'; did you mean 'dog'?"),
+        (["--refine", "mobilsam"], "did you mean 'mobilesam'?"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(
+    chain: Chain, tmp_path: Path, options: list[str], message: str
+) -> None:
+    command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,dog", *options]
+    result = RUNNER.invoke(app, [*command, "--head", str(chain.head), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_a_head_on_the_hub_that_cannot_be_reached(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,dog", "--out", "out"]
+    result = RUNNER.invoke(app, [*command, "--head", "nobody/no-such-head"])
+    assert result.exit_code == 1
+    assert "nobody/no-such-head: config.json, model.safetensors are neither in the cache" in result.stderr

@@ -39,10 +39,8 @@ def test_a_row_for_each_head_and_the_papers_columns(tmp_path: Path) -> None:
         write_run(tmp_path / "c", "folder", 0.25, digest="def"),
     ]
     lines = table([runs[0], runs[1] / "report.json", runs[2]]).splitlines()
-    assert cells(lines[0]) == [
-        "method",
-        *["PV-21", "PV-20", "PC-59", "CO-80", "CS-171", "City", "ADE", "folder"],
-    ]
+    columns = ["PV-21", "PV-20", "PC-59", "CO-80", "CS-171", "City", "ADE", "folder"]
+    assert cells(lines[0]) == ["method", *columns]
     assert len({len(cells(line)) for line in lines[:14]}) == 1
     paper = next(line for line in lines if line.startswith("| FMbSeg"))
     assert cells(paper) == ["FMbSeg", "67.73", "85.65", "42.72", "57.63", "29.88", "28.37", "16.25", "-"]
