@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 VOCABULARY = Vocabulary.of("voc20:clean")
 SIDES = ("plain", "fmbseg")
+RECIPE = "fmbseg, recipe's sampling"
+"""A third side of the offline models: the same, but for the points that its recipe tries."""
 SAME_IOU = 0.98
 PASSING = 1 / 3
 """Part of the random SAM's candidates whose predicted IoU passes."""
@@ -183,16 +185,14 @@ def random_encoder(name: str) -> ImageTextEncoder:
         return load(f"{name}@{weights}", mean=mean, std=std)
 
 
-def offline_models(options: argparse.Namespace) -> Models:
-    """The offline recipe's models, with the whole grid."""
+def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
+    """The offline recipe's models, with the whole grid or the points that the recipe tries."""
     from fmbseg.models.image_text.conse import conse
     from fmbseg.models.mask_generators.mobilesam import mobilesam
 
     recipe = get_recipe("offline")
-    thresholds = {
-        name: recipe.mask_options[name] for name in ("predicted_iou_threshold", "stability_threshold")
-    }
-    generator = mobilesam(threads=options.threads, points_per_side=options.points_per_side, **thresholds)
+    points = {"points_per_side": options.points_per_side, "sampling": "adaptive" if adaptive else "grid"}
+    generator = mobilesam(threads=options.threads, **{**recipe.mask_options, **points})
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)
     settings = LabelingSettings(
@@ -216,7 +216,7 @@ def serve(side: str, options: argparse.Namespace, paths: list[Path], pipe: Conne
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     if options.models == "offline":
-        models = offline_models(options)
+        models = offline_models(options, adaptive=side == RECIPE)
     else:
         models = random_models(options, paths[0], tiny=options.models == "tiny")
     meter = Meter()
@@ -308,7 +308,8 @@ def measure(options: argparse.Namespace, paths: list[Path]) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     processes = []
-    for side in SIDES:
+    sides = (*SIDES, RECIPE) if options.models == "offline" else SIDES
+    for side in sides:
         pipes[side], theirs = context.Pipe()
         process = context.Process(target=serve, args=(side, options, paths, theirs), daemon=True)
         process.start()
@@ -321,18 +322,18 @@ def measure(options: argparse.Namespace, paths: list[Path]) -> dict[str, Any]:
                 raise RuntimeError(f"the process of {side!r} ended: its error stands above")
         return pipes[side].recv()
 
-    for side in SIDES:
+    for side in sides:
         turn(side, paths[-1:])  # loads what is loaded on first use
-    turns: dict[str, list[Any]] = {side: [] for side in SIDES}
+    turns: dict[str, list[Any]] = {side: [] for side in sides}
     equal = []
     for number in range(options.rounds):
         start = number * options.count % len(paths)
         wanted = sorted((paths + paths)[start : start + options.count])
-        for side in SIDES if number % 2 == 0 else SIDES[::-1]:
+        for side in sides if number % 2 == 0 else sides[::-1]:
             turns[side].append(turn(side, wanted))
         equal.append(equal_share(turns["plain"][-1][3], turns["fmbseg"][-1][3]))
     memory = {}
-    for side in SIDES:
+    for side in sides:
         pipes[side].send(None)
         memory[side] = pipes[side].recv()
     for process in processes:
@@ -347,21 +348,29 @@ def summary(
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     """Put the turns of both sides in one object."""
-    ratios = [plain[0] / ours[0] for plain, ours in zip(turns["plain"], turns["fmbseg"], strict=True)]
-    cpu = [plain[1] / ours[1] for plain, ours in zip(turns["plain"], turns["fmbseg"], strict=True)]
+    ratios, cpu = _ratios(turns, "fmbseg", 0), _ratios(turns, "fmbseg", 1)
+    recipe = {}
+    if RECIPE in turns:
+        recipe = {"ratio_with_recipe_sampling": round(median(_ratios(turns, RECIPE, 0)), 3)}
     return {
         "ratio": round(median(ratios), 3),
         "cpu_ratio": round(median(cpu), 3),
         "memory_ratio": round(memory["fmbseg"][1] / memory["plain"][1], 3),
         "equal_masks": round(min(equal), 4),
+        **recipe,
         "ratios": [round(ratio, 3) for ratio in ratios],
-        "sides": {side: _side(turns[side], memory[side], options.count) for side in SIDES},
+        "sides": {side: _side(turns[side], memory[side], options.count) for side in turns},
         "settings": {
             name: getattr(options, name)
             for name in ("models", "count", "rounds", "points_per_side", "threads", "workers")
         },
         "versions": {"fmbseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
+
+
+def _ratios(turns: dict[str, list[Any]], side: str, which: int) -> list[float]:
+    """Of each turn, the plain side's seconds (0: of the clock, 1: of CPU) over a side's."""
+    return [plain[which] / ours[which] for plain, ours in zip(turns["plain"], turns[side], strict=True)]
 
 
 def _side(turns: list[Any], memory: tuple[int, int], count: int) -> dict[str, Any]:
