@@ -143,13 +143,13 @@ def random_models(options: argparse.Namespace, first: Path, *, tiny: bool) -> Mo
     settings = EverythingSettings(
         points_per_side=options.points_per_side, predicted_iou_threshold=0.88, stability_threshold=0.0
     )
-    encoder = random_encoder("ViT-B-32" if tiny else "ViT-B-16")
+    encoder = random_encoder("ViT-S-32-alt" if tiny else "ViT-B-16")
     from fmbseg.models.mask_generators.segment_anything import sam
 
     generator = sam("random", module=module, device="cpu", **asdict(settings))
     with torch.no_grad():
         prompter = generator.begin(load_image(first))
-        grid = np.random.default_rng(0).uniform(0, 300, (24, 1, 2)).astype(np.float32)
+        grid = np.random.default_rng(0).uniform(0, 300, (12, 1, 2)).astype(np.float32)
         ious = prompter._decoder.decode(grid).predicted_iou
         module.mask_decoder.iou_prediction_head.layers[-1].bias += 0.88 - ious.quantile(1 - PASSING)
     return Models(
