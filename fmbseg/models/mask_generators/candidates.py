@@ -54,6 +54,14 @@ class SamDecoder(Protocol):
         """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
         ...
 
+    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read coarse logits (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        ...
+
+    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read the encoder's features at points (P, 2), (x, y) in pixels of the image, (P, C)."""
+        ...
+
 
 class Crop(NamedTuple):
     """Where a decoder's image lies in the whole one, in pixels; ends are just outside."""

@@ -79,9 +79,10 @@ class OnnxSam:
             CheckpointError: a graph is damaged, or not of SAM's kind.
         """
         check_image(image, self.spec)
-        return SamPrompter(image, self._decoder_of, self.settings)
+        return SamPrompter(image, self.decoder, self.settings)
 
-    def _decoder_of(self, image: NDArray[np.uint8]) -> OnnxSamDecoder:
+    def decoder(self, image: NDArray[np.uint8]) -> OnnxSamDecoder:
+        """Encode an image, or a crop of one, and return its decoder."""
         (given,) = self._encoder.get_inputs()
         frame = SamFrame((image.shape[0], image.shape[1]), side=given.shape[-1])
         (embedding,) = self._encoder.run(None, {given.name: frame.pixels(image).numpy()})
@@ -153,6 +154,7 @@ class OnnxSamDecoder:
     ) -> None:
         self._session = session
         self._frame = frame
+        self._features = torch.from_numpy(embedding[0])
         coarse = frame.side // 4
         self._constant = {
             "image_embeddings": embedding,
@@ -186,6 +188,14 @@ class OnnxSamDecoder:
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
         return self._frame.upscale(logits)
+
+    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read coarse logits (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        return self._frame.sample(logits, points)
+
+    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read the encoder's features at points (P, 2), (x, y) in pixels of the image, (P, C)."""
+        return self._frame.sample(self._features, points).T
 
 
 def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1, **settings: Any) -> OnnxSam:

@@ -37,6 +37,10 @@ class Frame(Protocol):
         """Bring logits of the frame (N, h, w) to the image, (N, H, W)."""
         ...
 
+    def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        ...
+
 
 @dataclass(frozen=True)
 class SamFrame:
@@ -80,6 +84,10 @@ class SamFrame:
         whole = F.interpolate(frame[..., :height, :width], self.size, mode="bilinear", align_corners=False)
         return whole[:, 0]
 
+    def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        return _sampled(maps, self.points(points), self.side)
+
 
 @dataclass(frozen=True)
 class SquashedFrame:
@@ -111,8 +119,21 @@ class SquashedFrame:
         """Bring logits of the frame (N, h, w) to the image, (N, H, W), bilinear."""
         return F.interpolate(logits[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
 
+    def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        return _sampled(maps, self.points(points), self.side)
+
 
 def _scaled(
     points: NDArray[np.float32], size: tuple[int, int], target: tuple[int, int]
 ) -> NDArray[np.float32]:
     return points * np.array([target[1] / size[1], target[0] / size[0]], np.float32)
+
+
+def _sampled(maps: torch.Tensor, points: NDArray[np.float32], side: int) -> torch.Tensor:
+    """Read maps (N, h, w), bilinear, at points (P, 2) in pixels of the frame, (N, P)."""
+    grid = torch.from_numpy(points).to(maps.device)[None, None] * (2 / side) - 1
+    read = F.grid_sample(
+        maps.float()[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return read[0, :, 0]

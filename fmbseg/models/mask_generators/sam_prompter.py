@@ -16,7 +16,7 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 from fmbseg.masks import MaskSet
 from fmbseg.models.mask_generators.candidates import Crop, Found, full_size, passing, run_lengths
 from fmbseg.models.mask_generators.crops import CropPlan, plan_crops
-from fmbseg.models.mask_generators.sampling import grid_points, make_sampler
+from fmbseg.models.mask_generators.sampling import Seen, grid_points, make_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,8 +89,7 @@ class SamPrompter:
 
     def _best(self, decoded: Decoded) -> MaskSet:
         """Bring the best candidate of each prompt to full size."""
-        ious, best = decoded.predicted_iou.max(dim=1)
-        logits = decoded.logits[torch.arange(len(best), device=best.device), best]
+        logits, ious = _best_logits(decoded), decoded.predicted_iou.amax(dim=1)
         height, width = size = self._decoder.size
         whole = Crop(0, 0, width, height)
         rles: list[bytes] = []
@@ -109,15 +108,38 @@ class SamPrompter:
                 np.ascontiguousarray(self._image[crop.top : crop.bottom, crop.left : crop.right])
             )
         points = grid_points(crop.size, plan.points_per_side)
-        sampler = make_sampler(settings, plan.points_per_side)
+        sampler = make_sampler(settings, plan.points_per_side, decoder.features(points))
         kept: list[Found] = []
         while len(batch := sampler.take(settings.points_per_batch)):
             decoded = decoder.decode(points[batch][:, None])
             found, inside = passing(decoder, decoded, settings, crop, size, points)
             kept.append(found)
-            sampler.tell(inside, found.predicted_iou.cpu().numpy(), found.stability.cpu().numpy())
+            if sampler.learns:
+                sampler.tell(_seen(decoder, decoded, found, inside, points))
         every = Found.concat(kept)
         return every.select(nms(every.boxes, every.predicted_iou, settings.box_nms_threshold))
+
+
+def _best_logits(decoded: Decoded) -> torch.Tensor:
+    """Take of each prompt the candidate of highest predicted IoU, (N, h, w)."""
+    best = decoded.predicted_iou.argmax(dim=1)
+    return decoded.logits[torch.arange(len(best), device=best.device), best]
+
+
+def _seen(
+    decoder: SamDecoder,
+    decoded: Decoded,
+    found: Found,
+    inside: NDArray[np.bool_],
+    points: NDArray[np.float32],
+) -> Seen:
+    """Gather what samplers learn from."""
+    return Seen(
+        decoder.sample(_best_logits(decoded), points).cpu().numpy(),
+        inside,
+        found.predicted_iou.cpu().numpy(),
+        found.stability.cpu().numpy(),
+    )
 
 
 def _check_points(points: NDArray[np.float32], size: tuple[int, int], index: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,17 +16,37 @@ if TYPE_CHECKING:
 _COARSE_STRIDES = (8, 4, 2)
 
 
+class Seen(NamedTuple):
+    """What a batch of N points brought, as far as samplers learn from it; P points are in the grid.
+
+    Attributes:
+        logits: (N, P) of each point's best candidate at all points, accepted or not.
+        inside: (M, P) whether each point lies in each mask that was accepted.
+        predicted_iou: (M,) of the accepted.
+        stability: (M,) of the accepted.
+    """
+
+    logits: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    predicted_iou: NDArray[np.float32]
+    stability: NDArray[np.float32]
+
+
 class PointSampler(Protocol):
-    """Chooses points of a grid, a batch at a time, and may learn from what each batch brought."""
+    """Chooses points of a grid, a batch at a time, and may learn from what each batch brought.
+
+    Attributes:
+        learns: whether ``tell`` is of use.
+    """
+
+    learns: bool
 
     def take(self, count: int) -> NDArray[np.intp]:
         """Return up to ``count`` indices of points to try next; none when it is done."""
         ...
 
-    def tell(
-        self, inside: NDArray[np.bool_], iou: NDArray[np.float32], stability: NDArray[np.float32]
-    ) -> None:
-        """Hear of M masks that were accepted: which of all points lie in each (M, P), and scores (M,)."""
+    def tell(self, seen: Seen) -> None:
+        """Hear what the last batch brought."""
         ...
 
 
@@ -39,6 +61,8 @@ class GridSampler:
         array([0, 1, 2])
     """
 
+    learns = False
+
     def __init__(self, per_side: int) -> None:
         self._next, self._count = 0, per_side**2
 
@@ -47,20 +71,20 @@ class GridSampler:
         start, self._next = self._next, min(self._next + count, self._count)
         return np.arange(start, self._next)
 
-    def tell(
-        self, inside: NDArray[np.bool_], iou: NDArray[np.float32], stability: NDArray[np.float32]
-    ) -> None:
+    def tell(self, seen: Seen) -> None:
         """Learn nothing."""
 
 
-class AdaptiveSampler:
-    """From coarse to fine, without the points that an accepted mask of high stability already covers.
+class CoverSampler:
+    """From coarse to fine, without the points that lie in an accepted mask that is sure.
 
     Args:
         per_side: points along each side.
         min_iou: a mask covers points only if its predicted IoU is above this.
         min_stability: and if its stability is at least this.
     """
+
+    learns = True
 
     def __init__(self, per_side: int, *, min_iou: float, min_stability: float) -> None:
         self._order = coarse_to_fine(per_side)
@@ -73,12 +97,82 @@ class AdaptiveSampler:
         self._order = left[count:]
         return left[:count]
 
-    def tell(
-        self, inside: NDArray[np.bool_], iou: NDArray[np.float32], stability: NDArray[np.float32]
-    ) -> None:
+    def tell(self, seen: Seen) -> None:
         """Cover the points in masks that are sure."""
-        sure = (iou > self._min_iou) & (stability >= self._min_stability)
-        self._covered |= inside[sure].any(axis=0)
+        sure = (seen.predicted_iou > self._min_iou) & (seen.stability >= self._min_stability)
+        self._covered |= seen.inside[sure].any(axis=0)
+
+
+class AdaptiveSampler:
+    """Least redundant point first, until all that are left are redundant.
+
+    A point is as redundant as it is likely to repeat what a point that was tried has brought: the probability
+    ``sigmoid(logit)`` that it lies in that point's mask, times how alike the encoder finds the two, from 0 to
+    1; the highest over all points tried. So the inside of a uniform thing is soon done with, whatever becomes
+    of its mask, and a small thing that looks different is tried though it lies in a large mask.
+
+    Args:
+        similarity: of each two points of the grid, (P, P) from 0 to 1; see :func:`point_similarity`.
+        max_redundancy: points of a higher one are not tried.
+    """
+
+    learns = True
+
+    def __init__(self, similarity: NDArray[np.float32], *, max_redundancy: float) -> None:
+        self._similarity, self._limit = similarity, max_redundancy
+        self._redundancy = np.zeros(len(similarity), np.float32)
+        self._next = first_points(round(len(similarity) ** 0.5))
+        self._taken = self._next[:0]
+
+    def take(self, count: int) -> NDArray[np.intp]:
+        """Return first a few points spread over the grid, then those of least redundancy."""
+        if not len(self._next):
+            order = np.argsort(self._redundancy, kind="stable")[:count]
+            self._next = order[self._redundancy[order] <= self._limit]
+        self._taken, self._next = self._next[:count], self._next[count:]
+        self._redundancy[self._taken] = np.inf  # no point is tried twice
+        return self._taken
+
+    def tell(self, seen: Seen) -> None:
+        """Raise the redundancy of points that lie in the last batch's masks and look like its points."""
+        likely = 1 / (1 + np.exp(-np.clip(seen.logits, -30, 30)))
+        repeated = (likely * self._similarity[self._taken]).max(axis=0, initial=0)
+        np.maximum(self._redundancy, repeated, out=self._redundancy)
+
+
+def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
+    """Say how alike the encoder finds each two points, from 0 to 1.
+
+    The features are centred and half whitened (each principal component over the square root of its
+    strength), so that what is common to the image does not count and no single component decides.
+
+    Args:
+        features: of P points, (P, C).
+
+    Returns:
+        (P, P), half of one plus the cosine.
+
+    Example:
+        >>> point_similarity(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])).round(2).tolist()
+        [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    centred = features.float() - features.float().mean(dim=0)
+    left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
+    directions = F.normalize(left * strength.sqrt(), dim=1)
+    similarity: NDArray[np.float32] = ((1 + directions @ directions.T) / 2).clamp(0, 1).cpu().numpy()
+    return similarity
+
+
+def first_points(per_side: int) -> NDArray[np.intp]:
+    """Return the indices of the middles of blocks of 8 cells a side, or of the whole grid if it is smaller.
+
+    Example:
+        >>> first_points(32).shape, first_points(2).tolist()
+        ((16,), [3])
+    """
+    stride = min(8, per_side)
+    grid = np.arange(per_side**2).reshape(per_side, per_side)
+    return grid[stride // 2 :: stride, stride // 2 :: stride].ravel()
 
 
 def grid_points(size: tuple[int, int], per_side: int) -> NDArray[np.float32]:
@@ -111,10 +205,18 @@ def coarse_to_fine(per_side: int) -> NDArray[np.intp]:
     return ordered[np.sort(first)]
 
 
-def make_sampler(settings: EverythingSettings, per_side: int) -> PointSampler:
-    """Make the sampler that the settings ask for."""
+def make_sampler(settings: EverythingSettings, per_side: int, features: torch.Tensor) -> PointSampler:
+    """Make the sampler that the settings ask for.
+
+    Args:
+        settings: ``sampling`` and what belongs to it.
+        per_side: points along each side.
+        features: the encoder's at each point of the grid, (P, C).
+    """
     if settings.sampling == "grid":
         return GridSampler(per_side)
-    return AdaptiveSampler(
-        per_side, min_iou=settings.cover_predicted_iou, min_stability=settings.cover_stability
-    )
+    if settings.sampling == "cover":
+        return CoverSampler(
+            per_side, min_iou=settings.cover_predicted_iou, min_stability=settings.cover_stability
+        )
+    return AdaptiveSampler(point_similarity(features), max_redundancy=settings.max_redundancy)

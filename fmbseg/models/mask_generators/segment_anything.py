@@ -51,6 +51,10 @@ class SegmentAnything:
         embedding: torch.Tensor = self.module.image_encoder(pixels)
         return embedding
 
+    def feature_map(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the map (256, side / 16, side / 16)."""
+        return embedding[0]
+
     def decode(self, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         if self._lean is not None:

@@ -10,7 +10,7 @@ from fmbseg.unknown_name import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Sampling = Literal["grid", "adaptive"]
+Sampling = Literal["grid", "adaptive", "cover"]
 
 _LEAST = {
     "points_per_side": 1,
@@ -22,6 +22,7 @@ _FRACTIONS = (
     "predicted_iou_threshold",
     "stability_threshold",
     "box_nms_threshold",
+    "max_redundancy",
     "cover_predicted_iou",
     "cover_stability",
     "min_area",
@@ -39,19 +40,21 @@ class EverythingSettings:
 
     Args:
         points_per_side: points along each side of the image, so that there are its square in all.
-        sampling: ``"grid"`` tries every point. ``"adaptive"`` goes through the same points from coarse to
-            fine and leaves out those that an accepted mask already covers: on a CPU the count of points is
-            the cost.
-        cover_predicted_iou: with ``"adaptive"``, a mask covers points only if its estimate is above this.
-        cover_stability: with ``"adaptive"``, a mask covers points only if its stability is at least this. A
+        sampling: ``"grid"`` tries every point, as SAM does. The others try fewer of the same points, for on
+            a CPU their count is the cost: ``"adaptive"`` the least redundant first, until all that are left
+            would repeat what is known; ``"cover"`` from coarse to fine those that no accepted mask covers,
+            which may spend less and misses more.
+        max_redundancy: with ``"adaptive"``, points of a higher redundancy, 0 to 1, are not tried. Of a grid
+            of 32 x 32, 0.74 tries a third on the average, and 0.78 two fifths.
+        cover_predicted_iou: with ``"cover"``, a mask covers points only if its estimate is above this.
+        cover_stability: with ``"cover"``, a mask covers points only if its stability is at least this. A
             large mask that the model is not sure of would hide the small things on it.
-        points_per_batch: points decoded at once. With ``"adaptive"``, points of one batch do not see one
+        points_per_batch: points decoded at once. But with ``"grid"``, points of one batch do not see one
             another's masks.
         predicted_iou_threshold: a mask is kept if the model's own estimate of its IoU is above this.
         stability_threshold: a mask is kept if its stability is at least this.
         stability_offset: stability is the IoU of the mask at logits above +offset with that above -offset.
         box_nms_threshold: of two masks whose boxes' IoU is above this, the one of lower estimate is dropped.
-
         min_area: masks of a smaller fraction of the image are left out.
         max_area: masks of a larger fraction of the image are left out.
         crop_n_layers: layers of crops looked at besides the whole image, layer i of 2^i by 2^i crops.
@@ -74,6 +77,7 @@ class EverythingSettings:
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
+    max_redundancy: float = 0.74
     cover_predicted_iou: float = 0.88
     cover_stability: float = 0.95
     min_area: float = 0.0

@@ -33,6 +33,10 @@ class SamModel(Protocol):
         """Encode (1, 3, side, side) to whatever ``decode`` takes."""
         ...
 
+    def feature_map(self, embedding: Any) -> torch.Tensor:
+        """Return of what ``encode`` gave the map (C, h, w) that covers the frame."""
+        ...
+
     def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
         """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each."""
         ...
@@ -74,10 +78,11 @@ class TorchSam:
             ValueError: not an RGB image of uint8.
         """
         check_image(image, self.spec)
-        return SamPrompter(image, self._decoder, self.settings)
+        return SamPrompter(image, self.decoder, self.settings)
 
     @torch.no_grad()
-    def _decoder(self, image: NDArray[np.uint8]) -> TorchSamDecoder:
+    def decoder(self, image: NDArray[np.uint8]) -> TorchSamDecoder:
+        """Encode an image, or a crop of one, and return its decoder."""
         assert isinstance(self.device, torch.device)
         frame = self.model.frame((image.shape[0], image.shape[1]))
         with autocast(self.device, self.precision):
@@ -110,3 +115,11 @@ class TorchSamDecoder:
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
         return self.frame.upscale(logits)
+
+    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read coarse logits (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        return self.frame.sample(logits, points)
+
+    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read the encoder's features at points (P, 2), (x, y) in pixels of the image, (P, C)."""
+        return self.frame.sample(self.model.feature_map(self.embedding), points).T

@@ -58,6 +58,11 @@ class TransformersSam:
         """Encode (1, 3, side, side)."""
         return self.module.get_image_embeddings(pixels)
 
+    def feature_map(self, embedding: Any) -> torch.Tensor:
+        """Return the map (256, side / 16, side / 16); SAM 2 has it behind two of higher resolution."""
+        smallest: torch.Tensor = embedding if isinstance(embedding, torch.Tensor) else embedding[-1]
+        return smallest[0]
+
     def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
         """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
         labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)

@@ -123,8 +123,11 @@ def test_everything_is_that_of_segment_anythings_own_generator(
         assert (ours.decode(index) != record["segmentation"]).mean() < 1e-4
 
 
-def test_adaptive_finds_the_cat_with_fewer_prompts(
-    mobilesam_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "options", [{"sampling": "cover"}, {"sampling": "adaptive", "max_redundancy": 0.5}], ids=str
+)
+def test_the_cat_is_found_with_fewer_prompts(
+    options: dict[str, Any], mobilesam_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent, decode = [], OnnxSamDecoder.decode
 
@@ -133,13 +136,13 @@ def test_adaptive_finds_the_cat_with_fewer_prompts(
         return decode(decoder, points)
 
     monkeypatch.setattr(OnnxSamDecoder, "decode", count)
-    generator = MASK_GENERATORS.create("mobilesam", **{**SETTINGS, "sampling": "adaptive"})
+    generator = MASK_GENERATORS.create("mobilesam", **SETTINGS, **options)
     masks = generator.begin(photograph("chelsea.png")).everything()
     cat = masks.decode(int(masks.areas.argmax()))
     assert cat[150, 220]
     assert 0.4 < cat.mean() < 0.95
     assert set(spent) == {1}
-    assert len(spent) <= 8  # of 16
+    assert len(spent) <= 10  # of 16
 
 
 def test_the_number_of_threads_does_not_change_the_masks(

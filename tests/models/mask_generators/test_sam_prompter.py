@@ -48,6 +48,17 @@ class Rectangles:
         self.upscaled += len(logits)
         return logits
 
+    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        return logits[:, points[:, 1].astype(int), points[:, 0].astype(int)]
+
+    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
+        """Which rectangles hold each point."""
+        held = [
+            [top <= y < bottom and left <= x < right for top, bottom, left, right in self.rectangles]
+            for x, y in points
+        ]
+        return torch.tensor(held, dtype=torch.float32)
+
 
 def prompter_of(decoder: Rectangles, settings: EverythingSettings) -> SamPrompter:
     return SamPrompter(np.zeros((HEIGHT, WIDTH, 3), np.uint8), lambda _: decoder, settings)
@@ -63,7 +74,7 @@ def test_grid_points_are_those_of_segment_anything() -> None:
     assert decoder.batches == [10] * 6 + [4]
 
 
-@pytest.mark.parametrize("sampling", ["grid", "adaptive"])
+@pytest.mark.parametrize("sampling", ["grid", "cover", "adaptive"])
 def test_everything_finds_each_rectangle_once_best_first(sampling: str) -> None:
     decoder = Rectangles(QUARTERS, [0.91, 0.99, 0.95, 0.93])
     settings = EverythingSettings.of({"points_per_side": 8, "sampling": sampling, "points_per_batch": 1})
@@ -72,19 +83,32 @@ def test_everything_finds_each_rectangle_once_best_first(sampling: str) -> None:
     assert masks.boxes.tolist() == [[24, 0, 48, 16], [0, 16, 24, 32], [24, 16, 48, 32], [0, 0, 24, 16]]
 
 
-def test_adaptive_spends_one_point_on_each_rectangle() -> None:
+def test_cover_spends_one_point_on_each_rectangle() -> None:
     decoder = Rectangles(QUARTERS, [0.9] * 4)
-    settings = EverythingSettings(points_per_side=16, sampling="adaptive", points_per_batch=1)
+    settings = EverythingSettings(points_per_side=16, sampling="cover", points_per_batch=1)
     assert len(prompter_of(decoder, settings).everything()) == 4
     # The first round, the middles of blocks of 8 x 8 cells, has one in each quarter.
     assert decoder.points == [(13.5, 9), (37.5, 9), (13.5, 25), (37.5, 25)]
+
+
+def test_adaptive_tries_a_small_thing_though_it_lies_in_a_large_mask() -> None:
+    """The large mask is sure, so that covering never looks at the small square on it."""
+    large, small = (0, 32, 0, 48), (4, 8, 6, 12)
+    options = {"points_per_side": 8, "points_per_batch": 1, "box_nms_threshold": 0.5}
+    areas = {}
+    for sampling in ("cover", "adaptive"):
+        decoder = Rectangles([large, small], [0.95, 0.99])
+        prompter = prompter_of(decoder, EverythingSettings.of({**options, "sampling": sampling}))
+        areas[sampling] = sorted(prompter.everything().areas.tolist())
+        assert len(decoder.points) < 16
+    assert areas == {"cover": [32 * 48], "adaptive": [24, 32 * 48]}
 
 
 def test_only_masks_that_are_sure_cover_points() -> None:
     """Of two halves, the left is sure and the right is not; both are accepted, the right is tried out."""
     decoder = Rectangles([(0, 32, 0, 24), (0, 32, 24, 48)], [0.95, 0.8])
     settings = EverythingSettings(
-        points_per_side=8, sampling="adaptive", points_per_batch=1, predicted_iou_threshold=0.6
+        points_per_side=8, sampling="cover", points_per_batch=1, predicted_iou_threshold=0.6
     )
     assert len(prompter_of(decoder, settings).everything()) == 2
     assert sum(x < 24 for x, _ in decoder.points) == 1
@@ -97,7 +121,7 @@ def test_a_mask_that_is_not_stable_covers_nothing() -> None:
         decoder = Rectangles([rectangle], [0.95], edge=0.5)  # its outermost ring is unsure
         settings = EverythingSettings(
             points_per_side=8,
-            sampling="adaptive",
+            sampling="cover",
             points_per_batch=1,
             stability_threshold=0.5,
             cover_stability=cover_stability,
@@ -107,9 +131,9 @@ def test_a_mask_that_is_not_stable_covers_nothing() -> None:
         assert len(decoder.points) == decodes
 
 
-def test_adaptive_goes_on_where_no_mask_was_accepted() -> None:
+def test_cover_goes_on_where_no_mask_was_accepted() -> None:
     decoder = Rectangles(QUARTERS, [0.5] * 4)  # none passes
-    settings = EverythingSettings(points_per_side=8, sampling="adaptive", points_per_batch=3)
+    settings = EverythingSettings(points_per_side=8, sampling="cover", points_per_batch=3)
     assert len(prompter_of(decoder, settings).everything()) == 0
     grid = {(float(x), float(y)) for x, y in (build_point_grid(8) * [WIDTH, HEIGHT]).astype(np.float32)}
     assert len(decoder.points) == 64
@@ -123,12 +147,12 @@ def test_adaptive_goes_on_where_no_mask_was_accepted() -> None:
     batch=st.integers(1, 7),
     tops=st.lists(st.tuples(st.integers(0, 28), st.integers(0, 44)), min_size=1, max_size=4),
 )
-def test_adaptive_never_decodes_a_covered_point_of_another_batch(
+def test_cover_never_decodes_a_covered_point_of_another_batch(
     per_side: int, batch: int, tops: list[tuple[int, int]]
 ) -> None:
     rectangles = [(top, top + 4, left, left + 4) for top, left in tops]
     decoder = Rectangles(rectangles, [0.9] * len(rectangles))
-    settings = EverythingSettings(points_per_side=per_side, sampling="adaptive", points_per_batch=batch)
+    settings = EverythingSettings(points_per_side=per_side, sampling="cover", points_per_batch=batch)
     prompter_of(decoder, settings).everything()
     assert len(set(decoder.points)) == len(decoder.points)
     start, covered = 0, np.zeros((HEIGHT, WIDTH), np.bool_)

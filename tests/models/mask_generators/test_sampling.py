@@ -1,0 +1,92 @@
+"""Samplers: which points come when, worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from fmbseg.models.mask_generators.sampling import (
+    AdaptiveSampler,
+    CoverSampler,
+    GridSampler,
+    Seen,
+    coarse_to_fine,
+    first_points,
+    point_similarity,
+)
+
+NOTHING = np.zeros(0, np.float32)
+
+
+def seen(logits: list[list[float]]) -> Seen:
+    given = np.array(logits, np.float32)
+    return Seen(given, np.zeros((0, given.shape[1]), np.bool_), NOTHING, NOTHING)
+
+
+def test_the_grid_gives_every_point_in_order() -> None:
+    sampler = GridSampler(3)
+    assert [sampler.take(4).tolist() for _ in range(4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8], []]
+
+
+@pytest.mark.parametrize("per_side", [1, 2, 3, 7, 8, 12, 16, 32])
+def test_from_coarse_to_fine_every_point_comes_once(per_side: int) -> None:
+    assert sorted(coarse_to_fine(per_side)) == list(range(per_side**2))
+
+
+@pytest.mark.parametrize(
+    ("per_side", "count"), [(1, 1), (4, 1), (8, 1), (12, 1), (16, 4), (32, 16), (64, 64)]
+)
+def test_the_first_points_are_few_and_spread(per_side: int, count: int) -> None:
+    assert len(first_points(per_side)) == count
+
+
+def test_cover_leaves_out_points_in_masks_that_are_sure() -> None:
+    sampler = CoverSampler(2, min_iou=0.8, min_stability=0.9)
+    assert sampler.take(1).tolist() == [3]
+    halves = np.array([[True, False, True, False], [False, True, False, True]])
+    iou, stability = np.array([0.9, 0.8], np.float32), np.array([0.9, 1.0], np.float32)
+    sampler.tell(Seen(np.zeros((1, 4), np.float32), halves, iou, stability))
+    assert sampler.take(9).tolist() == [1]  # the right half's estimate is not above 0.8
+
+
+def test_the_least_redundant_point_comes_first_and_redundant_ones_never() -> None:
+    similarity = np.array(
+        [
+            [1.0, 0.9, 0.2, 0.5],
+            [0.9, 1.0, 0.3, 0.8],
+            [0.2, 0.3, 1.0, 0.9],
+            [0.5, 0.8, 0.9, 1.0],
+        ],
+        np.float32,
+    )
+    sampler = AdaptiveSampler(similarity, max_redundancy=0.75)
+    assert sampler.take(1).tolist() == [3]
+    sampler.tell(seen([[50, 50, -50, 50]]))  # its mask holds all but point 2: redundancies 0.5, 0.8, 0
+    assert sampler.take(1).tolist() == [2]
+    sampler.tell(seen([[0, 50, 50, 50]]))  # half of 0.2 for point 0 and 0.3 for point 1: nothing is raised
+    assert sampler.take(2).tolist() == [0]  # point 1 stays at 0.8
+    sampler.tell(seen([[50, -50, -50, -50]]))
+    assert sampler.take(1).tolist() == []
+
+
+def test_at_one_every_point_is_tried_once_and_at_zero_the_first_ones_alone() -> None:
+    similarity = np.full((16, 16), 0.5, np.float32)
+    for limit, expected in ((1.0, 16), (0.0, 1)):
+        sampler = AdaptiveSampler(similarity, max_redundancy=limit)
+        taken: list[int] = []
+        while len(batch := sampler.take(3)):
+            taken += batch.tolist()
+            sampler.tell(seen([[1.0] * 16] * len(batch)))
+        assert len(set(taken)) == len(taken) == expected
+
+
+def test_similarity_is_half_whitened_and_does_not_see_what_all_share() -> None:
+    """Two directions of strengths 4 and 2: after half whitening their squares are as 2 to 1."""
+    features = torch.tensor([[2.0, 1.0], [2.0, -1.0], [-2.0, 1.0], [-2.0, -1.0]]) + 100
+    cosine = (2 - 1) / (2 + 1)  # of (sqrt 2, 1) and (sqrt 2, -1)
+    similarity = point_similarity(features)
+    np.testing.assert_allclose(similarity[0], [1, (1 + cosine) / 2, (1 - cosine) / 2, 0], atol=1e-5)
+
+
+def test_points_that_all_look_alike_give_numbers() -> None:
+    assert np.isfinite(point_similarity(torch.ones(4, 8))).all()
+    assert point_similarity(torch.ones(1, 8)).shape == (1, 1)
