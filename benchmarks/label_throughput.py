@@ -8,7 +8,7 @@ turns are compared. The masks of both are compared, too.
 
 - ``vit_b``: open_clip ViT-B-16 and segment_anything ViT-B with random weights, made so that a third of the
   candidates pass the filter and masks are in one piece rather than noise;
-- ``offline``: the offline recipe's trained models, with the whole grid of points (its adaptive sampling makes
+- ``offline``: the offline recipe's trained models, with the whole grid of points (its sampling makes
   other masks; what that saves is given as ``ratio_with_recipe_sampling``);
 - ``tiny``: small stand-ins of random weights, for the benchmark's own test.
 
@@ -191,7 +191,7 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
     from fmbseg.models.mask_generators.mobilesam import mobilesam
 
     recipe = get_recipe("offline")
-    points = {"points_per_side": options.points_per_side, "sampling": "adaptive" if adaptive else "grid"}
+    points = {"points_per_side": options.points_per_side, "sampling": "cover" if adaptive else "grid"}
     generator = mobilesam(threads=options.threads, **{**recipe.mask_options, **points})
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)

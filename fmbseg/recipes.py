@@ -44,7 +44,7 @@ RECIPES = {
         # the count of points is the cost.
         mask_options={
             "points_per_side": 16,
-            "sampling": "adaptive",
+            "sampling": "cover",
             "points_per_batch": 1,
             "predicted_iou_threshold": 0.6,
             "stability_threshold": 0.7,
