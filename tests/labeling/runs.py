@@ -1,6 +1,6 @@
 """Runs of the labeler in processes of their own, started in no time: a server forks each of them.
 
-Importing torch takes seconds; a server that has imported everything and computed nothing is forked instead.
+Importing torch takes seconds; a server that has imported everything is forked instead.
 The models are stand-ins (colours and superpixels), quick enough for hundreds of photographs.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,10 +130,11 @@ def _child(request: dict[str, Any], error_to: int) -> None:
 
 
 def _serve() -> None:
-    # All that a run imports, so that no child has to.
-
-    import tests.labeling.colours  # noqa: F401
-
+    # A run imports much only when it needs it. One before the first fork spares every child that, and one of
+    # another user may not be allowed to read the modules.
+    with TemporaryDirectory() as folder:
+        pictures(Path(folder) / "photographs", 2)
+        label(f"{folder}/photographs", f"{folder}/labels")
     print("ready", flush=True)
     for request in _requests():
         read_from, write_to = os.pipe()

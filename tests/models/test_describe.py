@@ -104,7 +104,8 @@ def test_every_kind_of_model_of_timm_can_be_described() -> None:
 
     first: dict[str, str] = {}
     for name in timm.list_models():
-        first.setdefault(_registry._model_to_module[name], name)
+        if not name.startswith("fmbseg_"):  # those are of other tests
+            first.setdefault(_registry._model_to_module[name], name)
     assert len(first) > 80
     for name in first.values():
         facts = describe_backbone(f"timm:{name}")
