@@ -1,0 +1,57 @@
+"""Every Python block of every page and of the README runs; what cannot run says so and is checked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.docs.blocks import Block, blocks_of, check, run
+from tests.evaluation.layouts import write_mask
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_PYTHON = [page for page in PAGES if blocks_of(page)]
+
+FROM_NOTHING = {"docs/labels.md"}
+"""Pages that bring their own photographs and start in an empty folder."""
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _prepare(page: str, folder: Path) -> None:
+    """What a page needs that others do not have."""
+    if page in FROM_NOTHING:
+        for name in ("photos", "labels", "head"):
+            shutil.rmtree(folder / name)
+    if page == "docs/evaluate.md":  # a folder with masks
+        (folder / "photos/images").mkdir()
+        (folder / "photos/chelsea.png").rename(folder / "photos/images/chelsea.png")
+        with Image.open(folder / "photos/images/chelsea.png") as image:
+            write_mask(folder / "photos/masks/chelsea.png", [[1] * image.width] * image.height)
+        (folder / "photos/classes.txt").write_text("0\tbackground\n1\tcat\n2\tdog\n")
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=_name)
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
+def test_what_can_run_runs(page: Path, workspace: Path) -> None:
+    _prepare(_name(page), workspace)
+    run([block for block in blocks_of(page) if not block.needs])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for page in WITH_PYTHON for block in blocks_of(page) if block.needs],
+    ids=lambda block: f"{_name(block.page)}:{block.line}",
+)
+def test_what_cannot_run_names_what_there_is(block: Block) -> None:
+    assert not check(block)
+
+
+def test_no_block_of_python_is_overlooked() -> None:
+    fences = sum(page.read_text("utf-8").count("```python") for page in PAGES)
+    assert fences == sum(len(blocks_of(page)) for page in PAGES) > 20
