@@ -1,4 +1,4 @@
-"""What the pages, scripts and notebooks speak of, made once: photographs, a label set and a trained head."""
+"""What the pages speak of, made once: photographs, a label set and a head; and the offline recipe, but tiny."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from PIL import Image
 
-from fmbseg import Aligner, PseudoLabeler
-from fmbseg.alignment.settings import TrainingSettings
+from fmbseg import PseudoLabeler, Vocabulary
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.models.assets import cache_home
+from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import RECIPES
+from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WORDS = ("cat", "coffee cup", "rocket")
+WORDS = Vocabulary.of(["cat", "coffee cup", "rocket"])
 
 
 @pytest.fixture(scope="session")
-def _tiny_recipe() -> Iterator[None]:
-    """The offline recipe with its own models, but fewer points, passes and pixels."""
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The offline recipe with its own models, but fewer points, passes and pixels; features kept elsewhere."""
     offline = RECIPES["offline"]
     small = replace(
         offline,
@@ -31,37 +37,53 @@ def _tiny_recipe() -> Iterator[None]:
         labeling={**offline.labeling, "short_side": 224, "scales": (1.0,)},
         training={**offline.training, "epochs": 1, "image_size": 96},
     )
+    home = tmp_path_factory.mktemp("home")
+    (home / "mobilesam").symlink_to(cache_home() / "mobilesam")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "offline", small)
+        patch.setenv("FMBSEG_HOME", str(home))
         yield
 
 
 @pytest.fixture(scope="session")
-def _made(tmp_path_factory: pytest.TempPathFactory, _tiny_recipe: None) -> Path:
-    """A folder with `photos/`, `labels/`, `head/`, `dog.jpg` and `cat.png`."""
-    root = tmp_path_factory.mktemp("made")
-    (root / "photos").mkdir()
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three small photographs: a cat, a cup of coffee, a rocket."""
+    folder = tmp_path_factory.mktemp("photographs")
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
-        image = Image.fromarray(photograph(name)).resize((240, 160))
-        image.save((root / "photos" / name).with_suffix(".png"))
-    shutil.copy(root / "photos/chelsea.png", root / "cat.png")
-    with Image.open(root / "cat.png") as image:
-        image.save(root / "dog.jpg")
+        Image.fromarray(photograph(name)).resize((240, 160)).save((folder / name).with_suffix(".png"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _made(
+    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: None, photographs: Path
+) -> tuple[Path, Path]:
+    """The folder that pages work in, and what it holds at the start of each."""
+    root = tmp_path_factory.mktemp("pages")
+    work, kept = root / "work", root / "kept"
+    shutil.copytree(photographs, work / "photos")
+    shutil.copy(photographs / "chelsea.png", work / "cat.png")
+    with Image.open(work / "cat.png") as image:
+        image.save(work / "dog.jpg")
+    labeler = PseudoLabeler(mask_generator="superpixels")
     with pytest.warns(UserWarning, match="no point prompts"):
-        labels = PseudoLabeler(mask_generator="superpixels").label(
-            root / "photos", WORDS, root / "labels", progress=False
-        )
-    settings = TrainingSettings(**{**RECIPES["offline"].training, "image_size": 96})
-    Aligner(settings=settings, cache_dir=root / "features").fit(labels).save_pretrained(root / "head")
-    return root
+        labeler.label(work / "photos", WORDS, work / "labels", progress=False)
+    torch.manual_seed(0)
+    text = TinyImageText()
+    prototypes = Prototypes(WORDS, embed_vocabulary(text, WORDS))
+    encoder = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), text, prototypes=prototypes)
+    encoder.save_pretrained(work / "head")
+    work.rename(kept)
+    return work, kept
 
 
 @pytest.fixture
-def workspace(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what was made, as the current folder."""
-    for name in ("photos", "labels", "head"):
-        shutil.copytree(_made / name, tmp_path / name)
-    for name in ("cat.png", "dog.jpg"):
-        shutil.copy(_made / name, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def workspace(_made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh copy of what was made, as the current folder: photos/, labels/, head/, cat.png, dog.jpg."""
+    work, kept = _made
+    # Always the same place, because a label set remembers where its photographs lie.
+    shutil.copytree(kept, work)
+    monkeypatch.chdir(work)
+    yield work
+    monkeypatch.undo()
+    shutil.rmtree(work)

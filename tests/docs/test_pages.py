@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WITH_PYTHON = [page for page in PAGES if blocks_of(page)]
 
-FROM_NOTHING = {"docs/labels.md"}
-"""Pages that bring their own photographs and start in an empty folder."""
+LEFT_OUT = {"docs/labels.md": ("photos", "labels", "head"), "README.md": ("labels", "head")}
+"""What a page makes itself."""
 
 
 def _name(page: Path) -> str:
@@ -24,10 +24,9 @@ def _name(page: Path) -> str:
 
 
 def _prepare(page: str, folder: Path) -> None:
-    """What a page needs that others do not have."""
-    if page in FROM_NOTHING:
-        for name in ("photos", "labels", "head"):
-            shutil.rmtree(folder / name)
+    """Take away what a page makes itself, and bring what it needs that others do not have."""
+    for name in LEFT_OUT.get(page, ()):
+        shutil.rmtree(folder / name)
     if page == "docs/evaluate.md":  # a folder with masks
         (folder / "photos/images").mkdir()
         (folder / "photos/chelsea.png").rename(folder / "photos/images/chelsea.png")

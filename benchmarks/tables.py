@@ -1,0 +1,235 @@
+"""The tables of the pages, made from the results that the benchmarks left in ``benchmarks/results``.
+
+``python benchmarks/tables.py`` writes them between the marks of README.md, docs/backbones.md and
+docs/benchmarks.md; with ``--check`` it writes nothing, and exits with 1 if a page says something else than
+the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.models.backbones.presets import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+NO_BENCHMARKS = {"demo_metrics"}  # what `fmbseg demo` writes, kept as an example
+CONDITIONS = {"benchmark", "settings", "arguments", "versions", "machine", "threads", "schema_version"}
+MOST_ROWS = 60
+
+TITLES = {
+    "quality_offline": "Quality of the offline chain",
+    "tsupcon": "The loss TSupCon",
+    "ablations": "Ablations",
+    "label_throughput": "Throughput of Stage 1",
+    "adaptive_sampling": "Fewer points for segment-everything",
+    "backbones": "Overhead of backbones",
+    "inference": "Inference",
+}
+"""Titles of the sections, in the order of the page; results of other names come last, under their names."""
+
+VARIANTS = {
+    "dense": "the image-text model's dense map alone",
+    "dense_stage1": "the dense map that Stage 1 takes",
+    "stage1_1": "masks from points",
+    "stage1_2": "masks of everything, named",
+    "both": "both stages' masks in one map",
+    "aligned": "the segmenter after alignment",
+}
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table.
+
+    Example:
+        >>> print(table(["side", "seconds"], [["ours", 1.25], ["plain", None]]))
+        | side | seconds |
+        |---|---|
+        | ours | 1.25 |
+        | plain |  |
+    """
+    lines = [heads, ["---"] * len(heads), *[[_text(value) for value in row] for row in rows]]
+    return "\n".join(
+        f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def quality(result: Mapping[str, Any]) -> str:
+    """The variants of ``quality_offline``, a row each."""
+    rows = [
+        [f"`{name}`", what, f"{result[name]['miou']:.3f}", f"{result[name]['seconds_per_image']:.2f}"]
+        for name, what in VARIANTS.items()
+        if name in result
+    ]
+    return table(["variant", "what it is", "mIoU", "seconds an image"], rows)
+
+
+def backbones(result: Mapping[str, Any]) -> str:
+    """Every preset beside the bare model, a row each."""
+    rows = [
+        [
+            f"`{name}`",
+            row["size"],
+            f"{row['images_per_second']:.3g}",
+            f"{row['bare_images_per_second']:.3g}",
+            f"{row['overhead']:+.1%}".replace("%", " %"),
+            row["pairs"],
+            f"{row['peak_memory_gb']:.1f} GB",
+        ]
+        for name, row in sorted(result["presets"].items(), key=lambda row: _place(row[0]))
+    ]
+    heads = ["preset", "size", "images a second", "bare", "overhead", "pairs", "peak memory"]
+    return f"{table(heads, rows)}\n\n{overhead(result)}"
+
+
+def overhead(result: Mapping[str, Any]) -> str:
+    """What the table of ``backbones`` comes to."""
+    median, largest = (
+        f"{result[key]:+.1%}".replace("%", " %") for key in ("median_overhead", "largest_overhead")
+    )
+    return f"Median overhead {median}, largest {largest}."
+
+
+def _place(preset: str) -> int:
+    """Where a preset stands among all; what is none comes last."""
+    return list(PRESETS).index(preset) if preset in PRESETS else len(PRESETS)
+
+
+def plain(result: Mapping[str, Any]) -> str:
+    """Any result: its single figures in one table, and a table for each group of rows."""
+    figures, tables = [], []
+    shown = {name: value for name, value in result.items() if name not in CONDITIONS}
+    alike = _alike(shown)
+    if alike:
+        tables.append(_row_table("", alike))
+    for name, value in shown.items():
+        rows = _rows(value)
+        if rows is not None:
+            tables.append(_row_table(name, rows))
+        elif name not in alike:
+            figures += list(_flat({name: value}).items())
+    first = [table(["figure", "value"], [[f"`{name}`", value] for name, value in figures])] if figures else []
+    return "\n\n".join([*first, *tables])
+
+
+def _alike(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The largest group of mappings with the same several figures, which are rows of one table."""
+    groups: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and len(value) > 1:
+            groups.setdefault(tuple(value), {})[name] = value
+    largest = max(groups.values(), key=len, default={})
+    return largest if len(largest) > 1 else {}
+
+
+def _rows(value: object) -> dict[str, Mapping[str, Any]] | None:
+    """A group of rows by name: a list of mappings, or a mapping of several."""
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return {str(number): row for number, row in enumerate(value, start=1)}
+    if isinstance(value, dict) and len(value) > 1 and all(isinstance(row, dict) for row in value.values()):
+        return value
+    return None
+
+
+def _row_table(name: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    if len(rows) > MOST_ROWS:
+        return f"`{name}`: {len(rows)} rows, in the file."
+    flat = {row: _flat(values) for row, values in rows.items()}
+    heads = list(dict.fromkeys(head for values in flat.values() for head in values))
+    return table(
+        [f"`{name}`" if name else "", *heads],
+        [[f"`{row}`", *(values.get(head) for head in heads)] for row, values in flat.items()],
+    )
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, object]:
+    """Single figures by name, those of inner mappings under both names; lists of figures in one cell."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        elif not isinstance(value, list):
+            flat[before + name] = value
+        elif len(value) <= 12 and not any(isinstance(item, (dict, list)) for item in value):
+            flat[before + name] = ", ".join(_text(item) for item in value) or "none"
+    return flat
+
+
+def _backbones_elsewhere(result: Mapping[str, Any]) -> str:
+    return f"{overhead(result)} All {len(result['presets'])} presets: [backbones](backbones.md#speed)."
+
+
+RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"backbones": _backbones_elsewhere}
+
+
+def section(name: str, result: Mapping[str, Any]) -> str:
+    """One benchmark on the page: its title, its tables, and under what conditions it was measured."""
+    body = RENDERERS.get(name, plain)(result)
+    conditions = {key: result[key] for key in ("threads", "machine", "versions") if key in result}
+    told = ", ".join(f"{key.rpartition('.')[2]} {_text(value)}" for key, value in _flat(conditions).items())
+    file = f"`benchmarks/results/{name}.json`"
+    return f"## {TITLES.get(name, name)}\n\n{body}\n\n*{file}{': ' if told else ''}{told}.*"
+
+
+def contents(results: Path = RESULTS) -> dict[tuple[str, str], str]:
+    """What belongs where: page and mark, and the text between the two marks."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))}
+    names = [name for name in [*TITLES, *sorted(found.keys() - TITLES.keys())] if name in found]
+    sections = [section(name, found[name]) for name in names if name not in NO_BENCHMARKS]
+    return {
+        ("README.md", "quality"): quality(found["quality_offline"]),
+        ("docs/backbones.md", "benchmark"): backbones(found["backbones"]),
+        ("docs/benchmarks.md", "results"): "\n\n".join(sections),
+    }
+
+
+def fill(text: str, mark: str, content: str) -> str:
+    """Put ``content`` between ``<!-- mark: begin -->`` and ``<!-- mark: end -->``.
+
+    Raises:
+        ValueError: the page does not have each mark once.
+    """
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"a page needs {begin} and {end} once each")
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n\n{content}\n\n{end}{rest.split(end)[1]}"
+
+
+def main(command: Sequence[str] | None = None) -> None:
+    """Write the tables, or tell which pages are stale."""
+    parser = argparse.ArgumentParser(description="Write the tables of the pages from benchmarks/results.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
+    check = parser.parse_args(command).check
+    stale = []
+    for (page, mark), content in contents().items():
+        path = ROOT / page
+        text = path.read_text("utf-8")
+        filled = fill(text, mark, content)
+        if filled != text:
+            stale.append(page)
+            if not check:
+                path.write_text(filled, "utf-8")
+    print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
+    if check and stale:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
