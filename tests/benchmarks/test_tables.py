@@ -30,15 +30,14 @@ def test_any_result_becomes_tables() -> None:
         "ratio": 1.23456,
         "ours": {"seconds": 2.0, "memory": {"gb": 0.5}},
         "plain": {"seconds": 4.0, "memory": {"gb": 1.0}},
-        "curve": [{"points": 8, "found": 0.5}, {"points": 16, "found": 0.75, "last": True}],
+        "curve": [{"at": 8, "found": 0.5}, {"at": 16, "found": 0.75, "last": True}],
         "losses": [3.0, 2.5],
         "settings": {"seed": 0},
     }
     assert tables.plain(result).split("\n\n") == [
         "| figure | value |\n|---|---|\n| `ratio` | 1.235 |\n| `losses` | 3, 2.5 |",
         "|  | seconds | memory.gb |\n|---|---|---|\n| `ours` | 2 | 0.5 |\n| `plain` | 4 | 1 |",
-        "| `curve` | points | found | last |\n|---|---|---|---|\n"
-        "| `1` | 8 | 0.5 |  |\n| `2` | 16 | 0.75 | yes |",
+        "| `curve` | at | found | last |\n|---|---|---|---|\n| `1` | 8 | 0.5 |  |\n| `2` | 16 | 0.75 | yes |",
     ]
 
 

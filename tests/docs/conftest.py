@@ -1,4 +1,4 @@
-"""What the pages speak of, made once: photographs, a label set and a head; and the offline recipe, but tiny."""
+"""What the pages speak of, made once: photographs, labels and a head; and the offline recipe, but tiny."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORDS = Vocabulary.of(["cat", "coffee cup", "rocket"])
 
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The offline recipe with its own models, but fewer points, passes and pixels; features kept elsewhere."""
+    """The offline recipe with its own models, but fewer points, passes and pixels."""
     offline = RECIPES["offline"]
     small = replace(
         offline,
@@ -37,7 +37,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         labeling={**offline.labeling, "short_side": 224, "scales": (1.0,)},
         training={**offline.training, "epochs": 1, "image_size": 96},
     )
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home")  # features of these photographs need not stay
     (home / "mobilesam").symlink_to(cache_home() / "mobilesam")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "offline", small)
