@@ -23,7 +23,7 @@ def _hook(name: str) -> dict[str, Any]:
 
 def test_equations_become_mathml() -> None:
     page = (
-        r'<p><span class="arithmatex">\(x \lt y\)</span></p><div class="arithmatex">\[ \frac{1}{2} \]</div>'
+        r'<span class="arithmatex">\(x \lt y\)</span><div class="arithmatex">\[ \frac{1}{2} \]</div>'
     )
     made = _hook("mathml")["on_page_content"](page)
     assert "<mi>x</mi><mo>&lt;</mo><mi>y</mi>" in made.replace("&#x0003C;", "&lt;")
