@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import runpy
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,18 +80,25 @@ def test_there_are_five_scripts_and_three_notebooks() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
 def test_a_notebook_runs(path: Path, workspace: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
     names: dict[str, Any] = {"__name__": "__main__"}
-    shown = [_run_cell(cell.source, names) for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [cell for cell in _cells(path) if cell["cell_type"] == "code"]
+    shown = [_run_cell("".join(cell["source"]), names) for cell in cells]
     assert any(isinstance(value, Image.Image) for value in shown), "a notebook shows a picture"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
-    for cell in nbformat.read(path, as_version=4).cells:
-        assert not cell.get("outputs")
+    for cell in _cells(path):
+        assert cell["cell_type"] == "markdown" or cell["outputs"] == []
         assert cell.get("execution_count") is None
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    notebook = json.loads(path.read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells: list[dict[str, Any]] = notebook["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    return cells
 
 
 def _run_cell(source: str, names: dict[str, Any]) -> object:

@@ -22,9 +22,7 @@ def _hook(name: str) -> dict[str, Any]:
 
 
 def test_equations_become_mathml() -> None:
-    page = (
-        r'<span class="arithmatex">\(x \lt y\)</span><div class="arithmatex">\[ \frac{1}{2} \]</div>'
-    )
+    page = r'<span class="arithmatex">\(x \lt y\)</span><div class="arithmatex">\[ \frac{1}{2} \]</div>'
     made = _hook("mathml")["on_page_content"](page)
     assert "<mi>x</mi><mo>&lt;</mo><mi>y</mi>" in made.replace("&#x0003C;", "&lt;")
     assert "<mfrac><mrow><mn>1</mn></mrow><mrow><mn>2</mn></mrow></mfrac>" in made
