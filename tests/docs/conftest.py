@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 WORDS = Vocabulary.of(["cat", "coffee cup", "rocket"])
 
 
-@pytest.fixture(scope="session")
-def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The offline recipe with its own models, but fewer points, passes and pixels."""
+@contextmanager
+def tiny_recipe(home: Path) -> Iterator[None]:
+    """The offline recipe with its own models, but fewer points, passes and pixels.
+
+    Args:
+        home: of what is fetched and kept meanwhile.
+    """
     offline = RECIPES["offline"]
     small = replace(
         offline,
@@ -37,12 +42,18 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         labeling={**offline.labeling, "short_side": 224, "scales": (1.0,)},
         training={**offline.training, "epochs": 1, "image_size": 96},
     )
-    home = tmp_path_factory.mktemp("home")  # features of these photographs need not stay
-    (home / "mobilesam").symlink_to(cache_home() / "mobilesam")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "offline", small)
         patch.setenv("FMBSEG_HOME", str(home))
         yield
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the mask model of everyone's, whose features nobody else needs."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "mobilesam").symlink_to(cache_home() / "mobilesam")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +66,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _made(
-    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: None, photographs: Path
-) -> tuple[Path, Path]:
+def _made(tmp_path_factory: pytest.TempPathFactory, home: Path, photographs: Path) -> tuple[Path, Path]:
     """The folder that pages work in, and what it holds at the start of each."""
     root = tmp_path_factory.mktemp("pages")
     work, kept = root / "work", root / "kept"
@@ -65,8 +74,8 @@ def _made(
     shutil.copy(photographs / "chelsea.png", work / "cat.png")
     with Image.open(work / "cat.png") as image:
         image.save(work / "dog.jpg")
-    labeler = PseudoLabeler(mask_generator="superpixels")
-    with pytest.warns(UserWarning, match="no point prompts"):
+    with tiny_recipe(home), pytest.warns(UserWarning, match="no point prompts"):
+        labeler = PseudoLabeler(mask_generator="superpixels")
         labeler.label(work / "photos", WORDS, work / "labels", progress=False)
     torch.manual_seed(0)
     text = TinyImageText()
@@ -78,12 +87,13 @@ def _made(
 
 
 @pytest.fixture
-def workspace(_made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workspace(_made: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A fresh copy of what was made, as the current folder: photos/, labels/, head/, cat.png, dog.jpg."""
     work, kept = _made
     # Always the same place, because a label set remembers where its photographs lie.
     shutil.copytree(kept, work)
     monkeypatch.chdir(work)
-    yield work
+    with tiny_recipe(home):
+        yield work
     monkeypatch.undo()
     shutil.rmtree(work)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.docs.conftest import tiny_recipe
 from tests.evaluation.layouts import write_mask
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ def _script(name: str) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: None, photographs: Path) -> Path:
+def chain(tmp_path_factory: pytest.TempPathFactory, home: Path, photographs: Path) -> Path:
     """A folder in which the first two scripts have written `labels/` and `head/`."""
     folder = tmp_path_factory.mktemp("chain")
-    _script("label")(str(photographs), str(folder / "labels"), "cat", "coffee cup", "rocket")
-    _script("align")(str(folder / "labels"), str(folder / "head"))
+    with tiny_recipe(home):
+        _script("label")(str(photographs), str(folder / "labels"), "cat", "coffee cup", "rocket")
+        _script("align")(str(folder / "labels"), str(folder / "head"))
     return folder
 
 
