@@ -73,7 +73,7 @@ def check(block: Block, names: dict[str, object] | None = None) -> list[str]:
 
     Args:
         block: to check.
-        names: what blocks above have imported.
+        names: what the blocks above have imported; what this one imports is added.
     """
     names = {} if names is None else names
     tree = block.compiled()
