@@ -66,7 +66,7 @@ RECIPES = {
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
             "text_weight": 1.0,
-            "attention": False,
+            "head_kind": "block_without_attention",
             "dense_weight": 10.0,
             "image_size": 256,
         },

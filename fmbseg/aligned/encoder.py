@@ -22,7 +22,7 @@ from fmbseg.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fmbseg.aligned.head import HeadSettings
+    from fmbseg.aligned.head_settings import HeadSettings
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.models.transform import PixelTransform
@@ -231,5 +231,5 @@ def _restore(
 
 def _head_of(settings: HeadSettings) -> AlignmentHead:
     return AlignmentHead(
-        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, attention=settings.attention
+        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, kind=settings.kind
     )

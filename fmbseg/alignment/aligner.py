@@ -243,7 +243,12 @@ class Aligner:
         # The caller's random numbers are left as they were.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.settings.seed)
-            return AlignmentHead(self._backbone.dim, out_dim, attention=self.settings.attention)
+            return AlignmentHead(
+                self._backbone.dim,
+                out_dim,
+                mlp_ratio=self.settings.mlp_ratio,
+                kind=self.settings.head_kind,
+            )
 
     def _features(self, backbone: Backbone, name: str, data: TrainingData, bars: Progress) -> FeatureCache:
         """The features of every photograph: on disk already, or to be computed when asked for."""

@@ -6,13 +6,23 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind, kind_of_attention
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Optimizer = Literal["sgd", "adamw"]
+LossName = Literal["tsupcon", "cross_entropy", "supcon_cross_entropy", "clip", "text", "image"]
+Classes = Literal["dataset", "batch"]
 
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(Optimizer),
+    "loss": get_args(LossName),
+    "classes": get_args(Classes),
+    "head_kind": HEAD_KINDS,
+}
 _COUNTS = ("epochs", "batch_size", "image_size")
-_POSITIVE = ("learning_rate", "temperature")
+_POSITIVE = ("learning_rate", "temperature", "mlp_ratio")
 _NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb", "dense_weight")
 
 
@@ -31,11 +41,16 @@ class TrainingSettings:
         momentum: of SGD.
         weight_decay: of either optimiser.
         optimizer: ``"sgd"`` or ``"adamw"``.
+        loss: by name; the paper's is ``"tsupcon"``, the others are there to be measured against it (see
+            :mod:`fmbseg.alignment.losses.rivals`).
         temperature: divides every dot product of the loss.
         exclude_self: leave a patch out of its own positives (see :func:`~fmbseg.alignment.losses.tsupcon`).
         text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
-        attention: whether the patches of an image attend to one another in a new head, as in the paper (see
-            :class:`~fmbseg.aligned.head.AlignmentHead`); a head that is given keeps its own.
+        classes: whose texts are wrong answers in the loss: of the ``"dataset"``, as printed, or of the
+            ``"batch"`` (likewise).
+        head_kind: of a new head; the paper's is ``"block"`` (see
+            :class:`~fmbseg.aligned.head.AlignmentHead`). A head that is given keeps its own.
+        mlp_ratio: hidden width of a new head's MLP over the backbone's channels.
         dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
             model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
             It brings words that no label has, and what a class's neighbours are.
@@ -60,10 +75,13 @@ class TrainingSettings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     optimizer: Optimizer = "sgd"
+    loss: LossName = "tsupcon"
     temperature: float = 0.07
     exclude_self: bool = False
     text_weight: float | None = None
-    attention: bool = True
+    classes: Classes = "dataset"
+    head_kind: HeadKind = "block"
+    mlp_ratio: float = 4.0
     dense_weight: float = 0.0
     image_size: int = 448
     min_coverage: float = 0.5
@@ -83,10 +101,9 @@ class TrainingSettings:
         coverage = self.min_coverage
         self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
         self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")
-        for name in ("exclude_self", "attention"):
-            self._require(name, isinstance(self._of(name), bool), "true or false")
-        choices = get_args(Optimizer)
-        self._require("optimizer", self.optimizer in choices, f"one of {', '.join(map(repr, choices))}")
+        self._require("exclude_self", isinstance(self.exclude_self, bool), "true or false")
+        for name, choices in _CHOICES.items():
+            self._require(name, self._of(name) in choices, f"one of {', '.join(map(repr, choices))}")
 
     def _of(self, name: str) -> Any:
         return getattr(self, name)
@@ -106,6 +123,10 @@ class TrainingSettings:
         Raises:
             ValueError: an unknown name or a value out of range.
         """
+        if "attention" in saved and "head_kind" not in saved:  # saved before heads had kinds
+            saved = {name: value for name, value in saved.items() if name != "attention"} | {
+                "head_kind": kind_of_attention(saved["attention"])
+            }
         unknown = sorted(saved.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown training settings: {', '.join(unknown)}")

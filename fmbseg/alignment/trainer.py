@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from einops import rearrange
 
-from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.losses import alignment_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -93,13 +93,15 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             maps = [head(features(example)) for example in batch]
             vectors, labels = _labelled_patches(maps, batch)
-            loss = tsupcon(
+            loss = alignment_loss(
+                settings.loss,
                 vectors,
                 labels,
                 prototypes,
                 temperature=settings.temperature,
                 exclude_self=settings.exclude_self,
                 text_weight=settings.text_weight,
+                classes=settings.classes,
             )
             if dense is not None:
                 loss = loss + settings.dense_weight * _distance(maps, [dense(example) for example in batch])

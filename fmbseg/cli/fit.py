@@ -16,6 +16,11 @@ def fit(
     epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photographs contrasted with one another.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At the start; it falls to 0.")] = None,
+    loss: Annotated[str | None, typer.Option(help="By name, for example tsupcon or cross_entropy.")] = None,
+    head_kind: Annotated[str | None, typer.Option(help="Of the new head, for example block or mlp.")] = None,
+    mlp_ratio: Annotated[
+        float | None, typer.Option(help="Hidden width of the head's MLP over the encoder's channels.")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
@@ -33,6 +38,9 @@ def fit(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "loss": loss,
+        "head_kind": head_kind,
+        "mlp_ratio": mlp_ratio,
         "temperature": temperature,
         "image_size": image_size,
         "seed": seed,

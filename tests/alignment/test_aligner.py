@@ -198,6 +198,17 @@ def test_bad_labels_are_refused_before_any_feature(
         _ = aligner.encoder
 
 
+def test_a_new_head_is_of_the_kind_and_width_of_the_settings(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=1, head_kind="mlp", mlp_ratio=1.5)
+    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, cache_dir=tmp_path / "cache")
+    aligner.fit(labelled(tmp_path, side=96), progress=False)
+    found = aligner.encoder.head.settings
+    assert (found.kind, found.hidden, found.in_dim) == ("mlp", 36, 24)
+    aligner.save_pretrained(tmp_path / "head")
+    loaded = AlignedEncoder.from_pretrained(tmp_path / "head", backbone=TinyBackbone())
+    assert loaded.head.settings == found
+
+
 def test_sizes_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path) -> None:
     head = AlignmentHead(24, 16)
     with pytest.raises(AlignedEncoderError, match=r"maps to 16 dimensions, .* has 12"):

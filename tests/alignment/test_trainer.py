@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.losses import tsupcon
-from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.losses import alignment_loss, tsupcon
+from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
 
 PROTOTYPES = torch.eye(8)[:3]
@@ -91,6 +92,40 @@ def test_the_first_steps_are_sgd_with_momentum_on_the_loss() -> None:
         torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", ["dataset", "batch"])
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_the_loss_of_a_name_is_what_is_trained(name: LossName, classes: Literal["dataset", "batch"]) -> None:
+    """The first step on a photograph that has two of four classes."""
+    (example,) = make_examples(1)
+    example.labels[example.labels == 2] = -1
+    texts = torch.eye(8)[:4]
+    settings = TrainingSettings(
+        epochs=1, loss=name, classes=classes, temperature=0.3, exclude_self=True, text_weight=0.5
+    )
+    steps: list[Step] = []
+    train(
+        make_head(),
+        [example],
+        features_of,
+        texts,
+        settings,
+        on_step=steps.append,
+        on_epoch=lambda _: None,
+    )
+    with torch.no_grad():
+        vectors = make_head()(features_of(example))[0].flatten(1).T
+        expected = alignment_loss(
+            name,
+            vectors,
+            torch.from_numpy(example.labels.ravel()),
+            texts if classes == "dataset" else texts[:2],
+            temperature=0.3,
+            exclude_self=True,
+            text_weight=0.5,
+        )
+    assert steps[0].loss == pytest.approx(expected.item(), rel=1e-5)
+
+
 def dense_of(example: TrainingExample) -> torch.Tensor:
     """What an image-text model might see: unit vectors of the photograph's own."""
     seed = torch.Generator().manual_seed(1000 + int(example.sha256))
@@ -127,7 +162,11 @@ def test_patches_without_a_label_learn_from_the_dense_map() -> None:
     """The top row has no label; with the dense term it comes to what the image-text model sees there."""
     examples = make_examples(6)
     settings = TrainingSettings(
-        epochs=60, optimizer="adamw", learning_rate=5e-3, dense_weight=50.0, attention=False
+        epochs=60,
+        optimizer="adamw",
+        learning_rate=5e-3,
+        dense_weight=50.0,
+        head_kind="block_without_attention",
     )
     target = functional.normalize(torch.ones(8), dim=0)[None, :, None, None]
     cosines = []

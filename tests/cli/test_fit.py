@@ -30,3 +30,13 @@ def test_a_setting_out_of_range_is_named(chain: Chain, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path), "--epochs", "0"])
     assert result.exit_code == 1
     assert "error: epochs must be a positive whole number; got 0" in result.stderr
+
+
+def test_a_loss_or_a_head_that_there_is_not_is_named(chain: Chain, tmp_path: Path) -> None:
+    for option, value, name in (("--loss", "triplet", "loss"), ("--head-kind", "conv", "head_kind")):
+        result = CliRunner().invoke(
+            app, ["fit", str(chain.labels), "--out", str(tmp_path / "head"), option, value]
+        )
+        assert result.exit_code == 1
+        assert f"error: {name} must be one of" in result.stderr
+        assert repr(value) in result.stderr

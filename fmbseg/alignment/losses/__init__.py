@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fmbseg.alignment.losses.blocked import tsupcon, tsupcon_of
 from fmbseg.alignment.losses.clear import tsupcon_clear
-from fmbseg.alignment.losses.inputs import Classes, labelled_batch
+from fmbseg.alignment.losses.inputs import labelled_batch
 from fmbseg.alignment.losses.rivals import (
     clip_contrast,
     cross_entropy,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from fmbseg.alignment.losses.inputs import Batch
+    from fmbseg.alignment.settings import Classes
 
 __all__ = ["LOSSES", "alignment_loss", "tsupcon", "tsupcon_clear"]
 

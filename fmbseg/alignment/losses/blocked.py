@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmbseg.alignment.losses.inputs import Batch, Classes, labelled_batch
+from fmbseg.alignment.losses.inputs import Batch, labelled_batch
 from fmbseg.alignment.losses.pairs import others_logsumexp
 from fmbseg.alignment.losses.terms import image_sum, text_sum
 
 if TYPE_CHECKING:
     import torch
+
+    from fmbseg.alignment.settings import Classes
 
 
 def tsupcon(

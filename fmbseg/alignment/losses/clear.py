@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from fmbseg.alignment.losses.inputs import Batch, Classes, labelled_batch
+from fmbseg.alignment.losses.inputs import Batch, labelled_batch
+
+if TYPE_CHECKING:
+    from fmbseg.alignment.settings import Classes
 
 
 def tsupcon_clear(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
-Classes = Literal["dataset", "batch"]
-"""Which prototypes are wrong answers: of every class of the data set, or of those in the batch."""
+from fmbseg.alignment.settings import Classes
 
 
 @dataclass(frozen=True)
