@@ -55,7 +55,7 @@ class _OthersLogSumExp(torch.autograd.Function):
         return sums
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, weights: torch.Tensor) -> tuple[torch.Tensor, None]:
         vectors, sums = ctx.saved_tensors
         gradient = torch.zeros_like(vectors)
