@@ -13,7 +13,7 @@ def shown(enabled: bool) -> str:
         bars.note("12 photographs [of 13]")
         assert list(bars.track("abc", "features", 3)) == ["a", "b", "c"]
         bar = training_bar(bars, epochs=2, images=10)
-        bar(Step(epoch=2, images=15, loss=1.23456, learning_rate=0.0125))
+        bar(Step(epoch=2, batch=3, images=15, loss=1.23456, learning_rate=0.0125))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
