@@ -90,9 +90,8 @@ class Aligner:
         text = chosen.image_text if text is None else text
         self.settings = settings or TrainingSettings.from_dict(chosen.training)
         self.history: tuple[EpochRecord, ...] = ()
-        self._processes, assigned = join_processes()
-        found = assigned or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._device = torch.device(found if device is None else device)
+        self._processes, own = join_processes()
+        self._device = own if device is None else torch.device(device)
         self._hub = hub
         self._backbone = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
         require_contract(self._backbone, Backbone, "the backbone")
@@ -224,6 +223,11 @@ class Aligner:
             stride=self._backbone.stride,
             dim=self._backbone.dim,
         )
+
+    @property
+    def main_process(self) -> bool:
+        """Whether this process is the one that should tell of results; alone, it is."""
+        return self._processes.main
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save :attr:`encoder` (see :meth:`AlignedEncoder.save_pretrained`)."""

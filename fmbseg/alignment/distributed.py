@@ -109,25 +109,26 @@ def _gathered(rows: torch.Tensor, sizes: list[int]) -> list[torch.Tensor]:
     return [each[:size] for each, size in zip(received, sizes, strict=True)]
 
 
-def join_processes() -> tuple[Processes, torch.device | None]:
+def join_processes() -> tuple[Processes, torch.device]:
     """The processes that this one was started with, by ``accelerate launch`` or ``torchrun``.
 
     Returns:
-        The processes, and the device that this one has among them; alone, None.
+        The processes, and the device that this one computes on: a GPU if there is one, its own among several.
 
     Raises:
         RuntimeError: there are several, and accelerate is not installed.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if distributed.is_available() and distributed.is_initialized():  # by the caller
-        return Processes(distributed.get_rank(), distributed.get_world_size()), None
+        return Processes(distributed.get_rank(), distributed.get_world_size()), device
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes(), None
+        return Processes(), device
     try:
         from accelerate import PartialState
     except ImportError as error:
         raise RuntimeError(
             f"this is one of {count} processes, which takes accelerate: pip install 'fmbseg[train]'"
         ) from error
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=device.type == "cpu")
     return Processes(state.process_index, state.num_processes), state.device
