@@ -146,4 +146,4 @@ def _events(folder: Path, first_step: int) -> Any:
     require_tensorboard(folder)
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=first_step)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=first_step)

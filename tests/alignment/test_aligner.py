@@ -233,7 +233,7 @@ def test_settings_that_ask_for_what_there_is_not_are_refused(tmp_path: Path) -> 
     for settings, message in (
         (
             replace(SETTINGS, distillation=2.0),
-            "distillation 2 retains the words of a trained head, and there is",
+            "distillation 2 retains the words of a trained head, and",
         ),
         (replace(SETTINGS, validation=0.9), "validation 0.9 holds out 3 of 3 photographs"),
         (replace(SETTINGS, iou_power=1.0), "these know of no masks"),

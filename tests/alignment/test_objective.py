@@ -29,12 +29,13 @@ def test_the_labelled_patches_of_all_photographs_meet_in_the_loss() -> None:
 def test_patches_of_weight_0_take_no_part() -> None:
     head, example = make_head(), make_examples(1)[0]
     weights = np.where(example.labels == 1, 0, 1).astype(np.float32)
-    weighed = replace(example, weights=weights)
-    relabelled = replace(example, labels=np.where(weights > 0, example.labels, np.int16(-1)))
-    objective = Objective(features_of, PROTOTYPES, SETTINGS)
-    found, expected = (objective.batch(head, [each], epoch=1) for each in (weighed, relabelled))
-    assert torch.equal(found.value, expected.value)
-    assert found.patches == expected.patches == 8
+    found = Objective(features_of, PROTOTYPES, SETTINGS).batch(
+        head, [replace(example, weights=weights)], epoch=1
+    )
+    labels = torch.from_numpy(np.where(weights > 0, example.labels, -1).ravel()).long()
+    expected = tsupcon(flat(head, 0), labels, PROTOTYPES, temperature=0.3)
+    assert found.value.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.patches == 8
 
 
 def test_on_a_cpu_bfloat16_is_used_only_where_it_is_asked_for() -> None:
