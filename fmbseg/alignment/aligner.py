@@ -37,8 +37,7 @@ from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable
 
     from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
@@ -181,12 +180,7 @@ class Aligner:
                 tensorboard=tensorboard,
             )
             files.enter_context(reports)
-            everything = (*data.examples, *held_out)
-            features = files.enter_context(self._features(self._backbone, "features", everything, bars))
-            dense = None
-            if self.settings.dense_weight:
-                seen = DenseBackbone(text, self._backbone.stride)
-                dense = files.enter_context(self._features(seen, "dense maps", data.examples, bars))
+            features, dense = self._features(data, held_out, text, bars, files)
             try:
                 train(
                     head.to(self._device),
@@ -354,12 +348,24 @@ class Aligner:
         return vectors[: len(words)], Prototypes(known, vectors)
 
     def _features(
-        self, backbone: Backbone, name: str, examples: Sequence[TrainingExample], bars: Progress
-    ) -> AbstractContextManager[FeatureCache]:
-        """The features of photographs: on disk already, or to be computed when asked for."""
+        self,
+        data: TrainingData,
+        held_out: tuple[TrainingExample, ...],
+        text: ImageTextEncoder,
+        bars: Progress,
+        files: ExitStack,
+    ) -> tuple[FeatureCache, FeatureCache | None]:
+        """Features of all photographs and, if they are wanted, the dense maps of those to train on."""
         folder = self._cache_dir if self._cache_dir is not None else cache_home() / "features"
-        cache = FeatureCache(backbone, self._device, folder, self.settings.cache_gb)
-        return filled(cache, examples, name, bars, self._processes)
+
+        def cached(backbone: Backbone, name: str, examples: tuple[TrainingExample, ...]) -> FeatureCache:
+            cache = FeatureCache(backbone, self._device, folder, self.settings.cache_gb)
+            return files.enter_context(filled(cache, examples, name, bars, self._processes))
+
+        features = cached(self._backbone, "features", (*data.examples, *held_out))
+        if not self.settings.dense_weight:
+            return features, None
+        return features, cached(DenseBackbone(text, self._backbone.stride), "dense maps", data.examples)
 
     def _record(self, source: LabelSource, data: TrainingData) -> dict[str, Any]:
         """How this training went, for the config; without times, so that equal runs give equal files."""
