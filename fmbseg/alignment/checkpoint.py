@@ -93,20 +93,26 @@ class Checkpoint:
         self._saved = time.monotonic()
         if not self.path.exists():
             return None
+        schema, kept, state = self._read()
+        if schema != _SCHEMA:
+            raise CheckpointError(
+                f"{self.path} has schema_version {schema!r}, but this fmbseg reads {_SCHEMA}: delete it to "
+                "train from the start"
+            )
+        self._check(kept)
+        return TrainingState(**state)
+
+    def _read(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """The schema, the identity and the state that the file holds."""
+        content = io.BytesIO(self.path.read_bytes())
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            kept, schema, state = content["identity"], content["schema_version"], content["state"]
-            if schema == _SCHEMA:
-                self._check(kept)
-                return TrainingState(**state)
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            saved = torch.load(content, map_location="cpu", weights_only=True)
+            return saved["schema_version"], dict(saved["identity"]), dict(saved["state"])
+        # What torch raises depends on where the damage is.
+        except (RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise CheckpointError(
                 f"{self.path} is damaged ({_first_line(error)}): delete it to train from the start"
             ) from error
-        raise CheckpointError(
-            f"{self.path} has schema_version {schema!r}, but this fmbseg reads {_SCHEMA}: delete it to train "
-            "from the start"
-        )
 
     def _check(self, kept: Mapping[str, Any]) -> None:
         differing = list(_differences(kept, self._identity))
