@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -326,17 +326,19 @@ class Aligner:
         self, source: LabelSource, bars: Progress
     ) -> tuple[TrainingData, tuple[TrainingExample, ...]]:
         """What to train on, and the photographs that are held out."""
+        noise = LabelNoise.of(self.settings)
         data = prepare(
             source,
             image_size=self.settings.image_size,
             stride=self._backbone.stride,
             min_coverage=self.settings.min_coverage,
-            noise=LabelNoise.of(self.settings),
+            noise=noise,
             track=bars.track,
         )
         if data.unlabelled:
             bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
-        return hold_out(data, self.settings)
+        data, held_out = hold_out(data, self.settings)
+        return replace(data, examples=noise.capped(data.examples, len(data.vocabulary))), held_out
 
     def _prototypes(
         self, words: Vocabulary, text: ImageTextEncoder, old: OldVocabulary | None

@@ -102,7 +102,7 @@ def prepare(
         stride: of the backbone, in pixels.
         min_coverage: see :func:`~fmbseg.alignment.patch_labels.patch_labels`.
         track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
-        noise: how often patches take part.
+        noise: how sure the masks have to be.
 
     Raises:
         TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
@@ -136,9 +136,7 @@ def prepare(
             )
     vocabulary = _subset(source.vocabulary, detected)
     _check_contrast(examples, vocabulary, min_coverage)
-    return TrainingData(
-        vocabulary, tuple(noise.capped(examples, len(vocabulary))), len(source) - len(examples)
-    )
+    return TrainingData(vocabulary, tuple(examples), len(source) - len(examples))
 
 
 def hold_out(

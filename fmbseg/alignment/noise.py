@@ -103,7 +103,7 @@ class LabelNoise:
 
         return weigh
 
-    def capped(self, examples: Sequence[TrainingExample], classes: int) -> list[TrainingExample]:
+    def capped(self, examples: Sequence[TrainingExample], classes: int) -> tuple[TrainingExample, ...]:
         """Make the patches of frequent classes rarer.
 
         Args:
@@ -111,20 +111,20 @@ class LabelNoise:
             classes: how many there are, K.
         """
         if self.class_cap is None:
-            return list(examples)
+            return tuple(examples)
         expected = np.zeros(classes)
         for example in examples:
             labelled = example.labels >= 0
             weights = None if example.weights is None else example.weights[labelled]
             expected += np.bincount(example.labels[labelled], weights, minlength=classes)
         factor = np.append(np.minimum(1, self.class_cap / np.maximum(expected, 1)), 0).astype(np.float32)
-        return [
+        return tuple(
             replace(
                 example,
                 weights=factor[example.labels] * (1 if example.weights is None else example.weights),
             )
             for example in examples
-        ]
+        )
 
 
 EVERY_PATCH = LabelNoise()

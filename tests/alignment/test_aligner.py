@@ -12,7 +12,7 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
-from fmbseg.alignment.examples import TrainingDataError
+from fmbseg.alignment.examples import TrainingDataError, prepare
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
@@ -64,8 +64,8 @@ def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
     assert [record["epoch"] for record in training["history"]] == [1, 2]
 
 
-def write_label_set(folder: Path, labels: RecordedLabels) -> None:
-    """The same labels as Stage 1 writes them: each class's pixels are a mask."""
+def write_label_set(folder: Path, labels: RecordedLabels, similarities: tuple[float, ...] = (1.0,)) -> None:
+    """The same labels as Stage 1 writes them: each class's pixels are a mask, similarities in turn."""
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "vocabulary": labels.vocabulary.to_dict(),
@@ -85,7 +85,7 @@ def write_label_set(folder: Path, labels: RecordedLabels) -> None:
                     masks=MaskSet.from_masks(pixels == classes[:, None, None]),
                     class_ids=classes,
                     stages=np.full(count, EVERYTHING_STAGE, np.int8),
-                    similarities=np.ones(count, np.float32),
+                    similarities=np.resize(np.array(similarities, np.float32), count),
                     kept=np.ones(count, np.bool_),
                     points=(np.zeros((0, 2), np.float32),) * count,
                 )
@@ -257,6 +257,27 @@ def test_held_out_photographs_are_measured_after_each_epoch(
         assert 0 <= record.validation_accuracy <= 1
         assert other.validation_loss is None
     assert "epoch 2: held out loss" in capsys.readouterr().err
+
+
+def test_labels_are_weighed_and_capped_where_the_settings_say_so(tmp_path: Path) -> None:
+    """The table has similarity 0.5, the cup on it, the cat and the person 1: what takes part is counted."""
+    labels = labelled(tmp_path, side=96)
+    write_label_set(tmp_path / "labels", labels, similarities=(1.0, 0.5))
+    seen = {}
+    for name, changes in (
+        ("all", {}),
+        ("sure", {"similarity_power": 40.0}),
+        ("capped", {"class_cap": 5}),
+    ):
+        settings = replace(SETTINGS, epochs=1, **changes)  # type: ignore[arg-type]
+        seen[name] = tiny(tmp_path, settings=settings).fit(tmp_path / "labels", progress=False).history[0]
+    data = prepare(labels, image_size=64, stride=8, min_coverage=0.5, track=lambda items, *_: items)
+    table = sum(int((example.labels == 3).sum()) for example in data.examples)
+    assert table > 20
+    assert seen["sure"].patches == seen["all"].patches - table  # 0.5 to the power of 40 is as good as never
+    # Five patches of each of four classes on average; the standard deviation of their sum is below 4.5.
+    assert seen["all"].patches > 150
+    assert 2 < seen["capped"].patches < 38
 
 
 def test_the_size_of_the_features_is_said_before_any_is_computed(tmp_path: Path) -> None:

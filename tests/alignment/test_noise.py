@@ -50,7 +50,7 @@ def test_by_default_nothing_is_weighed() -> None:
     assert LabelNoise.of(TrainingSettings()) == EVERY_PATCH
     assert EVERY_PATCH.weigher([record([0.3], [0.9])]) is None
     one = example([0, 1])
-    assert EVERY_PATCH.capped([one], 2) == [one]
+    assert EVERY_PATCH.capped([one], 2) == (one,)
     assert drawn_labels(one, 0, 1) is one.labels
 
 
