@@ -145,9 +145,8 @@ class _Run:
         state, settings, processes = self.state, self._settings, self._objective.processes
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective.batch(self._head, processes.share(batch), state.epoch)
-        if (
-            loss.value.requires_grad
-        ):  # a process without a photograph of a last, smaller batch has no gradient
+        # A process may have no photograph of a last, smaller batch, and then there is no gradient.
+        if loss.value.requires_grad:
             torch.autograd.backward(loss.value)
         processes.sum_gradients(self._head.parameters())
         value, rate = float(loss.reported), float(self._schedule.get_last_lr()[0])
