@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
+from torch.multiprocessing.spawn import spawn
 
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.alignment.distillation import OldVocabulary
@@ -50,7 +51,7 @@ def gradients(settings: TrainingSettings, count: int, processes: Processes) -> d
     head = make_head()
     with torch.no_grad():
         for weight in head.parameters():  # away from the old head, which is equal otherwise
-            weight += 0.1
+            weight.add_(0.1)
     batch = processes.share(make_examples(count))
     loss = objective(settings, processes).batch(head, batch, epoch=1)
     if loss.value.requires_grad:
@@ -114,7 +115,7 @@ def work(rank: int, folder: str) -> None:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    multiprocessing.spawn(work, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(work, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -136,7 +137,7 @@ def test_local_patches_give_the_mean_of_the_processes(two: list[dict[str, Any]])
         head = make_head()
         with torch.no_grad():
             for weight in head.parameters():
-                weight += 0.1
+                weight.add_(0.1)
         loss = objective(LOCAL, Processes()).batch(head, make_examples(4)[rank::2], epoch=1)
         torch.autograd.backward(loss.value)
         halves.append((loss, torch.cat([w.grad.flatten() for w in head.parameters() if w.grad is not None])))

@@ -172,6 +172,6 @@ def test_the_size_of_cocos_features_is_known_beforehand() -> None:
 def test_a_backbone_whose_grid_is_another_is_named_with_both() -> None:
     backbone = TinyBackbone()
     check_grid(backbone, (48, 72), CPU)
-    backbone.stride = 16
-    with pytest.raises(ValueError, match=r"grid of 3 x 4 patches.*\(1, 24, 3, 4\).*gives \(1, 24, 6, 8\)"):
+    backbone.dim = 32
+    with pytest.raises(ValueError, match=r"grid of 6 x 8 patches.*\(1, 32, 6, 8\).*gives \(1, 24, 6, 8\)"):
         check_grid(backbone, (48, 64), CPU)

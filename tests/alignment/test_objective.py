@@ -43,9 +43,9 @@ def test_on_a_cpu_bfloat16_is_used_only_where_it_is_asked_for() -> None:
     losses, kinds = {}, {}
     for precision in ("auto", "fp32", "bf16"):
         head = make_head()
-        seen = []
+        seen: list[torch.dtype] = []
         head.project.register_forward_hook(lambda _module, _given, out, seen=seen: seen.append(out.dtype))
-        settings = replace(SETTINGS, precision=precision)  # type: ignore[arg-type]
+        settings = replace(SETTINGS, precision=precision)
         loss = Objective(features_of, PROTOTYPES, settings).batch(head, examples, epoch=1).value
         torch.autograd.backward(loss)
         losses[precision], kinds[precision] = loss, set(seen)
