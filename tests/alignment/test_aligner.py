@@ -298,7 +298,7 @@ def spread(encoder: AlignedEncoder, words: torch.Tensor, labels: RecordedLabels)
 
 def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) -> None:
     """Photographs of a cat and a cup with old words, then of a person with new ones."""
-    settings = replace(SETTINGS, epochs=12)
+    settings = replace(SETTINGS, epochs=12, optimizer="adamw", learning_rate=3e-3)
     labels = labelled(tmp_path, ("chelsea", "coffee"), side=96)
     tiny(tmp_path, settings=settings).fit(labels, progress=False).save_pretrained(tmp_path / "old")
     old = AlignedEncoder.from_pretrained(tmp_path / "old")
@@ -309,7 +309,7 @@ def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) 
     other = labelled(tmp_path, ("astronaut", "coffee"), side=96)
     other = replace(other, vocabulary=Vocabulary.of(["mug", "dog", "bath", "woman", "desk"]))
     changed, names = {}, {}
-    for weight in (0.0, 20.0):
+    for weight in (0.0, 1.0):
         tuned = Aligner.from_pretrained(
             tmp_path / "old",
             settings=replace(settings, distillation=weight),
@@ -320,9 +320,9 @@ def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) 
         assert tuned.encoder.prototypes is not None
         names[weight] = tuned.encoder.prototypes.vocabulary.names
         assert tuned.history[-1].loss < tuned.history[0].loss  # the new words are learned all the same
-    assert changed[20.0] < changed[0.0] / 2
+    assert changed[1.0] < changed[0.0] / 3
     assert names[0.0] == ("mug", "woman", "desk")
-    assert names[20.0] == ("mug", "woman", "desk", "cup", "cat", "table")
+    assert names[1.0] == ("mug", "woman", "desk", "cup", "cat", "table")
 
 
 def test_sizes_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path) -> None:
