@@ -269,7 +269,7 @@ def test_labels_are_weighed_and_capped_where_the_settings_say_so(tmp_path: Path)
         ("sure", {"similarity_power": 40.0}),
         ("capped", {"class_cap": 5}),
     ):
-        settings = replace(SETTINGS, epochs=1, **changes)  # type: ignore[arg-type]
+        settings = replace(SETTINGS, epochs=1, **changes)
         seen[name] = tiny(tmp_path, settings=settings).fit(tmp_path / "labels", progress=False).history[0]
     data = prepare(labels, image_size=64, stride=8, min_coverage=0.5, track=lambda items, *_: items)
     table = sum(int((example.labels == 3).sum()) for example in data.examples)

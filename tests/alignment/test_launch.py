@@ -51,7 +51,7 @@ def test_two_launched_processes_share_a_training(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     write_label_set(tmp_path / "labels", labelled(tmp_path, side=96))
     (tmp_path / "train.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*command, str(tmp_path / "train.py"), str(tmp_path)],
         cwd=REPOSITORY,
@@ -59,6 +59,7 @@ def test_two_launched_processes_share_a_training(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     parts = list((tmp_path / "cache").glob("*/part-*.f16"))
