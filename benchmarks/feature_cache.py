@@ -1,6 +1,6 @@
 """What the feature cache saves: the time of the first epoch of a training beside that of later ones.
 
-    python -m benchmarks.feature_cache --photographs DIR --image-size 224 --out benchmarks/results/feature_cache.json
+    python -m benchmarks.feature_cache --photographs DIR --image-size 224 --out FILE
 
 The features of all photographs are computed before the first step, so the first epoch counts that and the
 training; later epochs read. Weights are random and labels are boxes, for neither changes the time. Seconds
