@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 Optimizer = Literal["sgd", "adamw"]
 LossName = Literal["tsupcon", "cross_entropy", "supcon_cross_entropy", "clip", "text", "image"]
 Classes = Literal["dataset", "batch"]
+TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(Optimizer),
+    "precision": get_args(TrainingPrecision),
     "loss": get_args(LossName),
     "classes": get_args(Classes),
     "head_kind": HEAD_KINDS,
 }
 _COUNTS = ("epochs", "batch_size", "image_size")
 _POSITIVE = ("learning_rate", "temperature", "mlp_ratio")
-_NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb", "dense_weight")
+_NOT_NEGATIVE = (
+    *("momentum", "weight_decay", "cache_gb", "dense_weight"),
+    *("warmup", "validation", "similarity_power", "iou_power", "distillation"),
+)
+_BELOW_ONE = ("momentum", "warmup", "validation")
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,23 @@ class TrainingSettings:
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
         seed: of the head's first weights and the order of the photographs.
-        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; 0 never keeps them.
+        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; past it they are
+            computed again in every epoch, and 0 never keeps them.
+        warmup: share of all steps in which the learning rate rises from near 0, before the cosine begins.
+        max_gradient_norm: a longer gradient (over all weights) is made this long; None leaves it.
+        precision: in which the head computes; weights, the loss and gradients stay float32. ``"auto"`` is
+            bfloat16 on a CUDA device that has it, and exact float32 elsewhere.
+        validation: share of the photographs, drawn by the seed, that is not trained on; after each epoch the
+            head is measured against their pseudo labels.
+        similarity_power: a patch takes part in an epoch with the probability (similarity of its mask to its
+            class, over the highest of the labels) to this power; 0 takes all. See
+            :class:`~fmbseg.alignment.noise.LabelNoise`.
+        iou_power: likewise with the mask model's predicted IoU.
+        class_cap: patches of one class in an epoch, on average, at most; None for no limit.
+        distillation: weight of a term that keeps what the head that training starts from says of its old
+            words (see :class:`~fmbseg.alignment.distillation.OldVocabulary`); 0 lets it forget.
+        gather: of several processes: contrast the patches of all of them with one another, as one process
+            with all their photographs would; or each process its own.
 
     Raises:
         ValueError: a value out of range.
@@ -87,21 +109,37 @@ class TrainingSettings:
     min_coverage: float = 0.5
     seed: int = 0
     cache_gb: float = 20.0
+    warmup: float = 0.0
+    max_gradient_norm: float | None = None
+    precision: TrainingPrecision = "auto"
+    validation: float = 0.0
+    similarity_power: float = 0.0
+    iou_power: float = 0.0
+    class_cap: int | None = None
+    distillation: float = 0.0
+    gather: bool = True
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
             self._require(name, _is_int(self._of(name)) and self._of(name) >= 1, "a positive whole number")
         for name in _POSITIVE:
             self._require(name, _is_real(self._of(name)) and self._of(name) > 0, "a positive number")
-        weight = self.text_weight
-        self._require("text_weight", weight is None or (_is_real(weight) and weight > 0), "positive or None")
+        for name in ("text_weight", "max_gradient_norm"):
+            value = self._of(name)
+            self._require(name, value is None or (_is_real(value) and value > 0), "positive or None")
+        cap = self.class_cap
+        self._require(
+            "class_cap", cap is None or (_is_int(cap) and cap >= 1), "a positive whole number or None"
+        )
         for name in _NOT_NEGATIVE:
             self._require(name, _is_real(self._of(name)) and self._of(name) >= 0, "a number of at least 0")
-        self._require("momentum", self.momentum < 1, "below 1")
+        for name in _BELOW_ONE:
+            self._require(name, self._of(name) < 1, "below 1")
         coverage = self.min_coverage
         self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
         self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")
-        self._require("exclude_self", isinstance(self.exclude_self, bool), "true or false")
+        for name in ("exclude_self", "gather"):
+            self._require(name, isinstance(self._of(name), bool), "true or false")
         for name, choices in _CHOICES.items():
             self._require(name, self._of(name) in choices, f"one of {', '.join(map(repr, choices))}")
 

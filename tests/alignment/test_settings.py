@@ -76,6 +76,17 @@ def test_unknown_names_are_refused() -> None:
         ("text_weight", 0.0),
         ("text_weight", "balanced"),
         ("optimizer", "adam"),
+        ("precision", "fp16"),
+        ("warmup", 1.0),
+        ("validation", -0.1),
+        ("validation", 1),
+        ("max_gradient_norm", 0),
+        ("similarity_power", -1),
+        ("iou_power", float("inf")),
+        ("class_cap", 0),
+        ("class_cap", 2.5),
+        ("distillation", -1.0),
+        ("gather", 1),
     ],
 )
 def test_values_out_of_range_are_named(name: str, value: Any) -> None:
