@@ -132,7 +132,7 @@ def summary(epochs: Sequence[dict[str, float]]) -> dict[str, Any]:
     return {
         "features_ratio": round(median["features_seconds"] / first["features_seconds"], 4),
         "epoch_ratio": round(median["seconds"] / first["seconds"], 4),
-        "epochs": [{name: round(value, 3) for name, value in epoch.items()} for epoch in epochs],
+        "epochs": [{name: round(value, 6) for name, value in epoch.items()} for epoch in epochs],
     }
 
 
