@@ -1,13 +1,17 @@
 """``fmbseg fit``: Stage 2, from pseudo labels to a head that speaks the text encoder's language."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import CacheDir, LocalFilesOnly, OutFolder
+from fmbseg.cli.options import OutFolder, with_hub_options
+
+if TYPE_CHECKING:
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def fit(
     labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
     out: OutFolder,
@@ -19,14 +23,13 @@ def fit(
     temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Train one block on pseudo labels (Stage 2); what is left out is the recipe's."""
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
     from fmbseg.recipes import get_recipe
 
     given = {
@@ -42,7 +45,6 @@ def fit(
     source = LabelSet.open(labels)
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
     text = source.manifest["models"].get("image_text")
-    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
     aligner = Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub).fit(source)
     aligner.save_pretrained(out)
     first, last = aligner.history[0].loss, aligner.history[-1].loss
