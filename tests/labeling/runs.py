@@ -1,7 +1,7 @@
 """Runs of the labeler in processes of their own, started in no time: a server forks each of them.
 
-Importing torch and loading models takes seconds; a server that has done both is forked instead. It has no other
-thread, so that a fork has all that it needs.
+Importing torch and loading models takes seconds; a server that has done both is forked instead. It has no
+other thread, so that a fork has all that it needs.
 """
 
 from __future__ import annotations

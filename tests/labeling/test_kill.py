@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -15,6 +15,9 @@ from fmbseg import LabelSet
 from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
 from tests.labeling.runs import Server
 from tests.models.photographs import photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.long,
