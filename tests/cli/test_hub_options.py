@@ -58,6 +58,23 @@ def test_a_command_hands_them_to_what_loads_its_models(
     assert seen == [HubOptions(cache_dir=tmp_path / "CACHE", local_files_only=True, token="hf_mine")]
 
 
+def test_label_takes_other_models_than_the_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def remember(_: Any, recipe: str, **options: Any) -> None:
+        seen.update(options, recipe=recipe)
+        raise _SeenError
+
+    monkeypatch.setattr(MADE_BY["label"], remember)
+    models = ["--image-text", "hf:me/clip", "--mask-generator", "superpixels"]
+    RUNNER.invoke(app, [*(_placed(part, tmp_path) for part in COMMANDS["label"]), *models])
+    assert (seen["recipe"], seen["image_text"], seen["mask_generator"]) == (
+        "offline",
+        "hf:me/clip",
+        "superpixels",
+    )
+
+
 class _Labels:
     manifest: dict[str, Any] = {"models": {}}  # noqa: RUF012 - never written
 
