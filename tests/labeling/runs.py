@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +69,26 @@ def make_labeler(models: str) -> PseudoLabeler:
     )
 
 
+def done(out: Path, shard_size: int = 16) -> int:
+    """Photographs that are in shards or in the journal."""
+    try:
+        lines = (out / "journal.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        lines = 0
+    return shard_size * len(list(out.glob("shard-*"))) + lines
+
+
+def die(out: Path, shard_size: int, goal: int, delay: float) -> None:
+    """Kill this process a moment after it has got to ``goal`` photographs, or a moment after its start.
+
+    It does so itself, in a thread: on a busy machine another process may get no turn before the run ends.
+    """
+    while done(out, shard_size) < goal:
+        time.sleep(0.0005)
+    time.sleep(delay)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def label(
     labeler: PseudoLabeler,
     words: list[str],
@@ -74,12 +97,14 @@ def label(
     *,
     shard_size: int = 16,
     workers: int = 1,
+    killed: tuple[int, float] | None = None,
     **limits: int,
 ) -> None:
-    """Label a folder, as a forked child does."""
+    """Label a folder, as a forked child does; ``killed`` is the goal and the delay of :func:`die`."""
+    if killed is not None:
+        Thread(target=die, args=(Path(out), shard_size, *killed), daemon=True).start()
     if "largest_file" in limits:  # stands in for a full disk: writing beyond it fails
         import resource
-        import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits["largest_file"], resource.RLIM_INFINITY))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,7 @@ from PIL import Image
 
 from fmbseg import LabelSet
 from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
-from tests.labeling.runs import Server
+from tests.labeling.runs import Server, done
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -35,25 +34,6 @@ def crops(folder: Path, count: int) -> None:
     (folder / f"{count // 2:02}-bad.jpg").write_text("no photograph")
 
 
-def position(out: Path) -> tuple[int, int]:
-    """Shards there, and lines in the journal: it grows with every photograph."""
-    journal = out / "journal.jsonl"
-    try:
-        lines = journal.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        lines = 0
-    return len(list(out.glob("shard-*"))), lines
-
-
-def kill(child: int, out: Path, *, after_progress: bool, delay: float) -> None:
-    """Kill a run: some time after it began, or some time after its next photograph."""
-    before, give_up = position(out), time.monotonic() + 60
-    while after_progress and position(out) <= before and time.monotonic() < give_up:
-        time.sleep(0.002)
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
-
-
 def files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
 
@@ -67,9 +47,10 @@ def check(tmp_path: Path, generator: str, photographs: int, kills: int) -> None:
     with Server(generator) as server:
         assert server.run(source, whole, shard_size=4)["error"] == ""
         for turn in range(kills):
-            child = server.start(source, killed, shard_size=4)
-            kill(child, killed, after_progress=turn % 2 == 1, delay=moments.uniform(0, 0.1))
-            assert server.wait()["signal"] == signal.SIGKILL, "the run ended before it was killed"
+            # A moment after it began, or after its next photograph.
+            goal = done(killed, 4) + 1 if turn % 2 else 0
+            ended = server.run(source, killed, shard_size=4, killed=(goal, moments.uniform(0, 0.1)))
+            assert ended["signal"] == signal.SIGKILL, "the run ended before it was killed"
         assert server.run(source, killed, shard_size=4)["error"] == ""
 
     assert files(killed) == files(whole)

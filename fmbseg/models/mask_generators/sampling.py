@@ -123,7 +123,7 @@ class AdaptiveSampler:
 
     def __init__(self, similarity: NDArray[np.float32], *, max_redundancy: float) -> None:
         self._similarity, self._limit = similarity, max_redundancy
-        self._new = np.ones(len(similarity))  # the product above
+        self._log_new = np.zeros(len(similarity))  # logarithm of the product above
         self._tried = np.zeros(len(similarity), np.bool_)
         self._next = first_points(round(len(similarity) ** 0.5))
         self._taken = self._next[:0]
@@ -131,7 +131,7 @@ class AdaptiveSampler:
     def take(self, count: int) -> NDArray[np.intp]:
         """Return first a few points spread over the grid, then those of least redundancy."""
         if not len(self._next):
-            redundancy = np.where(self._tried, np.inf, (1 - self._new) ** (1 / _POWER))
+            redundancy = np.where(self._tried, np.inf, (-np.expm1(self._log_new)) ** (1 / _POWER))
             order = np.argsort(redundancy, kind="stable")[:count]
             self._next = order[redundancy[order] <= self._limit]
         self._taken, self._next = self._next[:count], self._next[count:]
@@ -142,7 +142,8 @@ class AdaptiveSampler:
         """Raise the redundancy of points that lie in the last batch's masks and look like its points."""
         likely = 1 / (1 + np.exp(-np.clip(seen.logits, -30, 30)))
         repeated = likely * self._similarity[self._taken]
-        self._new *= (1 - repeated**_POWER).prod(axis=0)
+        with np.errstate(divide="ignore"):  # a point that repeats another for sure
+            self._log_new += np.log1p(-(repeated.astype(np.float64) ** _POWER)).sum(axis=0)
 
 
 def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
