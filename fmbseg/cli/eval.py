@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Strict
+from fmbseg.cli.options import Strict, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def evaluate(
     paths: Annotated[
         list[str],
@@ -36,6 +38,8 @@ def evaluate(
     merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False,
     table: Annotated[bool, typer.Option("--table", help="Set runs beside the paper's Table 1.")] = False,
     strict: Strict = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Measure mIoU and more: OUT/report.json, report.md and report.html, with the worst and best images."""
     if merge and table:
@@ -52,7 +56,7 @@ def evaluate(
     else:
         if data is None or root is None or len(paths) != 1:
             raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
-        report = _measure(paths[0], data, root, split, protocol, out, names, shard, limit, pictures)
+        report = _measure(paths[0], data, root, split, protocol, out, names, shard, limit, pictures, hub)
     _tell(report, out)
     if strict and report.failures:
         raise typer.Exit(1)
@@ -69,6 +73,7 @@ def _measure(
     shard: str | None,
     limit: int | None,
     pictures: int,
+    hub: "HubOptions",
 ) -> "EvaluationReport":
     from fmbseg.cli.heads import load_segmenter
     from fmbseg.evaluation import evaluate as evaluation
@@ -77,7 +82,7 @@ def _measure(
 
     found = open_data(data, root, split=split)
     return evaluation.evaluate(
-        load_segmenter(head),
+        load_segmenter(head, hub=hub),
         found,
         get_protocol(protocol),
         out=out,

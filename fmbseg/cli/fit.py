@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.options import CacheDir, LocalFilesOnly, OutFolder
+from fmbseg.cli.options import OutFolder, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def fit(
     labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
     out: OutFolder,
@@ -44,12 +46,11 @@ def fit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how large the features would be, and stop.")
     ] = False,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Train one block on pseudo labels (Stage 2); settings left out are the recipe's, or those of --start."""
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
 
     given = {
         "epochs": epochs,
@@ -65,7 +66,6 @@ def fit(
     changed = {name: value for name, value in given.items() if value is not None}
     changed |= dict(parse_setting(text) for text in setting or ())
     source = LabelSet.open(labels)
-    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
     aligner = _aligner(source, backbone, recipe, start, changed, hub)
     if dry_run:
         typer.echo(_plan(aligner, source))
@@ -105,7 +105,7 @@ def _aligner(
     recipe: str,
     start: Path | None,
     changed: dict[str, Any],
-    hub: Any,
+    hub: "HubOptions",
 ) -> "Aligner":
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.distributed import join_processes

@@ -11,12 +11,11 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
-    CacheDir,
     Classes,
-    LocalFilesOnly,
     OutFolder,
     Strict,
     VocabularyName,
+    with_hub_options,
     words,
 )
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmbseg.deployment import BackgroundRule, MaskSnap, Pamr
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
@@ -32,6 +32,7 @@ _LONGEST_SIDE = 1600
 """Pixels of an overlay's longer side, at most; the class map keeps the image's own size."""
 
 
+@with_hub_options
 def segment(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     head: Annotated[
@@ -56,8 +57,8 @@ def segment(
     heatmap: Annotated[list[str] | None, typer.Option(help="Also draw where a word is; repeatable.")] = None,
     geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Segment images with any words: for each a class map (PNG) and an overlay, and one line.
 
@@ -66,7 +67,6 @@ def segment(
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
     from fmbseg.deployment import Background, SegmentSettings, WindowSettings
-    from fmbseg.models.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.segmentation.classes import ResultClasses
 
@@ -88,7 +88,6 @@ def segment(
     if not targets:
         raise typer.Exit(1)
     _refuse_to_overwrite(targets, extras)
-    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
     segmenter = load_segmenter(head, settings, hub)
     out.mkdir(parents=True, exist_ok=True)
     out.joinpath("classes.txt").write_text(
