@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PNG_NONE = 255
-_WIDE_PNG_NONE = 65_535
+MOST_PNG_CLASSES = 65_535
+"""Classes that a PNG of sixteen bits tells apart, with one value left for "no class"."""
+
 _GAP = 6
 """Pixels between pictures that stand side by side."""
 
@@ -182,14 +184,14 @@ class Segmentation:
             ValueError: more than 65,535 classes, which sixteen bits cannot tell apart.
         """
         count = len(self.names)
-        if count > _WIDE_PNG_NONE:
+        if count > MOST_PNG_CLASSES:
             raise ValueError(
-                f"a PNG holds at most {_WIDE_PNG_NONE} classes, this has {count}; save the "
+                f"a PNG holds at most {MOST_PNG_CLASSES} classes, this has {count}; save the "
                 f"labels with numpy.savez_compressed, or use to_coco"
             )
-        none = _PNG_NONE if count <= _PNG_NONE else _WIDE_PNG_NONE
+        none = _PNG_NONE if count <= _PNG_NONE else MOST_PNG_CLASSES
         values = np.where(self.labels < 0, none, self.labels)
-        if none == _WIDE_PNG_NONE:
+        if none == MOST_PNG_CLASSES:
             Image.fromarray(values.astype(np.uint16)).save(path, format="PNG")
             return
         png = Image.fromarray(values.astype(np.uint8))

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fmbseg.cli.options import CacheDir, LocalFilesOnly
+
 
 def export(
     head: Annotated[str, typer.Argument(help="Folder that `fmbseg fit` wrote, or owner/name on the Hub.")],
@@ -13,13 +15,17 @@ def export(
         tuple[int, int] | None,
         typer.Option(help="Fix height and width in pixels; else they stay open if the model allows."),
     ] = None,
+    cache_dir: CacheDir = None,
+    local_files_only: LocalFilesOnly = False,
 ) -> None:
     """Export pixels-to-text-space, so that words stay open; an ONNX file is checked against PyTorch."""
     if out.suffix not in (".onnx", ".pt2"):
         raise typer.BadParameter(f"{out} must end in .onnx or .pt2", param_hint="--out")
     from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.models.hub_files import HubOptions
 
-    encoder = AlignedEncoder.from_pretrained(head)
+    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
+    encoder = AlignedEncoder.from_pretrained(head, hub=hub)
     if out.suffix == ".onnx":
         from fmbseg.aligned.onnx_file import export_onnx
 
