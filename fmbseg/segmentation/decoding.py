@@ -20,8 +20,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK_VALUES = 2**16
-"""Similarities up-sampled at once, at most (256 KB in float32, which a cache holds)."""
+BLOCK_VALUES = 2**17
+"""Similarities up-sampled at once, at most (512 KB in float32, which a cache holds)."""
 
 BLOCK_CLASSES = 1024
 """Classes compared at once, at most; their similarities are needed at two rows of the grid only."""
@@ -266,18 +266,22 @@ class _Result:
 
 
 def _best(values: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best few of the last dimension and where they are; of equal ones the first, unlike ``topk``.
+    """The best few of the last dimension and where they are; of equal ones the first.
 
     ``values`` are used up.
     """
-    scores, places = [], []
-    for _ in range(min(top, values.shape[-1])):
-        score, where = values.max(dim=-1, keepdim=True)
-        scores.append(score)
-        places.append(where)
-        if top > 1:
-            values.scatter_(-1, where, -torch.inf)
-    return torch.cat(scores, dim=-1), torch.cat(places, dim=-1)
+    if top == 1:
+        return values.max(dim=-1, keepdim=True)
+    count = values.shape[-1]
+    scores, where = values.topk(min(top, count), dim=-1)
+    as_high = torch.count_nonzero(values >= scores[..., -1:])
+    if as_high == scores.numel() and not (scores[..., 1:] == scores[..., :-1]).any():
+        return scores, where
+    places = []  # of equal ones `topk` takes any, the maximum the first
+    for _ in range(min(top, count)):
+        places.append(values.max(dim=-1, keepdim=True).indices)
+        values.scatter_(-1, places[-1], -torch.inf)
+    return scores, torch.cat(places, dim=-1)
 
 
 def _parts(pixels: slice, values: int, each: int) -> Iterator[slice]:
