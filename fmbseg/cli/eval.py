@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
+from fmbseg.cli.heads import load_segmenter
 from fmbseg.cli.options import Strict, with_hub_options
 
 if TYPE_CHECKING:
@@ -56,42 +57,28 @@ def evaluate(
     else:
         if data is None or root is None or len(paths) != 1:
             raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
-        report = _measure(paths[0], data, root, split, protocol, out, names, shard, limit, pictures, hub)
+        from fmbseg.evaluation.datasets import open_data
+        from fmbseg.evaluation.evaluate import Shard
+        from fmbseg.evaluation.evaluate import evaluate as measure
+        from fmbseg.evaluation.protocols import get_protocol
+
+        found, how = open_data(data, root, split=split), get_protocol(protocol)
+        part = None if shard is None else Shard.of(shard)  # all that can be wrong comes before the models
+        segmenter = load_segmenter(paths[0], hub=hub)
+        report = measure(
+            segmenter,
+            found,
+            how,
+            out=out,
+            names=names,
+            shard=part,
+            limit=limit,
+            pictures=pictures,
+            progress=True,
+        )
     _tell(report, out)
     if strict and report.failures:
         raise typer.Exit(1)
-
-
-def _measure(
-    head: str,
-    data: str,
-    root: Path,
-    split: str | None,
-    protocol: str,
-    out: Path,
-    names: str,
-    shard: str | None,
-    limit: int | None,
-    pictures: int,
-    hub: "HubOptions",
-) -> "EvaluationReport":
-    from fmbseg.cli.heads import load_segmenter
-    from fmbseg.evaluation import evaluate as evaluation
-    from fmbseg.evaluation.datasets import open_data
-    from fmbseg.evaluation.protocols import get_protocol
-
-    found = open_data(data, root, split=split)
-    return evaluation.evaluate(
-        load_segmenter(head, hub=hub),
-        found,
-        get_protocol(protocol),
-        out=out,
-        names=names,
-        shard=None if shard is None else evaluation.Shard.of(shard),
-        limit=limit,
-        pictures=pictures,
-        progress=True,
-    )
 
 
 def _table(runs: list[str], out: Path | None) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fmbseg.deployment import BackgroundRule, MaskSnap, Pamr
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
+    from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
 
@@ -78,10 +79,9 @@ def segment(
         min_margin=margin,
         refine=_refinement(refine),
     )
-    extras = Extras(tuple(heatmap or ()), geojson)
+    extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
-    for word in extras.heatmaps:
-        result_classes.asked.index(word)  # a word that is not asked for is told before any work
+    _refuse_what_cannot_be_written(result_classes, extras)
     listed = [_images_of(path) for path in paths]
     images = dict.fromkeys(image for found in listed for image in found or ())
     targets = {image: out / name for image, name in target_names(list(images)).items()}
@@ -196,6 +196,25 @@ def _files(target: Path, extras: Extras) -> list[Path]:
 
 def _in_a_file_name(word: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in word)[:60]
+
+
+def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> None:
+    """Tell before any work what would fail, or be lost, when the first result is saved."""
+    from fmbseg.results import MOST_PNG_CLASSES
+
+    if len(classes.names) > MOST_PNG_CLASSES:
+        raise ValueError(
+            f"class maps are PNGs, which hold at most {MOST_PNG_CLASSES} classes; these are "
+            f"{len(classes.names)}: name fewer, or use OpenVocabSegmenter in Python"
+        )
+    named: dict[str, str] = {}
+    for word in extras.heatmaps:
+        classes.asked.index(word)
+        other = named.setdefault(_in_a_file_name(word), word)
+        if other != word:
+            raise ValueError(
+                f"the heat maps of {other!r} and {word!r} would have one file name: draw them in two runs"
+            )
 
 
 def _refuse_to_overwrite(targets: dict[Path, Path], extras: Extras) -> None:
