@@ -21,29 +21,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import resource
 import sys
 from dataclasses import asdict, replace
 from hashlib import sha256
-from importlib import metadata
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from fmbseg import Aligner, LabelSet, OpenVocabSegmenter, PseudoLabeler, Vocabulary, __version__
+from benchmarks.offline_chain import (
+    add_options,
+    check_options,
+    label_pool,
+    make_labeler,
+    number,
+    training_settings,
+    versions,
+)
+from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
-from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
-from fmbseg.images import find_images
 from fmbseg.labeling.description import describe
-from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
@@ -53,9 +56,13 @@ from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from fmbseg import LabelSet, PseudoLabeler
+    from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.masks import MaskSet
     from fmbseg.models.contracts import MaskGenerator, Prompter
 
@@ -65,7 +72,6 @@ STAGES = {
     "both": (POINT_STAGE, EVERYTHING_STAGE),
 }
 VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned")
-PACKAGES = ("torch", "timm", "transformers", "onnxruntime", "scikit-image", "numpy", "pillow", "pycocotools")
 
 
 class Clock:
@@ -236,9 +242,9 @@ def summary(rows: Sequence[Mapping[str, Any]], classes: int, *, promptable: bool
             cells = np.array(row["counts"][variant], dtype=np.int64).reshape(-1, 3)
             matrix.counts[cells[:, 0], cells[:, 1]] += cells[:, 2]
         scores[variant] = {
-            "miou": _number(matrix.miou()),
-            "seconds_per_image": _number(float(np.mean([row["seconds"][variant] for row in rows]))),
-            "pixel_accuracy": _number(matrix.pixel_accuracy),
+            "miou": number(matrix.miou()),
+            "seconds_per_image": number(float(np.mean([row["seconds"][variant] for row in rows]))),
+            "pixel_accuracy": number(matrix.pixel_accuracy),
         }
     if not promptable:  # there is no Stage 1.1 without prompts
         scores["stage1_1"] = {"miou": None, "seconds_per_image": None, "pixel_accuracy": None}
@@ -249,17 +255,13 @@ def summary(rows: Sequence[Mapping[str, Any]], classes: int, *, promptable: bool
         **scores,
         "stage1_ratio": _ratio(scores["both"]["miou"], scores["dense"]["miou"]),
         "ratio": _ratio(scores["aligned"]["miou"], scores["dense"]["miou"]),
-        "presence": {"precision": _number(presence.precision), "recall": _number(presence.recall)},
+        "presence": {"precision": number(presence.precision), "recall": number(presence.recall)},
         "measured": {
             "photographs": len(rows),
             "classes": classes,
             "classes_present": len({index for row in rows for index in row["there"]}),
         },
     }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 5)
 
 
 def _ratio(over: float | None, under: float | None) -> float | None:
@@ -296,14 +298,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     folder = MaskFolder(arguments.data)
     photographs = folder.fold("val")
     recipe = get_recipe(arguments.recipe)
-    training = TrainingSettings.from_dict({**recipe.training, **arguments.training})
-    labeler = PseudoLabeler(
-        recipe.name,
-        mask_generator=arguments.mask_generator,
-        settings=LabelingSettings(**{**recipe.labeling, **arguments.labeling}),
-    )
-    pool = find_images(arguments.pool / "images" if (arguments.pool / "images").is_dir() else arguments.pool)
-    labels = labeler.label(pool[: arguments.limit], arguments.vocabulary, arguments.work / "labels")
+    training = training_settings(arguments)
+    labeler = make_labeler(arguments)
+    labels = label_pool(arguments, labeler)
     aligner = trained(labels, labeler, recipe.backbone, training, arguments.work / "head")
 
     segmenter = OpenVocabSegmenter(aligner)
@@ -342,11 +339,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "training": training.to_dict(),
             "windows": asdict(segmenter.windows),
         },
-        "versions": {
-            "python": platform.python_version(),
-            "fmbseg": __version__,
-            **{package: metadata.version(package) for package in PACKAGES},
-        },
+        "versions": versions(),
         "machine": {
             "processor": platform.machine(),
             "threads": torch.get_num_threads(),
@@ -358,27 +351,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="photographs with masks and a fold `val`")
-    parser.add_argument(
-        "--pool", type=Path, required=True, help="photographs to learn from, here or in images/"
-    )
-    parser.add_argument("--limit", type=int, help="take the first N photographs of the pool, sorted")
-    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
-    parser.add_argument("--work", type=Path, help="keep labels, head and measurements here, to go on later")
-    parser.add_argument(
-        "--vocabulary", default="imagenet1k", help="words for the pool: a list's name or a file"
-    )
-    parser.add_argument("--recipe", default="offline", help="names the models")
-    parser.add_argument("--mask-generator", help="instead of the recipe's, for example superpixels")
-    for stage, of in (("labeling", LabelingSettings), ("training", TrainingSettings)):
-        text = f"settings of {of.__name__} as a JSON object, instead of the recipe's"
-        parser.add_argument(f"--{stage}", type=json.loads, default={}, help=text)
+    add_options(parser)
     arguments = parser.parse_args(command)
-    if arguments.limit is not None and arguments.limit < 1:
-        parser.error(f"--limit is {arguments.limit}: it must be 1 or more")
-    if arguments.work is None:
-        beside = arguments.out.with_suffix("") if arguments.out else Path("runs/quality_offline")
-        arguments.work = beside / ("all" if arguments.limit is None else f"first-{arguments.limit}")
+    check_options(parser, arguments, "quality_offline")
     return arguments
 
 

@@ -29,6 +29,7 @@ TITLES = {
     "quality_offline": "Quality of the offline chain",
     "tsupcon": "The loss TSupCon",
     "ablations": "Ablations",
+    "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",
     "adaptive_sampling": "Fewer points for segment-everything",
     "backbones": "Overhead of backbones",

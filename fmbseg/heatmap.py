@@ -51,17 +51,18 @@ def draw_heatmap(
     return Image.fromarray(np.rint(colours).astype(np.uint8))
 
 
-def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Join pictures on white, left to right.
+def side_by_side(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
+    """Join pictures on white, left to right, ``gap`` pixels apart.
 
     Example:
         >>> side_by_side([Image.new("RGB", (2, 3)), Image.new("RGB", (4, 1))]).size
         (6, 3)
     """
-    size = (sum(one.width for one in pictures), max(one.height for one in pictures))
+    width = sum(one.width for one in pictures) + gap * (len(pictures) - 1)
+    size = (width, max(one.height for one in pictures))
     joined = Image.new("RGB", size, "white")
     left = 0
     for one in pictures:
         joined.paste(one, (left, 0))
-        left += one.width
+        left += one.width + gap
     return joined

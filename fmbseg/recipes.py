@@ -10,6 +10,8 @@ from fmbseg.unknown_name import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fmbseg.models.catalog import Role
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +34,15 @@ class Recipe:
     mask_options: Mapping[str, Any] = field(default_factory=dict)
     labeling: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def models(self) -> dict[Role, str]:
+        """The specs by what they are for."""
+        return {
+            "image-text encoder": self.image_text,
+            "mask generator": self.mask_generator,
+            "backbone": self.backbone,
+        }
 
 
 RECIPES = {
@@ -66,9 +77,44 @@ RECIPES = {
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
             "text_weight": 1.0,
-            "attention": False,
+            "head_kind": "block_without_attention",
             "dense_weight": 10.0,
             "image_size": 256,
+        },
+    ),
+    # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
+    # to be. It does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's
+    # largest, and the defaults of SAM's own mask generator, which were tuned for it.
+    "paper": Recipe(
+        "paper",
+        image_text="open_clip:ViT-L-14-quickgelu/openai",
+        mask_generator="hf-sam:facebook/sam-vit-huge",
+        backbone="dinov2_vitl14",
+        mask_options={
+            "points_per_side": 32,
+            "sampling": "grid",
+            "predicted_iou_threshold": 0.88,
+            "stability_threshold": 0.95,
+            "box_nms_threshold": 0.7,
+        },
+        labeling={
+            "min_crops": 2,
+            "min_crop_similarity": -1.0,
+            "scales": (1.0,),
+            "hubness": 0.0,
+            "points_per_class": 5,
+            "min_predicted_iou": 0.88,
+            "label_remainder": False,
+            "keep_fraction": 0.75,
+        },
+        training={
+            "epochs": 10,
+            "batch_size": 5,
+            "optimizer": "sgd",
+            "text_weight": None,
+            "attention": True,
+            "dense_weight": 0.0,
+            "image_size": 448,
         },
     ),
 }

@@ -12,7 +12,7 @@ from PIL import Image
 from fmbseg.heatmap import draw_heatmap, side_by_side
 from fmbseg.legend import draw_legend
 from fmbseg.masks import MaskSet
-from fmbseg.palette import colorize, overlay, palette
+from fmbseg.palette import colorize, distinct_colours, overlay, palette
 from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PNG_NONE = 255
-_WIDE_PNG_NONE = 65_535
+MOST_PNG_CLASSES = 65_535
+"""Classes that a PNG of sixteen bits tells apart, with one value left for "no class"."""
+
+_GAP = 6
+"""Pixels between pictures that stand side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +174,8 @@ class Segmentation:
     def to_png(self, path: str | Path) -> None:
         """Save the class map as a PNG: value = position in ``names``.
 
-        Up to 255 classes it has a palette, 8 bits, and 255 means no class; beyond them it has 16 bits, no
-        colours, and 65535 means no class.
+        Up to 255 classes it has PASCAL VOC's palette, 8 bits, and 255 means no class; beyond them it has 16
+        bits, no colours, and 65535 means no class.
 
         Args:
             path: a file name that ends in ``.png``.
@@ -180,19 +184,18 @@ class Segmentation:
             ValueError: more than 65,535 classes, which sixteen bits cannot tell apart.
         """
         count = len(self.names)
-        if count > _WIDE_PNG_NONE:
+        if count > MOST_PNG_CLASSES:
             raise ValueError(
-                f"a PNG holds at most {_WIDE_PNG_NONE} classes, this has {count}; save the "
+                f"a PNG holds at most {MOST_PNG_CLASSES} classes, this has {count}; save the "
                 f"labels with numpy.savez_compressed, or use to_coco"
             )
-        none = _PNG_NONE if count <= _PNG_NONE else _WIDE_PNG_NONE
+        none = _PNG_NONE if count <= _PNG_NONE else MOST_PNG_CLASSES
         values = np.where(self.labels < 0, none, self.labels)
-        if none == _WIDE_PNG_NONE:
+        if none == MOST_PNG_CLASSES:
             Image.fromarray(values.astype(np.uint16)).save(path, format="PNG")
             return
-        colours = colorize(np.array([*range(count), *[-1] * (256 - count)]), count)
         png = Image.fromarray(values.astype(np.uint8))
-        png.putpalette(colours.tobytes())
+        png.putpalette(palette(count).tobytes() + bytes(3 * (256 - count)))  # black where there is no class
         png.save(path, format="PNG")
 
     def to_geojson(self) -> dict[str, Any]:
@@ -267,7 +270,7 @@ class Segmentation:
         )
 
     def plot(self, max_side: int | None = None, legend: bool = True) -> Image.Image:
-        """Draw the classes over the image, with their names to the right, largest first.
+        """Draw the classes over the image, with their names to the right, largest first, if there is room.
 
         Args:
             max_side: shrink the picture, without its legend, so that no side is longer; in pixels.
@@ -301,7 +304,7 @@ class Segmentation:
         maps = [self._shown(truth.astype(np.int32)), self._shown(self.labels)]
         nothing = np.full_like(self.labels, -1)
         pictures = [self._drawn(one, max_side) for one in (nothing, *maps)]
-        return self._with_legend(side_by_side(pictures), np.concatenate(maps))
+        return self._with_legend(side_by_side(pictures, gap=_GAP), np.concatenate(maps), columns=2)
 
     def _shown(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Labels to draw: background is drawn as no class."""
@@ -318,12 +321,12 @@ class Segmentation:
         photo = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.LANCZOS))
         return Image.fromarray(overlay(photo, small, len(self.names)))
 
-    def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32]) -> Image.Image:
-        colours = palette(len(self.names)).tolist()
+    def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32], columns: int = 4) -> Image.Image:
+        colours = distinct_colours(len(self.names)).tolist()
         counts = np.bincount(labels.ravel() + 1, minlength=len(self.names) + 1)[1:].tolist()
         shown = sorted((-area, index) for index, area in enumerate(counts) if area)
         names = draw_legend(
-            [(self.names[index], tuple(colours[index])) for _, index in shown], picture.height
+            [(self.names[index], tuple(colours[index])) for _, index in shown], picture.height, columns
         )
         return side_by_side([picture, names])
 

@@ -1,18 +1,73 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from fmbseg.alignment.aligner import Aligner
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.labeling.labeler import PseudoLabeler
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import RECIPES, Recipe, get_recipe
 from fmbseg.unknown_name import UnknownNameError
+from tests.models.hub_cache import forbid_network
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 def test_every_spec_of_a_recipe_is_registered(recipe: Recipe) -> None:
     assert recipe.image_text.partition(":")[0] in IMAGE_TEXT.names()
     assert recipe.mask_generator.partition(":")[0] in MASK_GENERATORS.names()
-    assert recipe.backbone.partition(":")[0] in BACKBONES.names()
+    assert BACKBONES.expand(recipe.backbone).partition(":")[0] in BACKBONES.names()
+
+
+def test_the_papers_recipe_is_what_the_paper_states() -> None:
+    """Section 4.1 of arXiv 2403.09307, and SAM's automatic mask generator's own defaults."""
+    recipe = get_recipe("paper")
+    assert recipe.image_text == "open_clip:ViT-L-14-quickgelu/openai"
+    assert recipe.mask_generator == "hf-sam:facebook/sam-vit-huge"
+    assert BACKBONES.expand(recipe.backbone) == "timm:vit_large_patch14_dinov2.lvd142m"
+    stage1 = LabelingSettings(**recipe.labeling)
+    assert (stage1.min_crops, stage1.points_per_class, stage1.keep_fraction) == (2, 5, 0.75)
+    assert not stage1.label_remainder
+    assert not stage1.hubness
+    stage2 = TrainingSettings.from_dict(recipe.training)
+    assert (stage2.optimizer, stage2.batch_size, stage2.epochs) == ("sgd", 5, 10)
+    assert (stage2.loss, stage2.head_kind) == ("tsupcon", "block")
+    assert not stage2.dense_weight
+    everything = EverythingSettings.of(recipe.mask_options)
+    assert everything == EverythingSettings()
+    assert (everything.points_per_side, everything.sampling) == (32, "grid")
+
+
+@pytest.mark.parametrize(
+    ("make", "repository"),
+    [
+        (lambda hub: PseudoLabeler("paper", hub=hub), "facebook/sam-vit-huge"),
+        (
+            lambda hub: PseudoLabeler("paper", mask_generator="superpixels", hub=hub),
+            "timm/vit_large_patch14_clip_224.openai",
+        ),
+        (lambda hub: Aligner(recipe="paper", hub=hub), "timm/vit_large_patch14_dinov2.lvd142m"),
+    ],
+    ids=["masks", "words", "backbone"],
+)
+def test_without_network_the_papers_recipe_says_what_to_bring(
+    make: Callable[[HubOptions], object], repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = forbid_network(monkeypatch)
+    with pytest.raises(AssetUnavailableError) as told:
+        make(HubOptions(cache_dir=tmp_path, local_files_only=True))
+    message = str(told.value)
+    assert message.startswith(f"{repository}: ")
+    assert "safetensors" in message
+    for way in ("run where the Hub is reached", "cache_dir=", "local-dir:"):
+        assert way in message
+    assert tried == []
 
 
 def test_a_recipe_is_found_by_its_own_name() -> None:

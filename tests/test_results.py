@@ -125,13 +125,13 @@ def test_plot_without_legend_has_the_images_size_and_keeps_unlabelled_pixels() -
     picture = np.asarray(segmentation(image=image).plot(legend=False))
     assert picture.shape == (2, 4, 3)
     assert picture[0, 2].tolist() == [90, 90, 90]
-    # 0.45 x 90 + 0.55 x (128, 0, 0), rounded
-    assert picture[0, 0].tolist() == [111, 40, 40]
+    # 0.45 x 90 + 0.55 x (255, 0, 0), rounded
+    assert picture[0, 0].tolist() == [181, 40, 40]
 
 
 def test_plot_without_image_paints_the_map() -> None:
     picture = np.asarray(segmentation().plot(legend=False))
-    assert picture[0].tolist() == [[128, 0, 0], [128, 0, 0], [0, 0, 0], [128, 128, 0]]
+    assert picture[0].tolist() == [[255, 0, 0], [255, 0, 0], [0, 0, 0], [0, 68, 255]]
 
 
 def test_plot_shrinks_labels_without_inventing_classes() -> None:
@@ -139,7 +139,7 @@ def test_plot_shrinks_labels_without_inventing_classes() -> None:
     result = Segmentation(labels.astype(np.int32), np.ones(labels.shape, dtype=np.float32), NAMES)
     picture = np.asarray(result.plot(max_side=30, legend=False))
     assert picture.shape == (18, 30, 3)
-    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} == {(128, 0, 0), (128, 128, 0)}
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} == {(255, 0, 0), (0, 68, 255)}
     assert result.plot(max_side=1000, legend=False).size == (100, 60)
 
 
@@ -150,10 +150,10 @@ def test_legend_names_only_what_is_there_largest_first() -> None:
     legend = np.asarray(result.plot())[:, 300:]
     rows = {
         colour: np.flatnonzero((legend == colour).all(axis=2).any(axis=1))
-        for colour in [(128, 0, 0), (0, 128, 0), (128, 128, 0)]
+        for colour in [(255, 0, 0), (0, 255, 0), (0, 68, 255)]
     }
-    assert rows[0, 128, 0].size == 0
-    assert rows[128, 128, 0].max() < rows[128, 0, 0].min()
+    assert rows[0, 255, 0].size == 0
+    assert rows[0, 68, 255].max() < rows[255, 0, 0].min()
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
@@ -222,9 +222,10 @@ def test_beside_the_truth() -> None:
     truth = np.array([[0, 0, 0, -1], [-1, 2, 2, 1]])
     picture = np.asarray(segmentation(image=image).compare(truth))
     assert (picture[:2, :4] == 200).all()
-    assert np.array_equal(picture[:2, 8:12], np.asarray(segmentation(image=image).plot(legend=False)))
+    assert (picture[:2, 4:10] == 255).all()  # six pixels between them
+    assert np.array_equal(picture[:2, 20:24], np.asarray(segmentation(image=image).plot(legend=False)))
     shown = segmentation(image=image, labels=truth.astype(np.int32))
-    assert np.array_equal(picture[:2, 4:8], np.asarray(shown.plot(legend=False)))
+    assert np.array_equal(picture[:2, 10:14], np.asarray(shown.plot(legend=False)))
     with pytest.raises(ValueError, match=r"truth is \(1, 4\) and the result \(2, 4\)"):
         segmentation().compare(truth[:1])
     with pytest.raises(ValueError, match="truth goes from -1 to 3: allowed are -1"):

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fmbseg.aligned.head import HeadSettings
+from fmbseg.aligned.head_settings import HeadSettings
 from fmbseg.vocabulary import Vocabulary
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READ = (1, SCHEMA_VERSION)  # 1 has `attention` in the place of the kind of the head
 _PACKAGES = ("fmbseg", "numpy", "pillow", "timm", "torch", "transformers")
 
 
@@ -86,9 +87,9 @@ class AlignedConfig:
         """
         top = _mapping(saved, "the config")
         schema = top.get("schema_version")
-        if schema != SCHEMA_VERSION:
+        if isinstance(schema, bool) or schema not in _READ:
             raise AlignedEncoderError(
-                f"schema_version is {schema!r}, but this fmbseg reads {SCHEMA_VERSION}: "
+                f"schema_version is {schema!r}, but this fmbseg reads {' and '.join(map(str, _READ))}: "
                 "install the version of fmbseg that saved it (see 'versions')"
             )
         backbone, text = (_mapping(top.get(key), repr(key)) for key in ("backbone", "text_encoder"))
@@ -98,7 +99,7 @@ class AlignedConfig:
                 stride=_value(backbone, "stride", int, "backbone"),
                 text_encoder=_value(text, "spec", str, "text_encoder"),
                 text_dim=_value(text, "dim", int, "text_encoder"),
-                head=HeadSettings(**_mapping(top.get("head"), "'head'")),
+                head=HeadSettings.from_dict(_mapping(top.get("head"), "'head'")),
                 vocabulary=None if top.get("vocabulary") is None else Vocabulary.from_dict(top["vocabulary"]),
                 training=_mapping(top.get("training", {}), "'training'"),
                 versions=_mapping(top.get("versions", {}), "'versions'"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, find_saved, read_files, write_files
+from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, digest_of, find_saved, read_files, write_files
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.contract import require_contract
@@ -22,7 +21,7 @@ from fmbseg.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fmbseg.aligned.head import HeadSettings
+    from fmbseg.aligned.head_settings import HeadSettings
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.models.transform import PixelTransform
@@ -143,13 +142,10 @@ class AlignedEncoder:
 
     def describe(self) -> dict[str, Any]:
         """Say what this encoder is made of, as JSON values; equal only for equal heads."""
-        digest = sha256()
-        for name, tensor in sorted(self.head.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return {
             "backbone": self.config.backbone,
             "text_encoder": self.config.text_encoder,
-            "head_sha256": digest.hexdigest(),
+            "head_sha256": digest_of(self.head.state_dict()),
         }
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -231,5 +227,5 @@ def _restore(
 
 def _head_of(settings: HeadSettings) -> AlignmentHead:
     return AlignmentHead(
-        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, attention=settings.attention
+        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, kind=settings.kind
     )

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,9 @@ from safetensors.torch import load, save
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
 from fmbseg.models.hub_files import HubOptions, hub_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -94,6 +98,14 @@ def read_files(folder: Path) -> tuple[AlignedConfig, dict[str, torch.Tensor]]:
                 f"{weights_path}: tensor {name!r} ({tensor.dtype}) must be float32 without NaN or infinity"
             )
     return config, tensors
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the names and values of tensors, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], where: Path) -> None:

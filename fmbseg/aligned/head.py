@@ -1,65 +1,18 @@
-"""The alignment head: one transformer block that carries patch features into the text space."""
+"""The alignment head: what carries patch features into the text space, one transformer block in the paper."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
 from torch import nn
 from torch.nn import functional
 
-_MOST_HEADS = 16
-_SMALLEST_HEAD = 32
+from fmbseg.aligned.head_settings import HeadKind, HeadSettings, default_heads
 
-
-@dataclass(frozen=True)
-class HeadSettings:
-    """The shape of an :class:`AlignmentHead`, as it is written to ``config.json``.
-
-    Args:
-        in_dim: channels of the backbone's patch features.
-        out_dim: dimensions of the text space.
-        heads: attention heads; must divide ``in_dim``.
-        mlp_ratio: hidden width of the block's MLP over ``in_dim``.
-        attention: whether the patches of an image attend to one another.
-
-    Raises:
-        ValueError: for a value that makes no head.
-    """
-
-    in_dim: int
-    out_dim: int
-    heads: int
-    mlp_ratio: float = 4.0
-    attention: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("in_dim", "out_dim", "heads"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} of the head must be a positive whole number; got {value!r}")
-        if self.in_dim % self.heads:
-            raise ValueError(f"{self.heads} attention heads do not divide in_dim {self.in_dim}")
-        ratio = self.mlp_ratio
-        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < float("inf"):
-            raise ValueError(f"mlp_ratio of the head must be a positive number; got {ratio!r}")
-        if not isinstance(self.attention, bool):
-            raise ValueError(f"attention of the head must be true or false; got {self.attention!r}")
-
-
-def default_heads(in_dim: int) -> int:
-    """The most attention heads, up to 16, that divide ``in_dim`` and have 32 channels each; else 1.
-
-    The paper does not state the count; 16 is what a ViT-L block has.
-
-    Example:
-        >>> default_heads(1024), default_heads(472), default_heads(384), default_heads(30)
-        (16, 8, 12, 1)
-    """
-    return next(
-        (n for n in range(_MOST_HEADS, 1, -1) if in_dim % n == 0 and in_dim // n >= _SMALLEST_HEAD), 1
-    )
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class PatchBlock(nn.Module):
@@ -79,20 +32,50 @@ class PatchBlock(nn.Module):
         return patches + self.mlp(patches)  # type: ignore[no-any-return]
 
 
+def _transformer_block(settings: HeadSettings) -> nn.Module:
+    return nn.TransformerEncoderLayer(
+        d_model=settings.in_dim,
+        nhead=settings.heads,
+        dim_feedforward=settings.hidden,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+
+
+_BLOCKS: dict[HeadKind, Callable[[HeadSettings], nn.Module]] = {
+    "block": _transformer_block,
+    "linear": lambda _: nn.Identity(),
+    "mlp": lambda settings: nn.Sequential(
+        nn.LayerNorm(settings.in_dim), nn.Linear(settings.in_dim, settings.hidden), nn.GELU()
+    ),
+    "block_without_attention": lambda settings: PatchBlock(settings.in_dim, settings.hidden),
+    "two_blocks": lambda settings: nn.Sequential(_transformer_block(settings), _transformer_block(settings)),
+}
+
+
 class AlignmentHead(nn.Module):
     """One pre-norm transformer block over an image's patches, LayerNorm, Linear, unit length (section 3.3).
 
     There is no position embedding (the backbone's features carry theirs), no dropout, and no attention to
-    texts.
+    texts. Other kinds are for comparison, and for encoders and photographs that the paper's does not suit:
+
+    - ``"block"``: as in the paper.
+    - ``"two_blocks"``: two of them.
+    - ``"block_without_attention"``: the block's MLP alone, so that every patch is mapped by itself. Attention
+      learns to spread what a whole photograph shows, which misleads where the photographs of the training
+      show one thing each and those of deployment many.
+    - ``"mlp"``: LayerNorm, Linear, GELU, Linear, unit length, without a residual; its hidden width may differ
+      much from ``in_dim``.
+    - ``"linear"``: LayerNorm, Linear, unit length.
 
     Args:
         in_dim: channels of the backbone's patch features.
         out_dim: dimensions of the text space.
-        heads: attention heads; :func:`default_heads` where not given.
-        mlp_ratio: hidden width of the block's MLP over ``in_dim``.
-        attention: as in the paper; without it, the block is its MLP alone, and every patch is mapped by
-            itself. Attention learns to spread what a whole photograph shows, which misleads where the
-            photographs of the training show one thing each and those of deployment many.
+        heads: attention heads; :func:`~fmbseg.aligned.head_settings.default_heads` where not given.
+        mlp_ratio: hidden width of the MLP over ``in_dim``; ``"linear"`` has none.
+        kind: one of the above.
 
     Raises:
         ValueError: for a value that makes no head.
@@ -111,27 +94,24 @@ class AlignmentHead(nn.Module):
         heads: int | None = None,
         mlp_ratio: float = 4.0,
         *,
-        attention: bool = True,
+        kind: HeadKind = "block",
     ) -> None:
         super().__init__()
         heads = default_heads(in_dim) if heads is None else heads
-        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio, attention)
-        hidden = max(1, round(in_dim * mlp_ratio))
-        self.block: nn.Module
-        if attention:
-            self.block = nn.TransformerEncoderLayer(
-                d_model=in_dim,
-                nhead=heads,
-                dim_feedforward=hidden,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
-        else:
-            self.block = PatchBlock(in_dim, hidden)
-        self.norm = nn.LayerNorm(in_dim)
-        self.project = nn.Linear(in_dim, out_dim)
+        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio, kind)
+        self.block = _BLOCKS[kind](self.settings)
+        self.norm = nn.Identity() if kind == "mlp" else nn.LayerNorm(in_dim)
+        self.project = nn.Linear(self.settings.projected, out_dim)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained; ``settings.flops`` says what they cost.
+
+        Example:
+            >>> AlignmentHead(472, 384, kind="linear").parameter_count  # 2 * 472 + 472 * 384 + 384
+            182576
+        """
+        return sum(weight.numel() for weight in self.parameters())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map patch features (B, in_dim, h, w) to unit vectors of the text space (B, out_dim, h, w)."""

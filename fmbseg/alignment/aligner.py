@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack, closing
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.files import digest_of
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
-from fmbseg.alignment.examples import TrainingData, prepare
-from fmbseg.alignment.features import FeatureCache
-from fmbseg.alignment.label_source import LabelRecord, LabelSource, RecordedLabels
-from fmbseg.alignment.progress import training_bar
+from fmbseg.alignment.checkpoint import Checkpoint
+from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
+from fmbseg.alignment.distributed import join_processes
+from fmbseg.alignment.examples import TrainingData, hold_out, prepare, training_size
+from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
+from fmbseg.alignment.label_source import open_labels
+from fmbseg.alignment.logs import require_tensorboard
+from fmbseg.alignment.noise import LabelNoise
+from fmbseg.alignment.progress import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.contract import require_contract
@@ -29,14 +35,15 @@ from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
-from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fmbseg.alignment.examples import TrainingExample
+    from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.hub_files import HubOptions
-    from fmbseg.vocabulary import VocabularySource
+    from fmbseg.vocabulary import Vocabulary, VocabularySource
 
 
 class Aligner:
@@ -82,12 +89,14 @@ class Aligner:
         text = chosen.image_text if text is None else text
         self.settings = settings or TrainingSettings.from_dict(chosen.training)
         self.history: tuple[EpochRecord, ...] = ()
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._processes, own = join_processes()
+        self._device = own if device is None else torch.device(device)
         self._hub = hub
         self._backbone = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
         require_contract(self._backbone, Backbone, "the backbone")
         self._text = text
         self._head = head
+        self._known: Prototypes | None = None
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
         self._encoder: AlignedEncoder | None = None
         if isinstance(text, str):
@@ -117,6 +126,9 @@ class Aligner:
         *,
         vocabulary: VocabularySource | None = None,
         root: str | Path = "",
+        checkpoint: Checkpoint | str | Path | None = None,
+        logs: str | Path | None = None,
+        tensorboard: bool = False,
         progress: bool = True,
     ) -> Aligner:
         """Train the head on pseudo labels.
@@ -128,6 +140,10 @@ class Aligner:
             labels: a LabelSet, its folder, or records (with their ``vocabulary``).
             vocabulary: of records; a LabelSet brings its own.
             root: folder that the paths of records start from.
+            checkpoint: folder to keep the training in, after each epoch and every five minutes. Where it
+                holds one already, that is gone on with, and ends as if it had never been stopped.
+            logs: folder for ``steps.csv`` and ``epochs.csv``.
+            tensorboard: also write events for TensorBoard to ``logs``.
             progress: show bars with the loss, the rate and the time left.
 
         Returns:
@@ -136,53 +152,76 @@ class Aligner:
         Raises:
             TrainingDataError: labels that nothing can be learned from, or photographs missing or changed.
             AlignedEncoderError: a text encoder of another dimension than the head.
+            CheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or models.
+            ValueError: a backbone that gives another grid than it says, or settings that ask for what there
+                is not.
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
         """
-        source = _source(labels, vocabulary, Path(root))
+        if tensorboard:
+            require_tensorboard(logs)
+        source = open_labels(labels, vocabulary, Path(root))
         text = self._loaded_text()
         head = self._new_head(text.dim)
         AlignedEncoder(self._backbone, head, text)  # refuses sizes that do not fit
-        with Progress(progress) as bars:
-            data = prepare(
-                source,
-                image_size=self.settings.image_size,
-                stride=self._backbone.stride,
-                min_coverage=self.settings.min_coverage,
-                track=bars.track,
+        self._check_grid(source)
+        old = self._old_vocabulary()
+        kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+        start = None if kept is None else kept.open(self._identity(source, head, text))
+        with Progress(progress and self._processes.main) as bars, ExitStack() as files:
+            data, held_out = self._prepare(source, bars)
+            vectors, prototypes = self._prototypes(data.vocabulary, text, old)
+            reports = TrainingReports(
+                bars,
+                self.settings.epochs,
+                len(data.examples),
+                self.settings.batch_size * self._processes.count,
+                start=start,
+                logs=logs if self._processes.main else None,
+                tensorboard=tensorboard,
             )
-            if data.unlabelled:
-                bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
-            with torch.no_grad():
-                vectors = embed_vocabulary(text, data.vocabulary).float().to(self._device)
-            prototypes = Prototypes(data.vocabulary, vectors)
-            history: list[EpochRecord] = []
-            with ExitStack() as caches:
-
-                def cached(backbone: Backbone, name: str) -> FeatureCache:
-                    return caches.enter_context(closing(self._features(backbone, name, data, bars)))
-
-                features = cached(self._backbone, "features")
-                dense = None
-                if self.settings.dense_weight:
-                    dense = cached(DenseBackbone(text, self._backbone.stride), "dense maps")
-                try:
-                    train(
-                        head.to(self._device),
-                        data.examples,
-                        features,
-                        vectors,
-                        self.settings,
-                        dense=dense,
-                        on_step=training_bar(bars, self.settings.epochs, len(data.examples)),
-                        on_epoch=history.append,
-                    )
-                finally:  # also what an interrupted or diverged training reached
-                    self.history = tuple(history)
-                    record = self._record(source, data)
-                    self._encoder = AlignedEncoder(
-                        self._backbone, head, text, prototypes=prototypes, training=record
-                    )
+            files.enter_context(reports)
+            features, dense = self._features(data, held_out, text, bars, files)
+            try:
+                train(
+                    head.to(self._device),
+                    data.examples,
+                    features,
+                    vectors,
+                    self.settings,
+                    dense=dense,
+                    old=old,
+                    held_out=held_out,
+                    checkpoint=kept,
+                    start=start,
+                    processes=self._processes,
+                    on_step=reports.step,
+                    on_epoch=reports.epoch,
+                )
+            finally:  # also what an interrupted or diverged training reached
+                self.history = tuple(reports.history)
+                record = self._record(source, data)
+                self._encoder = AlignedEncoder(
+                    self._backbone, head, text, prototypes=prototypes, training=record
+                )
         return self
+
+    def feature_gigabytes(self, labels: LabelSource | str | Path) -> float:
+        """Say how many gigabytes (1e9 bytes) of features a training on labels would keep; computes none.
+
+        Args:
+            labels: a LabelSet or its folder.
+        """
+        return feature_gigabytes(
+            (record.size for record in open_labels(labels, None, Path())),
+            image_size=self.settings.image_size,
+            stride=self._backbone.stride,
+            dim=self._backbone.dim,
+        )
+
+    @property
+    def main_process(self) -> bool:
+        """Whether this process is the one that should tell of results; alone, it is."""
+        return self._processes.main
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save :attr:`encoder` (see :meth:`AlignedEncoder.save_pretrained`)."""
@@ -195,6 +234,8 @@ class Aligner:
         *,
         backbone: Backbone | None = None,
         text: ImageTextEncoder | None = None,
+        settings: TrainingSettings | None = None,
+        cache_dir: str | Path | None = None,
         device: torch.device | str = "cpu",
         hub: HubOptions | None = None,
     ) -> Aligner:
@@ -204,6 +245,9 @@ class Aligner:
             folder: that :meth:`save_pretrained` wrote.
             backbone: an instance to use instead of making one from the saved spec.
             text: likewise.
+            settings: of the next training; the saved ones if not given. ``distillation`` above 0 retains what
+                the head says of its old words.
+            cache_dir: where features of the backbone are kept.
             device: where to compute.
             hub: how files of the frozen models are looked for.
 
@@ -215,7 +259,7 @@ class Aligner:
         )
         training = encoder.config.training
         try:
-            settings = TrainingSettings.from_dict(training.get("settings", {}))
+            saved = TrainingSettings.from_dict(training.get("settings", {}))
             history = tuple(EpochRecord(**record) for record in training.get("history", ()))
         except (AttributeError, TypeError, ValueError) as error:
             raise AlignedEncoderError(f"'training' in the config of {folder} is wrong: {error}") from error
@@ -223,11 +267,13 @@ class Aligner:
             encoder.backbone,
             text if text is not None else encoder.config.text_encoder,
             head=encoder.head,
-            settings=settings,
+            settings=settings or saved,
+            cache_dir=cache_dir,
             device=device,
             hub=hub,
         )
         aligner.history = history
+        aligner._known = encoder.prototypes
         aligner._encoder = encoder
         return aligner
 
@@ -243,18 +289,90 @@ class Aligner:
         # The caller's random numbers are left as they were.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.settings.seed)
-            return AlignmentHead(self._backbone.dim, out_dim, attention=self.settings.attention)
+            return AlignmentHead(
+                self._backbone.dim,
+                out_dim,
+                mlp_ratio=self.settings.mlp_ratio,
+                kind=self.settings.head_kind,
+            )
 
-    def _features(self, backbone: Backbone, name: str, data: TrainingData, bars: Progress) -> FeatureCache:
-        """The features of every photograph: on disk already, or to be computed when asked for."""
+    def _check_grid(self, source: LabelSource) -> None:
+        for record in source:
+            size = training_size(record.size, self.settings.image_size, self._backbone.stride)
+            check_grid(self._backbone, size, self._device)
+            return
+
+    def _old_vocabulary(self) -> OldVocabulary | None:
+        """The words to retain, if the settings ask for it."""
+        weight = self.settings.distillation
+        if not weight:
+            return None
+        if self._head is None or self._known is None:
+            raise ValueError(
+                f"distillation {weight:g} retains the words of a trained head, and there is none to start "
+                "from: use Aligner.from_pretrained, or set it to 0"
+            )
+        return OldVocabulary(self._head, self._known, self.settings.temperature).to(self._device)
+
+    def _identity(self, source: LabelSource, head: AlignmentHead, text: ImageTextEncoder) -> dict[str, Any]:
+        """What a checkpoint is of; where features are kept has no say in what they are."""
+        settings = self.settings.to_dict()
+        del settings["cache_gb"]
+        return {
+            "labels": source.fingerprint,
+            "backbone": self._backbone.spec,
+            "text encoder": text.spec,
+            "first weights": digest_of(head.state_dict()),
+            "processes": self._processes.count,
+            "settings": settings,
+        }
+
+    def _prepare(
+        self, source: LabelSource, bars: Progress
+    ) -> tuple[TrainingData, tuple[TrainingExample, ...]]:
+        """What to train on, and the photographs that are held out."""
+        noise = LabelNoise.of(self.settings)
+        data = prepare(
+            source,
+            image_size=self.settings.image_size,
+            stride=self._backbone.stride,
+            min_coverage=self.settings.min_coverage,
+            noise=noise,
+            track=bars.track,
+        )
+        if data.unlabelled:
+            bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
+        data, held_out = hold_out(data, self.settings)
+        return replace(data, examples=noise.capped(data.examples, len(data.vocabulary))), held_out
+
+    def _prototypes(
+        self, words: Vocabulary, text: ImageTextEncoder, old: OldVocabulary | None
+    ) -> tuple[torch.Tensor, Prototypes]:
+        """Text vectors of the classes, and those to save: with retained words, these as well."""
+        known = words if old is None else joined_vocabulary(old.vocabulary, words)
+        with torch.no_grad():
+            vectors = embed_vocabulary(text, known).float().to(self._device)
+        return vectors[: len(words)], Prototypes(known, vectors)
+
+    def _features(
+        self,
+        data: TrainingData,
+        held_out: tuple[TrainingExample, ...],
+        text: ImageTextEncoder,
+        bars: Progress,
+        files: ExitStack,
+    ) -> tuple[FeatureCache, FeatureCache | None]:
+        """Features of all photographs and, if they are wanted, the dense maps of those to train on."""
         folder = self._cache_dir if self._cache_dir is not None else cache_home() / "features"
-        cache = FeatureCache(backbone, self._device, folder, self.settings.cache_gb)
-        plan = cache.open(data.examples)
-        bars.note(f"{name}: {plan}")
-        if plan.kept:
-            for example in bars.track(data.examples, name, len(data.examples)):
-                cache.fill(example)
-        return cache
+
+        def cached(backbone: Backbone, name: str, examples: tuple[TrainingExample, ...]) -> FeatureCache:
+            cache = FeatureCache(backbone, self._device, folder, self.settings.cache_gb)
+            return files.enter_context(filled(cache, examples, name, bars, self._processes))
+
+        features = cached(self._backbone, "features", (*data.examples, *held_out))
+        if not self.settings.dense_weight:
+            return features, None
+        return features, cached(DenseBackbone(text, self._backbone.stride), "dense maps", data.examples)
 
     def _record(self, source: LabelSource, data: TrainingData) -> dict[str, Any]:
         """How this training went, for the config; without times, so that equal runs give equal files."""
@@ -267,21 +385,3 @@ class Aligner:
             },
             "history": [asdict(record) for record in self.history],
         }
-
-
-def _source(
-    labels: LabelSource | str | Path | Iterable[LabelRecord],
-    vocabulary: VocabularySource | None,
-    root: Path,
-) -> LabelSource:
-    if isinstance(labels, str | Path):
-        from fmbseg.labels.label_set import LabelSet
-
-        labels = LabelSet.open(Path(labels))
-    if hasattr(labels, "image_path"):  # isinstance with a protocol would compute the fingerprint
-        if vocabulary is not None:
-            raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")
-        return cast("LabelSource", labels)
-    if vocabulary is None:
-        raise ValueError("records do not say what their class indices mean: give their `vocabulary`")
-    return RecordedLabels(tuple(labels), Vocabulary.of(vocabulary), root)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fmbseg.alignment.patch_labels import patch_labels
+from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise
+from fmbseg.alignment.patch_labels import patch_labels, patch_means
 from fmbseg.models.assets import sha256_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.alignment.label_source import LabelSource
+    from fmbseg.alignment.label_source import LabelRecord, LabelSource
+    from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -39,12 +41,14 @@ class TrainingExample:
         sha256: of its file.
         size: height and width in pixels that it is encoded at.
         labels: class of each patch among the training's K, -1 for none, int16 (h, w).
+        weights: probability with which each patch takes part in an epoch, float32 (h, w); None for 1.
     """
 
     path: Path
     sha256: str
     size: tuple[int, int]
     labels: NDArray[np.int16]
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,13 @@ def training_size(size: tuple[int, int], image_size: int, stride: int) -> tuple[
 
 
 def prepare(
-    source: LabelSource, *, image_size: int, stride: int, min_coverage: float, track: Track[Any]
+    source: LabelSource,
+    *,
+    image_size: int,
+    stride: int,
+    min_coverage: float,
+    track: Track[Any],
+    noise: LabelNoise = EVERY_PATCH,
 ) -> TrainingData:
     """Check the labels and their photographs, and turn label maps into patch labels.
 
@@ -92,23 +102,26 @@ def prepare(
         stride: of the backbone, in pixels.
         min_coverage: see :func:`~fmbseg.alignment.patch_labels.patch_labels`.
         track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
+        noise: how sure the masks have to be.
 
     Raises:
-        TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; or
-            photographs that are missing or were changed since they were labelled.
+        TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
+            that are missing or were changed since they were labelled; or a label map of another size than
+            its photograph.
     """
     detected = _check_records(source, track)
     names = source.vocabulary.names
     new_index = np.full(len(names) + 1, -1, np.int16)  # the last entry is where -1 points to
     new_index[detected] = np.arange(len(detected))
+    try:
+        weigh = noise.weigher(source)
+    except ValueError as error:
+        raise TrainingDataError(str(error)) from error
     examples = []
     for record in track(source, "patch labels", len(source)):
         size = training_size(record.size, image_size, stride)
-        grid = size[0] // stride, size[1] // stride
-        try:
-            labels = patch_labels(record.label_map(), grid, len(names), min_coverage=min_coverage)
-        except ValueError as error:
-            raise TrainingDataError(f"the labels of {record.path} cannot be used: {error}") from error
+        pixels = record.label_map()
+        labels = _patch_labels(record, pixels, (size[0] // stride, size[1] // stride), names, min_coverage)
         present = np.unique(labels[labels >= 0])
         if (new_index[present] < 0).any():
             index = int(present[new_index[present] < 0][0])
@@ -117,12 +130,60 @@ def prepare(
                 "detected: add it to `detected`"
             )
         if len(present):
+            weights = None if weigh is None else patch_means(weigh(record), pixels, labels)
             examples.append(
-                TrainingExample(source.image_path(record), record.sha256, size, new_index[labels])
+                TrainingExample(source.image_path(record), record.sha256, size, new_index[labels], weights)
             )
     vocabulary = _subset(source.vocabulary, detected)
     _check_contrast(examples, vocabulary, min_coverage)
     return TrainingData(vocabulary, tuple(examples), len(source) - len(examples))
+
+
+def hold_out(
+    data: TrainingData, settings: TrainingSettings
+) -> tuple[TrainingData, tuple[TrainingExample, ...]]:
+    """Draw the photographs that are not trained on; the seed decides which.
+
+    Args:
+        data: all photographs.
+        settings: ``validation`` is the share of them, rounded to whole photographs; above 0, at least one is
+            held out.
+
+    Returns:
+        What is left to train on, and those held out, each in their order.
+
+    Raises:
+        TrainingDataError: what is left has no photograph, or labelled patches of one class only.
+    """
+    fraction, total = settings.validation, len(data.examples)
+    if not fraction:
+        return data, ()
+    count = max(1, round(fraction * total))
+    if count >= total:
+        raise TrainingDataError(
+            f"validation {fraction:g} holds out {count} of {total} photographs, which leaves none to train "
+            "on: label more photographs, or lower it"
+        )
+    order = np.random.default_rng(settings.seed).permutation(total)
+    held = tuple(data.examples[index] for index in np.sort(order[:count]))
+    kept = tuple(data.examples[index] for index in np.sort(order[count:]))
+    _check_contrast(kept, data.vocabulary, settings.min_coverage)
+    return replace(data, examples=kept), held
+
+
+def _patch_labels(
+    record: LabelRecord,
+    pixels: NDArray[np.int32],
+    grid: tuple[int, int],
+    names: tuple[str, ...],
+    min_coverage: float,
+) -> NDArray[np.int64]:
+    try:
+        if pixels.shape != tuple(record.size):
+            raise ValueError(f"the label map is {pixels.shape}, but the photograph is {tuple(record.size)}")
+        return patch_labels(pixels, grid, len(names), min_coverage=min_coverage)
+    except ValueError as error:
+        raise TrainingDataError(f"the labels of {record.path} cannot be used: {error}") from error
 
 
 def _check_records(source: LabelSource, track: Track[Any]) -> list[int]:
@@ -168,7 +229,7 @@ def _changed(path: Path, expected: str) -> str | None:
     return f"{path} was changed (SHA-256 {digest[:12]}..., labelled was {expected[:12]}...)"
 
 
-def _check_contrast(examples: list[TrainingExample], vocabulary: Vocabulary, min_coverage: float) -> None:
+def _check_contrast(examples: Sequence[TrainingExample], vocabulary: Vocabulary, min_coverage: float) -> None:
     counts = np.zeros(len(vocabulary), np.int64)
     for example in examples:
         counts += np.bincount(example.labels[example.labels >= 0], minlength=len(vocabulary))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
+from fmbseg.vocabulary import Vocabulary
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from fmbseg.vocabulary import Vocabulary
+    from fmbseg.vocabulary import VocabularySource
 
 
 class LabelRecord(Protocol):
@@ -99,3 +101,31 @@ class RecordedLabels:
     def image_path(self, record: LabelRecord) -> Path:
         """Where the photograph of a record is."""
         return self.root / record.path
+
+
+def open_labels(
+    labels: LabelSource | str | Path | Iterable[LabelRecord],
+    vocabulary: VocabularySource | None,
+    root: Path,
+) -> LabelSource:
+    """Labels as a :class:`LabelSource`, whatever they are given as.
+
+    Args:
+        labels: a source, the folder of a label set, or records.
+        vocabulary: of records; a source brings its own.
+        root: folder that the paths of records start from.
+
+    Raises:
+        ValueError: a vocabulary too many, or none.
+    """
+    if isinstance(labels, str | Path):
+        from fmbseg.labels.label_set import LabelSet
+
+        labels = LabelSet.open(Path(labels))
+    if hasattr(labels, "image_path"):  # isinstance with a protocol would compute the fingerprint
+        if vocabulary is not None:
+            raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")
+        return cast("LabelSource", labels)
+    if vocabulary is None:
+        raise ValueError("records do not say what their class indices mean: give their `vocabulary`")
+    return RecordedLabels(tuple(labels), Vocabulary.of(vocabulary), root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,12 +45,8 @@ def patch_labels(
         [[0, -1]]
     """
     _check(label_map, grid, num_classes, min_coverage)
-    rows = -(-grid[0] // label_map.shape[0])
-    columns = -(-grid[1] // label_map.shape[1])
-    pixels = label_map.repeat(rows, axis=0).repeat(columns, axis=1)
-
-    row_of, column_of = (_cell_of_pixel(n, cells) for n, cells in zip(pixels.shape, grid, strict=True))
-    cell = row_of[:, None] * grid[1] + column_of[None, :]
+    pixels = _at_least(label_map, grid)
+    cell = _cells(pixels.shape, grid)
     cells = grid[0] * grid[1]
     area = np.bincount(cell.ravel(), minlength=cells)
 
@@ -64,6 +60,47 @@ def patch_labels(
     winner = votes.argmax(axis=1)
     coverage = votes[np.arange(cells), winner] / area
     return np.where(coverage >= min_coverage, present[winner], -1).astype(np.int64).reshape(grid)
+
+
+def patch_means(
+    values: NDArray[np.float32], label_map: NDArray[np.int32], labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Average values over the pixels of each patch that have the patch's class.
+
+    Args:
+        values: of each pixel, (H, W).
+        label_map: class of each pixel, (H, W).
+        labels: what :func:`patch_labels` made of it, (h, w).
+
+    Returns:
+        The mean of each patch, float32 (h, w); 0 where it has no class.
+
+    Example:
+        >>> pixels, values = np.array([[0, 0, 1, -1]]), np.array([[1.0, 0.5, 9.0, 9.0]], np.float32)
+        >>> patch_means(values, pixels, patch_labels(pixels, (1, 1), 2)).tolist()
+        [[0.75]]
+    """
+    grid = (labels.shape[0], labels.shape[1])
+    pixels = _at_least(label_map, grid)
+    cell = _cells(pixels.shape, grid)
+    voted = (pixels == labels.ravel()[cell]) & (pixels >= 0)
+    cells = grid[0] * grid[1]
+    count = np.bincount(cell[voted], minlength=cells)
+    total = np.bincount(cell[voted], _at_least(values, grid)[voted], minlength=cells)
+    return (total / np.maximum(count, 1)).astype(np.float32).reshape(grid)
+
+
+def _at_least(pixels: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:
+    """The pixels, each repeated where there are fewer of them than cells."""
+    rows = -(-grid[0] // pixels.shape[0])
+    columns = -(-grid[1] // pixels.shape[1])
+    return pixels.repeat(rows, axis=0).repeat(columns, axis=1)
+
+
+def _cells(shape: tuple[int, ...], grid: tuple[int, int]) -> NDArray[np.int64]:
+    """The number of the cell that each pixel votes in, (H, W)."""
+    row_of, column_of = (_cell_of_pixel(n, cells) for n, cells in zip(shape, grid, strict=True))
+    return row_of[:, None] * grid[1] + column_of[None, :]
 
 
 def _cell_of_pixel(pixels: int, cells: int) -> NDArray[np.int64]:

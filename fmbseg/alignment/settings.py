@@ -6,14 +6,30 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind, kind_of_attention
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Optimizer = Literal["sgd", "adamw"]
+LossName = Literal["tsupcon", "cross_entropy", "supcon_cross_entropy", "clip", "text", "image"]
+Classes = Literal["dataset", "batch"]
+TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(Optimizer),
+    "precision": get_args(TrainingPrecision),
+    "loss": get_args(LossName),
+    "classes": get_args(Classes),
+    "head_kind": HEAD_KINDS,
+}
 _COUNTS = ("epochs", "batch_size", "image_size")
-_POSITIVE = ("learning_rate", "temperature")
-_NOT_NEGATIVE = ("momentum", "weight_decay", "cache_gb", "dense_weight")
+_POSITIVE = ("learning_rate", "temperature", "mlp_ratio")
+_NOT_NEGATIVE = (
+    *("momentum", "weight_decay", "cache_gb", "dense_weight"),
+    *("warmup", "validation", "similarity_power", "iou_power", "distillation"),
+)
+_BELOW_ONE = ("momentum", "warmup", "validation")
 
 
 @dataclass(frozen=True)
@@ -31,18 +47,39 @@ class TrainingSettings:
         momentum: of SGD.
         weight_decay: of either optimiser.
         optimizer: ``"sgd"`` or ``"adamw"``.
+        loss: by name; the paper's is ``"tsupcon"``, the others are there to be measured against it (see
+            :mod:`fmbseg.alignment.losses.rivals`).
         temperature: divides every dot product of the loss.
         exclude_self: leave a patch out of its own positives (see :func:`~fmbseg.alignment.losses.tsupcon`).
         text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
-        attention: whether the patches of an image attend to one another in a new head, as in the paper (see
-            :class:`~fmbseg.aligned.head.AlignmentHead`); a head that is given keeps its own.
+        classes: whose texts are wrong answers in the loss: of the ``"dataset"``, as printed, or of the
+            ``"batch"`` (likewise).
+        head_kind: of a new head; the paper's is ``"block"`` (see
+            :class:`~fmbseg.aligned.head.AlignmentHead`). A head that is given keeps its own.
+        mlp_ratio: hidden width of a new head's MLP over the backbone's channels.
         dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
             model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
             It brings words that no label has, and what a class's neighbours are.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
         seed: of the head's first weights and the order of the photographs.
-        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; 0 never keeps them.
+        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; past it they are
+            computed again in every epoch, and 0 never keeps them.
+        warmup: share of all steps in which the learning rate rises from near 0, before the cosine begins.
+        max_gradient_norm: a longer gradient (over all weights) is made this long; None leaves it.
+        precision: in which the head computes; weights, the loss and gradients stay float32. ``"auto"`` is
+            bfloat16 on a CUDA device that has it, and exact float32 elsewhere.
+        validation: share of the photographs, drawn by the seed, that is not trained on; after each epoch the
+            head is measured against their pseudo labels.
+        similarity_power: a patch takes part in an epoch with the probability (similarity of its mask to its
+            class, over the highest of the labels) to this power; 0 takes all. See
+            :class:`~fmbseg.alignment.noise.LabelNoise`.
+        iou_power: likewise with the mask model's predicted IoU.
+        class_cap: patches of one class in an epoch, on average, at most; None for no limit.
+        distillation: weight of a term that keeps what the head that training starts from says of its old
+            words (see :class:`~fmbseg.alignment.distillation.OldVocabulary`); 0 lets it forget.
+        gather: of several processes: contrast the patches of all of them with one another, as one process
+            with all their photographs would; or each process its own.
 
     Raises:
         ValueError: a value out of range.
@@ -60,33 +97,51 @@ class TrainingSettings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     optimizer: Optimizer = "sgd"
+    loss: LossName = "tsupcon"
     temperature: float = 0.07
     exclude_self: bool = False
     text_weight: float | None = None
-    attention: bool = True
+    classes: Classes = "dataset"
+    head_kind: HeadKind = "block"
+    mlp_ratio: float = 4.0
     dense_weight: float = 0.0
     image_size: int = 448
     min_coverage: float = 0.5
     seed: int = 0
     cache_gb: float = 20.0
+    warmup: float = 0.0
+    max_gradient_norm: float | None = None
+    precision: TrainingPrecision = "auto"
+    validation: float = 0.0
+    similarity_power: float = 0.0
+    iou_power: float = 0.0
+    class_cap: int | None = None
+    distillation: float = 0.0
+    gather: bool = True
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
             self._require(name, _is_int(self._of(name)) and self._of(name) >= 1, "a positive whole number")
         for name in _POSITIVE:
             self._require(name, _is_real(self._of(name)) and self._of(name) > 0, "a positive number")
-        weight = self.text_weight
-        self._require("text_weight", weight is None or (_is_real(weight) and weight > 0), "positive or None")
+        for name in ("text_weight", "max_gradient_norm"):
+            value = self._of(name)
+            self._require(name, value is None or (_is_real(value) and value > 0), "positive or None")
+        cap = self.class_cap
+        self._require(
+            "class_cap", cap is None or (_is_int(cap) and cap >= 1), "a positive whole number or None"
+        )
         for name in _NOT_NEGATIVE:
             self._require(name, _is_real(self._of(name)) and self._of(name) >= 0, "a number of at least 0")
-        self._require("momentum", self.momentum < 1, "below 1")
+        for name in _BELOW_ONE:
+            self._require(name, self._of(name) < 1, "below 1")
         coverage = self.min_coverage
         self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
         self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")
-        for name in ("exclude_self", "attention"):
+        for name in ("exclude_self", "gather"):
             self._require(name, isinstance(self._of(name), bool), "true or false")
-        choices = get_args(Optimizer)
-        self._require("optimizer", self.optimizer in choices, f"one of {', '.join(map(repr, choices))}")
+        for name, choices in _CHOICES.items():
+            self._require(name, self._of(name) in choices, f"one of {', '.join(map(repr, choices))}")
 
     def _of(self, name: str) -> Any:
         return getattr(self, name)
@@ -106,6 +161,10 @@ class TrainingSettings:
         Raises:
             ValueError: an unknown name or a value out of range.
         """
+        if "attention" in saved and "head_kind" not in saved:  # saved before heads had kinds
+            saved = {name: value for name, value in saved.items() if name != "attention"} | {
+                "head_kind": kind_of_attention(saved["attention"])
+            }
         unknown = sorted(saved.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown training settings: {', '.join(unknown)}")

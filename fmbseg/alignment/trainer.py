@@ -1,20 +1,26 @@
-"""The training loop: batches of photographs, TSupCon against frozen prototypes, one head that learns."""
+"""The training loop: batches of photographs, a loss against frozen prototypes, one head that learns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from einops import rearrange
 
-from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.checkpoint import Checkpoint, TrainingState
+from fmbseg.alignment.distributed import Processes
+from fmbseg.alignment.objective import Objective
+from fmbseg.alignment.random_state import random_state, seeded, set_random_state
+from fmbseg.alignment.schedule import make_optimizer, make_schedule
+from fmbseg.alignment.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from fmbseg.aligned.head import AlignmentHead
+    from fmbseg.alignment.distillation import OldVocabulary
     from fmbseg.alignment.examples import TrainingExample
+    from fmbseg.alignment.objective import Features
     from fmbseg.alignment.settings import TrainingSettings
 
 _NAMED = 5
@@ -32,19 +38,27 @@ class EpochRecord:
         epoch: from 1.
         loss: mean over its batches.
         learning_rate: of its first batch.
-        patches: labelled patches that were seen.
+        patches: labelled patches that took part.
+        validation_loss: of the photographs held out (see
+            :class:`~fmbseg.alignment.validation.HeldOutScore`); None where none are.
+        validation_accuracy: likewise.
+        validation_miou: likewise.
     """
 
     epoch: int
     loss: float
     learning_rate: float
     patches: int
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    validation_miou: float | None = None
 
 
 class Step(NamedTuple):
-    """One batch, as it is reported while training runs."""
+    """One batch, as it is reported while training runs; of several processes, all their photographs."""
 
     epoch: int
+    batch: int
     images: int
     loss: float
     learning_rate: float
@@ -53,18 +67,24 @@ class Step(NamedTuple):
 def train(
     head: AlignmentHead,
     examples: Sequence[TrainingExample],
-    features: Callable[[TrainingExample], torch.Tensor],
+    features: Features,
     prototypes: torch.Tensor,
     settings: TrainingSettings,
     *,
-    dense: Callable[[TrainingExample], torch.Tensor] | None = None,
+    dense: Features | None = None,
+    old: OldVocabulary | None = None,
+    held_out: Sequence[TrainingExample] = (),
+    checkpoint: Checkpoint | None = None,
+    start: TrainingState | None = None,
+    processes: Processes | None = None,
     on_step: Callable[[Step], None],
     on_epoch: Callable[[EpochRecord], None],
 ) -> None:
     """Train ``head`` in place.
 
     Photographs keep their aspect, so a batch has several sizes: each goes through the head by itself, and
-    the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical.
+    the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical, whether or
+    not one of them was stopped and went on from its checkpoint.
 
     Args:
         head: on the device of ``prototypes``.
@@ -73,6 +93,11 @@ def train(
         prototypes: unit vectors of the classes' texts, (K, D).
         settings: epochs, batches, optimiser, loss and seed.
         dense: what the image-text model sees of an example, unit vectors (1, D, h, w), for ``dense_weight``.
+        old: the words to retain, for ``distillation``.
+        held_out: photographs to measure the head on after each epoch.
+        checkpoint: where to keep the training, if anywhere.
+        start: to go on from, as the checkpoint had it.
+        processes: that take every step together; a batch is then ``batch_size`` photographs for each.
         on_step: is told of each batch.
         on_epoch: is told of each pass.
 
@@ -80,84 +105,123 @@ def train(
         TrainingDivergedError: the loss, a gradient or a weight is not finite. The head then has the last
             weights whose loss and gradient were.
     """
-    order = torch.Generator().manual_seed(settings.seed)
-    batches = -(-len(examples) // settings.batch_size)
-    optimizer = _optimizer(head, settings)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.epochs * batches)
-    good = _copy(head)
-    head.train()
-    for epoch in range(1, settings.epochs + 1):
-        losses: list[float] = []
-        patches, first_rate = 0, _rate(schedule)
-        for number, batch in enumerate(_batches(examples, settings.batch_size, order), start=1):
-            optimizer.zero_grad(set_to_none=True)
-            maps = [head(features(example)) for example in batch]
-            vectors, labels = _labelled_patches(maps, batch)
-            loss = tsupcon(
-                vectors,
-                labels,
-                prototypes,
-                temperature=settings.temperature,
-                exclude_self=settings.exclude_self,
-                text_weight=settings.text_weight,
-            )
-            if dense is not None:
-                loss = loss + settings.dense_weight * _distance(maps, [dense(example) for example in batch])
-            torch.autograd.backward(loss)
-            if not (bool(torch.isfinite(loss)) and _finite_gradients(head)):
-                head.load_state_dict(good)
-                raise _diverged(f"the loss is {loss.item()}", epoch, number, batch, settings)
-            good = _copy(head)
-            rate = _rate(schedule)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-            patches += len(labels)
-            on_step(Step(epoch, len(batch), losses[-1], rate))
-        if not all(bool(torch.isfinite(weight).all()) for weight in head.parameters()):
-            head.load_state_dict(good)
-            raise _diverged("a weight is not finite after the step", epoch, number, batch, settings)
-        on_epoch(EpochRecord(epoch, sum(losses) / len(losses), first_rate, patches))
+    together = processes or Processes()
+    objective = Objective(features, prototypes, settings, dense, old, together)
+    device = prototypes.device
+    with seeded(settings.seed, device):
+        run = _Run(head, objective, len(examples))
+        if start is not None:
+            run.restore(start)
+        head.train()
+        order = torch.Generator().manual_seed(settings.seed)
+        for epoch in range(1, settings.epochs + 1):
+            batches = _batches(examples, settings.batch_size * together.count, order)
+            if epoch < run.state.epoch:
+                continue
+            for number in range(run.state.batches, len(batches)):
+                on_step(run.step(batches[number]))
+                # The end of an epoch is saved below, with its record.
+                if checkpoint is not None and number + 1 < len(batches) and checkpoint.due():
+                    run.save(checkpoint)
+            on_epoch(run.end_epoch(batches[-1], held_out))
+            if checkpoint is not None:
+                run.save(checkpoint)
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(self, head: AlignmentHead, objective: Objective, photographs: int) -> None:
+        settings = objective.settings
+        batches = -(-photographs // (settings.batch_size * objective.processes.count))
+        self._head, self._objective, self._settings = head, objective, settings
+        self._optimizer = make_optimizer(head.parameters(), settings)
+        self._schedule = make_schedule(self._optimizer, settings, settings.epochs * batches)
+        good = _copy(head)
+        self.state = TrainingState(1, 0, 0.0, 0, 0.0, [], good, good, {}, {}, {})
+
+    def step(self, batch: Sequence[TrainingExample]) -> Step:
+        """Learn from one batch."""
+        state, settings, processes = self.state, self._settings, self._objective.processes
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._objective.batch(self._head, processes.share(batch), state.epoch)
+        # A process may have no photograph of a last, smaller batch, and then there is no gradient.
+        if loss.value.requires_grad:
+            torch.autograd.backward(loss.value)
+        processes.sum_gradients(self._head.parameters())
+        value, rate = float(loss.reported), float(self._schedule.get_last_lr()[0])
+        if not (bool(torch.isfinite(loss.reported)) and _finite_gradients(self._head)):
+            raise self._diverged(f"the loss is {value}", batch)
+        if settings.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._head.parameters(), settings.max_gradient_norm)
+        state.good = _copy(self._head)
+        self._optimizer.step()
+        self._schedule.step()
+        if state.batches == 0:
+            state.learning_rate = rate
+        state.batches += 1
+        state.loss += value
+        state.patches += loss.patches
+        return Step(state.epoch, state.batches, len(batch), value, rate)
+
+    def end_epoch(
+        self, last_batch: Sequence[TrainingExample], held_out: Sequence[TrainingExample]
+    ) -> EpochRecord:
+        """Check the weights, measure the head, and turn to the next epoch."""
+        state = self.state
+        if not all(bool(torch.isfinite(weight).all()) for weight in self._head.parameters()):
+            raise self._diverged("a weight is not finite after the step", last_batch, done=True)
+        score = validate(self._head, held_out, self._objective)
+        record = EpochRecord(
+            state.epoch, state.loss / state.batches, state.learning_rate, state.patches, *(score or ())
+        )
+        state.history.append(asdict(record))
+        state.epoch += 1
+        state.batches, state.loss, state.patches = 0, 0.0, 0
+        return record
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep the training as it is; of several processes, the main one does."""
+        if not self._objective.processes.main:
+            return
+        self.state.head = self._head.state_dict()
+        self.state.optimizer = self._optimizer.state_dict()
+        self.state.schedule = self._schedule.state_dict()
+        self.state.random = random_state(self._objective.prototypes.device)
+        checkpoint.save(self.state)
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state that was kept."""
+        self._head.load_state_dict(state.head)
+        self._optimizer.load_state_dict(state.optimizer)
+        self._schedule.load_state_dict(state.schedule)
+        set_random_state(state.random, self._objective.prototypes.device)
+        self.state = state
+
+    def _diverged(
+        self, what: str, batch: Sequence[TrainingExample], *, done: bool = False
+    ) -> TrainingDivergedError:
+        """Put the last good weights back, and say what happened where."""
+        self._head.load_state_dict(self.state.good)
+        number = self.state.batches if done else self.state.batches + 1
+        shown = ", ".join(str(example.path) for example in batch[:_NAMED])
+        more = f" and {len(batch) - _NAMED} more" if len(batch) > _NAMED else ""
+        return TrainingDivergedError(
+            f"training stopped in epoch {self.state.epoch}, batch {number}: {what} (images: {shown}{more}). "
+            f"The head keeps its last good state. Lower the learning rate ({self._settings.learning_rate:g}) "
+            f"or raise the temperature ({self._settings.temperature:g})"
+        )
 
 
 def _batches(
-    examples: Sequence[TrainingExample], batch_size: int, order: torch.Generator
-) -> Iterator[list[TrainingExample]]:
+    examples: Sequence[TrainingExample], size: int, order: torch.Generator
+) -> list[list[TrainingExample]]:
     """All examples once, in a new order, the last batch as large as it turns out."""
     shuffled = torch.randperm(len(examples), generator=order).tolist()
-    for start in range(0, len(shuffled), batch_size):
-        yield [examples[index] for index in shuffled[start : start + batch_size]]
-
-
-def _labelled_patches(
-    maps: Sequence[torch.Tensor], batch: Sequence[TrainingExample]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Vectors (M, D) and classes (M,) of the labelled patches of a batch's maps, each (1, D, h, w)."""
-    vectors, labels = [], []
-    for aligned, example in zip(maps, batch, strict=True):
-        classes = torch.from_numpy(example.labels.ravel()).long()
-        labelled = (classes >= 0).nonzero()[:, 0]
-        grid = rearrange(aligned, "1 d h w -> (h w) d")
-        vectors.append(grid.index_select(0, labelled.to(grid.device)))
-        labels.append(classes[labelled].to(grid.device))
-    return torch.cat(vectors), torch.cat(labels)
-
-
-def _distance(maps: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> torch.Tensor:
-    """One minus the cosine between two lists of maps of unit vectors, the mean over all patches."""
-    cosines = [(one * other).sum(dim=1).flatten() for one, other in zip(maps, targets, strict=True)]
-    return 1 - torch.cat(cosines).mean()
-
-
-def _optimizer(head: AlignmentHead, settings: TrainingSettings) -> torch.optim.Optimizer:
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=decay)
-    return torch.optim.SGD(head.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
-
-
-def _rate(schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
-    return float(schedule.get_last_lr()[0])
+    return [
+        [examples[index] for index in shuffled[start : start + size]]
+        for start in range(0, len(shuffled), size)
+    ]
 
 
 def _copy(head: AlignmentHead) -> dict[str, torch.Tensor]:
@@ -166,15 +230,3 @@ def _copy(head: AlignmentHead) -> dict[str, torch.Tensor]:
 
 def _finite_gradients(head: AlignmentHead) -> bool:
     return all(weight.grad is None or bool(torch.isfinite(weight.grad).all()) for weight in head.parameters())
-
-
-def _diverged(
-    what: str, epoch: int, batch: int, examples: Sequence[TrainingExample], settings: TrainingSettings
-) -> TrainingDivergedError:
-    shown = ", ".join(str(example.path) for example in examples[:_NAMED])
-    more = f" and {len(examples) - _NAMED} more" if len(examples) > _NAMED else ""
-    return TrainingDivergedError(
-        f"training stopped in epoch {epoch}, batch {batch}: {what} (images: {shown}{more}). "
-        f"The head keeps its last good state. Lower the learning rate ({settings.learning_rate:g}) "
-        f"or raise the temperature ({settings.temperature:g})"
-    )

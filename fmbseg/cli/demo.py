@@ -1,14 +1,18 @@
 """``fmbseg demo``: the whole chain on real photographs, and a report of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import RecipeName, Strict, split_words
+from fmbseg.cli.options import RecipeName, Strict, split_words, with_hub_options
+
+if TYPE_CHECKING:
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def demo(
     images: Annotated[
         Path | None, typer.Option(help="Folder of photographs; without it, some that come with packages.")
@@ -22,6 +26,8 @@ def demo(
         "demo"
     ),
     strict: Strict = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""
     from fmbseg.demo.run import DemoSettings, run_demo
@@ -32,6 +38,7 @@ def demo(
         classes=tuple(split_words(classes)) if classes is not None else None,
         new_words=tuple(split_words(new_words)) if new_words is not None else None,
         recipe=recipe,
+        hub=hub,
     )
     report = run_demo(settings)
     for failure in report.failures:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Strict
+from fmbseg.cli.heads import load_segmenter
+from fmbseg.cli.options import Strict, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def evaluate(
     paths: Annotated[
         list[str],
@@ -36,6 +39,8 @@ def evaluate(
     merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False,
     table: Annotated[bool, typer.Option("--table", help="Set runs beside the paper's Table 1.")] = False,
     strict: Strict = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Measure mIoU and more: OUT/report.json, report.md and report.html, with the worst and best images."""
     if merge and table:
@@ -52,41 +57,28 @@ def evaluate(
     else:
         if data is None or root is None or len(paths) != 1:
             raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
-        report = _measure(paths[0], data, root, split, protocol, out, names, shard, limit, pictures)
+        from fmbseg.evaluation.datasets import open_data
+        from fmbseg.evaluation.evaluate import Shard
+        from fmbseg.evaluation.evaluate import evaluate as measure
+        from fmbseg.evaluation.protocols import get_protocol
+
+        found, how = open_data(data, root, split=split), get_protocol(protocol)
+        part = None if shard is None else Shard.of(shard)  # all that can be wrong comes before the models
+        segmenter = load_segmenter(paths[0], hub=hub)
+        report = measure(
+            segmenter,
+            found,
+            how,
+            out=out,
+            names=names,
+            shard=part,
+            limit=limit,
+            pictures=pictures,
+            progress=True,
+        )
     _tell(report, out)
     if strict and report.failures:
         raise typer.Exit(1)
-
-
-def _measure(
-    head: str,
-    data: str,
-    root: Path,
-    split: str | None,
-    protocol: str,
-    out: Path,
-    names: str,
-    shard: str | None,
-    limit: int | None,
-    pictures: int,
-) -> "EvaluationReport":
-    from fmbseg.cli.heads import load_segmenter
-    from fmbseg.evaluation import evaluate as evaluation
-    from fmbseg.evaluation.datasets import open_data
-    from fmbseg.evaluation.protocols import get_protocol
-
-    found = open_data(data, root, split=split)
-    return evaluation.evaluate(
-        load_segmenter(head),
-        found,
-        get_protocol(protocol),
-        out=out,
-        names=names,
-        shard=None if shard is None else evaluation.Shard.of(shard),
-        limit=limit,
-        pictures=pictures,
-        progress=True,
-    )
 
 
 def _table(runs: list[str], out: Path | None) -> None:

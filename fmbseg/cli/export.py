@@ -1,11 +1,17 @@
 """``fmbseg export``: backbone and head as one file that other programs run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmbseg.cli.options import with_hub_options
 
+if TYPE_CHECKING:
+    from fmbseg.models.hub_files import HubOptions
+
+
+@with_hub_options
 def export(
     head: Annotated[str, typer.Argument(help="Folder that `fmbseg fit` wrote, or owner/name on the Hub.")],
     out: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.")],
@@ -13,13 +19,15 @@ def export(
         tuple[int, int] | None,
         typer.Option(help="Fix height and width in pixels; else they stay open if the model allows."),
     ] = None,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Export pixels-to-text-space, so that words stay open; an ONNX file is checked against PyTorch."""
     if out.suffix not in (".onnx", ".pt2"):
         raise typer.BadParameter(f"{out} must end in .onnx or .pt2", param_hint="--out")
     from fmbseg.aligned.encoder import AlignedEncoder
 
-    encoder = AlignedEncoder.from_pretrained(head)
+    encoder = AlignedEncoder.from_pretrained(head, hub=hub)
     if out.suffix == ".onnx":
         from fmbseg.aligned.onnx_file import export_onnx
 

@@ -1,52 +1,133 @@
 """``fmbseg fit``: Stage 2, from pseudo labels to a head that speaks the text encoder's language."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.options import CacheDir, LocalFilesOnly, OutFolder
+from fmbseg.cli.options import OutFolder, with_hub_options
+
+if TYPE_CHECKING:
+    from fmbseg.alignment.aligner import Aligner
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.hub_files import HubOptions
 
 
+@with_hub_options
 def fit(
     labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
     out: OutFolder,
     backbone: Annotated[str | None, typer.Option(help="Spec of the frozen encoder.")] = None,
     recipe: Annotated[str, typer.Option(help="Names the models and the settings.")] = "offline",
+    start: Annotated[
+        Path | None, typer.Option(help="Head to go on from, with its models and settings.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photographs contrasted with one another.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At the start; it falls to 0.")] = None,
+    loss: Annotated[str | None, typer.Option(help="By name, for example tsupcon or cross_entropy.")] = None,
+    head_kind: Annotated[str | None, typer.Option(help="Of the new head, for example block or mlp.")] = None,
+    mlp_ratio: Annotated[
+        float | None, typer.Option(help="Hidden width of the head's MLP over the encoder's channels.")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting as NAME=VALUE, for example validation=0.1."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder to keep the training in; the same command goes on from it.")
+    ] = None,
+    logs: Annotated[Path | None, typer.Option(help="Folder for CSV logs; OUT/logs if not given.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how large the features would be, and stop.")
+    ] = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
-    """Train one block on pseudo labels (Stage 2); what is left out is the recipe's."""
-    from fmbseg.alignment.aligner import Aligner
-    from fmbseg.alignment.settings import TrainingSettings
+    """Train one block on pseudo labels (Stage 2); settings left out are the recipe's, or those of --start."""
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
-    from fmbseg.recipes import get_recipe
 
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "loss": loss,
+        "head_kind": head_kind,
+        "mlp_ratio": mlp_ratio,
         "temperature": temperature,
         "image_size": image_size,
         "seed": seed,
     }
     changed = {name: value for name, value in given.items() if value is not None}
-    settings = TrainingSettings.from_dict({**get_recipe(recipe).training, **changed})
+    changed |= dict(parse_setting(text) for text in setting or ())
     source = LabelSet.open(labels)
+    aligner = _aligner(source, backbone, recipe, start, changed, hub)
+    if dry_run:
+        typer.echo(_plan(aligner, source))
+        return
+    aligner.fit(source, checkpoint=checkpoint, logs=logs or out / "logs", tensorboard=tensorboard)
+    aligner.save_pretrained(out)
+    if aligner.main_process:
+        first, last = aligner.history[0].loss, aligner.history[-1].loss
+        typer.echo(
+            f"{out}: head trained on {len(source)} photographs in {aligner.settings.epochs} epochs, "
+            f"loss {first:.3f} to {last:.3f}"
+        )
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """The name and value of ``NAME=VALUE``; a value that is no JSON is text.
+
+    Raises:
+        typer.BadParameter: there is no ``=``.
+
+    Example:
+        >>> parse_setting("validation=0.1"), parse_setting("optimizer=adamw"), parse_setting("class_cap=null")
+        (('validation', 0.1), ('optimizer', 'adamw'), ('class_cap', None))
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"--set {text}: write NAME=VALUE, for example --set validation=0.1")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
+
+
+def _aligner(
+    source: "LabelSet",
+    backbone: str | None,
+    recipe: str,
+    start: Path | None,
+    changed: dict[str, Any],
+    hub: "HubOptions",
+) -> "Aligner":
+    from fmbseg.alignment.aligner import Aligner
+    from fmbseg.alignment.distributed import join_processes
+    from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.recipes import get_recipe
+
+    if start is not None:
+        if backbone is not None:
+            raise typer.BadParameter("--start brings the encoder of its head: leave out --backbone")
+        aligner = Aligner.from_pretrained(start, device=join_processes()[1], hub=hub)
+        aligner.settings = TrainingSettings.from_dict({**aligner.settings.to_dict(), **changed})
+        return aligner
+    settings = TrainingSettings.from_dict({**get_recipe(recipe).training, **changed})
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
     text = source.manifest["models"].get("image_text")
-    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
-    aligner = Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub).fit(source)
-    aligner.save_pretrained(out)
-    first, last = aligner.history[0].loss, aligner.history[-1].loss
-    typer.echo(
-        f"{out}: head trained on {len(source)} photographs in {settings.epochs} epochs, "
-        f"loss {first:.3f} to {last:.3f}"
+    return Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub)
+
+
+def _plan(aligner: "Aligner", source: "LabelSet") -> str:
+    needed, budget = aligner.feature_gigabytes(source), aligner.settings.cache_gb
+    what = "they are kept" if needed <= budget else "they are computed again in every epoch"
+    return (
+        f"features of {len(source)} photographs take {needed:.3g} GB (float16) at "
+        f"{aligner.settings.image_size} px; the budget is {budget:g} GB (cache_gb): {what}"
     )

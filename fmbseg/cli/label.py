@@ -7,20 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, OutFolder, RecipeName, Strict, VocabularyName, words
+from fmbseg.cli.options import (
+    Classes,
+    OutFolder,
+    RecipeName,
+    Strict,
+    VocabularyName,
+    with_hub_options,
+    words,
+)
 
 if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.hub_files import HubOptions
 
 _MASKS = {11: "masks from points", 12: "masks from everything", 20: "masks by hand"}
 
 
+@with_hub_options
 def label(
     photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")],
     out: OutFolder,
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     recipe: RecipeName = "offline",
+    image_text: Annotated[
+        str | None, typer.Option(help="Spec of the model that names classes, in place of the recipe's.")
+    ] = None,
+    mask_generator: Annotated[
+        str | None, typer.Option(help="Spec of the model that cuts masks, in place of the recipe's.")
+    ] = None,
     image_labels: Annotated[
         Path | None,
         typer.Option(
@@ -29,6 +45,8 @@ def label(
     ] = None,
     workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
     strict: Strict = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Label photographs without annotation (Stage 1); a run that was stopped continues where it stopped."""
     wanted = words(classes, vocabulary)
@@ -37,7 +55,8 @@ def label(
     with warnings.catch_warnings():
         # Every failure is told below, not the first alone.
         warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
-        labels = PseudoLabeler(recipe).label(
+        labeler = PseudoLabeler(recipe, image_text=image_text, mask_generator=mask_generator, hub=hub)
+        labels = labeler.label(
             photographs[0] if len(photographs) == 1 else photographs,
             wanted,
             out,

@@ -1,19 +1,17 @@
 """``fmbseg models``: which frozen models there are, what they lack here, and fetching what can be fetched."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import CacheDir, LocalFilesOnly  # noqa: TC001 - typer reads them
+from fmbseg.cli.options import with_hub_options
 from fmbseg.recipes import RECIPES, get_recipe
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fmbseg.models.catalog import Role
+    from fmbseg.models.hub_files import HubOptions
 
 app = typer.Typer(no_args_is_help=True, help="List the frozen models and fetch their weights.")
 
@@ -58,19 +56,19 @@ def _list_specs(family: str, text: str) -> None:
 
 
 @app.command("show")
+@with_hub_options
 def show(
     spec: Annotated[str, typer.Argument(help="Of a backbone: a preset, or family:name.")],
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Show what a spec of a backbone resolves to; its weights are not loaded."""
     import json
 
     from fmbseg.models.describe import describe_backbone
-    from fmbseg.models.hub_files import HubOptions
 
-    facts = describe_backbone(spec, HubOptions(cache_dir=cache_dir, local_files_only=local_files_only))
+    facts = describe_backbone(spec, hub)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -88,41 +86,35 @@ def _shown(value: object) -> str:
 
 
 @app.command("fetch")
-def fetch(recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]) -> None:
-    """Fetch the weights of a recipe's three models and check them; exit code 1 if one cannot run here."""
-    from fmbseg.models.catalog import find_card
+@with_hub_options
+def fetch(
+    recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")],
+    *,
+    hub: "HubOptions",
+) -> None:
+    """Fetch the weights of a recipe's three models and load each once; exit code 1 if one cannot run here."""
+    from fmbseg.models.loading import lack_of
 
     try:
         chosen = get_recipe(recipe)
     except UnknownNameError as error:
         raise typer.BadParameter(str(error)) from error
-    parts: list[tuple[Role, str]] = [
-        ("image-text encoder", chosen.image_text),
-        ("mask generator", chosen.mask_generator),
-        ("backbone", chosen.backbone),
-    ]
     complete = True
-    for role, spec in parts:
-        card = find_card(role, spec)
-        lacks = card.lacks(fetch=True) if card else None
+    for role, spec in chosen.models.items():
+        lacks = lack_of(role, spec, hub)
         typer.echo(f"{role} {spec}: {lacks or 'ready'}", err=lacks is not None)
         complete = complete and lacks is None
     if not complete:
         raise typer.Exit(1)
 
 
-def _rows() -> Iterator[tuple[str, str, str, str, str | None]]:
+def _rows() -> "Iterator[tuple[str, str, str, str, str | None]]":
     """Yield name, title, role, licence and what it lacks of each model, those of other packages included."""
     from fmbseg.models.catalog import find_card
-    from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
+    from fmbseg.models.registries import REGISTRIES
 
-    registries: list[tuple[Role, list[str]]] = [
-        ("image-text encoder", IMAGE_TEXT.names()),
-        ("mask generator", MASK_GENERATORS.names()),
-        ("backbone", BACKBONES.names()),
-    ]
-    for role, names in registries:
-        for name in names:
+    for role, registry in REGISTRIES.items():
+        for name in registry.names():
             card = find_card(role, name)
             if card is None:
                 yield name, "of another package", role, "see there", None

@@ -1,7 +1,10 @@
 """Options that several commands share."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +26,43 @@ CacheDir = Annotated[Path | None, typer.Option(help="The Hub's cache, if not whe
 LocalFilesOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Never use the network (HF_HUB_OFFLINE=1 does the same).")
 ]
+Token = Annotated[
+    str | None, typer.Option(help="Of the Hub, for gated models; else that of `hf auth login` or HF_TOKEN.")
+]
+_HUB_OPTIONS = {
+    "cache_dir": (CacheDir, None),
+    "local_files_only": (LocalFilesOnly, False),
+    "token": (Token, None),
+}
+
+
+def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that loads models the options of where their files come from.
+
+    Args:
+        command: takes ``hub``, the :class:`~fmbseg.models.hub_files.HubOptions`, by keyword.
+
+    Returns:
+        The command with ``--cache-dir``, ``--local-files-only`` and ``--token`` in its place.
+    """
+    signature = inspect.signature(command)
+    own = [one for one in signature.parameters.values() if one.name != "hub"]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _HUB_OPTIONS.items()
+    ]
+
+    @wraps(command)
+    def wrapped(**given: Any) -> None:
+        from fmbseg.models.hub_files import HubOptions
+
+        hub = HubOptions(**{name: given.pop(name) for name in _HUB_OPTIONS})
+        command(**given, hub=hub)
+
+    # Typer reads both.
+    wrapped.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+    return wrapped
 
 
 def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":

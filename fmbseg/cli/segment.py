@@ -11,12 +11,11 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
-    CacheDir,
     Classes,
-    LocalFilesOnly,
     OutFolder,
     Strict,
     VocabularyName,
+    with_hub_options,
     words,
 )
 
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmbseg.deployment import BackgroundRule, MaskSnap, Pamr
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
+    from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
 
@@ -32,6 +33,7 @@ _LONGEST_SIDE = 1600
 """Pixels of an overlay's longer side, at most; the class map keeps the image's own size."""
 
 
+@with_hub_options
 def segment(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     head: Annotated[
@@ -56,8 +58,8 @@ def segment(
     heatmap: Annotated[list[str] | None, typer.Option(help="Also draw where a word is; repeatable.")] = None,
     geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
-    cache_dir: CacheDir = None,
-    local_files_only: LocalFilesOnly = False,
+    *,
+    hub: "HubOptions",
 ) -> None:
     """Segment images with any words: for each a class map (PNG) and an overlay, and one line.
 
@@ -66,7 +68,6 @@ def segment(
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
     from fmbseg.deployment import Background, SegmentSettings, WindowSettings
-    from fmbseg.models.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.segmentation.classes import ResultClasses
 
@@ -78,17 +79,15 @@ def segment(
         min_margin=margin,
         refine=_refinement(refine),
     )
-    extras = Extras(tuple(heatmap or ()), geojson)
+    extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
-    for word in extras.heatmaps:
-        result_classes.asked.index(word)  # a word that is not asked for is told before any work
+    _refuse_what_cannot_be_written(result_classes, extras)
     listed = [_images_of(path) for path in paths]
     images = dict.fromkeys(image for found in listed for image in found or ())
     targets = {image: out / name for image, name in target_names(list(images)).items()}
     if not targets:
         raise typer.Exit(1)
     _refuse_to_overwrite(targets, extras)
-    hub = HubOptions(cache_dir=cache_dir, local_files_only=local_files_only)
     segmenter = load_segmenter(head, settings, hub)
     out.mkdir(parents=True, exist_ok=True)
     out.joinpath("classes.txt").write_text(
@@ -197,6 +196,25 @@ def _files(target: Path, extras: Extras) -> list[Path]:
 
 def _in_a_file_name(word: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in word)[:60]
+
+
+def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> None:
+    """Tell before any work what would fail, or be lost, when the first result is saved."""
+    from fmbseg.results import MOST_PNG_CLASSES
+
+    if len(classes.names) > MOST_PNG_CLASSES:
+        raise ValueError(
+            f"class maps are PNGs, which hold at most {MOST_PNG_CLASSES} classes; these are "
+            f"{len(classes.names)}: name fewer, or use OpenVocabSegmenter in Python"
+        )
+    named: dict[str, str] = {}
+    for word in extras.heatmaps:
+        classes.asked.index(word)
+        other = named.setdefault(_in_a_file_name(word), word)
+        if other != word:
+            raise ValueError(
+                f"the heat maps of {other!r} and {word!r} would have one file name: draw them in two runs"
+            )
 
 
 def _refuse_to_overwrite(targets: dict[Path, Path], extras: Extras) -> None:

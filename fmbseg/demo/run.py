@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary
 
 MOST_ROWS = 24
@@ -52,6 +53,7 @@ class DemoSettings:
         recipe: names the models.
         training: of the head; the recipe's with :data:`FEW_PHOTOGRAPHS` if not given.
         progress: show bars.
+        hub: how files of the models are looked for, if not as the Hub's client is set up.
     """
 
     out: Path
@@ -61,6 +63,7 @@ class DemoSettings:
     recipe: str = "offline"
     training: TrainingSettings | None = None
     progress: bool = True
+    hub: HubOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,16 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         copy_photographs(photographs)
     meter = Meter()
     with meter.stage("load models"):
-        labeler = PseudoLabeler(settings.recipe)
+        labeler = PseudoLabeler(settings.recipe, hub=settings.hub)
     with meter.stage("label"):
         labels = labeler.label(photographs, trained, settings.out / "labels", progress=settings.progress)
     with meter.stage("fit"):
         aligner = Aligner(
-            recipe.backbone, labeler.encoder, settings=training, cache_dir=settings.out / "features"
+            recipe.backbone,
+            labeler.encoder,
+            settings=training,
+            cache_dir=settings.out / "features",
+            hub=settings.hub,
         ).fit(labels, progress=settings.progress)
         aligner.save_pretrained(settings.out / "head")
     segmenter = OpenVocabSegmenter(aligner)

@@ -15,7 +15,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td:first-child { white-space: nowrap; } td { overflow-wrap: anywhere; }
+td.n { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: white; }
 .failed { border-left: 4px solid #c33; padding-left: 1rem; }
 """

@@ -151,7 +151,10 @@ class EvaluationReport:
         }
         worst, best = worst_and_best(scores, len(scores))
         pictures = [
-            (heading, [(key, f"{key}: {percent(scores[key])} %", picture_path(run, key)) for key in keys])
+            (
+                heading,
+                [(key, f"{key}: mIoU {percent(scores[key])} %", picture_path(run, key)) for key in keys],
+            )
             for heading, keys in (("Worst images", worst), ("Best images", best))
         ]
         return html_page(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fmbseg.images import load_image
-from fmbseg.palette import overlay, palette
+from fmbseg.palette import distinct_colours, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only:
     classes = np.asarray(Image.fromarray(painted).resize((width, height), Image.Resampling.NEAREST))
     found, areas = np.unique(painted[painted >= 0], return_counts=True)
     order = [int(index) for index in found[np.argsort(-areas, kind="stable")]]
-    colours = palette(len(names))
+    colours = distinct_colours(len(names))
     entries = [
         (names[index], (int(r), int(g), int(b)))
         for index, (r, g, b) in zip(order, colours[order], strict=True)

@@ -49,7 +49,7 @@ def telling_of_a_full_disk(path: Path) -> Iterator[None]:
         raise OSError(
             error.errno,
             f"no room to write {path} ({os.strerror(error.errno or 0)}): what was written before is kept. "
-            "Free some space and run the same again; a labelling continues where it stopped",
+            "Free some space and run the same again; a labelling or training continues where it stopped",
         ) from error
 
 

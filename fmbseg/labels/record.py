@@ -86,12 +86,30 @@ class LabeledImage:
         Returns:
             (H, W), the class's index in the vocabulary, or :data:`UNLABELLED`.
         """
-        labels = np.full(self.size, UNLABELLED, dtype=np.int32)
+        classes = np.append(self.class_ids, np.int32(UNLABELLED))  # the last is where -1 points to
+        return classes[self.top_masks(stages, kept_only=kept_only)]
+
+    def top_masks(
+        self,
+        stages: Collection[int] = tuple(STAGES),
+        *,
+        kept_only: bool = True,
+    ) -> NDArray[np.int32]:
+        """Find the mask that lies on top at each pixel, in the order of :meth:`label_map`.
+
+        Args:
+            stages: as there.
+            kept_only: as there.
+
+        Returns:
+            (H, W), the position of the mask, or -1.
+        """
+        top = np.full(self.size, -1, dtype=np.int32)
         chosen = np.isin(self.stages, list(stages)) & (self.kept if kept_only else True)
         for index in np.lexsort((-self.masks.areas, self.stages)):
             if chosen[index]:
-                labels[self.masks.decode(int(index))] = self.class_ids[index]
-        return labels
+                top[self.masks.decode(int(index))] = index
+        return top
 
     def select(self, which: NDArray[np.bool_]) -> LabeledImage:
         """The same photograph with some of its masks.

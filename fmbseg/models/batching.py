@@ -1,32 +1,38 @@
-"""Many images of mixed sizes through one backbone, in batches of equal size."""
+"""Many images of mixed sizes through one encoder, in batches of equal size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmbseg.models.contracts import Backbone
+
+class Encoder(Protocol):
+    """Whatever makes grids of batches of pixels: a backbone, or one with its head."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels (B, 3, H, W) to grids (B, D, H/stride, W/stride)."""
+        ...
 
 
 def encode_all(
-    backbone: Backbone, images: Sequence[torch.Tensor], *, batch_size: int = 8
+    encoder: Encoder, images: Sequence[torch.Tensor], *, batch_size: int = 8
 ) -> list[torch.Tensor]:
     """Encode images of any sizes, those of one size together.
 
     Args:
-        backbone: the frozen encoder.
-        images: pixels (3, H, W) each, as the backbone's transform makes them.
+        encoder: of batches.
+        images: pixels (3, H, W) each, as the encoder's transform makes them.
         batch_size: images encoded at once, at most.
 
     Returns:
-        A grid (dim, H/stride, W/stride) for each image, in the order of the images.
+        A grid (D, H/stride, W/stride) for each image, in the order of the images.
 
     Raises:
-        ValueError: ``batch_size`` is not positive, or the backbone refuses an image.
+        ValueError: ``batch_size`` is not positive, or the encoder refuses an image.
 
     Example:
         >>> from fmbseg.models.registries import BACKBONES
@@ -44,6 +50,6 @@ def encode_all(
     for alike in by_size.values():
         for start in range(0, len(alike), batch_size):
             batch = alike[start : start + batch_size]
-            encoded = backbone.encode(torch.stack([images[index] for index in batch]))
+            encoded = encoder.encode(torch.stack([images[index] for index in batch]))
             grids.update(zip(batch, encoded, strict=True))
     return [grids[index] for index in range(len(images))]

@@ -6,7 +6,12 @@ import inspect
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.catalog import find_card
+from fmbseg.models.checkpoints import CheckpointError
+
 if TYPE_CHECKING:
+    from fmbseg.models.catalog import Role
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.registry import Registry
 
@@ -35,6 +40,34 @@ def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None
         if given[field.name] != field.default and _takes(registry, family, field.name)
     }
     return registry.create(spec, **options, **others)
+
+
+def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
+    """Say what keeps a model from running here, after fetching what can be fetched; ``None`` if nothing.
+
+    A model that is named by its spec (of the Hub, or a file) is loaded for it, since only that tells.
+
+    Args:
+        role: of the model.
+        spec: that names it.
+        hub: how its files are looked for.
+
+    Raises:
+        UnknownNameError: the registry does not know the spec.
+    """
+    from fmbseg.models.registries import REGISTRIES
+
+    registry = REGISTRIES[role]
+    whole = registry.expand(spec)
+    card = find_card(role, whole)
+    lacks = card.lacks(fetch=True) if card else None
+    if lacks is not None or ":" not in whole:
+        return lacks
+    try:
+        create_model(registry, whole, hub)
+    except (AssetUnavailableError, CheckpointError, ImportError) as error:
+        return str(error)
+    return None
 
 
 def _takes(registry: Registry[Any], family: str, option: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.hub_files import HubOptions, hub_folder_of
+from fmbseg.models.spec_options import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,18 +39,31 @@ def model_folder(
         >>> model_folder("local-dir:/no/such", ["model.safetensors"], HubOptions())
         Traceback (most recent call last):
         ...
-        fmbseg.models.assets.AssetUnavailableError: there is no folder /no/such: give the folder that a \
-model's files are in
+        fmbseg.models.assets.AssetUnavailableError: there is no folder /no/such: download the model's \
+repository there first
     """
     if name.startswith(LOCAL):
-        folder = Path(name[len(LOCAL) :]).expanduser()
-        if not folder.is_dir():
-            raise AssetUnavailableError(
-                f"there is no folder {folder}: give the folder that a model's files are in"
-            )
+        folder = local_folder(name)
         find_weights(folder, weights)
         return folder
     return hub_folder_of(name, (), weights, options, optional=[*SIDE_FILES, *extra])
+
+
+def local_folder(name: str) -> Path:
+    """Return the folder that ``local-dir:/path`` names.
+
+    Raises:
+        AssetUnavailableError: it is not there.
+        SpecError: the path leads through ``..``.
+    """
+    path = name.removeprefix(LOCAL)
+    check_name(path, name)
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise AssetUnavailableError(
+            f"there is no folder {folder}: download the model's repository there first"
+        )
+    return folder
 
 
 def find_weights(folder: Path, weights: Sequence[str]) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fmbseg.models.backbones.presets import PRESETS
-from fmbseg.models.catalog import factories
+from fmbseg.models.catalog import Role, factories
 from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
 from fmbseg.registry import Registry
 
@@ -21,3 +23,9 @@ IMAGE_TEXT: Registry[ImageTextEncoder] = Registry(
 MASK_GENERATORS: Registry[MaskGenerator] = Registry(
     "mask generator", "fmbseg.mask_generators", factories("mask generator"), contract=MaskGenerator
 )
+
+REGISTRIES: dict[Role, Registry[Any]] = {
+    "image-text encoder": IMAGE_TEXT,
+    "mask generator": MASK_GENERATORS,
+    "backbone": BACKBONES,
+}

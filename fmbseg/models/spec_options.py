@@ -1,53 +1,101 @@
-"""Options that change what a model gives, written into its spec: ``name?key=value&key=value``.
+"""How a model is written: ``name?key=value&key=value``, read once and written back the same.
 
-What is stored with labels and features is a model's spec, so whatever changes its output has to stand there.
+What is stored with labels, features and heads is a model's spec, so whatever changes its output has to stand
+there. What belongs to one machine (where the cache is, who is logged in) is passed by keyword.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
+
+OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
+_READABLE = "/,:@- "
 
 
-def split_options(spec: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Part a spec into what stands before ``?`` and its options.
+class SpecError(ValueError):
+    """A spec, or an option of a model, that cannot be meant; the message says what can."""
+
+
+def split_options(spec: str, known: Collection[str], *, family: str) -> tuple[str, dict[str, str]]:
+    """Part the rest of a spec into the model's name and its options.
 
     Args:
-        spec: with or without options.
+        spec: what stands behind the family's colon, with or without options.
         known: the options that there are.
+        family: for the message.
 
     Raises:
-        UnknownNameError: an option that is none of those.
-        ValueError: an option without a value.
+        SpecError: no name, a path that climbs, an option that is unknown, without a value, given twice or
+            that belongs to one machine.
 
     Example:
-        >>> split_options("ViT-B-16/openai?dense=sclip", ["dense", "crop_size"])
+        >>> split_options("ViT-B-16/openai?dense=sclip", ["dense", "crop_size"], family="open_clip")
         ('ViT-B-16/openai', {'dense': 'sclip'})
     """
+    where = f"{family}:{spec}"
     name, mark, query = spec.partition("?")
-    try:
-        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if mark else {}
-    except ValueError as error:
-        raise ValueError(
-            f"spec {spec!r}: after '?' stand options such as dense=sclip&crop_size=336"
-        ) from error
-    for option in options:
-        if option not in known:
-            raise UnknownNameError("option of a spec", option, known)
-    return name, {key: unquote(value) for key, value in options.items()}
+    check_name(name, where)
+    options: dict[str, str] = {}
+    for pair in query.split("&") if mark else ():
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise SpecError(f"{where}: options are '?key=value&key=value', got {query!r}")
+        if key in options:
+            raise SpecError(f"{where}: an option is given twice in {query!r}")
+        options[key] = unquote(value)
+    if private := OF_ONE_MACHINE.intersection(options):
+        raise SpecError(
+            f"{where}: {', '.join(sorted(private))} belongs to one machine: pass it by keyword, not in a spec"
+        )
+    check_options(options, known, where)
+    return name, options
 
 
 def join_options(name: str, options: Mapping[str, object]) -> str:
     """Write options behind a name, sorted; those that are ``None`` are left out.
 
     Example:
-        >>> join_options("ViT-B-16/openai", {"dense": "sclip", "revision": None})
-        'ViT-B-16/openai?dense=sclip'
+        >>> join_options("ViT-B-16/openai", {"dense": "sclip", "revision": None, "layers": (5, 11)})
+        'ViT-B-16/openai?dense=sclip&layers=5,11'
     """
-    given = sorted((key, str(value)) for key, value in options.items() if value is not None)
-    return name + ("?" + "&".join(f"{key}={quote(value)}" for key, value in given) if given else "")
+    given = sorted((key, _text(value)) for key, value in options.items() if value is not None)
+    return name + (
+        "?" + "&".join(f"{key}={quote(value, _READABLE)}" for key, value in given) if given else ""
+    )
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse an empty name and a path that climbs, which a saved spec could lead anywhere by.
+
+    Raises:
+        SpecError: with ``where`` in the message.
+    """
+    if not name:
+        raise SpecError(f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'")
+    if ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise SpecError(f"{where!r} leads through '..': name the file or folder by its whole path")
+
+
+def check_options(names: Collection[str], known: Collection[str], where: str) -> None:
+    """Refuse an option that a model does not take.
+
+    Raises:
+        SpecError: with ``where`` and near misses in the message.
+    """
+    for name in names:
+        if name not in known:
+            raise SpecError(f"{where}: {UnknownNameError('option', name, sorted(known))}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

@@ -1,8 +1,10 @@
 """From a text-space map to the winning class of every pixel, in bounded memory.
 
 Similarities are up-sampled bilinearly to the image and reduced to the best class (paper §3.3). Up-sampling
-every class before the reduction would need classes x pixels of memory. Here similarities are made for two
-rows of the grid at a time, and a block of pixels is up-sampled and reduced at a time: the same numbers.
+every class before the reduction would need classes x pixels of memory. Here similarities are made for some of
+the classes and two rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the
+result so far is the only thing that is kept: the same numbers, and neither more classes nor more pixels take
+more memory.
 
 Between four neighbouring cells every up-sampled value is a weighted mean of the four. A class that is below
 another at all four can win nowhere between them, and is left out there before anything is up-sampled.
@@ -18,8 +20,11 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK_VALUES = 2**21
-"""Similarities up-sampled at once, at most (8 MB in float32), unless one pixel's classes are more."""
+BLOCK_VALUES = 2**17
+"""Similarities up-sampled at once, at most (512 KB in float32, which a cache holds)."""
+
+BLOCK_CLASSES = 1024
+"""Classes compared at once, at most; their similarities are needed at two rows of the grid only."""
 
 
 class Decoded(NamedTuple):
@@ -49,6 +54,7 @@ def decode(
     top: int = 1,
     temperature: float | None = None,
     block_values: int = BLOCK_VALUES,
+    block_classes: int = BLOCK_CLASSES,
 ) -> Decoded:
     """Find the most similar text of every pixel.
 
@@ -62,6 +68,7 @@ def decode(
         top: how many of the best texts of a pixel to keep; as many as there are, if there are fewer.
         temperature: of the softmax whose denominator is wanted, if it is.
         block_values: similarities up-sampled at once.
+        block_classes: classes compared at once; at least ``top``.
 
     Example:
         >>> left_right = torch.eye(2)[:, None, :]  # one row of two cells, each of one class
@@ -69,17 +76,18 @@ def decode(
         [[0, 0, 1, 1]]
     """
     _, rows, columns = text_map.shape
-    vertical = _Line.of(rows, size[0], text_map)
-    strips = _Line.of(columns, size[1], text_map).strips(max(1, block_values // len(prototypes)))
+    vertical, horizontal = _Line.of(rows, size[0], text_map), _Line.of(columns, size[1], text_map)
     result = _Result.empty(size, min(top, len(prototypes)), temperature, text_map)
-    grid = _Rows(text_map, prototypes)
     prune = result.top == 1 and temperature is None
-    for upper, ys in vertical.runs():
-        lower = min(upper + 1, rows - 1)
-        for strip in strips:
-            block = strip.between(grid[upper], grid[lower], prune=prune)
-            for part in _parts(ys, block_values, block.upper.numel()):
-                result.put(part, strip.pixels, block, vertical.weight[part])
+    several = max(block_classes, result.top)
+    for start in range(0, len(prototypes), several):
+        grid = _Rows(text_map, prototypes[start : start + several])
+        for upper, ys in vertical.runs():
+            cells = _Cells.between(grid[upper], grid[min(upper + 1, rows - 1)], prune=prune)
+            for xs in _parts(slice(0, size[1]), block_values, cells.most):
+                block = cells.up_sample(horizontal, xs)
+                for part in _parts(ys, block_values, block.upper.numel()):
+                    result.put(part, xs, block.at(vertical.weight[part]), block.classes, start)
     return result.decoded()
 
 
@@ -89,14 +97,13 @@ class _Line:
 
     first: torch.Tensor
     weight: torch.Tensor
-    cells: int
 
     @classmethod
     def of(cls, cells: int, pixels: int, like: torch.Tensor) -> _Line:
         centres = (torch.arange(pixels, dtype=torch.float64) + 0.5) * (cells / pixels) - 0.5
         centres = centres.clamp(min=0)
         first = centres.floor().long().clamp(max=cells - 1)
-        return cls(first, (centres - first).to(like), cells)
+        return cls(first.to(like.device), (centres - first).to(like))
 
     def runs(self) -> Iterator[tuple[int, slice]]:
         """Yield each cell with the pixels that lie behind its centre, if there are any."""
@@ -105,17 +112,6 @@ class _Line:
         for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
             yield cell, slice(start, start + count)
             start += count
-
-    def strips(self, pixels: int) -> list[_Strip]:
-        """Cut the line into strips of so many pixels, at most."""
-        starts = range(0, len(self.first), pixels)
-        return [self._strip(slice(start, min(start + pixels, len(self.first)))) for start in starts]
-
-    def _strip(self, pixels: slice) -> _Strip:
-        left, cell = torch.unique_consecutive(self.first[pixels], return_inverse=True)
-        right = (left + 1).clamp(max=self.cells - 1)
-        slide = self.weight[pixels, None]
-        return _Strip(pixels, left.to(slide.device), right.to(slide.device), cell.to(slide.device), slide)
 
 
 class _Rows:
@@ -134,53 +130,69 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Block:
-    """Two rows of the grid, up-sampled along the row to the pixels of a strip.
+    """Two rows of the grid, up-sampled along the row to X pixels.
 
     Attributes:
         upper: (X, M).
         lower: (X, M).
-        classes: (M, X) which classes these are; None where they are all, in order.
+        classes: (X, M) which classes these are; None where they are all, in order.
     """
 
     upper: torch.Tensor
     lower: torch.Tensor
     classes: torch.Tensor | None
 
+    def at(self, weight: torch.Tensor) -> torch.Tensor:
+        """Similarities (Y, X, M) of Y rows of pixels, from the lower row's weight in each."""
+        return torch.lerp(self.upper, self.lower, weight[:, None, None])
+
 
 @dataclass(frozen=True)
-class _Strip:
-    """Neighbouring pixels of a row, with the cells to the left and right of each.
+class _Cells:
+    """What can win between two rows of the grid, with the similarities at the four corners of each cell.
 
     Attributes:
-        pixels: which they are.
-        left: (C,) the cells to their left, each once.
-        right: (C,) the cells next to those.
-        cell: (X,) each pixel's position in ``left``.
-        slide: (X, 1) weight of the right cell.
+        corners: upper left, upper right, lower left and lower right, (w, M) each.
+        classes: (w, M) which classes these are; None where they are all, in order.
+        counts: how many of a cell's M classes are no repetition of its first.
     """
 
-    pixels: slice
-    left: torch.Tensor
-    right: torch.Tensor
-    cell: torch.Tensor
-    slide: torch.Tensor
+    corners: list[torch.Tensor]
+    classes: torch.Tensor | None
+    counts: list[int]
 
-    def between(self, upper: torch.Tensor, lower: torch.Tensor, *, prune: bool) -> _Block:
-        """Up-sample two rows of similarities (w, K) to the strip; only classes that can win, if pruned."""
-        corners = [upper[self.left], upper[self.right], lower[self.left], lower[self.right]]
-        classes = _candidates(corners) if prune else None
-        if classes is not None:
-            corners = [corner.gather(1, classes) for corner in corners]
-            classes = classes[self.cell].T
-        a, b, c, d = (corner[self.cell] for corner in corners)
-        return _Block(torch.lerp(a, b, self.slide), torch.lerp(c, d, self.slide), classes)
+    @classmethod
+    def between(cls, upper: torch.Tensor, lower: torch.Tensor, *, prune: bool) -> _Cells:
+        """Take two rows of similarities (w, K); only classes that can win, if pruned."""
+        right = torch.arange(1, len(upper) + 1, device=upper.device).clamp(max=len(upper) - 1)
+        corners = [upper, upper[right], lower, lower[right]]
+        if not prune:
+            return cls(corners, None, [upper.shape[1]] * len(upper))
+        classes, counts = _candidates(corners)
+        return cls([corner.gather(1, classes) for corner in corners], classes, counts.tolist())
+
+    @property
+    def most(self) -> int:
+        """Classes of a cell, at most."""
+        return max(self.counts)
+
+    def up_sample(self, line: _Line, xs: slice) -> _Block:
+        """Go along the row to some of its pixels."""
+        cell, slide = line.first[xs], line.weight[xs, None]
+        most = max(self.counts[int(cell[0]) : int(cell[-1]) + 1])
+        a, b, c, d = (corner[:, :most] for corner in self.corners)
+        return _Block(
+            torch.lerp(a[cell], b[cell], slide),
+            torch.lerp(c[cell], d[cell], slide),
+            None if self.classes is None else self.classes[:, :most][cell],
+        )
 
 
-def _candidates(corners: list[torch.Tensor]) -> torch.Tensor:
-    """Classes that can win somewhere between four corners, each (C, K); (C, M), filled up with the first.
+def _candidates(corners: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes that can win somewhere between four corners, each (C, K); (C, M) and the count of each cell.
 
-    A class is out if one of five others is above it at all four corners, by more than rounding could undo:
-    the best at each corner, and the best of their sum.
+    Places that are left are filled up with the first. A class is out if one of five others is above it at all
+    four corners, by more than rounding could undo: the best at each corner, and the best of their sum.
     """
     peak = torch.stack([corner.abs().amax() for corner in corners]).amax()
     margin = 16 * torch.finfo(peak.dtype).eps * peak
@@ -195,12 +207,12 @@ def _candidates(corners: list[torch.Tensor]) -> torch.Tensor:
     starts = counts.cumsum(0) - counts
     classes = kept[starts][:, None].repeat(1, int(counts.max()))
     classes[cell, torch.arange(len(kept), device=kept.device) - starts[cell]] = kept
-    return classes
+    return classes, counts
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What is filled block by block."""
+    """What is filled block by block, and of several blocks of classes keeps the best."""
 
     labels: torch.Tensor
     scores: torch.Tensor
@@ -220,20 +232,27 @@ class _Result:
     def top(self) -> int:
         return len(self.labels)
 
-    def put(self, ys: slice, xs: slice, block: _Block, weight: torch.Tensor) -> None:
-        values = torch.lerp(block.upper, block.lower, weight[:, None, None])  # (Y, X, M)
+    def put(
+        self, ys: slice, xs: slice, values: torch.Tensor, classes: torch.Tensor | None, start: int
+    ) -> None:
+        """Take similarities (Y, X, M) of a block, whose first class is the ``start``-th of all."""
         if self.log_sum is not None and self.temperature is not None:
-            self.log_sum[ys, xs] = (values / self.temperature).logsumexp(-1)
-        if self.top > 1:
-            scores, where = values.topk(self.top, dim=-1)
-            self.labels[:, ys, xs] = where.permute(2, 0, 1).to(torch.int32)
-            self.scores[:, ys, xs] = scores.permute(2, 0, 1)
-            return
-        scores, where = values.max(dim=-1)
-        if block.classes is not None:
-            where = block.classes.gather(0, where)
-        self.labels[0, ys, xs] = where.to(torch.int32)
-        self.scores[0, ys, xs] = scores
+            log_sum = (values / self.temperature).logsumexp(-1)
+            so_far = self.log_sum[ys, xs]
+            so_far.copy_(log_sum if start == 0 else torch.logaddexp(so_far, log_sum))
+        scores, where = _best(values, self.top)
+        if classes is not None:
+            where = classes.expand(len(values), -1, -1).gather(-1, where)
+        labels = where.to(torch.int32).add_(start)
+        if start:
+            # Earlier classes first, so that of equal ones the first wins.
+            labels = torch.cat([self.labels[:, ys, xs].permute(1, 2, 0), labels], dim=-1)
+            scores, where = _best(
+                torch.cat([self.scores[:, ys, xs].permute(1, 2, 0), scores], dim=-1), self.top
+            )
+            labels = labels.gather(-1, where)
+        self.labels[:, ys, xs] = labels.permute(2, 0, 1)
+        self.scores[:, ys, xs] = scores.permute(2, 0, 1)
 
     def decoded(self) -> Decoded:
         several = self.top > 1
@@ -246,8 +265,27 @@ class _Result:
         )
 
 
+def _best(values: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best few of the last dimension and where they are; of equal ones the first.
+
+    ``values`` are used up.
+    """
+    if top == 1:
+        return values.max(dim=-1, keepdim=True)
+    count = values.shape[-1]
+    scores, where = values.topk(min(top, count), dim=-1)
+    as_high = torch.count_nonzero(values >= scores[..., -1:])
+    if as_high == scores.numel() and not (scores[..., 1:] == scores[..., :-1]).any():
+        return scores, where
+    places = []  # of equal ones `topk` takes any, the maximum the first
+    for _ in range(min(top, count)):
+        places.append(values.max(dim=-1, keepdim=True).indices)
+        values.scatter_(-1, places[-1], -torch.inf)
+    return scores, torch.cat(places, dim=-1)
+
+
 def _parts(pixels: slice, values: int, each: int) -> Iterator[slice]:
-    """Cut a run of rows so that a part's rows, of ``each`` values, keep to ``values``."""
+    """Cut a run of pixels so that a part's, of ``each`` values, keep to ``values``."""
     step = max(1, values // max(each, 1))
     for start in range(pixels.start, pixels.stop, step):
         yield slice(start, min(start + step, pixels.stop))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from fmbseg.models.batching import encode_all
 from fmbseg.segmentation.reduction import EncodedImage
 from fmbseg.windows import WindowPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,24 +56,24 @@ class TextSpaceEncoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """An image cut into windows, and the windows' maps as far as they are made."""
+    """An image cut into windows."""
 
     image: NDArray[np.uint8]
     pixels: torch.Tensor
     plan: WindowPlan
     mirror: bool
-    maps: list[torch.Tensor] = field(default_factory=list)
 
     def windows(self) -> list[torch.Tensor]:
         views = self.plan.cut(self.pixels)
         return views + self.plan.cut(self.pixels.flip(-1)) if self.mirror else views
 
-    def whole(self) -> torch.Tensor:
+    def whole(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Join the maps of the windows, in their order."""
         count = len(self.plan.origins)
-        text_map = self.plan.stitch(self.maps[:count])
+        text_map = self.plan.stitch(maps[:count])
         if not self.mirror:
             return text_map
-        return (text_map + self.plan.stitch(self.maps[count:]).flip(-1)) / 2
+        return (text_map + self.plan.stitch(maps[count:]).flip(-1)) / 2
 
 
 def encode_images(
@@ -121,18 +123,11 @@ def _cut(
 
 
 def _encoded(encoder: TextSpaceEncoder, waiting: list[_Cut], batch_size: int) -> Iterator[EncodedImage]:
-    by_shape: dict[torch.Size, list[tuple[_Cut, int, torch.Tensor]]] = {}
-    for cut in waiting:
-        views = cut.windows()
-        cut.maps.extend(views)  # places, each to be taken by its map
-        for position, view in enumerate(views):
-            by_shape.setdefault(view.shape, []).append((cut, position, view))
+    windows = [cut.windows() for cut in waiting]
     with torch.inference_mode():  # not around the yield: the caller's own mode is none of our business
-        for alike in by_shape.values():
-            for start in range(0, len(alike), batch_size):
-                batch = alike[start : start + batch_size]
-                maps = encoder.encode(torch.stack([view for _, _, view in batch]))
-                for (cut, position, _), text_map in zip(batch, maps, strict=True):
-                    cut.maps[position] = text_map
-        encoded = [EncodedImage(cut.image, cut.pixels, cut.whole()) for cut in waiting]
+        maps = iter(encode_all(encoder, list(chain.from_iterable(windows)), batch_size=batch_size))
+        encoded = [
+            EncodedImage(cut.image, cut.pixels, cut.whole(list(islice(maps, len(views)))))
+            for cut, views in zip(waiting, windows, strict=True)
+        ]
     yield from encoded

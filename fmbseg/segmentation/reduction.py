@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MOST_REFINED = 2**25
 """Values that PAMR refines at once, at most (128 MB): beyond them on a smaller grid."""
 
+_PIXELS_AT_ONCE = 2**18
+"""Pixels whose classes are looked up at once, at most: on the way a pixel takes many times its result."""
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
@@ -55,7 +58,6 @@ def segment_encoded(
         classes: what these lead to.
         settings: background, thresholds and PAMR; masks are snapped to by the caller.
     """
-    least = classes.thresholds(settings.class_thresholds)
     top = max(settings.top, 2 if settings.min_margin else 1)
     temperature = settings.temperature if settings.needs_softmax else None
     if isinstance(settings.refine, Pamr):
@@ -64,16 +66,12 @@ def segment_encoded(
         decoded = decode(encoded.text_map, prototypes, encoded.size, top=top, temperature=temperature)
     scores = decoded.scores.float().cpu().numpy()
     confidence = None
-    if decoded.log_sum is not None:
-        confidence = (decoded.scores / settings.temperature - decoded.log_sum).exp().float().cpu().numpy()
+    if decoded.log_sum is not None:  # in its own memory: it is not needed any more
+        share = decoded.log_sum.neg_().add_(decoded.scores, alpha=1 / settings.temperature).exp_()
+        confidence = share.float().cpu().numpy()
     measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
-    labels = classes.result_of[decoded.labels.cpu().numpy()]
-    if settings.background.threshold is not None:
-        labels[measured < settings.background.threshold] = 0
-    if least is not None:
-        labels[measured < least[labels]] = NO_CLASS if classes.background is None else classes.background
-    if settings.min_margin:
-        labels[_is_close(decoded, classes, settings.min_margin)] = NO_CLASS
+    best = _top(decoded, classes, settings.top)
+    labels = _labels(decoded, measured, classes, settings)
     return Segmentation(
         labels=labels,
         scores=scores,
@@ -81,19 +79,42 @@ def segment_encoded(
         image=encoded.image,
         background=classes.rule,
         confidence=confidence if settings.confidence else None,
-        top=_top(decoded, classes, settings.top),
+        top=best,
         similarities=Similarities(
             encoded.text_map.float().cpu().numpy(), prototypes.float().cpu().numpy(), classes.asked.names
         ),
     )
 
 
-def _is_close(decoded: Decoded, classes: ResultClasses, margin: float) -> NDArray[np.bool_]:
+def _labels(
+    decoded: Decoded, measured: NDArray[np.float32], classes: ResultClasses, settings: SegmentSettings
+) -> NDArray[np.int32]:
+    """From the best words to the result's classes, some rows at a time; uses up ``decoded.labels``."""
+    words = decoded.labels.cpu().numpy()
+    labels = words if decoded.top_labels is None else np.empty_like(words)
+    least = classes.thresholds(settings.class_thresholds)
+    step = max(1, _PIXELS_AT_ONCE // words.shape[1])
+    for start in range(0, len(words), step):
+        rows = slice(start, start + step)
+        found = classes.result_of[words[rows]]
+        if settings.background.threshold is not None:
+            found[measured[rows] < settings.background.threshold] = 0
+        if least is not None:
+            found[measured[rows] < least[found]] = (
+                NO_CLASS if classes.background is None else classes.background
+            )
+        if settings.min_margin:
+            found[_is_close(decoded, rows, classes, settings.min_margin)] = NO_CLASS
+        labels[rows] = found
+    return labels
+
+
+def _is_close(decoded: Decoded, rows: slice, classes: ResultClasses, margin: float) -> NDArray[np.bool_]:
     """Where the best two words are of different classes and differ by less than ``margin``."""
     if decoded.top_labels is None or decoded.top_scores is None:  # there is one word only
-        return np.zeros(decoded.labels.shape, dtype=np.bool_)
-    first, second = classes.result_of[decoded.top_labels[:2].cpu().numpy()]
-    gap = (decoded.top_scores[0] - decoded.top_scores[1]).float().cpu().numpy()
+        return np.zeros(decoded.labels[rows].shape, dtype=np.bool_)
+    first, second = classes.result_of[decoded.top_labels[:2, rows].cpu().numpy()]
+    gap = (decoded.top_scores[0, rows] - decoded.top_scores[1, rows]).float().cpu().numpy()
     return np.asarray((gap < margin) & (first != second))
 
 

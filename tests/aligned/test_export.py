@@ -137,7 +137,9 @@ def test_the_same_classes_on_the_demos_photographs(tmp_path: Path) -> None:
     """The real backbone with a random head: at least 99.9 % of pixels agree."""
     torch.manual_seed(0)
     text = conse()
-    encoder = AlignedEncoder(efficientnet_lite2(), AlignmentHead(472, text.dim, attention=False), text)
+    encoder = AlignedEncoder(
+        efficientnet_lite2(), AlignmentHead(472, text.dim, kind="block_without_attention"), text
+    )
     report = export_onnx(encoder, tmp_path / "head.onnx")
     assert report.dynamic
     copy_photographs(tmp_path / "photographs")

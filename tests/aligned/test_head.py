@@ -1,8 +1,12 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from fmbseg.aligned.head import AlignmentHead, HeadSettings, default_heads
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind, HeadSettings, default_heads
 
 
 def by_hand(head: AlignmentHead, features: torch.Tensor) -> torch.Tensor:
@@ -70,7 +74,7 @@ def test_patches_of_an_image_do() -> None:
 
 def test_without_attention_every_patch_is_mapped_by_itself() -> None:
     torch.manual_seed(0)
-    head = AlignmentHead(in_dim=32, out_dim=6, attention=False)
+    head = AlignmentHead(in_dim=32, out_dim=6, kind="block_without_attention")
     features = torch.randn(1, 32, 2, 2)
     changed = features.clone()
     changed[:, 0, 1, 1] += 1
@@ -80,7 +84,7 @@ def test_without_attention_every_patch_is_mapped_by_itself() -> None:
 
 def test_without_attention_it_is_the_mlp_half_of_the_block() -> None:
     torch.manual_seed(0)
-    head = AlignmentHead(in_dim=12, out_dim=5, mlp_ratio=2, attention=False).double()
+    head = AlignmentHead(in_dim=12, out_dim=5, mlp_ratio=2, kind="block_without_attention").double()
     weights = dict(head.named_parameters())
     patch = torch.randn(12, dtype=torch.float64)
 
@@ -92,6 +96,83 @@ def test_without_attention_it_is_the_mlp_half_of_the_block() -> None:
     out = patch + weights["block.mlp.3.weight"] @ functional.gelu(hidden) + weights["block.mlp.3.bias"]
     out = weights["project.weight"] @ norm(out, "norm") + weights["project.bias"]
     torch.testing.assert_close(head(patch[None, :, None, None])[0, :, 0, 0], out / out.norm())
+
+
+def normed(x: torch.Tensor, weights: dict[str, nn.Parameter], name: str) -> torch.Tensor:
+    scaled = (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
+    return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def linear(x: torch.Tensor, weights: dict[str, nn.Parameter], name: str) -> torch.Tensor:
+    return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_linear_and_mlp_from_their_weights(kind: HeadKind) -> None:
+    torch.manual_seed(0)
+    head = AlignmentHead(in_dim=12, out_dim=5, mlp_ratio=2.5, kind=kind).double()
+    weights, patch = dict(head.named_parameters()), torch.randn(12, dtype=torch.float64)
+    if kind == "linear":
+        out = linear(normed(patch, weights, "norm"), weights, "project")
+    else:
+        hidden = functional.gelu(linear(normed(patch, weights, "block.0"), weights, "block.1"))
+        assert hidden.shape == (30,)
+        out = linear(hidden, weights, "project")
+    torch.testing.assert_close(head(patch[None, :, None, None])[0, :, 0, 0], out / out.norm())
+
+
+def test_two_blocks_are_one_after_the_other() -> None:
+    torch.manual_seed(0)
+    head = AlignmentHead(in_dim=32, out_dim=6, kind="two_blocks")
+    features = torch.randn(1, 32, 2, 3)
+    first, second = (AlignmentHead(in_dim=32, out_dim=6, kind="block").block for _ in range(2))
+    blocks = dict(head.block.named_children())
+    first.load_state_dict(blocks["0"].state_dict())
+    second.load_state_dict(blocks["1"].state_dict())
+    patches = second(first(features.flatten(2).transpose(1, 2)))
+    out = functional.normalize(head.project(head.norm(patches)), dim=-1)
+    torch.testing.assert_close(head(features).flatten(2).transpose(1, 2), out, rtol=1e-5, atol=1e-6)
+
+
+def parameters(kind: HeadKind, d: int, hidden: int, out: int) -> int:
+    """Weights and biases, counted from the formulae of each layer."""
+    norm, attention, mlp = 2 * d, 4 * d * d + 4 * d, 2 * d * hidden + hidden + d
+    block = 2 * norm + attention + mlp
+    return {
+        "block": block + norm + d * out + out,
+        "two_blocks": 2 * block + norm + d * out + out,
+        "block_without_attention": norm + mlp + norm + d * out + out,
+        "linear": norm + d * out + out,
+        "mlp": norm + d * hidden + hidden + hidden * out + out,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", HEAD_KINDS)
+@pytest.mark.parametrize(("d", "out", "ratio"), [(1024, 768, 4.0), (472, 384, 1280 / 472)])
+def test_the_parameters_of_every_kind(kind: HeadKind, d: int, out: int, ratio: float) -> None:
+    with torch.device("meta"):
+        head = AlignmentHead(d, out, mlp_ratio=ratio, kind=kind)
+    assert head.settings.hidden == {1024: 4096, 472: 1280}[d]
+    assert head.parameter_count == parameters(kind, d, head.settings.hidden, out)
+
+
+@pytest.mark.parametrize("kind", HEAD_KINDS)
+def test_flops_are_those_that_torch_counts(kind: HeadKind) -> None:
+    head = AlignmentHead(in_dim=32, out_dim=20, mlp_ratio=3.0, kind=kind)  # trains: no fused fast path
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        head(torch.randn(1, 32, 5, 7))
+    assert head.settings.flops(5, 7) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("kind", HEAD_KINDS)
+def test_every_kind_gives_unit_vectors_and_learns(kind: HeadKind) -> None:
+    torch.manual_seed(0)
+    head = AlignmentHead(in_dim=32, out_dim=6, kind=kind)
+    aligned = head(torch.randn(2, 32, 3, 5))
+    assert aligned.shape == (2, 6, 3, 5)
+    torch.testing.assert_close(aligned.norm(dim=1), torch.ones(2, 3, 5))
+    torch.autograd.backward(aligned[:, 0].sum())
+    assert all(weight.grad is not None and weight.grad.norm() > 0 for weight in head.parameters())
 
 
 @pytest.mark.parametrize(("in_dim", "heads"), [(472, 8), (1024, 16), (768, 16), (384, 12), (120, 3), (31, 1)])
@@ -117,7 +198,8 @@ def test_wrong_features_are_named(shape: tuple[int, ...]) -> None:
         ({"mlp_ratio": 0}, "mlp_ratio .* got 0"),
         ({"mlp_ratio": float("nan")}, "mlp_ratio .* got nan"),
         ({"mlp_ratio": "4"}, "mlp_ratio .* got '4'"),
-        ({"attention": 1}, "attention .* got 1"),
+        ({"kind": "conv"}, "kind of the head must be one of 'block', .*got 'conv'"),
+        ({"kind": None}, "kind .* got None"),
     ],
 )
 def test_settings_that_make_no_head(values: dict[str, object], message: str) -> None:

@@ -12,7 +12,7 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
-from fmbseg.alignment.examples import TrainingDataError
+from fmbseg.alignment.examples import TrainingDataError, prepare
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
@@ -25,8 +25,9 @@ from fmbseg.masks import MaskSet
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.registry import UnknownNameError
+from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone, TinyImageText
-from tests.alignment.photographs import BATHTUB, CAT, CUP, PERSON, TABLE, WORDS, labelled
+from tests.alignment.photographs import BATHTUB, CAT, CUP, PERSON, TABLE, WORDS, Label, labelled
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=2, image_size=64, learning_rate=0.1)
 
@@ -63,8 +64,8 @@ def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
     assert [record["epoch"] for record in training["history"]] == [1, 2]
 
 
-def write_label_set(folder: Path, labels: RecordedLabels) -> None:
-    """The same labels as Stage 1 writes them: each class's pixels are a mask."""
+def write_label_set(folder: Path, labels: RecordedLabels, similarities: tuple[float, ...] = (1.0,)) -> None:
+    """The same labels as Stage 1 writes them: each class's pixels are a mask, similarities in turn."""
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "vocabulary": labels.vocabulary.to_dict(),
@@ -84,7 +85,7 @@ def write_label_set(folder: Path, labels: RecordedLabels) -> None:
                     masks=MaskSet.from_masks(pixels == classes[:, None, None]),
                     class_ids=classes,
                     stages=np.full(count, EVERYTHING_STAGE, np.int8),
-                    similarities=np.ones(count, np.float32),
+                    similarities=np.resize(np.array(similarities, np.float32), count),
                     kept=np.ones(count, np.bool_),
                     points=(np.zeros((0, 2), np.float32),) * count,
                 )
@@ -173,10 +174,12 @@ def test_nothing_trained_yet() -> None:
 
 
 class Untouchable(TinyBackbone):
-    """A backbone that no refusal may come after."""
+    """A backbone that no refusal may come after. A blank image, which shows the grid, is no photograph."""
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        raise AssertionError("features were computed before the input was refused")
+        if pixels.any():
+            raise AssertionError("features were computed before the input was refused")
+        return super().encode(pixels)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,141 @@ def test_bad_labels_are_refused_before_any_feature(
         aligner.fit(spoil(labelled(tmp_path, side=96)), progress=False)
     with pytest.raises(RuntimeError, match="not trained"):
         _ = aligner.encoder
+
+
+def test_a_new_head_is_of_the_kind_and_width_of_the_settings(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=1, head_kind="mlp", mlp_ratio=1.5)
+    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, cache_dir=tmp_path / "cache")
+    aligner.fit(labelled(tmp_path, side=96), progress=False)
+    found = aligner.encoder.head.settings
+    assert (found.kind, found.hidden, found.in_dim) == ("mlp", 36, 24)
+    aligner.save_pretrained(tmp_path / "head")
+    loaded = AlignedEncoder.from_pretrained(tmp_path / "head", backbone=TinyBackbone())
+    assert loaded.head.settings == found
+
+
+class Wrong(Untouchable):
+    """A backbone that gives fewer cells than its stride says."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return super().encode(pixels)[..., 1:]
+
+
+def test_a_grid_that_does_not_fit_the_labels_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)  # the first is 64 x 96
+    aligner = Aligner(Wrong(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    expected = r"64 x 96 pixels are a grid of 8 x 12 patches, .* \(1, 24, 8, 12\), .* gives \(1, 24, 8, 11\)"
+    with pytest.raises(ValueError, match=expected):
+        aligner.fit(labels, progress=False)
+
+
+def test_a_label_map_of_another_size_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    first = labels.records[0]
+    assert isinstance(first, Label)
+    spoilt = replace(labels, records=(replace(first, pixels=first.pixels[:-1]), *labels.records[1:]))
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    with pytest.raises(
+        TrainingDataError, match=r"chelsea.png .* label map is \(63, 96\), .* photograph is \(64, 96\)"
+    ):
+        aligner.fit(spoilt, progress=False)
+
+
+def test_settings_that_ask_for_what_there_is_not_are_refused(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    for settings, message in (
+        (
+            replace(SETTINGS, distillation=2.0),
+            "distillation 2 retains the words of a trained head, and",
+        ),
+        (replace(SETTINGS, validation=0.9), "validation 0.9 holds out 3 of 3 photographs"),
+        (replace(SETTINGS, iou_power=1.0), "these know of no masks"),
+    ):
+        aligner = Aligner(Untouchable(), TinyImageText(), settings=settings, cache_dir=tmp_path / "cache")
+        with pytest.raises(ValueError, match=message):
+            aligner.fit(labels, progress=False)
+    with pytest.raises(ValueError, match="give `logs`"):
+        tiny(tmp_path).fit(labels, tensorboard=True, progress=False)
+
+
+def test_held_out_photographs_are_measured_after_each_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(SETTINGS, validation=0.3)
+    aligner = tiny(tmp_path, settings=settings).fit(labelled(tmp_path, side=96))
+    plain = tiny(tmp_path).fit(labelled(tmp_path, side=96), progress=False)
+    for record, other in zip(aligner.history, plain.history, strict=True):
+        assert record.patches < other.patches
+        assert record.validation_accuracy is not None
+        assert 0 <= record.validation_accuracy <= 1
+        assert other.validation_loss is None
+    assert "epoch 2: held out loss" in capsys.readouterr().err
+
+
+def test_labels_are_weighed_and_capped_where_the_settings_say_so(tmp_path: Path) -> None:
+    """The table has similarity 0.5, the cup on it, the cat and the person 1: what takes part is counted."""
+    labels = labelled(tmp_path, side=96)
+    write_label_set(tmp_path / "labels", labels, similarities=(1.0, 0.5))
+    seen = {}
+    for name, changes in (
+        ("all", {}),
+        ("sure", {"similarity_power": 40.0}),
+        ("capped", {"class_cap": 5}),
+    ):
+        settings = replace(SETTINGS, epochs=1, **changes)
+        seen[name] = tiny(tmp_path, settings=settings).fit(tmp_path / "labels", progress=False).history[0]
+    data = prepare(labels, image_size=64, stride=8, min_coverage=0.5, track=lambda items, *_: items)
+    table = sum(int((example.labels == 3).sum()) for example in data.examples)
+    assert table > 20
+    assert seen["sure"].patches == seen["all"].patches - table  # 0.5 to the power of 40 is as good as never
+    # Five patches of each of four classes on average; the standard deviation of their sum is below 4.5.
+    assert seen["all"].patches > 150
+    assert 2 < seen["capped"].patches < 38
+
+
+def test_the_size_of_the_features_is_said_before_any_is_computed(tmp_path: Path) -> None:
+    labels = labelled(tmp_path, side=96)
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    # 64 x 96, 64 x 96 and 64 x 64 pixels in cells of 8, of 24 channels of two bytes.
+    assert aligner.feature_gigabytes(labels) == pytest.approx((96 + 96 + 64) * 24 * 2 / 1e9)
+
+
+def spread(encoder: AlignedEncoder, words: torch.Tensor, labels: RecordedLabels) -> torch.Tensor:
+    """What an encoder says of words on photographs, as log-probabilities of patches."""
+    maps = [
+        encoder.encode(encoder.transform(load_image(labels.image_path(record)), size=(64, 96))[None])
+        for record in labels
+    ]
+    return (torch.cat([each[0].flatten(1).T for each in maps]) @ words.T / 0.07).log_softmax(dim=1)
+
+
+def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) -> None:
+    """Photographs of a cat and a cup with old words, then of a person with new ones."""
+    settings = replace(SETTINGS, epochs=12, optimizer="adamw", learning_rate=3e-3)
+    labels = labelled(tmp_path, ("chelsea", "coffee"), side=96)
+    tiny(tmp_path, settings=settings).fit(labels, progress=False).save_pretrained(tmp_path / "old")
+    old = AlignedEncoder.from_pretrained(tmp_path / "old")
+    assert old.prototypes is not None
+    words = old.prototypes.vectors
+    before = spread(old, words, labels)
+
+    other = labelled(tmp_path, ("astronaut", "coffee"), side=96)
+    other = replace(other, vocabulary=Vocabulary.of(["mug", "dog", "bath", "woman", "desk"]))
+    changed, names = {}, {}
+    for weight in (0.0, 1.0):
+        tuned = Aligner.from_pretrained(
+            tmp_path / "old",
+            settings=replace(settings, distillation=weight),
+            cache_dir=tmp_path / "cache",
+        ).fit(other, progress=False)
+        after = spread(tuned.encoder, words, labels)
+        changed[weight] = float((before.exp() * (before - after)).sum(dim=1).mean())
+        assert tuned.encoder.prototypes is not None
+        names[weight] = tuned.encoder.prototypes.vocabulary.names
+        assert tuned.history[-1].loss < tuned.history[0].loss  # the new words are learned all the same
+    assert changed[1.0] < changed[0.0] / 3
+    assert names[0.0] == ("mug", "woman", "desk")
+    assert names[1.0] == ("mug", "woman", "desk", "cup", "cat", "table")
 
 
 def test_sizes_that_do_not_fit_are_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.features import FeatureCache
+from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes
 from fmbseg.images import load_image
 from tests.aligned.tiny import TinyBackbone
 from tests.alignment.photographs import labelled
@@ -147,3 +147,31 @@ def test_values_beyond_float16_name_the_photograph(tmp_path: Path) -> None:
     backbone.weight *= 1e6
     with pytest.raises(ValueError, match=r"'tiny-test' for .*chelsea.png are not finite in float16"):
         filled(backbone, photographs, tmp_path / "f")
+
+
+def test_another_revision_is_another_entry(tmp_path: Path) -> None:
+    """The same weights under two revisions: nothing is read across, though it would fit."""
+    photographs = examples(tmp_path)
+    for revision in ("main", "v2"):
+        backbone = CountingBackbone()
+        backbone.spec = f"hf:owner/name?revision={revision}"
+        filled(backbone, photographs, tmp_path / "f")
+        assert backbone.photographs == 3
+    assert len(list((tmp_path / "f").iterdir())) == 2
+
+
+def test_the_size_of_cocos_features_is_known_beforehand() -> None:
+    """118,287 photographs of 37 x 37 patches with 1,024 channels of two bytes."""
+    square = feature_gigabytes([(518, 518)] * 118_287, image_size=518, stride=14, dim=1024)
+    assert square == pytest.approx(118_287 * 37 * 37 * 1024 * 2 / 1e9)
+    assert 325 < square < 335
+    wide = feature_gigabytes([(480, 640)], image_size=448, stride=16, dim=10)
+    assert wide == pytest.approx(28 * 37 * 10 * 2 / 1e9)
+
+
+def test_a_backbone_whose_grid_is_another_is_named_with_both() -> None:
+    backbone = TinyBackbone()
+    check_grid(backbone, (48, 72), CPU)
+    backbone.dim = 32
+    with pytest.raises(ValueError, match=r"grid of 6 x 8 patches.*\(1, 32, 6, 8\).*gives \(1, 24, 6, 8\)"):
+        check_grid(backbone, (48, 64), CPU)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from fmbseg.alignment.patch_labels import patch_labels
+from fmbseg.alignment.patch_labels import patch_labels, patch_means
 
 
 def counted_by_hand(
@@ -94,3 +94,25 @@ def test_wrong_input_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         patch_labels(label_map, grid, 3, min_coverage=min_coverage)
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_means_are_over_the_pixels_of_the_patchs_class(data: st.DataObject) -> None:
+    grid = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    shape = data.draw(st.tuples(st.integers(grid[0], 9), st.integers(grid[1], 9)))
+    label_map = data.draw(hnp.arrays(np.int32, shape, elements=st.integers(-1, 2)))
+    values = data.draw(hnp.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.25, 1.0])))
+    labels = patch_labels(label_map, grid, 3, min_coverage=0.3)
+    found = patch_means(values, label_map, labels)
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            own = [
+                values[y, x]
+                for y in range(shape[0])
+                for x in range(shape[1])
+                if row <= Fraction(2 * y + 1, 2) * grid[0] / shape[0] < row + 1
+                and column <= Fraction(2 * x + 1, 2) * grid[1] / shape[1] < column + 1
+                and label_map[y, x] == labels[row, column] >= 0
+            ]
+            assert found[row, column] == pytest.approx(np.mean(own) if own else 0)

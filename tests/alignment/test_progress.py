@@ -1,9 +1,12 @@
 import io
+from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 
-from fmbseg.alignment.progress import training_bar
-from fmbseg.alignment.trainer import Step
+from fmbseg.alignment.checkpoint import TrainingState
+from fmbseg.alignment.progress import TrainingReports, training_bar
+from fmbseg.alignment.trainer import EpochRecord, Step
 from fmbseg.progress import Progress
 
 
@@ -13,7 +16,7 @@ def shown(enabled: bool) -> str:
         bars.note("12 photographs [of 13]")
         assert list(bars.track("abc", "features", 3)) == ["a", "b", "c"]
         bar = training_bar(bars, epochs=2, images=10)
-        bar(Step(epoch=2, images=15, loss=1.23456, learning_rate=0.0125))
+        bar(Step(epoch=2, batch=3, images=15, loss=1.23456, learning_rate=0.0125))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -34,3 +37,20 @@ def test_the_bar_has_loss_rate_and_progress() -> None:
 
 def test_it_can_be_silent() -> None:
     assert shown(enabled=False) == ""
+
+
+def test_a_training_that_goes_on_shows_what_was_done_before(tmp_path: Path) -> None:
+    state = TrainingState(2, 1, 0.0, 0, 0.1, [asdict(EpochRecord(1, 2.5, 0.1, 90))], {}, {}, {}, {}, {})
+    console = Console(file=io.StringIO(), width=160, force_terminal=True)
+    with (
+        Progress(True, console) as bars,
+        TrainingReports(bars, 3, images=10, batch=4, start=state, logs=tmp_path) as reports,
+    ):
+        reports.step(Step(2, 2, 4, 1.5, 0.05))
+        reports.epoch(EpochRecord(2, 1.5, 0.05, 90, 1.25, 0.5, 0.25))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "18/30" in text  # 10 of the first epoch, 4 of the second, and 4 now
+    assert "epoch 2: held out loss 1.2500, accuracy 0.500, mIoU 0.250" in text
+    assert [record.epoch for record in reports.history] == [1, 2]
+    assert len((tmp_path / "epochs.csv").read_text().splitlines()) == 2

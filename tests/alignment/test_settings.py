@@ -1,9 +1,10 @@
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.losses import LOSSES
+from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.recipes import RECIPES
 
@@ -23,6 +24,20 @@ def test_json_and_back() -> None:
     settings = TrainingSettings(epochs=3, optimizer="adamw", learning_rate=1e-3, exclude_self=True)
     assert TrainingSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
     assert TrainingSettings.from_dict({}) == TrainingSettings()
+
+
+def test_every_loss_that_can_be_named_is_there() -> None:
+    assert tuple(LOSSES) == get_args(LossName)
+
+
+@pytest.mark.parametrize(("attention", "kind"), [(True, "block"), (False, "block_without_attention")])
+def test_settings_that_were_saved_before_heads_had_kinds(attention: bool, kind: str) -> None:
+    saved = {**TrainingSettings(epochs=3).to_dict(), "attention": attention}
+    for newer in ("head_kind", "mlp_ratio", "loss", "classes"):
+        del saved[newer]
+    assert TrainingSettings.from_dict(saved) == TrainingSettings(epochs=3, head_kind=kind)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="attention of the head must be true or false; got 'no'"):
+        TrainingSettings.from_dict({"attention": "no"})
 
 
 def test_unknown_names_are_refused() -> None:
@@ -52,11 +67,26 @@ def test_unknown_names_are_refused() -> None:
         ("seed", 2**63),
         ("seed", None),
         ("exclude_self", 1),
-        ("attention", "no"),
+        ("loss", "triplet"),
+        ("classes", "image"),
+        ("head_kind", "conv"),
+        ("head_kind", None),
+        ("mlp_ratio", 0),
         ("dense_weight", -0.5),
         ("text_weight", 0.0),
         ("text_weight", "balanced"),
         ("optimizer", "adam"),
+        ("precision", "fp16"),
+        ("warmup", 1.0),
+        ("validation", -0.1),
+        ("validation", 1),
+        ("max_gradient_norm", 0),
+        ("similarity_power", -1),
+        ("iou_power", float("inf")),
+        ("class_cap", 0),
+        ("class_cap", 2.5),
+        ("distillation", -1.0),
+        ("gather", 1),
     ],
 )
 def test_values_out_of_range_are_named(name: str, value: Any) -> None:

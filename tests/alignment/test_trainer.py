@@ -1,43 +1,17 @@
 import math
 from pathlib import Path
+from typing import Literal, get_args
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.losses import tsupcon
-from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.losses import alignment_loss, tsupcon
+from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
-
-PROTOTYPES = torch.eye(8)[:3]
-
-
-def make_examples(count: int) -> list[TrainingExample]:
-    """Grids of differing sizes whose classes are blocks of columns; the top row has no label."""
-    examples = []
-    for index in range(count):
-        labels = np.tile(np.arange(3, dtype=np.int16).repeat(2), (3 + index % 2, 1))
-        labels[0] = -1
-        examples.append(TrainingExample(Path(f"{index}.jpg"), str(index), (8, 8), labels))
-    return examples
-
-
-def features_of(example: TrainingExample) -> torch.Tensor:
-    """A direction for each class, and noise of the photograph's own."""
-    noise = torch.randn(
-        12, *example.labels.shape, generator=torch.Generator().manual_seed(int(example.sha256))
-    )
-    classes = torch.from_numpy(example.labels).long()
-    signal = functional.one_hot(classes.clamp(min=0), 12).permute(2, 0, 1) * 3.0
-    return (signal + noise)[None]
-
-
-def make_head() -> AlignmentHead:
-    torch.manual_seed(0)
-    return AlignmentHead(12, 8, heads=2)
+from tests.alignment.grids import PROTOTYPES, dense_of, features_of, make_examples, make_head
 
 
 def run(
@@ -91,10 +65,38 @@ def test_the_first_steps_are_sgd_with_momentum_on_the_loss() -> None:
         torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-6)
 
 
-def dense_of(example: TrainingExample) -> torch.Tensor:
-    """What an image-text model might see: unit vectors of the photograph's own."""
-    seed = torch.Generator().manual_seed(1000 + int(example.sha256))
-    return functional.normalize(torch.randn(1, 8, *example.labels.shape, generator=seed), dim=1)
+@pytest.mark.parametrize("classes", ["dataset", "batch"])
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_the_loss_of_a_name_is_what_is_trained(name: LossName, classes: Literal["dataset", "batch"]) -> None:
+    """The first step on a photograph that has two of four classes."""
+    (example,) = make_examples(1)
+    example.labels[example.labels == 2] = -1
+    texts = torch.eye(8)[:4]
+    settings = TrainingSettings(
+        epochs=1, loss=name, classes=classes, temperature=0.3, exclude_self=True, text_weight=0.5
+    )
+    steps: list[Step] = []
+    train(
+        make_head(),
+        [example],
+        features_of,
+        texts,
+        settings,
+        on_step=steps.append,
+        on_epoch=lambda _: None,
+    )
+    with torch.no_grad():
+        vectors = make_head()(features_of(example))[0].flatten(1).T
+        expected = alignment_loss(
+            name,
+            vectors,
+            torch.from_numpy(example.labels.ravel()),
+            texts if classes == "dataset" else texts[:2],
+            temperature=0.3,
+            exclude_self=True,
+            text_weight=0.5,
+        )
+    assert steps[0].loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_dense_term_is_one_minus_the_mean_cosine_of_every_patch() -> None:
@@ -127,7 +129,11 @@ def test_patches_without_a_label_learn_from_the_dense_map() -> None:
     """The top row has no label; with the dense term it comes to what the image-text model sees there."""
     examples = make_examples(6)
     settings = TrainingSettings(
-        epochs=60, optimizer="adamw", learning_rate=5e-3, dense_weight=50.0, attention=False
+        epochs=60,
+        optimizer="adamw",
+        learning_rate=5e-3,
+        dense_weight=50.0,
+        head_kind="block_without_attention",
     )
     target = functional.normalize(torch.ones(8), dim=0)[None, :, None, None]
     cosines = []
@@ -236,3 +242,26 @@ def test_weights_that_break_in_the_last_step_are_noticed() -> None:
             TrainingSettings(epochs=1, learning_rate=1e38, weight_decay=1e38),
         )
     assert all(torch.equal(a, b) for a, b in zip(state_of(head), state_of(make_head()), strict=True))
+
+
+def test_a_long_gradient_is_shortened() -> None:
+    """One step of plain SGD moves all weights together by the rate times the length that is allowed."""
+    (example,) = make_examples(1)
+    moved = {}
+    for norm in (None, 1e6, 0.01):
+        head = make_head()
+        settings = TrainingSettings(
+            epochs=1, learning_rate=0.5, momentum=0.0, weight_decay=0.0, max_gradient_norm=norm
+        )
+        run(head, [example], settings)
+        steps = [(a - b).flatten() for a, b in zip(state_of(head), state_of(make_head()), strict=True)]
+        moved[norm] = torch.cat(steps)
+    assert torch.equal(moved[None], moved[1e6])
+    assert moved[None].norm() > 0.05
+    assert moved[0.01].norm().item() == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+def test_a_warmup_begins_low() -> None:
+    steps, history = run(make_head(), make_examples(4), TrainingSettings(epochs=2, batch_size=1, warmup=0.5))
+    assert [step.learning_rate for step in steps[:5]] == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05])
+    assert history[0].learning_rate == steps[0].learning_rate

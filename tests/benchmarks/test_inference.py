@@ -39,7 +39,7 @@ def test_slopes_and_sizes() -> None:
 )
 @pytest.mark.long
 def test_the_benchmark_runs(tmp_path: Path) -> None:
-    toy = ["--backbone", "vit_tiny_patch16_224", "--side", "64", "--text-dim", "16", "--repeats", "1"]
+    toy = ["--backbone", "vit_tiny_patch16_224", "--side", "64", "--text-dim", "16", "--repeats", "2"]
     sizes = ["--classes", "5", "200", "--megapixels", "0.05", "0.1", "--plain", "200", "0.2"]
     most = ["--most-classes", "9", "--most-megapixels", "0.1", "--out", str(tmp_path / "new" / "result.json")]
     done = subprocess.run(
@@ -52,7 +52,11 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert json.loads((tmp_path / "new" / "result.json").read_text()) == result
-    assert result["overhead"] == pytest.approx(result["whole_s"] / result["bare_s"], rel=0.01)
+    seconds = result["processor_s"]
+    assert result["overhead_parts"] == pytest.approx(1 + seconds["rest"] / seconds["bare"], rel=0.1)
+    for name in ("overhead", "overhead_clock"):
+        least, most = result[f"{name}_spread"]
+        assert 0 < least <= result[name] <= most
     assert 0 < result["memory_ratio"] < 1
     # All classes at every pixel, in float32, but for what the process had to spare.
     assert result["memory_ratio_at"]["plain_gb"] > 0.9 * 200 * 0.2e6 * 4 / 1e9

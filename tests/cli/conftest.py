@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.head import AlignmentHead
 from fmbseg.cli.main import app
+from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.cli.photographs import write_photographs, write_text_named_jpg
 
 CLASSES = "cat,rocket,tower"
@@ -41,6 +44,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
             app, ["fit", str(labels), "--out", str(head), "--epochs", "2", "--image-size", "96"]
         )
     return Chain(photographs, labels, head, label, fit)
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """A small random head, for tests that need no trained one."""
+    encoder = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), TinyImageText())
+    encoder.save_pretrained(tmp_path / "head")
+    return tmp_path / "head"
 
 
 class _Missing:

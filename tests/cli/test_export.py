@@ -1,23 +1,12 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from typer.testing import CliRunner
 
-from fmbseg.aligned.encoder import AlignedEncoder
-from fmbseg.aligned.head import AlignmentHead
 from fmbseg.cli.main import app
-from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.cli.photographs import read_classes, write_photographs
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Path:
-    encoder = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), TinyImageText())
-    encoder.save_pretrained(tmp_path / "head")
-    return tmp_path / "head"
 
 
 def test_an_exported_file_segments_like_its_head(head: Path, tmp_path: Path) -> None:

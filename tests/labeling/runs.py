@@ -1,18 +1,21 @@
 """Runs of the labeler in processes of their own, started in no time: a server forks each of them.
 
-Importing torch takes seconds; a server that has imported everything is forked instead.
-The models are stand-ins (colours and superpixels), quick enough for hundreds of photographs.
+Importing torch and loading models takes seconds; a server that has done both is forked instead. It has no
+other thread, so that a fork has all that it needs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from fmbseg import PseudoLabeler
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORDS = ["red", "blue", "green", "white"]
+STAND_INS = "stand-ins"
+"""Colours and superpixels, quick enough for hundreds of photographs; other names are of mask generators."""
+
+_WORDS = {STAND_INS: ["red", "blue", "green", "white"]}
+_REAL_WORDS = ["cat", "coffee mug", "rocket", "person"]
 
 
 def pictures(folder: Path, count: int, *, bad: int = 0) -> None:
@@ -40,39 +49,84 @@ def pictures(folder: Path, count: int, *, bad: int = 0) -> None:
         (folder / f"{index:04}.png").write_text("no picture")
 
 
-def label(source: str, out: str, *, shard_size: int = 16, workers: int = 1, **limits: int) -> None:
-    """Label a folder, as a forked child does."""
-    import torch
-
+def make_labeler(models: str) -> PseudoLabeler:
+    """Load the stand-ins, or ConSE and a mask generator."""
     from fmbseg import PseudoLabeler
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.mask_generators.superpixels import superpixels
     from tests.labeling.colours import ColourEncoder
 
+    if models == STAND_INS:
+        return PseudoLabeler(
+            image_text=ColourEncoder(),
+            mask_generator=superpixels(scales=(200.0,)),
+            settings=LabelingSettings(short_side=32, min_crops=1, batch_size=4),
+        )
+    return PseudoLabeler(
+        mask_generator=models,
+        mask_options={"points_per_side": 3, "threads": 1} if models == "mobilesam" else {},
+        settings=LabelingSettings(short_side=224, min_crops=1),
+    )
+
+
+def done(out: Path, shard_size: int = 16) -> int:
+    """Photographs that are in shards or in the journal."""
+    try:
+        lines = (out / "journal.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        lines = 0
+    return shard_size * len(list(out.glob("shard-*"))) + lines
+
+
+def die(out: Path, shard_size: int, goal: int, delay: float) -> None:
+    """Kill this process a moment after it has got to ``goal`` photographs, or a moment after its start.
+
+    It does so itself, in a thread: on a busy machine another process may get no turn before the run ends.
+    """
+    while done(out, shard_size) < goal:
+        time.sleep(0.0005)
+    time.sleep(delay)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def label(
+    labeler: PseudoLabeler,
+    words: list[str],
+    source: str,
+    out: str,
+    *,
+    shard_size: int = 16,
+    workers: int = 1,
+    killed: tuple[int, float] | None = None,
+    **limits: int,
+) -> None:
+    """Label a folder, as a forked child does; ``killed`` is the goal and the delay of :func:`die`."""
+    if killed is not None:
+        Thread(target=die, args=(Path(out), shard_size, *killed), daemon=True).start()
     if "largest_file" in limits:  # stands in for a full disk: writing beyond it fails
         import resource
-        import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits["largest_file"], resource.RLIM_INFINITY))
     if "user" in limits:
         os.setuid(limits["user"])
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    labeler = PseudoLabeler(
-        image_text=ColourEncoder(),
-        mask_generator=superpixels(scales=(200.0,)),
-        settings=LabelingSettings(short_side=32, min_crops=1, batch_size=4),
-    )
-    labeler.label(source, WORDS, out, shard_size=shard_size, workers=workers, progress=False)
+    labeler.label(source, words, out, shard_size=shard_size, workers=workers, progress=False)
 
 
 class Server:
-    """Forks runs; use it as a context manager."""
+    """Forks runs; use it as a context manager.
+
+    Args:
+        models: see :func:`make_labeler`.
+    """
+
+    def __init__(self, models: str = STAND_INS) -> None:
+        self._models = models
 
     def __enter__(self) -> Server:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.labeling.runs"],
+            [sys.executable, "-W", "ignore", "-m", "tests.labeling.runs", self._models],
             cwd=REPOSITORY,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -117,11 +171,11 @@ def _requests() -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def _child(request: dict[str, Any], error_to: int) -> None:
+def _child(labeler: PseudoLabeler, words: list[str], request: dict[str, Any], error_to: int) -> None:
     """Run and leave; never return into the server."""
     status = 1
     try:
-        label(request.pop("source"), request.pop("out"), **request)
+        label(labeler, words, request.pop("source"), request.pop("out"), **request)
         status = 0
     except BaseException as error:  # noqa: BLE001 - it is told to the parent
         os.write(error_to, f"{type(error).__name__}: {error}".encode())
@@ -129,18 +183,22 @@ def _child(request: dict[str, Any], error_to: int) -> None:
         os._exit(status)
 
 
-def _serve() -> None:
+def _serve(models: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    labeler, words = make_labeler(models), _WORDS.get(models, _REAL_WORDS)
     # A run imports much only when it needs it. One before the first fork spares every child that, and one of
     # another user may not be allowed to read the modules.
     with TemporaryDirectory() as folder:
         pictures(Path(folder) / "photographs", 2)
-        label(f"{folder}/photographs", f"{folder}/labels")
+        label(labeler, words, f"{folder}/photographs", f"{folder}/labels")
     print("ready", flush=True)
     for request in _requests():
         read_from, write_to = os.pipe()
         child = os.fork()
         if not child:
-            _child(request, write_to)
+            _child(labeler, words, request, write_to)
         os.close(write_to)
         print(child, flush=True)
         with os.fdopen(read_from) as pipe:
@@ -155,4 +213,4 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

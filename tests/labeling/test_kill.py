@@ -5,38 +5,23 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from fmbseg import LabelSet
 from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
+from tests.labeling.runs import Server, done
 from tests.models.photographs import photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork"),
 ]
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-RUN = """
-import sys
-import torch
-from fmbseg import PseudoLabeler
-from fmbseg.labeling.settings import LabelingSettings
-torch.set_num_threads(1)
-source, out, generator = sys.argv[1:]
-options = {"points_per_side": 3, "threads": 1} if generator == "mobilesam" else {}
-settings = LabelingSettings(short_side=224, min_crops=1)
-labeler = PseudoLabeler(mask_generator=generator, mask_options=options, settings=settings)
-labeler.label_image(torch.zeros(3, 64, 64), ["cat"])  # loads all that is loaded on first use
-print("ready", flush=True)
-labeler.label(source, ["cat", "coffee mug", "rocket", "person"], out, shard_size=4, progress=False)
-"""
 
 
 def crops(folder: Path, count: int) -> None:
@@ -49,47 +34,6 @@ def crops(folder: Path, count: int) -> None:
     (folder / f"{count // 2:02}-bad.jpg").write_text("no photograph")
 
 
-def start(source: Path, out: Path, generator: str) -> subprocess.Popen[str]:
-    """Start a run and wait until its models are loaded."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(source), str(out), generator],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def finish(source: Path, out: Path, generator: str) -> None:
-    process = start(source, out, generator)
-    process.communicate()
-    assert process.returncode == 0
-
-
-def position(out: Path) -> tuple[int, int]:
-    """Shards there, and lines in the journal: it grows with every photograph."""
-    journal = out / "journal.jsonl"
-    try:
-        lines = journal.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        lines = 0
-    return len(list(out.glob("shard-*"))), lines
-
-
-def kill(process: subprocess.Popen[str], out: Path, *, after_progress: bool, delay: float) -> None:
-    """Kill a run: some time after it began, or some time after its next photograph."""
-    before = position(out)
-    while after_progress and process.poll() is None and position(out) <= before:
-        time.sleep(0.002)
-    time.sleep(delay)
-    assert process.poll() is None, "the run ended before it was killed: it proves nothing"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
 def files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
 
@@ -99,12 +43,15 @@ def check(tmp_path: Path, generator: str, photographs: int, kills: int) -> None:
     source.mkdir()
     crops(source, photographs)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(source, whole, generator)
     moments = random.Random(0)
-    for turn in range(kills):
-        process = start(source, killed, generator)
-        kill(process, killed, after_progress=turn % 2 == 1, delay=moments.uniform(0, 0.1))
-    finish(source, killed, generator)
+    with Server(generator) as server:
+        assert server.run(source, whole, shard_size=4)["error"] == ""
+        for turn in range(kills):
+            # A moment after it began, or after its next photograph.
+            goal = done(killed, 4) + 1 if turn % 2 else 0
+            ended = server.run(source, killed, shard_size=4, killed=(goal, moments.uniform(0, 0.1)))
+            assert ended["signal"] == signal.SIGKILL, "the run ended before it was killed"
+        assert server.run(source, killed, shard_size=4)["error"] == ""
 
     assert files(killed) == files(whole)
     labels = LabelSet(killed)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fmbseg import LabelSet
 from fmbseg.labels.verification import verify
-from tests.labeling.runs import Server, pictures
+from tests.labeling.runs import Server, done, pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,24 +22,6 @@ pytestmark = [
 ]
 
 PHOTOGRAPHS, BAD, KILLS = 200, 3, 50
-
-
-def done(out: Path) -> int:
-    """Photographs that are in shards or in the journal."""
-    try:
-        lines = (out / "journal.jsonl").read_bytes().count(b"\n")
-    except FileNotFoundError:
-        lines = 0
-    return 16 * len(list(out.glob("shard-*"))) + lines
-
-
-def kill(child: int, out: Path, goal: int, delay: float) -> None:
-    """Kill a run a moment after it has got to ``goal`` photographs, or a moment after its start."""
-    give_up = time.monotonic() + 20
-    while done(out) < goal and time.monotonic() < give_up:
-        time.sleep(0.0005)
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -56,9 +37,9 @@ def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
         assert server.run(source, whole)["error"] == ""
         # Spread over the run, so that a kill that comes late does not end it before its time.
         for goal in sorted(moments.randrange(PHOTOGRAPHS - 40) for _ in range(KILLS)):
-            child = server.start(source, killed, workers=2)
-            kill(child, killed, goal, moments.choice([0, moments.uniform(0, 0.02)]))
-            assert server.wait()["signal"] == signal.SIGKILL, "the run ended before it was killed"
+            delay = moments.choice([0, moments.uniform(0, 0.02)])
+            ended = server.run(source, killed, workers=2, killed=(goal, delay))
+            assert ended["signal"] == signal.SIGKILL, "the run ended before it was killed"
             reached.append(done(killed))
         assert server.run(source, killed, workers=2)["error"] == ""
     assert len({count // 16 for count in reached}) >= 4, "the kills fell into few shards only"

@@ -11,7 +11,7 @@ from PIL import Image
 from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.writer import LabelWriter
-from fmbseg.palette import palette
+from fmbseg.palette import distinct_colours
 from tests.labels.examples import boxes, manifest, record
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_masks_lie_over_the_photograph_in_their_colour(labels: LabelSet) -> None
     sheet = np.asarray(contact_sheet(labels, count=5, columns=3, side=200))
     assert sheet.shape[1] == 3 * 208 + 8
     top = 8 + 50 + 50  # the gap, half of what the photograph is lower than wide, its middle
-    colour = np.rint(0.45 * 100 + 0.55 * palette(5)[4].astype(np.float64))
+    colour = np.rint(0.45 * 100 + 0.55 * distinct_colours(5)[4].astype(np.float64))
     third = 8 + 2 * 208
     assert sheet[top, third + 50].tolist() == colour.tolist()
     assert sheet[top, third + 150].tolist() == [100, 100, 100]

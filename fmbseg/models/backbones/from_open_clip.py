@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.folders import LOCAL, OPEN_CLIP_CONFIG, local_folder, read_json, weights_in
+from fmbseg.models.backbones.folders import OPEN_CLIP_CONFIG
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.open_clip_towers import read_tower
 from fmbseg.models.backbones.request import (
@@ -20,10 +20,11 @@ from fmbseg.models.backbones.request import (
     PRETRAINED,
     RANDOM,
     BackboneRequest,
-    BackboneSpecError,
 )
 from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
 from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder
+from fmbseg.models.model_folder import LOCAL, find_weights, local_folder, read_json
+from fmbseg.models.spec_options import SpecError
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
@@ -59,7 +60,7 @@ def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
     Raises:
         UnknownNameError: open_clip has no such model, or the model no such tag.
         AssetUnavailableError: the weights are neither here nor to be had.
-        BackboneSpecError: options that do not suit the model.
+        SpecError: options that do not suit the model.
         WeightsError: weights that do not fit it or are not finite.
     """
     request = BackboneRequest.read("open_clip", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
@@ -111,9 +112,7 @@ def _find(request: BackboneRequest) -> _Source:
         raise UnknownNameError(f"tag of open_clip's {name}", tag, tags)
     if not tag:
         if request.weights in (PRETRAINED, NO_WEIGHTS):
-            raise BackboneSpecError(
-                f"open_clip:{name} names no weights: add one of {name}/{{{', '.join(tags)}}}"
-            )
+            raise SpecError(f"open_clip:{name} names no weights: add one of {name}/{{{', '.join(tags)}}}")
         return _Source(name, model)
     pixels = open_clip.get_pretrained_cfg(name, tag)
     repo = str(pixels.get("hf_hub") or "").strip("/")
@@ -126,7 +125,7 @@ def _find(request: BackboneRequest) -> _Source:
 def _weights_file(source: _Source, request: BackboneRequest) -> Path | None:
     if request.weights == PRETRAINED:
         assert source.folder is not None
-        return weights_in(source.folder, *_WEIGHTS)
+        return find_weights(source.folder, _WEIGHTS)
     return None if request.weights in (NO_WEIGHTS, RANDOM) else Path(request.weights)
 
 

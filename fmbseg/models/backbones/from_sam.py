@@ -66,7 +66,7 @@ def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
     Raises:
         UnknownNameError: SAM has no such size.
         AssetUnavailableError: the checkpoint is not here.
-        BackboneSpecError: layers that it does not have.
+        SpecError: layers that it does not have.
         WeightsError: a checkpoint that does not fit or is not finite.
     """
     request = BackboneRequest.read("sam", name, options, NETWORK_OPTIONS)

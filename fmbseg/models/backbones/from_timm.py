@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.folders import weights_in
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.request import (
     HUB_OPTIONS,
@@ -24,6 +23,7 @@ from fmbseg.models.backbones.timm_plan import plan_of
 from fmbseg.models.backbones.timm_source import WEIGHTS, TimmSource, find_source
 from fmbseg.models.backbones.weights import WeightsError, check_finite, read_state, seeded
 from fmbseg.models.hub_files import commit_of
+from fmbseg.models.model_folder import find_weights
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
     Raises:
         UnknownNameError: timm has no such model.
         AssetUnavailableError: the weights are neither here nor to be had.
-        BackboneSpecError: options that do not suit the model.
+        SpecError: options that do not suit the model.
         NoSpatialFeaturesError: the model has no feature maps.
         WeightsError: weights that do not fit it or are not finite.
     """
@@ -88,7 +88,7 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
     file: Path | None = None
     if request.weights == PRETRAINED:
         assert source.folder is not None
-        file = weights_in(source.folder, *WEIGHTS)
+        file = find_weights(source.folder, WEIGHTS)
     elif request.weights not in (NO_WEIGHTS, RANDOM):
         file = Path(request.weights)
         if not file.is_file():

@@ -15,8 +15,9 @@ from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.probing import probe
-from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest, BackboneSpecError
+from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
 from fmbseg.models.backbones.weights import WeightsError, check_finite
+from fmbseg.models.spec_options import SpecError
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        BackboneSpecError: it is neither kind of file.
+        SpecError: it is neither kind of file.
         NoSpatialFeaturesError: it gives no grid.
         WeightsError: it is damaged or its values are not finite.
     """
@@ -133,7 +134,7 @@ def _kind_of(path: Path) -> str:
         return "export"
     pickled = any(name.endswith("data.pkl") for name in names)
     what = "a pickle, as torch.save writes them" if pickled else "neither"
-    raise BackboneSpecError(
+    raise SpecError(
         f"{path} is no TorchScript file and no saved ExportedProgram (it is {what}): save the model with "
         "`torch.jit.save` or `torch.export.save`; fmbseg unpickles no modules"
     )

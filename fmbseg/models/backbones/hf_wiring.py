@@ -18,8 +18,8 @@ from fmbseg.models.backbones.hf_networks import (
 )
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN
-from fmbseg.models.backbones.request import BackboneSpecError
 from fmbseg.models.backbones.sam_encoder import SamEncoder
+from fmbseg.models.spec_options import SpecError
 
 if TYPE_CHECKING:
     from fmbseg.models.backbones.hf_kinds import Kind
@@ -43,7 +43,7 @@ def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) ->
     """Make the network that reads a model's grid.
 
     Raises:
-        BackboneSpecError: layers or a norm that the model does not have.
+        SpecError: layers or a norm that the model does not have.
         NoSpatialFeaturesError: it has no blocks or stages.
     """
     if kind.shape == "pyramid":
@@ -90,9 +90,7 @@ def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
 
 def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
     if request.norm:
-        raise BackboneSpecError(
-            f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`"
-        )
+        raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
     # Swin shrinks its windows to a map that is smaller than they are, but not their position biases.
     window = int(getattr(config, "window_size", 1) or 1)
     side = 32 * window

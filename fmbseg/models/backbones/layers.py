@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmbseg.models.backbones.request import BackboneSpecError
+from fmbseg.models.spec_options import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def chosen_layers(
         where: for messages.
 
     Raises:
-        BackboneSpecError: there is no such layer, or one is named twice.
+        SpecError: there is no such layer, or one is named twice.
 
     Example:
         >>> chosen_layers((-1, 5), 12, (11,), "timm:vit"), chosen_layers(None, 12, (11,), "timm:vit")
@@ -32,12 +32,10 @@ def chosen_layers(
         return default
     for layer in wanted:
         if not -depth <= layer < depth:
-            raise BackboneSpecError(
-                f"{where} has no layer {layer}: they are 0 to {depth - 1}, or -{depth} to -1"
-            )
+            raise SpecError(f"{where} has no layer {layer}: they are 0 to {depth - 1}, or -{depth} to -1")
     layers = tuple(sorted({layer % depth for layer in wanted}))
     if len(layers) < len(wanted):
-        raise BackboneSpecError(f"{where} names a layer twice: {', '.join(map(str, wanted))}")
+        raise SpecError(f"{where} names a layer twice: {', '.join(map(str, wanted))}")
     return layers
 
 

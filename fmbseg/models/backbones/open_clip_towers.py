@@ -10,9 +10,9 @@ from torch import nn
 from fmbseg.models.backbones.grids import Pyramid, tokens_to_grid
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN, PositionTable
-from fmbseg.models.backbones.request import BackboneSpecError
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of
+from fmbseg.models.spec_options import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ def read_tower(
             are beginnings of names that the checkpoint may have beside these.
 
     Raises:
-        BackboneSpecError: layers or a norm that the tower does not have.
+        SpecError: layers or a norm that the tower does not have.
     """
     if vision.get("timm_model_name"):
         return _timm(vision, request, load)
@@ -84,9 +84,7 @@ def _transformer(visual: Any, vision: Mapping[str, Any], request: BackboneReques
     # After attentional pooling, ln_post is of another width and not for patches.
     fits = tuple(getattr(visual.ln_post, "normalized_shape", ())) == (width,)
     if request.norm and not fits:
-        raise BackboneSpecError(
-            f"{request.spec}: the final norm of this tower is not for patches: leave out `norm`"
-        )
+        raise SpecError(f"{request.spec}: the final norm of this tower is not for patches: leave out `norm`")
     norm = fits if request.norm is None else request.norm
     size = vision.get("image_size", 224)
     return Tower(
@@ -131,9 +129,7 @@ class _ClipTokens(nn.Module):
 
 def _resnet(visual: Any, vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> Tower:
     if request.norm:
-        raise BackboneSpecError(
-            f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`"
-        )
+        raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
     layers = chosen_layers(request.layers, 4, default_stages(_RESNET_STRIDES), request.spec)
     del visual.attnpool  # it pools, for images of one size
     load(visual, ("attnpool.",))

@@ -1,4 +1,4 @@
-"""What a spec of a backbone asks for: ``family:name?option=value&...``, read once and written back the same.
+"""What a spec of a backbone asks for, checked at the door: ``family:name?option=value&...``.
 
 Options that decide what a backbone computes stand in its spec, so that a saved head can make it again. Those
 of one machine (where the cache is, who is logged in, whether to compile) do not.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 from fmbseg.models.hub_files import HubOptions
-from fmbseg.unknown_name import UnknownNameError
+from fmbseg.models.spec_options import OF_ONE_MACHINE, SpecError, check_options, join_options, split_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
@@ -23,11 +22,6 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 NETWORK_OPTIONS = frozenset({"layers", "norm", "size", "precision", "weights"})
 HUB_OPTIONS = frozenset({"revision", "cache_dir", "local_files_only", "token"})
 FILE_OPTIONS = frozenset({"size", "prefix", "mean", "std", "license"})
-_OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
-
-
-class BackboneSpecError(ValueError):
-    """A spec, or an option of a backbone, that cannot be meant; the message says what can."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class BackboneRequest:
 
     @classmethod
     def read(
-        cls, family: str, rest: str, options: Mapping[str, Any], takes: Collection[str]
+        cls, family: str, rest: str, options: Mapping[str, Any], takes: frozenset[str]
     ) -> BackboneRequest:
         """Read the rest of a spec and the options given by keyword, which go before those of the spec.
 
@@ -79,7 +73,7 @@ class BackboneRequest:
             takes: options that the family knows.
 
         Raises:
-            BackboneSpecError: an unknown option, a value out of range, a name with ``..`` in it.
+            SpecError: an unknown option, a value out of range, a name with ``..`` in it.
 
         Example:
             >>> request = BackboneRequest.read(
@@ -90,16 +84,12 @@ class BackboneRequest:
             >>> request.spec
             'timm:vit_a?layers=-1&norm=false&size=224'
         """
-        name, _, query = rest.partition("?")
         where = f"{family}:{rest}"
-        check_name(name, where)
-        given: dict[str, Any] = {**_pairs(query, where), **options}
+        name, written = split_options(rest, takes, family=family)
+        given: dict[str, Any] = {**written, **options}
         hub = {key: given.pop(key) for key in ("cache_dir", "local_files_only", "token") if key in given}
         compiled = bool(given.pop("compiled", False))
-        for key in given:
-            if key not in takes:
-                known = sorted({*takes, *_OF_ONE_MACHINE} if "revision" in takes else takes)
-                raise BackboneSpecError(f"{where}: {UnknownNameError('option', key, known)}")
+        check_options(given, takes | OF_ONE_MACHINE if "revision" in takes else takes, where)
         values = {key: _value(key, value, where) for key, value in given.items() if value is not None}
         revision = values.get("revision")
         return cls(family, name, **values, hub=HubOptions(revision=revision, **hub), compiled=compiled)
@@ -107,64 +97,24 @@ class BackboneRequest:
     @property
     def spec(self) -> str:
         """The same request as text, options sorted, defaults left out."""
-        shown = sorted(
-            (one.name, _text(value))
+        shown = {
+            one.name: value
             for one in fields(self)
             if one.name not in ("family", "name", "hub", "compiled")
             and (value := getattr(self, one.name)) not in (one.default, NO_WEIGHTS)
-        )
-        query = urlencode(shown, safe=",/:@-+ ")
-        return f"{self.family}:{self.name}" + (f"?{query}" if query else "")
+        }
+        return join_options(f"{self.family}:{self.name}", shown)
 
     def resolved(self, name: str, commit: str | None) -> BackboneRequest:
         """The same request with the name and the commit that it turned out to mean."""
         return replace(self, name=name, revision=commit if self.weights == PRETRAINED else None)
 
 
-def check_name(name: str, where: str) -> None:
-    """Refuse an empty name and a path that climbs, which a saved spec could lead anywhere by.
-
-    Raises:
-        BackboneSpecError: with ``where`` in the message.
-    """
-    if not name:
-        raise BackboneSpecError(
-            f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'"
-        )
-    if ".." in name.replace("\\", "/").split("/") or "\0" in name:
-        raise BackboneSpecError(f"{where!r} leads through '..': name the file or folder by its whole path")
-
-
-def _pairs(query: str, where: str) -> dict[str, str]:
-    if not query:
-        return {}
-    try:
-        pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True)
-    except ValueError as error:
-        raise BackboneSpecError(f"{where}: options are '?key=value&key=value', got {query!r}") from error
-    names = [key for key, _ in pairs]
-    if len(set(names)) < len(names):
-        raise BackboneSpecError(f"{where}: an option is given twice in {query!r}")
-    if private := _OF_ONE_MACHINE.intersection(names):
-        raise BackboneSpecError(
-            f"{where}: {', '.join(sorted(private))} belongs to one machine: pass it by keyword, not in a spec"
-        )
-    return dict(pairs)
-
-
 def _value(key: str, value: Any, where: str) -> Any:
     try:
         return _READERS[key](value)
     except (TypeError, ValueError) as error:
-        raise BackboneSpecError(f"{where}: {key} is {value!r}: {error}") from error
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return str(value)
+        raise SpecError(f"{where}: {key} is {value!r}: {error}") from error
 
 
 def _layers(value: Any) -> tuple[int, ...]:

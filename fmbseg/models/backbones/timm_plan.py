@@ -12,7 +12,7 @@ import torch
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import DINO, PLAIN, Interpolation
-from fmbseg.models.backbones.request import BackboneSpecError
+from fmbseg.models.spec_options import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +84,7 @@ def plan_of(
         request: what is asked for.
 
     Raises:
-        BackboneSpecError: an option does not suit the model.
+        SpecError: an option does not suit the model.
         NoSpatialFeaturesError: the model has no feature maps.
     """
     arguments = {**arguments, "num_classes": 0}
@@ -165,14 +165,14 @@ def _sizes(
     if wanted == native:
         return {}, False, native
     if "img_size" not in takes:
-        raise BackboneSpecError(f"{request.spec}: this model has one size, {native} px: leave out `size`")
+        raise SpecError(f"{request.spec}: this model has one size, {native} px: leave out `size`")
     return {"img_size": wanted}, False, wanted
 
 
 def _norm(request: BackboneRequest, *, columnar: bool, model: nn.Module) -> bool:
     can = columnar and "norm" in inspect.signature(model.forward_intermediates).parameters  # type: ignore[arg-type]
     if request.norm and not can:
-        raise BackboneSpecError(
+        raise SpecError(
             f"{request.spec}: the stages of {type(model).__name__} have no norm in common: leave out `norm`"
         )
     return can if request.norm is None else request.norm

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.backbones.folders import CONFIG, LOCAL, local_folder, read_json
+from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.backbones.request import NO_WEIGHTS, PRETRAINED, BackboneRequest
 from fmbseg.models.hub_files import cached_folder, hub_folder_of
+from fmbseg.models.model_folder import LOCAL, local_folder, read_json
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fmbseg.models.checkpoints import CheckpointError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
@@ -18,7 +20,7 @@ _SEED = 0
 _SHOWN = 5
 
 
-class WeightsError(ValueError):
+class WeightsError(CheckpointError):
     """Weights that are damaged, not finite, or those of another model; the message names file and tensors."""
 
 

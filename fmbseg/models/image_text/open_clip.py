@@ -68,12 +68,13 @@ def open_clip(
         token: for gated repositories.
 
     Raises:
-        UnknownNameError: no such architecture, tag, variant or option.
+        UnknownNameError: no such architecture, tag or variant.
+        SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
         CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """
-    bare, written = split_options(name, _OPTIONS)
+    bare, written = split_options(name, _OPTIONS, family="open_clip")
     dense = dense or written.get("dense", "maskclip")
     if dense != CELLS:
         dense_variant(dense)

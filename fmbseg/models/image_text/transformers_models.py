@@ -56,14 +56,15 @@ def hf(
         token: for gated repositories.
 
     Raises:
-        UnknownNameError: no such variant or option, or a model of another family.
+        UnknownNameError: no such variant, or a model of another family.
+        SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
         CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """
     import transformers
 
-    bare, written = split_options(name, _OPTIONS)
+    bare, written = split_options(name, _OPTIONS, family="hf")
     dense = dense or written.get("dense", "maskclip")
     dense_variant(dense)
     hub = HubOptions(revision or written.get("revision"), cache_dir, local_files_only, token)

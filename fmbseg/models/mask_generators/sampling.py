@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 _COARSE_STRIDES = (8, 4, 2)
+_POWER = 6
 
 
 class Seen(NamedTuple):
@@ -106,10 +107,12 @@ class CoverSampler:
 class AdaptiveSampler:
     """Least redundant point first, until all that are left are redundant.
 
-    A point is as redundant as it is likely to repeat what a point that was tried has brought: the probability
-    ``sigmoid(logit)`` that it lies in that point's mask, times how alike the encoder finds the two, from 0 to
-    1; the highest over all points tried. So the inside of a uniform thing is soon done with, whatever becomes
-    of its mask, and a small thing that looks different is tried though it lies in a large mask.
+    A point is as redundant as it is likely to repeat what the points that were tried have brought. Of one of
+    them that is ``r``, the probability ``sigmoid(logit)`` that it lies in that point's mask, times how alike
+    the encoder finds the two, from 0 to 1. Of all together it is ``(1 - prod(1 - r^6))^(1/6)``: of one point
+    ``r`` itself, and more where several agree. The power keeps many faint resemblances from adding up to one.
+    So the inside of a uniform thing is soon done with, whatever becomes of its mask, and a small thing that
+    looks different is tried though it lies in a large mask.
 
     Args:
         similarity: of each two points of the grid, (P, P) from 0 to 1; see :func:`point_similarity`.
@@ -120,24 +123,27 @@ class AdaptiveSampler:
 
     def __init__(self, similarity: NDArray[np.float32], *, max_redundancy: float) -> None:
         self._similarity, self._limit = similarity, max_redundancy
-        self._redundancy = np.zeros(len(similarity), np.float32)
+        self._log_new = np.zeros(len(similarity))  # logarithm of the product above
+        self._tried = np.zeros(len(similarity), np.bool_)
         self._next = first_points(round(len(similarity) ** 0.5))
         self._taken = self._next[:0]
 
     def take(self, count: int) -> NDArray[np.intp]:
         """Return first a few points spread over the grid, then those of least redundancy."""
         if not len(self._next):
-            order = np.argsort(self._redundancy, kind="stable")[:count]
-            self._next = order[self._redundancy[order] <= self._limit]
+            redundancy = np.where(self._tried, np.inf, (-np.expm1(self._log_new)) ** (1 / _POWER))
+            order = np.argsort(redundancy, kind="stable")[:count]
+            self._next = order[redundancy[order] <= self._limit]
         self._taken, self._next = self._next[:count], self._next[count:]
-        self._redundancy[self._taken] = np.inf  # no point is tried twice
+        self._tried[self._taken] = True
         return self._taken
 
     def tell(self, seen: Seen) -> None:
         """Raise the redundancy of points that lie in the last batch's masks and look like its points."""
         likely = 1 / (1 + np.exp(-np.clip(seen.logits, -30, 30)))
-        repeated = (likely * self._similarity[self._taken]).max(axis=0, initial=0)
-        np.maximum(self._redundancy, repeated, out=self._redundancy)
+        repeated = likely * self._similarity[self._taken]
+        with np.errstate(divide="ignore"):  # a point that repeats another for sure
+            self._log_new += np.log1p(-(repeated.astype(np.float64) ** _POWER)).sum(axis=0)
 
 
 def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:

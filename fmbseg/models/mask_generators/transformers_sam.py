@@ -99,7 +99,8 @@ def hf_sam(
         settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
-        UnknownNameError: no such option or setting.
+        UnknownNameError: no such setting.
+        SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
         CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
@@ -139,7 +140,7 @@ def _load(
     import transformers
 
     options = EverythingSettings.of(settings)
-    bare, written = split_options(name, ("revision",))
+    bare, written = split_options(name, ("revision",), family=family)
     hub = HubOptions(hub.revision or written.get("revision"), hub.cache_dir, hub.local_files_only, hub.token)
     folder = transformers_folder(bare, hub)
     config = read_json(folder / "config.json")

@@ -17,9 +17,10 @@ from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.backbones.from_torch import module_backbone
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
-from fmbseg.models.backbones.request import BackboneSpecError
 from fmbseg.models.backbones.weights import WeightsError
+from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.registries import BACKBONES
+from fmbseg.models.spec_options import SpecError
 from fmbseg.registry import UnknownNameError
 from tests.models.backbones import tiny_models as tiny
 
@@ -59,7 +60,7 @@ def test_an_unknown_family_or_model_offers_near_misses(spec: str, meant: str) ->
     ],
 )
 def test_a_path_that_climbs_is_refused(spec: str) -> None:
-    with pytest.raises(BackboneSpecError, match=r"leads through '\.\.': name .* by its whole path"):
+    with pytest.raises(SpecError, match=r"leads through '\.\.': name .* by its whole path"):
         BACKBONES.create(spec)
 
 
@@ -115,9 +116,7 @@ def test_a_torchscript_file_that_is_none(tmp_path: Path) -> None:
     tiny.script_file(cut)
     cut.write_bytes(cut.read_bytes()[:-100])
     for path in (text, weights, module, cut):
-        with pytest.raises(
-            BackboneSpecError, match=f"{path.name} is no TorchScript file and no saved Exported"
-        ):
+        with pytest.raises(SpecError, match=f"{path.name} is no TorchScript file and no saved Exported"):
             BACKBONES.create(f"torch:{path}?size=64")
     with pytest.raises(AssetUnavailableError, match=r"there is no file .*pass it as `backbone=`"):
         BACKBONES.create("torch:my-own-module?size=64")
@@ -260,26 +259,30 @@ def test_programs_with_nan_are_refused(tmp_path: Path, kind: str, monkeypatch: p
 def test_an_onnx_file_that_is_none_or_takes_something_else(tmp_path: Path) -> None:
     text = tmp_path / "text.onnx"
     text.write_text("not a model")
-    with pytest.raises(BackboneSpecError, match=r"text\.onnx is not an ONNX file that ONNX Runtime can run"):
+    with pytest.raises(SpecError, match=r"text\.onnx is not an ONNX file that ONNX Runtime can run"):
         BACKBONES.create(f"onnx:{text}")
     with pytest.raises(AssetUnavailableError, match="there is no file"):
         BACKBONES.create(f"onnx:{tmp_path / 'none.onnx'}")
     fixed = tiny.onnx_file(tmp_path / "fixed.onnx", side=64)
-    with pytest.raises(BackboneSpecError, match="the file takes 64 px only"):
+    with pytest.raises(SpecError, match="the file takes 64 px only"):
         BACKBONES.create(f"onnx:{fixed}?size=128")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_folder_with_a_strange_config_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "error"), [("{", CheckpointError), ("[]", CheckpointError), ("{}", SpecError)]
+)
+def test_a_folder_with_a_strange_config_is_refused(
+    tmp_path: Path, content: str, error: type[ValueError]
+) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(BackboneSpecError, match=r"config\.json"):
+    with pytest.raises(error, match=r"config\.json"):
         BACKBONES.create(f"local-dir:{tmp_path}")
 
 
 def test_a_folder_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AssetUnavailableError, match="there is no folder"):
         BACKBONES.create(f"local-dir:{tmp_path / 'nowhere'}")
-    with pytest.raises(BackboneSpecError, match=r"config\.json is missing"):
+    with pytest.raises(AssetUnavailableError, match=r"has no config\.json: put the model's own there"):
         BACKBONES.create(f"local-dir:{tmp_path}")
 
 

@@ -68,6 +68,26 @@ def test_the_least_redundant_point_comes_first_and_redundant_ones_never() -> Non
     assert sampler.take(1).tolist() == []
 
 
+def test_points_that_agree_make_another_more_redundant_than_either_does() -> None:
+    """Two resemblances of 0.8 are (1 - (1 - 0.8^6)^2)^(1/6) = 0.8772 together."""
+    for limit, expected in ((0.87, [3, 0]), (0.88, [3, 0, 1])):
+        sampler = AdaptiveSampler(np.full((4, 4), 0.8, np.float32), max_redundancy=limit)
+        taken: list[int] = []
+        while len(batch := sampler.take(1)) and len(taken) < 3:
+            taken += batch.tolist()
+            sampler.tell(seen([[50.0] * 4]))
+        assert taken == expected
+
+
+def test_the_points_of_a_batch_all_count() -> None:
+    """Four resemblances of 0.8 are (1 - (1 - 0.8^6)^4)^(1/6) = 0.9431 together."""
+    for limit, goes_on in ((0.94, False), (0.95, True)):
+        sampler = AdaptiveSampler(np.full((256, 256), 0.8, np.float32), max_redundancy=limit)
+        assert len(sampler.take(4)) == 4
+        sampler.tell(seen([[50.0] * 256] * 4))
+        assert bool(len(sampler.take(1))) == goes_on
+
+
 def test_at_one_every_point_is_tried_once_and_at_zero_the_first_ones_alone() -> None:
     similarity = np.full((16, 16), 0.5, np.float32)
     for limit, expected in ((1.0, 16), (0.0, 1)):

@@ -1,0 +1,91 @@
+"""Retaining the words of the head that training starts from, while it learns others."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fmbseg.aligned.head import AlignmentHead
+    from fmbseg.aligned.prototypes import Prototypes
+    from fmbseg.vocabulary import Vocabulary
+
+
+class OldVocabulary:
+    """What a head says of its own words, as a target for the head that goes on from it.
+
+    For every patch, labelled or not, the similarities to the old words make a distribution (softmax over the
+    temperature). The new head's is kept close to the old head's by the Kullback-Leibler divergence, as in
+    learning without forgetting (Li and Hoiem 2016). Only what tells the old words apart is held; the vectors
+    are free to move otherwise.
+
+    Args:
+        head: that training starts from; a copy is kept, which does not change.
+        prototypes: text vectors of its words.
+        temperature: of both distributions; that of the loss.
+    """
+
+    def __init__(self, head: AlignmentHead, prototypes: Prototypes, temperature: float) -> None:
+        self.vocabulary = prototypes.vocabulary
+        self._head = copy.deepcopy(head).eval().requires_grad_(False)
+        self._words = prototypes.vectors.detach().clone()
+        self._temperature = temperature
+
+    def to(self, device: torch.device) -> OldVocabulary:
+        """Move to ``device`` and return self."""
+        self._head.to(device)
+        self._words = self._words.to(device)
+        return self
+
+    def divergence(self, features: Sequence[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The sum over all patches of the divergence, in nats.
+
+        Args:
+            features: of the backbone, for each photograph (1, C, h, w).
+            maps: what the new head makes of them, unit vectors (1, D, h, w).
+        """
+        total = self._words.new_zeros(())
+        for each, aligned in zip(features, maps, strict=True):
+            with torch.no_grad():
+                old = self._log_probabilities(self._head(each))
+            new = self._log_probabilities(aligned)
+            total = total + (old.exp() * (old - new)).sum()
+        return total
+
+    def _log_probabilities(self, aligned: torch.Tensor) -> torch.Tensor:
+        patches = rearrange(aligned, "1 d h w -> (h w) d")
+        return (patches @ self._words.T / self._temperature).log_softmax(dim=1)
+
+
+def joined_vocabulary(old: Vocabulary, new: Vocabulary) -> Vocabulary:
+    """The classes of ``new`` and, after them, those of ``old`` that share no name and no word with them.
+
+    Args:
+        old: of the head that training started from.
+        new: of the labels; its templates are taken.
+
+    Example:
+        >>> from fmbseg.vocabulary import Vocabulary
+        >>> old = Vocabulary.of({"cat": "cat", "kitten": "cat", "mug": "mug"})
+        >>> joined_vocabulary(old, Vocabulary.of(["dog", "kitten"])).names
+        ('dog', 'kitten', 'mug')
+    """
+    taken = {*new.names, *(word for words in new.prompts for word in words)}
+    kept = [
+        index
+        for index, (name, words) in enumerate(zip(old.names, old.prompts, strict=True))
+        if taken.isdisjoint({name, *words})
+    ]
+    return replace(
+        new,
+        names=(*new.names, *(old.names[index] for index in kept)),
+        prompts=(*new.prompts, *(old.prompts[index] for index in kept)),
+        background=new.background
+        | {len(new) + position for position, index in enumerate(kept) if index in old.background},
+    )

@@ -1,0 +1,149 @@
+"""A training in files that other programs read: CSV always, TensorBoard where it is asked for."""
+
+from __future__ import annotations
+
+import csv
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fmbseg.alignment.trainer import EpochRecord, Step
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+STEPS_FILE = "steps.csv"
+EPOCHS_FILE = "epochs.csv"
+_STEP_COLUMNS = (*Step._fields, "seconds")
+_EPOCH_COLUMNS = tuple(field.name for field in fields(EpochRecord))
+
+
+class TrainingLog:
+    """Writes each batch to ``steps.csv`` and each epoch to ``epochs.csv``, as soon as it is done.
+
+    Args:
+        folder: made if it does not exist.
+        epoch: that the training begins with, for one that goes on: rows of what is done again are removed.
+            With 1, the files are begun anew.
+        batches: of that epoch that are done already.
+        per_epoch: batches of an epoch, to number the steps of TensorBoard.
+        tensorboard: also write events for TensorBoard to ``folder``.
+
+    Raises:
+        RuntimeError: TensorBoard is asked for and not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with TrainingLog(folder) as log:
+        ...         log.step(Step(epoch=1, batch=1, images=5, loss=2.5, learning_rate=0.1))
+        ...     print((Path(folder) / "steps.csv").read_text().split(",")[:3])
+        ['epoch', 'batch', 'images']
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        epoch: int = 1,
+        batches: int = 0,
+        per_epoch: int = 1,
+        tensorboard: bool = False,
+    ) -> None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._per_epoch = per_epoch
+        self._start = time.monotonic()
+        self._files = ExitStack()
+        self._events: Any = None
+        if tensorboard:
+            done = (epoch - 1) * per_epoch + batches
+            self._events = self._files.enter_context(_events(folder, done + 1))
+        self._steps = self._table(folder / STEPS_FILE, _STEP_COLUMNS, (epoch, batches + 1))
+        self._epochs = self._table(folder / EPOCHS_FILE, _EPOCH_COLUMNS, (epoch, 0))
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._files.close()
+
+    def step(self, step: Step) -> None:
+        """Write one batch."""
+        self._steps.row({**step._asdict(), "seconds": f"{time.monotonic() - self._start:.3f}"})
+        if self._events is not None:
+            number = (step.epoch - 1) * self._per_epoch + step.batch
+            self._events.add_scalar("loss", step.loss, number)
+            self._events.add_scalar("learning_rate", step.learning_rate, number)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Write one epoch."""
+        values = asdict(record)
+        self._epochs.row(values)
+        if self._events is not None:
+            for name, value in values.items():
+                if name != "epoch" and value is not None:
+                    self._events.add_scalar(f"epoch/{name}", value, record.epoch * self._per_epoch)
+
+    def _table(self, path: Path, columns: tuple[str, ...], first: tuple[int, int]) -> _Table:
+        kept = _rows_before(path, columns, first)
+        return _Table(self._files.enter_context(path.open("w", newline="", encoding="utf-8")), columns, kept)
+
+
+class _Table:
+    """A CSV file that can be read while it is written."""
+
+    def __init__(self, file: TextIO, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
+        self._file = file
+        self._writer = csv.DictWriter(file, columns, lineterminator="\n")
+        self._writer.writeheader()
+        self._writer.writerows(rows)
+        file.flush()
+
+    def row(self, values: dict[str, Any]) -> None:
+        self._writer.writerow(values)
+        self._file.flush()
+
+
+def _rows_before(path: Path, columns: tuple[str, ...], first: tuple[int, int]) -> list[dict[str, str]]:
+    """The whole rows of a file that come before an epoch and batch; none if it has other columns."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [line for line in file if line.endswith("\n")]  # a kill may have cut the last one short
+    reader = csv.DictReader(lines)
+    if tuple(reader.fieldnames or ()) != columns:
+        return []
+    return [row for row in reader if (int(row["epoch"]), int(row.get("batch", 0))) < first]
+
+
+def require_tensorboard(folder: str | Path | None) -> None:
+    """Refuse to write events where that cannot be done.
+
+    Args:
+        folder: to write to.
+
+    Raises:
+        ValueError: there is no folder.
+        RuntimeError: tensorboard is not installed.
+    """
+    if folder is None:
+        raise ValueError("TensorBoard's events need a folder: give `logs`")
+    if find_spec("tensorboard") is None:
+        raise RuntimeError("TensorBoard's events need the package tensorboard: pip install 'fmbseg[train]'")
+
+
+def _events(folder: Path, first_step: int) -> Any:
+    require_tensorboard(folder)
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_step)

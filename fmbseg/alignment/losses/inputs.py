@@ -1,0 +1,123 @@
+"""What every loss is given, checked at the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+
+from fmbseg.alignment.settings import Classes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Labelled patches, the prototypes that count, and what a loss may be told.
+
+    Attributes:
+        patches: (M, D), none of them unlabelled.
+        labels: class of each, 0 to K - 1, (M,).
+        prototypes: (K, D).
+        counts: patches of each class, (K,), of the dtype of ``patches``.
+        temperature: divides every dot product.
+        exclude_self: whether a patch is no positive of itself.
+        text_weight: of the texts against the patches; None as the loss itself has it.
+    """
+
+    patches: torch.Tensor
+    labels: torch.Tensor
+    prototypes: torch.Tensor
+    counts: torch.Tensor
+    temperature: float
+    exclude_self: bool
+    text_weight: float | None
+
+    @property
+    def nothing(self) -> torch.Tensor:
+        """Zero, connected to the graph, with gradient 0."""
+        return self.patches.sum() * 0.0 + self.prototypes.sum() * 0.0
+
+    @property
+    def class_sizes(self) -> torch.Tensor:
+        """How many patches the class of each patch has, (M,)."""
+        return self.counts[self.labels]
+
+    @property
+    def text_factor(self) -> float | torch.Tensor:
+        """What TSupCon's sum over classes is multiplied by: with a weight of 1, both means weigh alike."""
+        if self.text_weight is None:
+            return 1.0
+        return self.text_weight * len(self.labels) / torch.count_nonzero(self.counts)
+
+
+def labelled_batch(
+    patches: torch.Tensor,
+    labels: torch.Tensor,
+    prototypes: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    ignore_index: int = -1,
+    exclude_self: bool = False,
+    text_weight: float | None = None,
+    classes: Classes = "dataset",
+) -> Batch:
+    """Check what a loss is given and leave out what does not count.
+
+    Args:
+        patches: (N, D), floating point.
+        labels: class of each patch or ``ignore_index``, (N,), integers.
+        prototypes: (K, D).
+        temperature: see :class:`Batch`.
+        ignore_index: label of patches that have no class, which are dropped.
+        exclude_self: see :class:`Batch`.
+        text_weight: likewise.
+        classes: ``"batch"`` drops the prototypes of classes without a patch.
+
+    Raises:
+        ValueError: for shapes that do not fit, labels out of range, a temperature or weight that is not
+            positive, or another word for ``classes``.
+    """
+    _check_vectors(patches, labels, prototypes, ignore_index)
+    _check_positive("temperature", temperature)
+    _check_positive("text_weight", 1.0 if text_weight is None else text_weight)
+    if classes not in get_args(Classes):
+        raise ValueError(f"classes must be one of {', '.join(map(repr, get_args(Classes)))}; got {classes!r}")
+    labelled = labels != ignore_index
+    labels = labels.long()
+    if not labelled.all():  # else the copy, as large as the patches, is saved
+        rows = labelled.nonzero()[:, 0]
+        patches, labels = patches.index_select(0, rows), labels[rows]
+    counts = torch.bincount(labels, minlength=len(prototypes))
+    if classes == "batch":
+        present = counts > 0
+        prototypes = prototypes.index_select(0, present.nonzero()[:, 0])
+        labels = (present.cumsum(0) - 1)[labels]
+        counts = counts[present]
+    return Batch(
+        patches, labels, prototypes, counts.to(patches.dtype), temperature, exclude_self, text_weight
+    )
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name} must be positive; got {value}")
+
+
+def _check_vectors(
+    patches: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, ignore_index: int
+) -> None:
+    if patches.ndim != 2 or prototypes.ndim != 2 or patches.shape[1] != prototypes.shape[1]:
+        raise ValueError(
+            f"patches {tuple(patches.shape)} and prototypes {tuple(prototypes.shape)} must be (N, D) and "
+            "(K, D) with the same D"
+        )
+    if labels.shape != patches.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be {len(patches)} integers, one a patch; got {labels.dtype} {tuple(labels.shape)}"
+        )
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= len(prototypes)))
+    if wrong.any():
+        raise ValueError(
+            f"label {int(labels[wrong][0])} is neither ignore_index ({ignore_index}) nor a class: "
+            f"there are {len(prototypes)} prototypes, so classes are 0 to {len(prototypes) - 1}"
+        )

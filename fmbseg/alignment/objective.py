@@ -1,0 +1,183 @@
+"""What a batch of photographs is trained for: a contrast of labelled patches, and terms over all patches."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from einops import rearrange
+
+from fmbseg.alignment.distributed import Processes
+from fmbseg.alignment.losses import alignment_loss
+from fmbseg.alignment.noise import drawn_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmbseg.aligned.head import AlignmentHead
+    from fmbseg.alignment.distillation import OldVocabulary
+    from fmbseg.alignment.examples import TrainingExample
+    from fmbseg.alignment.settings import TrainingPrecision, TrainingSettings
+
+    Features = Callable[[TrainingExample], torch.Tensor]
+
+
+class BatchLoss(NamedTuple):
+    """The loss of one batch.
+
+    Attributes:
+        value: to go back from; its gradients, summed over the processes, are those of the whole batch.
+        reported: the loss of the whole batch, without gradient.
+        patches: labelled patches that took part, of all processes.
+    """
+
+    value: torch.Tensor
+    reported: torch.Tensor
+    patches: int
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a training.
+
+    Args:
+        features: of an example, (1, C, h, w), on the device of ``prototypes``.
+        prototypes: unit vectors of the classes' texts, (K, D).
+        settings: of the loss, the terms beside it, and the precision of the head.
+        dense: what the image-text model sees of an example, unit vectors (1, D, h, w), for ``dense_weight``.
+        old: the words to retain, for ``distillation``.
+        processes: that a batch is spread over.
+    """
+
+    features: Features
+    prototypes: torch.Tensor
+    settings: TrainingSettings
+    dense: Features | None = None
+    old: OldVocabulary | None = None
+    processes: Processes = field(default_factory=Processes)
+
+    def batch(self, head: AlignmentHead, batch: Sequence[TrainingExample], epoch: int) -> BatchLoss:
+        """The loss of this process's photographs of a batch, which may be none."""
+        features = [self.features(example) for example in batch]
+        maps = self._maps(head, features)
+        labels = [drawn_labels(example, self.settings.seed, epoch) for example in batch]
+        loss, shared = self._contrast(maps, labels)
+        # Both parts are such that the processes' sum is the whole batch's: one loss that all of them form is
+        # divided for the report, but not for the gradient, since each has that of its own patches alone.
+        beside = self._beside(features, maps, batch)
+        reported = loss / self.processes.count + beside
+        value = loss + beside if shared else reported
+        patches = sum(int((each >= 0).sum()) for each in labels)
+        return BatchLoss(
+            value, self.processes.sum(reported), self.processes.total(patches, self.prototypes.device)
+        )
+
+    @torch.no_grad()
+    def held_out(
+        self, head: AlignmentHead, batch: Sequence[TrainingExample]
+    ) -> tuple[float, torch.Tensor, torch.Tensor]:
+        """The contrast of photographs that are not trained on, all of whose labels count.
+
+        Returns:
+            The loss, the most similar class of each labelled patch, (M,), and its label, (M,).
+        """
+        maps = self._maps(head, [self.features(example) for example in batch])
+        vectors, labels = labelled_patches(maps, [example.labels for example in batch], self.prototypes)
+        loss = contrast(vectors, labels, self.prototypes, self.settings)
+        return float(loss), (vectors @ self.prototypes.T).argmax(dim=1), labels
+
+    def _maps(self, head: AlignmentHead, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Photographs keep their aspect, so each goes through the head by itself."""
+        with autocast(self.prototypes.device, self.settings.precision):
+            aligned = [head(each) for each in features]
+        return [each.float() for each in aligned]
+
+    def _contrast(
+        self, maps: Sequence[torch.Tensor], labels: Sequence[NDArray[np.int16]]
+    ) -> tuple[torch.Tensor, bool]:
+        """The contrast of the labelled patches, and whether it is of those of all processes."""
+        vectors, classes = labelled_patches(maps, labels, self.prototypes)
+        shared = self.settings.gather and self.processes.count > 1
+        if shared:
+            vectors, classes = self.processes.gather(vectors, classes)
+        return contrast(vectors, classes, self.prototypes, self.settings), shared
+
+    def _beside(
+        self,
+        features: Sequence[torch.Tensor],
+        maps: Sequence[torch.Tensor],
+        batch: Sequence[TrainingExample],
+    ) -> torch.Tensor:
+        """The terms beside the contrast: means over all patches of the batch, of this process's share."""
+        loss = self.prototypes.new_zeros(())
+        if self.dense is None and self.old is None:
+            return loss
+        cells = sum(each[0, 0].numel() for each in maps)
+        patches = max(1, self.processes.total(cells, self.prototypes.device))
+        if self.dense is not None:
+            targets = [self.dense(example) for example in batch]
+            loss = loss + self.settings.dense_weight * _distance(maps, targets, loss) / patches
+        if self.old is not None:
+            loss = loss + self.settings.distillation * self.old.divergence(features, maps) / patches
+        return loss
+
+
+def contrast(
+    vectors: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, settings: TrainingSettings
+) -> torch.Tensor:
+    """The loss that the settings name, of labelled patches (M, D) with classes (M,)."""
+    return alignment_loss(
+        settings.loss,
+        vectors,
+        labels,
+        prototypes,
+        temperature=settings.temperature,
+        exclude_self=settings.exclude_self,
+        text_weight=settings.text_weight,
+        classes=settings.classes,
+    )
+
+
+def autocast(device: torch.device, precision: TrainingPrecision) -> AbstractContextManager[object]:
+    """The context in which a head computes: bfloat16 where it is asked for, or is to be had on CUDA.
+
+    bfloat16 has the range of float32, so gradients need no scaling.
+
+    Example:
+        >>> with autocast(torch.device("cpu"), "bf16"):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.bfloat16
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" or (precision == "auto" and able):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def labelled_patches(
+    maps: Sequence[torch.Tensor], labels: Sequence[NDArray[np.int16]], prototypes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vectors (M, D) and classes (M,) of the labelled patches of maps (1, D, h, w), in the order of maps."""
+    vectors = [prototypes.new_zeros(0, prototypes.shape[1])]
+    classes = [torch.zeros(0, dtype=torch.long, device=prototypes.device)]
+    for aligned, each in zip(maps, labels, strict=True):
+        flat = torch.from_numpy(each.ravel()).long()
+        labelled = (flat >= 0).nonzero()[:, 0]
+        grid = rearrange(aligned, "1 d h w -> (h w) d")
+        vectors.append(grid.index_select(0, labelled.to(grid.device)))
+        classes.append(flat[labelled].to(grid.device))
+    return torch.cat(vectors), torch.cat(classes)
+
+
+def _distance(
+    maps: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], zero: torch.Tensor
+) -> torch.Tensor:
+    """One minus the cosine between two lists of maps of unit vectors, the sum over all patches."""
+    return sum(
+        ((1 - (one * other).sum(dim=1)).sum() for one, other in zip(maps, targets, strict=True)), start=zero
+    )

@@ -1,0 +1,224 @@
+"""A training that is stopped anywhere and goes on ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from fmbseg.alignment.aligner import Aligner
+from fmbseg.alignment.checkpoint import STATE_FILE, Checkpoint, CheckpointError, TrainingState
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.trainer import EpochRecord, Step, train
+from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
+from tests.alignment.photographs import labelled
+
+if TYPE_CHECKING:
+    from fmbseg.aligned.head import AlignmentHead
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = TrainingSettings(epochs=3, batch_size=2, optimizer="adamw", learning_rate=3e-3, warmup=0.2)
+IDENTITY = {"labels": "ab12", "settings": {"epochs": 3, "seed": 0}}
+
+
+class StoppedError(Exception):
+    pass
+
+
+def dropout_head() -> AlignmentHead:
+    """A head that needs random numbers in each step."""
+    torch.manual_seed(0)
+    head = make_head()
+    head.norm = torch.nn.Sequential(head.norm, torch.nn.Dropout(0.3))  # type: ignore[assignment]
+    return head
+
+
+def run(
+    head: AlignmentHead,
+    checkpoint: Checkpoint | None = None,
+    *,
+    stop: tuple[int, int] | None = None,
+    settings: TrainingSettings = SETTINGS,
+) -> tuple[list[EpochRecord], list[tuple[int, int]]]:
+    """Train, or go on, and stop after a batch of an epoch; what was reported."""
+    start = None if checkpoint is None else checkpoint.open(IDENTITY)
+    history: list[EpochRecord] = []
+    steps: list[tuple[int, int]] = []
+
+    def on_step(step: Step) -> None:
+        steps.append((step.epoch, step.batch))
+        if steps[-1] == stop:
+            raise StoppedError
+
+    examples = make_examples(5)
+    train(
+        head,
+        examples[:4],
+        features_of,
+        PROTOTYPES,
+        settings,
+        held_out=examples[4:],
+        checkpoint=checkpoint,
+        start=start,
+        on_step=on_step,
+        on_epoch=history.append,
+    )
+    return history, steps
+
+
+def weights(head: AlignmentHead) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in head.parameters()])
+
+
+@pytest.mark.parametrize("make", [make_head, dropout_head])
+@pytest.mark.parametrize("stop", [(1, 1), (1, 2), (2, 1), (3, 2)])
+def test_it_goes_on_bit_for_bit(tmp_path: Path, make: Any, stop: tuple[int, int]) -> None:
+    whole = make()
+    expected, _ = run(whole)
+    stopped, resumed = make(), make()
+    with pytest.raises(StoppedError):
+        run(stopped, Checkpoint(tmp_path, seconds=0), stop=stop)
+    torch.rand(7)  # the caller's random numbers have no say
+    history, steps = run(resumed, Checkpoint(tmp_path, seconds=0))
+    assert torch.equal(weights(resumed), weights(whole))
+    assert history == expected[-len(history) :]
+    # What was saved before the stop is not done again: the batch itself was not saved yet.
+    assert steps[0] == stop
+
+
+def test_within_an_epoch_it_is_saved_when_it_is_time(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        run(make_head(), Checkpoint(tmp_path, seconds=1e9), stop=(2, 2))
+    _, steps = run(make_head(), Checkpoint(tmp_path))
+    assert steps[0] == (2, 1)
+
+
+def test_a_training_that_is_done_is_only_read(tmp_path: Path) -> None:
+    head, again = make_head(), make_head()
+    run(head, Checkpoint(tmp_path))
+    history, steps = run(again, Checkpoint(tmp_path))
+    assert (history, steps) == ([], [])
+    assert torch.equal(weights(again), weights(head))
+
+
+def test_another_training_is_refused_with_both_named(tmp_path: Path) -> None:
+    run(make_head(), Checkpoint(tmp_path))
+    other = {"labels": "cd34", "settings": {"epochs": 3, "seed": 7}}
+    with pytest.raises(CheckpointError) as error:
+        Checkpoint(tmp_path).open(other)
+    assert "labels was 'ab12' and is 'cd34'; seed was 0 and is 7. Train as before" in str(error.value)
+    assert "epochs" not in str(error.value)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    run(make_head(), Checkpoint(tmp_path))
+    path = tmp_path / STATE_FILE
+    content = path.read_bytes()
+    for bad in (b"", content[: len(content) // 2], b"\x80\x02]q\x00."):
+        path.write_bytes(bad)
+        with pytest.raises(CheckpointError, match=r"training.pt is damaged \(.*delete it to train from the"):
+            Checkpoint(tmp_path).open(IDENTITY)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"schema_version": 1, "identity": IDENTITY, "state": StoppedError}, tmp_path / STATE_FILE)
+    with pytest.raises(CheckpointError, match="damaged"):
+        Checkpoint(tmp_path).open(IDENTITY)
+
+
+def test_another_schema_is_told(tmp_path: Path) -> None:
+    torch.save({"schema_version": 9, "identity": IDENTITY, "state": {}}, tmp_path / STATE_FILE)
+    with pytest.raises(CheckpointError, match="schema_version 9, but this fmbseg reads 1"):
+        Checkpoint(tmp_path).open(IDENTITY)
+
+
+def test_a_save_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    run(make_head(), checkpoint)
+    before = checkpoint.path.read_bytes()
+
+    def fail(self: Path, target: Path) -> Path:
+        raise OSError("no such luck")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    state = checkpoint.open(IDENTITY)
+    assert isinstance(state, TrainingState)
+    with pytest.raises(OSError, match="no such luck"):
+        checkpoint.save(replace(state, epoch=1))
+    assert checkpoint.path.read_bytes() == before
+
+
+TINY = replace(SETTINGS, epochs=4, image_size=64, cache_gb=0.0, similarity_power=0.0)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.alignment.test_checkpoint import TINY, fitted
+from tests.aligned.tiny import TinyBackbone
+
+class Dying(TinyBackbone):
+    calls = 0
+
+    def encode(self, pixels):
+        self.calls += 1
+        if self.calls == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encode(pixels)
+
+fitted(Path(sys.argv[1]), Dying(), TINY, checkpoint=True)
+"""
+
+
+def fitted(folder: Path, backbone: TinyBackbone, settings: TrainingSettings, *, checkpoint: bool) -> Aligner:
+    aligner = Aligner(backbone, TinyImageText(), settings=settings, device="cpu")
+    kept = Checkpoint(folder / "kept", seconds=0) if checkpoint else None
+    return aligner.fit(labelled(folder, side=96), checkpoint=kept, logs=folder / "logs", progress=False)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_in_two_epochs_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """Three photographs in two batches: after the blank image each epoch asks for three grids."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    fitted(tmp_path / "whole", TinyBackbone(), TINY, checkpoint=False).save_pretrained(tmp_path / "a")
+    # Killed at the last grid of epoch 2; from its second batch on, at the last of epoch 4.
+    for calls, epoch in ((1 + 3 + 3, 2), (1 + 1 + 3 + 3, 4)):
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(calls)]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        state = torch.load(tmp_path / "killed" / "kept" / STATE_FILE, weights_only=True)["state"]
+        assert (state["epoch"], state["batches"]) == (epoch, 1)
+    aligner = fitted(tmp_path / "killed", TinyBackbone(), TINY, checkpoint=True)
+    aligner.save_pretrained(tmp_path / "b")
+    for file in ("model.safetensors", "config.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    columns = [
+        [
+            line.rpartition(",")[0]
+            for line in (tmp_path / name / "logs" / "steps.csv").read_text().splitlines()
+        ]
+        for name in ("whole", "killed")
+    ]
+    assert columns[0] == columns[1]  # but for the seconds
+    assert len(columns[0]) == 1 + 4 * 2
+
+
+def test_the_aligner_refuses_other_labels_settings_and_weights(tmp_path: Path) -> None:
+    settings = replace(TINY, epochs=1)
+    fitted(tmp_path, TinyBackbone(), settings, checkpoint=True)
+    fitted(tmp_path, TinyBackbone(), replace(settings, cache_gb=1.0), checkpoint=True)  # of no matter
+    with pytest.raises(CheckpointError, match=r"temperature was 0.07 and is 0.5\. Train"):
+        fitted(tmp_path, TinyBackbone(), replace(settings, temperature=0.5), checkpoint=True)
+    with pytest.raises(CheckpointError, match=r"first weights was '\w{64}' and is .*seed was 0 and is 1"):
+        fitted(tmp_path, TinyBackbone(), replace(settings, seed=1), checkpoint=True)
+    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, device="cpu")
+    with pytest.raises(CheckpointError, match=r"labels was '\w{64}' and is '\w{64}'\. "):
+        aligner.fit(
+            labelled(tmp_path, ("chelsea", "coffee"), side=96), checkpoint=tmp_path / "kept", progress=False
+        )

@@ -1,0 +1,58 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
+from fmbseg.vocabulary import Vocabulary
+from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
+
+WORDS = Vocabulary.of(["a", "b", "c"])
+
+
+def test_the_divergence_is_that_of_the_softmax_over_the_old_words() -> None:
+    head, examples = make_head(), make_examples(2)
+    old = OldVocabulary(head, Prototypes(WORDS, PROTOTYPES), temperature=0.5)
+    features = [features_of(example) for example in examples]
+    with torch.no_grad():
+        before = [head(each) for each in features]
+        assert old.divergence(features, before).item() == pytest.approx(0, abs=1e-5)
+        head.project.weight += 0.1 * torch.randn(head.project.weight.shape)  # the copy does not follow
+        after = [head(each) for each in features]
+    expected = 0.0
+    for one, other in zip(before, after, strict=True):
+        p, q = (each[0].flatten(1).T @ PROTOTYPES.T / 0.5 for each in (one, other))
+        expected += functional.kl_div(q.log_softmax(1), p.softmax(1), reduction="sum").item()
+    assert old.divergence(features, after).item() == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.01
+
+
+def test_one_patch_by_hand() -> None:
+    """The old head sees word a; one that sees word b, at temperature 1, is (e - 1) / (e + 1) nats away."""
+    words = torch.eye(2)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+
+    old = OldVocabulary(Fixed(), Prototypes(Vocabulary.of(["a", "b"]), words), 1.0)  # type: ignore[arg-type]
+    other = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
+    found = old.divergence([torch.zeros(1, 3, 1, 1)], [other])
+    assert found.item() == pytest.approx((math.e - 1) / (math.e + 1))
+
+
+def test_what_an_old_class_shares_with_the_new_ones_is_the_new_ones() -> None:
+    old = Vocabulary(
+        names=("cat", "background", "mug", "tree"),
+        prompts=(("cat", "kitten"), ("wall",), ("cup",), ("tree",)),
+        background=frozenset({1}),
+        templates=("{}",),
+    )
+    new = Vocabulary(names=("cup", "lawn"), background=frozenset({1}), templates=("a photo of a {}.",))
+    joined = joined_vocabulary(old, new)
+    assert joined.names == ("cup", "lawn", "cat", "background", "tree")
+    assert joined.prompts[2] == ("cat", "kitten")
+    assert joined.background == {1, 3}
+    assert joined.templates == new.templates

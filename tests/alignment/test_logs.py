@@ -1,0 +1,82 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from fmbseg.alignment import logs
+from fmbseg.alignment.logs import TrainingLog, require_tensorboard
+from fmbseg.alignment.trainer import EpochRecord, Step
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(log: TrainingLog, epochs: range, batches: int = 2) -> None:
+    with log:
+        for epoch in epochs:
+            for batch in range(1, batches + 1):
+                log.step(Step(epoch, batch, 5, 2.0 / epoch + batch, 0.1))
+            log.epoch(EpochRecord(epoch, 2.0 / epoch, 0.1, 90, validation_miou=0.25))
+
+
+def test_each_batch_and_each_epoch_is_a_row(tmp_path: Path) -> None:
+    write(TrainingLog(tmp_path / "logs"), range(1, 3))
+    steps = rows(tmp_path / "logs" / "steps.csv")
+    assert [(row["epoch"], row["batch"], row["loss"]) for row in steps] == [
+        ("1", "1", "3.0"),
+        ("1", "2", "4.0"),
+        ("2", "1", "2.0"),
+        ("2", "2", "3.0"),
+    ]
+    assert all(float(row["seconds"]) >= 0 for row in steps)
+    epochs = rows(tmp_path / "logs" / "epochs.csv")
+    assert [(row["epoch"], row["patches"], row["validation_miou"]) for row in epochs] == [
+        ("1", "90", "0.25"),
+        ("2", "90", "0.25"),
+    ]
+    assert epochs[0]["validation_loss"] == ""
+
+
+def test_a_row_is_there_while_the_training_runs(tmp_path: Path) -> None:
+    with TrainingLog(tmp_path) as log:
+        log.step(Step(1, 1, 5, 3.0, 0.1))
+        assert len(rows(tmp_path / "steps.csv")) == 1
+
+
+def test_going_on_removes_what_is_done_again(tmp_path: Path) -> None:
+    write(TrainingLog(tmp_path), range(1, 3))
+    with (tmp_path / "steps.csv").open("a") as file:
+        file.write("3,1,5,9.0")  # cut short by a kill
+    with TrainingLog(tmp_path, epoch=2, batches=1) as log:
+        log.step(Step(2, 2, 5, 7.0, 0.1))
+    found = [(row["epoch"], row["batch"], row["loss"]) for row in rows(tmp_path / "steps.csv")]
+    assert found == [("1", "1", "3.0"), ("1", "2", "4.0"), ("2", "1", "2.0"), ("2", "2", "7.0")]
+    assert [row["epoch"] for row in rows(tmp_path / "epochs.csv")] == ["1"]
+
+
+def test_a_new_training_begins_the_files_anew(tmp_path: Path) -> None:
+    write(TrainingLog(tmp_path), range(1, 3))
+    TrainingLog(tmp_path).close()
+    assert rows(tmp_path / "steps.csv") == rows(tmp_path / "epochs.csv") == []
+
+
+def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write(TrainingLog(tmp_path, per_epoch=2, tensorboard=True), range(1, 3))
+    events = EventAccumulator(str(tmp_path)).Reload()
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert found == [(1, 3.0), (2, 4.0), (3, 2.0), (4, 3.0)]
+    assert [event.step for event in events.Scalars("epoch/validation_miou")] == [2, 4]
+    assert "epoch/validation_loss" not in events.Tags()["scalars"]
+
+
+def test_tensorboard_that_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="need a folder: give `logs`"):
+        require_tensorboard(None)
+    monkeypatch.setattr(logs, "find_spec", lambda _name: None)
+    with pytest.raises(RuntimeError, match=r"pip install 'fmbseg\[train\]'"):
+        TrainingLog(tmp_path, tensorboard=True)

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.objective import Objective
+from fmbseg.alignment.settings import TrainingSettings
+from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
+
+SETTINGS = TrainingSettings(temperature=0.3)
+
+
+def flat(head: AlignmentHead, index: int) -> torch.Tensor:
+    return head(features_of(make_examples(2)[index]))[0].flatten(1).T  # type: ignore[no-any-return]
+
+
+def test_the_labelled_patches_of_all_photographs_meet_in_the_loss() -> None:
+    head, examples = make_head(), make_examples(2)
+    found = Objective(features_of, PROTOTYPES, SETTINGS).batch(head, examples, epoch=1)
+    labels = torch.cat([torch.from_numpy(example.labels.ravel()).long() for example in examples])
+    expected = tsupcon(torch.cat([flat(head, 0), flat(head, 1)]), labels, PROTOTYPES, temperature=0.3)
+    assert found.value.item() == found.reported.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.patches == int((labels >= 0).sum()) == 12 + 18
+
+
+def test_patches_of_weight_0_take_no_part() -> None:
+    head, example = make_head(), make_examples(1)[0]
+    weights = np.where(example.labels == 1, 0, 1).astype(np.float32)
+    found = Objective(features_of, PROTOTYPES, SETTINGS).batch(
+        head, [replace(example, weights=weights)], epoch=1
+    )
+    labels = torch.from_numpy(np.where(weights > 0, example.labels, -1).ravel()).long()
+    expected = tsupcon(flat(head, 0), labels, PROTOTYPES, temperature=0.3)
+    assert found.value.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.patches == 8
+
+
+def test_on_a_cpu_bfloat16_is_used_only_where_it_is_asked_for() -> None:
+    examples = make_examples(2)
+    losses, kinds = {}, {}
+    for precision in ("auto", "fp32", "bf16"):
+        head = make_head()
+        seen: list[torch.dtype] = []
+        head.project.register_forward_hook(lambda _module, _given, out, seen=seen: seen.append(out.dtype))
+        settings = replace(SETTINGS, precision=precision)
+        loss = Objective(features_of, PROTOTYPES, settings).batch(head, examples, epoch=1).value
+        torch.autograd.backward(loss)
+        losses[precision], kinds[precision] = loss, set(seen)
+        assert loss.dtype == torch.float32
+        assert all(
+            weight.grad is not None and weight.grad.dtype == torch.float32 for weight in head.parameters()
+        )
+    assert kinds == {"auto": {torch.float32}, "fp32": {torch.float32}, "bf16": {torch.bfloat16}}
+    assert torch.equal(losses["auto"], losses["fp32"])
+    assert losses["bf16"].item() != losses["fp32"].item()
+    assert losses["bf16"].item() == pytest.approx(losses["fp32"].item(), rel=0.02)

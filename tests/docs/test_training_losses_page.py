@@ -1,0 +1,48 @@
+"""The page on losses and heads says what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind
+from fmbseg.alignment.losses import LOSSES
+from fmbseg.alignment.settings import Classes, TrainingSettings
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/training_losses.md").read_text(encoding="utf-8")
+
+
+def rows_of(heading: str) -> dict[str, list[str]]:
+    """The rows of the first table below a heading whose first cell is a word in code, by that word."""
+    section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^\| `(\w+)` \|(.*)\|$", section, re.MULTILINE)
+    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in found}
+
+
+@pytest.mark.parametrize("kind", HEAD_KINDS)
+def test_what_every_head_costs(kind: HeadKind) -> None:
+    shown = []
+    for in_dim, out_dim, side in ((1024, 768, 37), (472, 384, 16)):
+        with torch.device("meta"):
+            head = AlignmentHead(in_dim, out_dim, kind=kind)
+        shown += [f"{head.parameter_count:,}", f"{head.settings.flops(side, side) / 1e9:.3f}"]
+    assert rows_of("Heads")[kind] == shown
+
+
+def test_every_loss_head_and_choice_is_there() -> None:
+    assert tuple(rows_of("Rivals")) == tuple(LOSSES)
+    assert tuple(rows_of("Heads")) == HEAD_KINDS
+    assert all(f'`"{choice}"`' in PAGE for choice in get_args(Classes))
+
+
+def test_what_is_called_the_default_is() -> None:
+    settings = TrainingSettings()
+    assert f"{settings.temperature}, SupCon's, is the default" in PAGE
+    assert (settings.exclude_self, settings.classes, settings.text_weight) == (False, "dataset", None)
+    assert (settings.loss, settings.head_kind, settings.mlp_ratio) == ("tsupcon", "block", 4.0)
+    assert f"{171 / (5 * 37 * 37 + 171):.1%}".replace("%", " %") in PAGE
