@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -99,3 +100,16 @@ class RecordedLabels:
     def image_path(self, record: LabelRecord) -> Path:
         """Where the photograph of a record is."""
         return self.root / record.path
+
+
+def models_without_paths(models: Mapping[str, object]) -> dict[str, str]:
+    """The specs of the models that made labels, with the folders of this machine left out.
+
+    A head is handed on with them, and nobody needs to know where its maker keeps files.
+
+    Example:
+        >>> models_without_paths({"mask_generator": "sam:vit_h@/home/me/sam.pth", "mask_options": {}})
+        {'mask_generator': 'sam:vit_h@sam.pth'}
+    """
+    folders = re.compile(r"(?<=[:@,])(?:~|[A-Za-z]:)?[/\\][^?,]*[/\\]")
+    return {role: folders.sub("", spec) for role, spec in models.items() if isinstance(spec, str)}

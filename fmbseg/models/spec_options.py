@@ -51,3 +51,13 @@ def join_options(name: str, options: Mapping[str, object]) -> str:
     """
     given = sorted((key, str(value)) for key, value in options.items() if value is not None)
     return name + ("?" + "&".join(f"{key}={quote(value)}" for key, value in given) if given else "")
+
+
+def revision_of(spec: str) -> str | None:
+    """The branch, tag or commit that a spec names, of any family; ``None`` if it names none.
+
+    Example:
+        >>> revision_of("timm:vit_a?layers=-1&revision=0123abcd"), revision_of("conse")
+        ('0123abcd', None)
+    """
+    return dict(parse_qsl(spec.partition("?")[2])).get("revision")

@@ -57,6 +57,7 @@ def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
     assert training["settings"] == SETTINGS.to_dict()
     assert training["labels"] == {
         "fingerprint": labels.fingerprint,
+        "models": {},  # labels at hand come from none
         "photographs": 3,
         "without_labelled_patch": 0,
     }
