@@ -89,11 +89,13 @@ def _is_large(path: str) -> bool:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds, so that a mistake ends
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self._token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
         self.hub.seen.append(Seen(self.command, path, self._token, self.headers.get("Range")))
+        self._read_body: bytes | None = None
         self._fault = self.hub.fault(self.command, path)
         self._user = self.hub.store.users.get(self._token or "")
         try:
@@ -137,6 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def _body(self) -> bytes:
+        """The request's body, read once: to wait for a second one would be to wait for ever."""
+        if self._read_body is None:
+            self._read_body = self._read_from_wire()
+        return self._read_body
+
+    def _read_from_wire(self) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = b""
