@@ -1,4 +1,4 @@
-"""Repositories of somebody who means harm: refused with a reason; nothing runs, nothing is written elsewhere."""
+"""Repositories of somebody who means harm: refused with a reason; nothing runs or is written elsewhere."""
 
 from __future__ import annotations
 
