@@ -1,8 +1,8 @@
 """What somebody gets who installs the wheel alone: built here, installed into a new environment, used there.
 
 `python .ci/clean_install.py` takes the newest versions of the base requirements, and with
-`--constraints .ci/oldest.txt` the oldest that pyproject.toml allows. It is run by the development environment's
-Python, which pushes a head to a Hub on loopback; the new environment pulls it and must give the same class map:
+`--constraints .ci/oldest.txt` the oldest that pyproject.toml allows. The development environment's Python
+runs it and pushes a head to a Hub on loopback; the new environment pulls it and must give the same class map,
 bit for bit where both have the same PyTorch.
 """
 
