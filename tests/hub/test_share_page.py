@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from fmbseg import OpenVocabSegmenter
 from fmbseg.models.registries import BACKBONES
 from tests.hub.heads import make_encoder
 from tests.models.backbones.tiny_models import dinov2_folder
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.hub.server import Hub
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "share.md"
