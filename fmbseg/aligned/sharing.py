@@ -56,9 +56,7 @@ class Shareable(
         about = {"card": card, **(model_card_kwargs or {})}
         self.to_save().write(Path(folder), self.generate_model_card(**about))
 
-    def generate_model_card(  # type: ignore[override]
-        self, *, card: HeadCard | None = None, repo: str | None = None
-    ) -> ModelCard:
+    def generate_model_card(self, *, card: HeadCard | None = None, repo: str | None = None) -> ModelCard:
         """The model card that is saved with the head.
 
         Args:

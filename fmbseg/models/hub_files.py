@@ -235,7 +235,7 @@ def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path 
 
 def _check_repository(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)

@@ -83,12 +83,13 @@ def push_errors(repo: str) -> Iterator[None]:
             raise
         raise PushError(_message(repo, error)) from error
     except RuntimeError as error:  # the client's word for an upload of one file that failed
-        if not isinstance(error.__cause__, hub_errors()):
+        cause = error.__cause__
+        if not isinstance(cause, hub_errors()):
             raise
-        raise PushError(_message(repo, error.__cause__, str(error))) from error
+        raise PushError(_message(repo, cause, str(error))) from error
 
 
-def _message(repo: str, error: BaseException, what: str = "") -> str:
+def _message(repo: str, error: Exception, what: str = "") -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     reason = first_line(error)
     if what:

@@ -15,7 +15,7 @@ from tests.hub.heads import WORDS, digest_of, make_encoder
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "settings": {"epochs": 4, "learning_rate": 0.001},
     "labels": {
         "fingerprint": "ab" * 32,
@@ -50,7 +50,7 @@ def report(head: str, **changes: Any) -> dict[str, Any]:
 
 def card_of(folder: Path, card: HeadCard | None = None) -> ModelCard:
     make_encoder(**TRAINING).save_pretrained(folder, card=card)
-    return ModelCard.load(folder / "README.md")
+    return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
 
 
 def test_it_says_what_when_how_and_what_not(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_it_says_what_when_how_and_what_not(tmp_path: Path) -> None:
 
 
 def test_the_hub_finds_it(tmp_path: Path) -> None:
-    data = card_of(tmp_path, HeadCard(license="cc-by-4.0")).data
+    data: Any = card_of(tmp_path, HeadCard(license="cc-by-4.0")).data
     assert data.library_name == "fmbseg"
     assert data.pipeline_tag == "image-segmentation"
     assert data.license == "cc-by-4.0"
@@ -99,7 +99,8 @@ def test_measured_figures_stand_in_the_text_and_for_machines(tmp_path: Path) -> 
     assert "| miou | 28.12 % |" in text
     assert "Not for roads." in text
     assert "Without figures" not in text
-    results = {result.metric_type: result for result in card.data.eval_results}
+    data: Any = card.data
+    results = {result.metric_type: result for result in data.eval_results}
     assert set(results) == {"mean_iou", "accuracy"}
     best = results["mean_iou"]
     assert (best.metric_value, best.dataset_type, best.dataset_split) == (0.28125, "voc20", "val")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from tests.hub.server import Hub, running_hub
 

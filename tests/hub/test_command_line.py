@@ -17,6 +17,9 @@ from tests.models.backbones.tiny_models import dinov2_folder
 if TYPE_CHECKING:
     from tests.hub.server import Hub
 
+# Of the client's own making; outside of tests Python does not show it.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 
 @pytest.fixture
 def head(tmp_path: Path, hub: Hub) -> Path:

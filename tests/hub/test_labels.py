@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
+from huggingface_hub import DatasetCard
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
@@ -97,8 +97,8 @@ def test_a_second_push_leaves_no_shard_of_the_first(
 def test_the_card_says_what_the_labels_are(hub: Hub, labels: LabelSet) -> None:
     labels.push_to_hub("alice/labels", license="cc-by-4.0")
     card = hub.repository("alice/labels", "dataset").files("main")["README.md"].content.decode()
-    _, metadata, body = card.split("---\n", 2)
-    stated = yaml.safe_load(metadata)
+    body = card.split("---\n", 2)[2]
+    stated: Any = DatasetCard(card).data
     assert stated["license"] == "cc-by-4.0"
     assert stated["task_categories"] == ["image-segmentation"]
     assert stated["size_categories"] == ["n<1K"]

@@ -102,7 +102,8 @@ def _arguments_of(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     wrong = sorted(loaders & set(arguments)) if isinstance(arguments, dict) else ["no JSON object"]
     if wrong:
         raise BackboneSpecError(
-            f"{folder / CONFIG}: 'model_args' holds {', '.join(wrong)}: it may hold the sizes of a model alone"
+            f"{folder / CONFIG}: 'model_args' holds {', '.join(wrong)}: "
+            "it may hold the sizes of a model alone"
         )
     return dict(arguments)
 

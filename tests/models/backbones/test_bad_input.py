@@ -306,5 +306,5 @@ def test_a_folder_of_timm_names_no_files_of_this_machine(tmp_path: Path, argumen
     folder = tiny.dinov2_folder(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_args": arguments}))
-    with pytest.raises(BackboneSpecError, match="'model_args' holds .* the sizes of a model alone"):
+    with pytest.raises(BackboneSpecError, match=r"'model_args' holds .* the sizes of a model alone"):
         BACKBONES.create(f"timm:local-dir:{folder}")
