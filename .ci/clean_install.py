@@ -51,7 +51,7 @@ def main() -> None:
         wheel = build(work / "dist")
         python = install(work / "venv", wheel, constraints)
         say(run([python, "-c", INSIDE], work, hub))
-        say(run([python.with_name("fmbseg"), "--help"], work, hub).splitlines()[0])
+        say(run([python.with_name("fmbseg"), "--help"], work, hub).strip().splitlines()[0])
         expected = push(hub, work)
         pull(hub, work, python, expected)
 
