@@ -65,6 +65,16 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+Token = Annotated[
+    str | None, typer.Option(help="For private repositories, and to push; else that of `hf auth login`.")
+]
+Private = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="Of a repository that is made; else the owner's default."),
+]
+Branch = Annotated[str | None, typer.Option(help="Branch to push to; made if it does not exist.")]
+
+
 def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
     """The vocabulary that ``--classes`` or ``--vocabulary`` gives.
 
