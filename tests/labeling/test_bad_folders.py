@@ -18,8 +18,8 @@ from fmbseg.labels.formats.coco_import import import_coco
 from fmbseg.labels.verification import verify
 from fmbseg.models.mask_generators.superpixels import superpixels
 from tests.labeling.colours import ColourEncoder, painted
-from tests.labeling.runs import Server, pictures
-from tests.labeling.test_kill_moments import done, files
+from tests.labeling.runs import Server, done, pictures
+from tests.labeling.test_kill_moments import files
 from tests.labels.examples import assert_equal
 
 if TYPE_CHECKING:

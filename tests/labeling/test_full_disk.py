@@ -11,8 +11,8 @@ import pytest
 
 from fmbseg import LabelSet
 from fmbseg.labels.verification import verify
-from tests.labeling.runs import Server, pictures
-from tests.labeling.test_kill_moments import done, files
+from tests.labeling.runs import Server, done, pictures
+from tests.labeling.test_kill_moments import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
