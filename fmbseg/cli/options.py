@@ -27,7 +27,8 @@ LocalFilesOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Never use the network (HF_HUB_OFFLINE=1 does the same).")
 ]
 Token = Annotated[
-    str | None, typer.Option(help="Of the Hub, for gated models; else that of `hf auth login` or HF_TOKEN.")
+    str | None,
+    typer.Option(help="Of the Hub: for gated or private files, and to push; else that of `hf auth login`."),
 ]
 _HUB_OPTIONS = {
     "cache_dir": (CacheDir, None),
@@ -65,9 +66,6 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-Token = Annotated[
-    str | None, typer.Option(help="For private repositories, and to push; else that of `hf auth login`.")
-]
 Private = Annotated[
     bool | None,
     typer.Option("--private/--public", help="Of a repository that is made; else the owner's default."),
