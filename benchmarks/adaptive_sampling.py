@@ -213,7 +213,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         "--curve",
         type=float,
         nargs="*",
-        default=[0.8, 0.85, 0.9, 0.92, 0.96, 0.97, 0.98, 0.99],
+        default=[0.8, 0.85, 0.88, 0.93, 0.95, 0.97],
         help="values of max_redundancy",
     )
     return parser.parse_args(command)

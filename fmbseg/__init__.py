@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fmbseg.aligned.card import HeadCard
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
@@ -33,6 +34,7 @@ _HOMES = {
     "AlignedEncoder": "fmbseg.aligned.encoder",
     "Aligner": "fmbseg.alignment.aligner",
     "Background": "fmbseg.deployment",
+    "HeadCard": "fmbseg.aligned.card",
     "LabelSet": "fmbseg.labels.label_set",
     "MaskSet": "fmbseg.masks",
     "MaskSnap": "fmbseg.deployment",
@@ -51,6 +53,7 @@ __all__ = [
     "AlignedEncoder",
     "Aligner",
     "Background",
+    "HeadCard",
     "LabelSet",
     "MaskSet",
     "MaskSnap",

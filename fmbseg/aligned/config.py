@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fmbseg.aligned.head_settings import HeadSettings
+from fmbseg.models.spec_options import revision_of
+from fmbseg.models.transform import PixelTransform
 from fmbseg.vocabulary import Vocabulary
 
 SCHEMA_VERSION = 2
@@ -41,6 +43,9 @@ class AlignedConfig:
         text_encoder: spec of the model whose text space the head maps to.
         text_dim: dimensions of that space.
         head: shape of the head.
+        transform: how the backbone's pixels are normalised; ``None`` in heads that do not say.
+        backbone_license: of the backbone's weights, as it says itself; empty if not known.
+        text_license: of the text encoder's weights, likewise.
         vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
         training: how it was trained, as JSON; kept as it is, never interpreted here.
         versions: of the packages that saved it.
@@ -54,6 +59,9 @@ class AlignedConfig:
     text_encoder: str
     text_dim: int
     head: HeadSettings
+    transform: PixelTransform | None = None
+    backbone_license: str = ""
+    text_license: str = ""
     vocabulary: Vocabulary | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=_installed_versions)
@@ -70,8 +78,19 @@ class AlignedConfig:
         """As plain JSON values."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "backbone": {"spec": self.backbone, "stride": self.stride},
-            "text_encoder": {"spec": self.text_encoder, "dim": self.text_dim},
+            "backbone": {
+                "spec": self.backbone,
+                "revision": revision_of(self.backbone),
+                "stride": self.stride,
+                "transform": None if self.transform is None else asdict(self.transform),
+                "license": self.backbone_license,
+            },
+            "text_encoder": {
+                "spec": self.text_encoder,
+                "revision": revision_of(self.text_encoder),
+                "dim": self.text_dim,
+                "license": self.text_license,
+            },
             "head": asdict(self.head),
             "vocabulary": None if self.vocabulary is None else self.vocabulary.to_dict(),
             "training": dict(self.training),
@@ -100,6 +119,9 @@ class AlignedConfig:
                 text_encoder=_value(text, "spec", str, "text_encoder"),
                 text_dim=_value(text, "dim", int, "text_encoder"),
                 head=HeadSettings.from_dict(_mapping(top.get("head"), "'head'")),
+                transform=_transform(backbone.get("transform")),
+                backbone_license=str(backbone.get("license", "")),
+                text_license=str(text.get("license", "")),
                 vocabulary=None if top.get("vocabulary") is None else Vocabulary.from_dict(top["vocabulary"]),
                 training=_mapping(top.get("training", {}), "'training'"),
                 versions=_mapping(top.get("versions", {}), "'versions'"),
@@ -108,6 +130,18 @@ class AlignedConfig:
             raise
         except (TypeError, ValueError) as error:  # of the head's settings or the vocabulary
             raise AlignedEncoderError(str(error)) from error
+
+
+def _transform(saved: object) -> PixelTransform | None:
+    if saved is None:
+        return None
+    values = _mapping(saved, "'transform' of 'backbone'")
+    channels = {key: tuple(map(float, values.pop(key, ()))) for key in ("mean", "std")}
+    if any(len(three) != 3 for three in channels.values()):
+        raise AlignedEncoderError(
+            f"'transform' of 'backbone' needs a mean and std of 3 channels; got {saved!r}"
+        )
+    return PixelTransform(**channels, **values)  # type: ignore[arg-type]
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-from fmbseg.aligned.files import WEIGHTS_FILE, check_shapes, digest_of, find_saved, read_files, write_files
-from fmbseg.aligned.head import AlignmentHead
-from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.aligned.saved import SavedHead
+from fmbseg.aligned.sharing import Shareable
 from fmbseg.contract import require_contract
 from fmbseg.models.contracts import Backbone
+from fmbseg.models.hub_files import for_heads_and_models
 from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
+from fmbseg.models.transform import PixelTransform
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from fmbseg.aligned.head_settings import HeadSettings
+    from fmbseg.aligned.head import AlignmentHead
+    from fmbseg.aligned.prototypes import Prototypes
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.hub_files import HubOptions
-    from fmbseg.models.transform import PixelTransform
     from fmbseg.vocabulary import VocabularySource
 
-_HEAD = "head."
-_PROTOTYPES = "prototypes"
 
-
-class AlignedEncoder:
+class AlignedEncoder(Shareable):
     """Pixels to a grid of unit vectors in the text space, and words to unit vectors in the same space.
 
     Args:
@@ -60,13 +59,16 @@ class AlignedEncoder:
         self.head = head.eval()
         self.prototypes = prototypes
         self._text_encoder = text_encoder
-        self._hub = hub
+        self.hub = hub
         self.config = AlignedConfig(
             backbone=backbone.spec,
             stride=backbone.stride,
             text_encoder=text_encoder if isinstance(text_encoder, str) else text_encoder.spec,
             text_dim=head.settings.out_dim if isinstance(text_encoder, str) else text_encoder.dim,
             head=head.settings,
+            transform=backbone.transform if isinstance(backbone.transform, PixelTransform) else None,
+            backbone_license=str(backbone.license),
+            text_license="" if isinstance(text_encoder, str) else str(text_encoder.license),
             vocabulary=None if prototypes is None else prototypes.vocabulary,
             training=training or {},
         )
@@ -109,7 +111,7 @@ class AlignedEncoder:
             AlignedEncoderError: it has another dimension than the head.
         """
         if isinstance(self._text_encoder, str):
-            loaded = create_model(IMAGE_TEXT, self._text_encoder, self._hub)
+            loaded = create_model(IMAGE_TEXT, self._text_encoder, self.hub)
             if loaded.dim != self.dim:
                 raise AlignedEncoderError(
                     f"the text encoder {self._text_encoder!r} has {loaded.dim} dimensions, but the head maps "
@@ -145,87 +147,80 @@ class AlignedEncoder:
         return {
             "backbone": self.config.backbone,
             "text_encoder": self.config.text_encoder,
-            "head_sha256": digest_of(self.head.state_dict()),
+            "head_sha256": self.to_save().digest(),
         }
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` (head and prototypes; the frozen models by spec).
-
-        Args:
-            folder: made if it does not exist; files of an earlier save are replaced.
-        """
-        tensors = {_HEAD + name: tensor for name, tensor in self.head.state_dict().items()}
-        if self.prototypes is not None:
-            tensors[_PROTOTYPES] = self.prototypes.vectors
-        write_files(Path(folder), self.config, tensors)
+    def to_save(self) -> SavedHead:
+        """What :meth:`save_pretrained` writes: the head and its prototypes, the frozen models by spec."""
+        return SavedHead(self.config, self.head, self.prototypes)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
-        backbone: Backbone | None = None,
-        text_encoder: ImageTextEncoder | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        backbone: Backbone | str | None = None,
+        text_encoder: ImageTextEncoder | str | None = None,
         device: torch.device | str = "cpu",
         hub: HubOptions | None = None,
     ) -> AlignedEncoder:
-        """Load what :meth:`save_pretrained` wrote; the frozen models are made by the registry.
+        """Load a head from a folder or the Hub; the frozen models are made by the registry.
+
+        Nothing is read but the head's files and the weights of the frozen models. A head from the Hub may
+        name models of the Hub only; others are refused unless you name them yourself.
 
         Args:
-            folder: with ``config.json`` and ``model.safetensors``; or, where there is no such folder,
-                ``owner/name`` of a repository on the Hub that holds the two files.
-            backbone: an instance to use instead of making one from the saved spec.
+            source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder,
+                ``owner/name`` of a repository on the Hub.
+            revision: of that repository: a branch, a tag or a commit; the main branch if not given.
+            token: for a private repository; the one of ``hf auth login`` if not given.
+            cache_dir: of the Hub's files, if not where its client keeps them.
+            local_files_only: never use the network.
+            backbone: to use instead of the one that the head names; an instance or a spec.
             text_encoder: likewise.
             device: where to put it.
-            hub: how files of the frozen models are looked for; their revisions stand in their specs.
+            hub: how files of the frozen models are looked for; like those of the head if not given. Their
+                revisions stand in their specs.
 
         Raises:
             AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
-                shape or NaN, or a model has another size than the head.
-            AssetUnavailableError: it is on the Hub, and the Hub cannot be reached.
+                shape or NaN, or a model has another size or normalisation than the head was trained on.
+            AssetUnavailableError: files of the head or the backbone are neither here nor to be had.
+            UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
             UnknownNameError: the registry does not know a spec.
-            AssetUnavailableError: files of the backbone are neither here nor to be had.
         """
-        folder = find_saved(folder)
-        config, tensors = read_files(folder)
-        head, prototypes = _restore(config, tensors, folder / WEIGHTS_FILE)
-        if backbone is None:
-            backbone = create_model(BACKBONES, config.backbone, hub)
+        of_head, of_models = for_heads_and_models(hub, revision, token, cache_dir, local_files_only)
+        saved = SavedHead.find(source, of_head)
+        saved.check_trust(backbone_given=backbone is not None, text_given=text_encoder is not None)
+        if backbone is None or isinstance(backbone, str):
+            backbone = create_model(BACKBONES, backbone or saved.config.backbone, of_models)
         require_contract(backbone, Backbone, "the backbone")
-        if backbone.stride != config.stride:
-            raise AlignedEncoderError(
-                f"the backbone {backbone.spec!r} has stride {backbone.stride}, but the head in {folder} was "
-                f"trained on {config.backbone!r} of stride {config.stride}"
-            )
+        _check_backbone(backbone, saved.config, source)
         encoder = cls(
             backbone,
-            head,
-            text_encoder if text_encoder is not None else config.text_encoder,
-            prototypes=prototypes,
-            training=config.training,
-            hub=hub,
+            saved.head,
+            text_encoder if text_encoder is not None else saved.config.text_encoder,
+            prototypes=saved.prototypes,
+            training=saved.config.training,
+            hub=of_models,
         )
+        if text_encoder is None and saved.config.text_license:
+            encoder.config = replace(encoder.config, text_license=saved.config.text_license)
         return encoder.to(device)
 
 
-def _restore(
-    config: AlignedConfig, tensors: dict[str, torch.Tensor], where: Path
-) -> tuple[AlignmentHead, Prototypes | None]:
-    """Build the head and the prototypes; nothing is allocated before the shapes are known to fit."""
-    with torch.device("meta"):
-        head = _head_of(config.head)
-    expected = {_HEAD + name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    if config.vocabulary is not None:
-        expected[_PROTOTYPES] = (len(config.vocabulary), config.head.out_dim)
-    check_shapes(tensors, expected, where)
-    vectors = tensors.pop(_PROTOTYPES, None)
-    head.load_state_dict({name.removeprefix(_HEAD): tensor for name, tensor in tensors.items()}, assign=True)
-    if config.vocabulary is None or vectors is None:
-        return head, None
-    return head, Prototypes(config.vocabulary, vectors)
-
-
-def _head_of(settings: HeadSettings) -> AlignmentHead:
-    return AlignmentHead(
-        settings.in_dim, settings.out_dim, settings.heads, settings.mlp_ratio, kind=settings.kind
-    )
+def _check_backbone(backbone: Backbone, config: AlignedConfig, source: object) -> None:
+    if backbone.stride != config.stride:
+        raise AlignedEncoderError(
+            f"the backbone {backbone.spec!r} has stride {backbone.stride}, but the head in {source} was "
+            f"trained on {config.backbone!r} of stride {config.stride}"
+        )
+    if config.transform is not None and backbone.transform != config.transform:
+        raise AlignedEncoderError(
+            f"the backbone {backbone.spec!r} takes pixels by {backbone.transform}, but the head in {source} "
+            f"was trained on {config.backbone!r} with {config.transform}"
+        )

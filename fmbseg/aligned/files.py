@@ -1,47 +1,34 @@
-"""The two files of a saved aligned encoder: ``config.json`` and ``model.safetensors``."""
+"""The files of a saved head: ``config.json``, ``model.safetensors`` and its card, ``README.md``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
-from fmbseg.models.hub_files import HubOptions, hub_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+LARGEST_CONFIG = 64 * 2**20  # bytes: a hundred times that of a vocabulary of 20,000 classes
+_LARGEST_HEADER = 2**20  # bytes: that of a head of some twenty tensors takes 2,000
 
 
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-
-
-def find_saved(source: str | Path) -> Path:
-    """The folder of a saved aligned encoder: ``source`` itself, or a Hub repository's files.
-
-    A text ``owner/name`` means the Hub only where no such folder is on this machine.
-
-    Raises:
-        AssetUnavailableError: the repository's files are neither in the cache nor to be had.
-    """
-    folder = Path(source)
-    if isinstance(source, str) and not folder.exists() and _REPOSITORY.fullmatch(source):
-        return hub_folder(source, [CONFIG_FILE, WEIGHTS_FILE], HubOptions())
-    return folder
-
-
-def write_files(folder: Path, config: AlignedConfig, tensors: dict[str, torch.Tensor]) -> None:
-    """Write both files; equal content gives equal bytes.
+def write_files(
+    folder: Path, config: AlignedConfig, tensors: Mapping[str, torch.Tensor], card: str = ""
+) -> None:
+    """Write all files; equal content gives equal bytes.
 
     Each is written under another name and renamed when complete, and the config holds the SHA-256 of the
     weights, so that a save that was cut short is noticed when it is read.
@@ -50,6 +37,7 @@ def write_files(folder: Path, config: AlignedConfig, tensors: dict[str, torch.Te
         folder: made if it does not exist.
         config: goes to ``config.json``.
         tensors: go to ``model.safetensors``, in float32.
+        card: goes to ``README.md``; none is written where it is empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()})
@@ -57,47 +45,97 @@ def write_files(folder: Path, config: AlignedConfig, tensors: dict[str, torch.Te
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     _replace(folder / WEIGHTS_FILE, weights)
     _replace(folder / CONFIG_FILE, (text + "\n").encode())
+    if card:
+        _replace(folder / CARD_FILE, card.encode())
 
 
-def read_files(folder: Path) -> tuple[AlignedConfig, dict[str, torch.Tensor]]:
-    """Read and check both files.
+def read_config(folder: Path) -> tuple[AlignedConfig, str]:
+    """Read and check ``config.json``, before anything that it says is acted upon.
+
+    Returns:
+        The config and the SHA-256 that it gives for the weights.
+
+    Raises:
+        AlignedEncoderError: a file is missing, or the config is not one.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise AlignedEncoderError(
+                f"{folder} holds no aligned encoder: {name} is missing; "
+                f"it takes {CONFIG_FILE} and {WEIGHTS_FILE}, as save_pretrained writes them"
+            )
+    return parse_config(folder / CONFIG_FILE)
+
+
+def parse_config(path: Path) -> tuple[AlignedConfig, str]:
+    """Read and check one ``config.json`` (see :func:`read_config`)."""
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise AlignedEncoderError(
+            f"{path} has {path.stat().st_size} bytes, more than any head's config: it is refused unread"
+        )
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        return AlignedConfig.from_dict(content), str(content.get("weights_sha256"))
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # JSON, Unicode, brackets in brackets, the config's own checks
+        raise AlignedEncoderError(f"{path}: {error}") from error
+
+
+def check_size(size: int, expected: Mapping[str, tuple[int, ...]], where: object) -> None:
+    """Refuse weights that are larger than the config's tensors can be, before they are fetched or read.
+
+    Args:
+        size: of the file, in bytes.
+        expected: shapes by name.
+        where: the file is, for the message.
+
+    Raises:
+        AlignedEncoderError: it is too large.
+    """
+    largest = 4 * sum(math.prod(shape) for shape in expected.values()) + _LARGEST_HEADER
+    if size > largest:
+        raise AlignedEncoderError(
+            f"{where} has {size} bytes, but the tensors that {CONFIG_FILE} describes take {largest} at most: "
+            f"it is not this head's file, and is refused unread"
+        )
+
+
+def read_tensors(
+    folder: Path, digest: str, expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, torch.Tensor]:
+    """Read and check ``model.safetensors``.
 
     Args:
         folder: that :func:`write_files` wrote.
+        digest: SHA-256 that the config gives for the file.
+        expected: shapes by name, as the config makes them.
 
     Raises:
-        AlignedEncoderError: a file is missing, damaged or from another save, or a tensor is not finite.
+        AlignedEncoderError: it is damaged, larger than it can be or from another save, or a tensor is
+            missing, unknown, of another shape or type, or not finite.
     """
-    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    for path in (config_path, weights_path):
-        if not path.is_file():
-            raise AlignedEncoderError(
-                f"{folder} holds no aligned encoder: {path.name} is missing; "
-                f"it takes {CONFIG_FILE} and {WEIGHTS_FILE}, as save_pretrained writes them"
-            )
-    try:
-        content = json.loads(config_path.read_text(encoding="utf-8"))
-        config = AlignedConfig.from_dict(content)
-    except ValueError as error:  # JSON, Unicode and the config's own checks
-        raise AlignedEncoderError(f"{config_path}: {error}") from error
-
-    weights = weights_path.read_bytes()
-    digest = hashlib.sha256(weights).hexdigest()
-    if digest != content.get("weights_sha256"):
+    path = folder / WEIGHTS_FILE
+    check_size(path.stat().st_size, expected, path)
+    weights = path.read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    if found != digest:
         raise AlignedEncoderError(
-            f"{weights_path} is not the file that {CONFIG_FILE} was saved with: its SHA-256 is {digest}, not "
-            f"{content.get('weights_sha256')}; it was cut short or replaced: copy or save both files again"
+            f"{path} is not the file that {CONFIG_FILE} was saved with: its SHA-256 is {found}, not "
+            f"{digest}; it was cut short or replaced: copy or save both files again"
         )
     try:
         tensors = load(weights)
     except SafetensorError as error:
-        raise AlignedEncoderError(f"{weights_path} is not a safetensors file: {error}") from error
+        raise AlignedEncoderError(f"{path} is not a safetensors file: {error}") from error
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
             raise AlignedEncoderError(
-                f"{weights_path}: tensor {name!r} ({tensor.dtype}) must be float32 without NaN or infinity"
+                f"{path}: tensor {name!r} ({tensor.dtype}) must be float32 without NaN or infinity"
             )
-    return config, tensors
+    _check_shapes(tensors, expected, path)
+    return tensors
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -108,12 +146,10 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], where: Path) -> None:
-    """Refuse missing and surplus tensors and other shapes than ``expected``.
-
-    Raises:
-        AlignedEncoderError: names the first tensor that does not fit, with both shapes.
-    """
+def _check_shapes(
+    tensors: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]], where: Path
+) -> None:
+    """Refuse missing and surplus tensors and other shapes than ``expected``."""
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or surplus:
         raise AlignedEncoderError(

@@ -15,12 +15,13 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.files import digest_of
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.aligned.sharing import Shareable
 from fmbseg.alignment.checkpoint import Checkpoint
 from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
 from fmbseg.alignment.distributed import join_processes
 from fmbseg.alignment.examples import TrainingData, hold_out, prepare, training_size
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
-from fmbseg.alignment.label_source import open_labels
+from fmbseg.alignment.label_source import models_without_paths, open_labels
 from fmbseg.alignment.logs import require_tensorboard
 from fmbseg.alignment.noise import LabelNoise
 from fmbseg.alignment.progress import TrainingReports
@@ -39,6 +40,7 @@ from fmbseg.recipes import get_recipe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fmbseg.aligned.saved import SavedHead
     from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.models.contracts import ImageTextEncoder
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary, VocabularySource
 
 
-class Aligner:
+class Aligner(Shareable):
     """Train the one block that gives a frozen encoder's patches the text encoder's language.
 
     Args:
@@ -223,54 +225,74 @@ class Aligner:
         """Whether this process is the one that should tell of results; alone, it is."""
         return self._processes.main
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Save :attr:`encoder` (see :meth:`AlignedEncoder.save_pretrained`)."""
-        self.encoder.save_pretrained(folder)
+    def to_save(self) -> SavedHead:
+        """The head of :attr:`encoder`, with which ``save_pretrained`` and ``push_to_hub`` go.
+
+        Raises:
+            RuntimeError: nothing was trained.
+        """
+        return self.encoder.to_save()
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
-        backbone: Backbone | None = None,
-        text: ImageTextEncoder | None = None,
         settings: TrainingSettings | None = None,
+        feature_cache: str | Path | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
         cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        backbone: Backbone | str | None = None,
+        text: ImageTextEncoder | str | None = None,
         device: torch.device | str = "cpu",
         hub: HubOptions | None = None,
     ) -> Aligner:
         """Load a trained Aligner; ``fit`` goes on from its head.
 
         Args:
-            folder: that :meth:`save_pretrained` wrote.
-            backbone: an instance to use instead of making one from the saved spec.
+            source: a folder that ``save_pretrained`` wrote, or ``owner/name`` of a Hub repository.
+            revision: of that repository: a branch, a tag or a commit.
+            token: for a private repository.
+            cache_dir: of the Hub's files, if not where its client keeps them.
+            local_files_only: never use the network.
+            backbone: an instance or a spec to use instead of the one that the head names.
             text: likewise.
             settings: of the next training; the saved ones if not given. ``distillation`` above 0 retains what
                 the head says of its old words.
-            cache_dir: where features of the backbone are kept.
+            feature_cache: where features of the backbone are kept.
             device: where to compute.
-            hub: how files of the frozen models are looked for.
+            hub: how files of the frozen models are looked for; like those of the head if not given.
 
         Raises:
             AlignedEncoderError: see :meth:`AlignedEncoder.from_pretrained`; or saved settings out of range.
         """
         encoder = AlignedEncoder.from_pretrained(
-            folder, backbone=backbone, text_encoder=text, device=device, hub=hub
+            source,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            backbone=backbone,
+            text_encoder=text,
+            device=device,
+            hub=hub,
         )
         training = encoder.config.training
         try:
             saved = TrainingSettings.from_dict(training.get("settings", {}))
             history = tuple(EpochRecord(**record) for record in training.get("history", ()))
         except (AttributeError, TypeError, ValueError) as error:
-            raise AlignedEncoderError(f"'training' in the config of {folder} is wrong: {error}") from error
+            raise AlignedEncoderError(f"'training' in the config of {source} is wrong: {error}") from error
         aligner = cls(
             encoder.backbone,
             text if text is not None else encoder.config.text_encoder,
             head=encoder.head,
             settings=settings or saved,
-            cache_dir=cache_dir,
+            cache_dir=feature_cache,
             device=device,
-            hub=hub,
+            hub=encoder.hub,
         )
         aligner.history = history
         aligner._known = encoder.prototypes
@@ -380,6 +402,7 @@ class Aligner:
             "settings": self.settings.to_dict(),
             "labels": {
                 "fingerprint": source.fingerprint,
+                "models": models_without_paths(getattr(source, "origin", {}).get("models", {})),
                 "photographs": len(source),
                 "without_labelled_patch": data.unlabelled,
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -129,3 +130,16 @@ def open_labels(
     if vocabulary is None:
         raise ValueError("records do not say what their class indices mean: give their `vocabulary`")
     return RecordedLabels(tuple(labels), Vocabulary.of(vocabulary), root)
+
+
+def models_without_paths(models: Mapping[str, object]) -> dict[str, str]:
+    """The specs of the models that made labels, with the folders of this machine left out.
+
+    A head is handed on with them, and nobody needs to know where its maker keeps files.
+
+    Example:
+        >>> models_without_paths({"mask_generator": "sam:vit_h@/home/me/sam.pth", "mask_options": {}})
+        {'mask_generator': 'sam:vit_h@sam.pth'}
+    """
+    folders = re.compile(r"(?<=[:@,])(?:~|[A-Za-z]:)?[/\\][^?,]*[/\\]")
+    return {role: folders.sub("", spec) for role, spec in models.items() if isinstance(spec, str)}

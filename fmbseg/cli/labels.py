@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, OutFolder, VocabularyName, words
+from fmbseg.cli.options import Branch, Classes, OutFolder, Private, Token, VocabularyName, words
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
@@ -109,6 +109,25 @@ def export_labels(
     else:
         written = export_datasets(labels, out)
     typer.echo(f"{written}: {len(labels)} photographs")
+
+
+@app.command()
+def push(
+    folder: Folder,
+    repo: Annotated[str, typer.Argument(help="owner/name of a data set on the Hub.")],
+    private: Private = None,
+    branch: Branch = None,
+    token: Token = None,
+    license: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option(help="Licence of the photographs and labels, as the Hub names it.")
+    ] = None,
+    stage: Stages = None,
+    min_predicted_iou: MinIou = 0.0,
+    min_similarity: MinSimilarity = -1.0,
+) -> None:
+    """Push photographs and labels as a data set that `datasets.load_dataset` loads."""
+    labels = _chosen(folder, stage, min_predicted_iou, min_similarity)
+    typer.echo(labels.push_to_hub(repo, private=private, branch=branch, token=token, license=license))
 
 
 @app.command("import")

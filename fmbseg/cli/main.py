@@ -13,6 +13,7 @@ from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
 from fmbseg.cli.label import label
 from fmbseg.cli.segment import segment
+from fmbseg.cli.share import pull, push
 
 app = typer.Typer(
     name="fmbseg",
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, label, fit, segment, export):
+for command in (demo, label, fit, segment, export, push, pull):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(models.app, name="models")

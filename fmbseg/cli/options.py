@@ -27,7 +27,8 @@ LocalFilesOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Never use the network (HF_HUB_OFFLINE=1 does the same).")
 ]
 Token = Annotated[
-    str | None, typer.Option(help="Of the Hub, for gated models; else that of `hf auth login` or HF_TOKEN.")
+    str | None,
+    typer.Option(help="Of the Hub: for gated or private files, and to push; else that of `hf auth login`."),
 ]
 _HUB_OPTIONS = {
     "cache_dir": (CacheDir, None),
@@ -63,6 +64,13 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
     return wrapped
+
+
+Private = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="Of a repository that is made; else the owner's default."),
+]
+Branch = Annotated[str | None, typer.Option(help="Branch to push to; made if it does not exist.")]
 
 
 def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":

@@ -197,6 +197,49 @@ class LabelCollection(ABC):
                     writer.append(image)
         return LabelSet(out)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        branch: str | None = None,
+        token: str | None = None,
+        license: str | None = None,  # noqa: A002 - the Hub's word
+        commit_message: str = "Push labels with fmbseg",
+    ) -> str:
+        """Push photographs and labels as a data set that ``datasets.load_dataset(repo_id)`` loads.
+
+        The photographs go with the labels: mind whose they are. Files are written to a temporary folder
+        first, which takes the room of the photographs.
+
+        Args:
+            repo_id: ``owner/name``; made if it does not exist.
+            private: whether a repository that is made is private; the owner's default if not given.
+            branch: made if it does not exist; the main one if not given.
+            token: with the right to write; the one of ``hf auth login`` if not given.
+            license: of the photographs and labels, as the Hub names licences.
+            commit_message: first line of the commit.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ImportError: the package `datasets` is not installed.
+            PushError: the Hub is not reached, or refuses.
+            OSError: a photograph cannot be read, or a file not be written.
+        """
+        from fmbseg.labels.formats.hf_datasets import push_datasets
+
+        return push_datasets(
+            self,
+            repo_id,
+            private=private,
+            branch=branch,
+            token=token,
+            license=license,
+            commit_message=commit_message,
+        )
+
 
 class ChangedLabels(LabelCollection):
     """A collection with a change that is made to each record as it is read.

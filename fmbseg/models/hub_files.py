@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,32 @@ class HubOptions:
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     token: str | bool | None = None
+
+
+def for_heads_and_models(
+    hub: HubOptions | None,
+    revision: str | None,
+    token: str | bool | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> tuple[HubOptions, HubOptions]:
+    """Options for a head's repository, and those for the frozen models that it names.
+
+    What is given for one holds for the other, too, but the revision: that is of the head's repository alone.
+
+    Example:
+        >>> head, models = for_heads_and_models(None, "v2", None, "cache/", False)
+        >>> (head.revision, head.cache_dir), (models.revision, models.cache_dir)
+        (('v2', 'cache/'), (None, 'cache/'))
+    """
+    base = hub or HubOptions()
+    head = HubOptions(
+        revision=revision,
+        cache_dir=base.cache_dir if cache_dir is None else cache_dir,
+        local_files_only=local_files_only or base.local_files_only,
+        token=base.token if token is None else token,
+    )
+    return head, replace(head, revision=None) if hub is None else hub
 
 
 def hub_folder(
@@ -61,22 +87,86 @@ def hub_folder(
     cached = cached_folder(repo, files, options)
     if cached is not None:
         return cached
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    return _fetched(
+        repo,
+        files,
+        options,
+        optional,
+        licence=licence,
+        alternative=alternative,
+        named="'local-dir:/path/to/folder'",
+    )
+
+
+def newest_folder(
+    repo: str, files: Sequence[str], options: HubOptions, *, optional: Sequence[str] = ()
+) -> Path:
+    """Return a folder that holds what ``files`` are on the Hub now; from the cache where that is not reached.
+
+    Args:
+        repo: ``owner/name``.
+        files: see :func:`hub_folder`.
+        options: how to look for them; a commit as the revision never changes, so it is not asked for again.
+        optional: files that are fetched with the others, but that a repository need not have.
+
+    Raises:
+        AssetUnavailableError: they are neither to be had nor in the cache, or the download was cut short.
+        ValueError: ``repo`` is not the name of a repository.
+    """
+    _check_repository(repo)
+    return _fetched(repo, files, options, optional, named="its path")
+
+
+def size_on_hub(repo: str, file: str, options: HubOptions) -> int | None:
+    """Bytes of one file of a repository, asked of the Hub; ``None`` where it does not say."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    if options.local_files_only:
+        return None
+    try:
+        return get_hf_file_metadata(
+            hf_hub_url(repo, file, revision=options.revision), token=options.token
+        ).size
+    except hub_errors():
+        return None
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What the Hub's client raises where the Hub is not reached, refuses, or breaks off.
+
+    Its HTTP library has changed from version to version; the base of the client's own error is that of all
+    the library's errors.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *HfHubHTTPError.__bases__)
+
+
+def _fetched(
+    repo: str,
+    files: Sequence[str],
+    options: HubOptions,
+    optional: Sequence[str],
+    *,
+    named: str,
+    licence: str = "",
+    alternative: str = "",
+) -> Path:
+    from huggingface_hub.errors import GatedRepoError
 
     try:
         found = _snapshot(repo, [*files, *optional], options, local_files_only=options.local_files_only)
     except GatedRepoError as error:
         raise AssetUnavailableError(_gated(repo, licence, alternative)) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        message = _unavailable(repo, files, options, reason)
+    except hub_errors() as error:
+        message = _unavailable(repo, files, options, first_line(error), named)
         if licence:
             message = f"{message}. {_gated(repo, licence, alternative)}"
         raise AssetUnavailableError(message) from error
     absent = _absent(found, files)
     if absent:
         raise AssetUnavailableError(
-            _unavailable(repo, absent, options, f"{found} is there without {', '.join(absent)}")
+            _unavailable(repo, absent, options, f"{found} is there without {', '.join(absent)}", named)
         )
     return found
 
@@ -133,15 +223,24 @@ def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path 
     Raises:
         ValueError: ``repo`` is not the name of a repository.
     """
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
+    _check_repository(repo)
     try:
         found = _snapshot(repo, files, options, local_files_only=True)
     except LocalEntryNotFoundError:
         return None
+    return None if _absent(found, files) else found
+
+
+def _check_repository(repo: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repo)
     except HFValidationError as error:
         raise ValueError(f"{repo!r} is not the name of a Hub repository, which is 'owner/name'") from error
-    return None if _absent(found, files) else found
 
 
 def commit_of(folder: Path) -> str | None:
@@ -187,11 +286,16 @@ def _gated(repo: str, licence: str, alternative: str) -> str:
     )
 
 
-def _unavailable(repo: str, files: Sequence[str], options: HubOptions, reason: str) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without the advice and the request that the Hub's client puts below."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _unavailable(repo: str, files: Sequence[str], options: HubOptions, reason: str, named: str) -> str:
     at = f" (revision {options.revision})" if options.revision else ""
     return (
         f"{repo}{at}: {', '.join(files)} are neither in the cache nor to be had from the Hub ({reason}). "
-        f"Either run where the Hub is reached; or copy the Hub's cache from a machine that has it and pass "
-        f"cache_dir=...; or download the repository there (`hf download {repo}`) and name its folder: "
-        f"'local-dir:/path/to/folder'"
+        f"Either run where the Hub is reached, for a private repository with token=... or after "
+        f"`hf auth login`; or copy the Hub's cache from a machine that has it and pass "
+        f"cache_dir=...; or download the repository there (`hf download {repo}`) and name its folder: {named}"
     )

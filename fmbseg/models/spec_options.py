@@ -7,7 +7,7 @@ there. What belongs to one machine (where the cache is, who is logged in) is pas
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from fmbseg.unknown_name import UnknownNameError
 
@@ -99,3 +99,13 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)
+
+
+def revision_of(spec: str) -> str | None:
+    """The branch, tag or commit that a spec names, of any family; ``None`` if it names none.
+
+    Example:
+        >>> revision_of("timm:vit_a?layers=-1&revision=0123abcd"), revision_of("conse")
+        ('0123abcd', None)
+    """
+    return dict(parse_qsl(spec.partition("?")[2])).get("revision")

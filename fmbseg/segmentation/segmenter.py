@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.sharing import Shareable
 from fmbseg.deployment import MaskSnap, SegmentSettings
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.registries import MASK_GENERATORS
@@ -25,6 +26,7 @@ from fmbseg.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fmbseg.aligned.saved import SavedHead
     from fmbseg.deployment import WindowSettings
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
@@ -49,7 +51,7 @@ class HasEncoder(Protocol):
         ...
 
 
-class OpenVocabSegmenter:
+class OpenVocabSegmenter(Shareable):
     """Segment images with words that need not have been trained on (paper §3.3).
 
     Args:
@@ -165,23 +167,27 @@ class OpenVocabSegmenter:
         """Say what this segmenter is made of, as JSON values; equal only for equal heads."""
         return self.encoder.describe()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Save the head to a folder (see :meth:`AlignedEncoder.save_pretrained`).
+    def to_save(self) -> SavedHead:
+        """The head, which is all of a segmenter that is saved (settings are not).
 
         Raises:
             TypeError: the encoder is an exported one, which is a file already.
         """
         if not isinstance(self.encoder, AlignedEncoder):
             raise TypeError(f"{type(self.encoder).__name__} has no head to save: copy its file instead")
-        self.encoder.save_pretrained(folder)
+        return self.encoder.to_save()
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
-        backbone: Backbone | None = None,
-        text_encoder: ImageTextEncoder | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        backbone: Backbone | str | None = None,
+        text_encoder: ImageTextEncoder | str | None = None,
         device: torch.device | str = "cpu",
         windows: WindowSettings | None = None,
         hub: HubOptions | None = None,
@@ -190,16 +196,28 @@ class OpenVocabSegmenter:
         """Load a head from a folder or the Hub (see :meth:`AlignedEncoder.from_pretrained` for errors).
 
         Args:
-            folder: with ``config.json`` and ``model.safetensors``; or ``owner/name`` of a Hub repository.
-            backbone: an instance to use instead of making one from the saved spec.
+            source: a folder that :meth:`save_pretrained` wrote, or ``owner/name`` of a Hub repository.
+            revision: of that repository: a branch, a tag or a commit.
+            token: for a private repository.
+            cache_dir: of the Hub's files, if not where its client keeps them.
+            local_files_only: never use the network.
+            backbone: an instance or a spec to use instead of the one that the head names.
             text_encoder: likewise.
             device: where to compute.
             windows: how an image is resized and cut.
-            hub: how files of the frozen models are looked for.
+            hub: how files of the frozen models are looked for; like those of the head if not given.
             settings: background, thresholds, refinement and more.
         """
         encoder = AlignedEncoder.from_pretrained(
-            folder, backbone=backbone, text_encoder=text_encoder, device=device, hub=hub
+            source,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            backbone=backbone,
+            text_encoder=text_encoder,
+            device=device,
+            hub=hub,
         )
         return cls(encoder, windows=windows, settings=settings)
 

@@ -62,9 +62,10 @@ def test_save_and_load_give_the_same_vectors(tmp_path: Path) -> None:
 def test_equal_encoders_are_saved_in_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_encoder().save_pretrained(tmp_path / name)
-    for file in ("config.json", "model.safetensors"):
+    files = ["README.md", "config.json", "model.safetensors"]
+    for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == files
 
 
 def test_the_words_of_the_training_need_no_text_encoder(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:
     assert training["settings"] == SETTINGS.to_dict()
     assert training["labels"] == {
         "fingerprint": labels.fingerprint,
+        "models": {},  # labels at hand come from none
         "photographs": 3,
         "without_labelled_patch": 0,
     }
@@ -324,7 +325,7 @@ def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) 
         tuned = Aligner.from_pretrained(
             tmp_path / "old",
             settings=replace(settings, distillation=weight),
-            cache_dir=tmp_path / "cache",
+            feature_cache=tmp_path / "cache",
         ).fit(other, progress=False)
         after = spread(tuned.encoder, words, labels)
         changed[weight] = float((before.exp() * (before - after)).sum(dim=1).mean())

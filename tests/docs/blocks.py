@@ -105,10 +105,10 @@ def _call(node: ast.Call, names: dict[str, object], tree: ast.Module) -> Iterato
     called = _resolve(node.func, names, tree)
     if isinstance(called, str):
         yield f"line {node.lineno}: {called}"
+    unbound = inspect.isfunction(called) and "." in called.__qualname__  # a method's own instance comes first
     if not callable(called):
         return
-    bound_to_instance = inspect.isfunction(called) and "." in called.__qualname__
-    arguments = [None] * (len(node.args) + bound_to_instance)
+    arguments = [None] * (len(node.args) + unbound)
     keywords = {keyword.arg: None for keyword in node.keywords if keyword.arg}
     try:
         inspect.signature(called).bind(*arguments, **keywords)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import get_args
@@ -14,13 +15,15 @@ from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind
 from fmbseg.alignment.losses import LOSSES
 from fmbseg.alignment.settings import Classes, TrainingSettings
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs/training_losses.md").read_text(encoding="utf-8")
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = (REPOSITORY / "docs/training_losses.md").read_text(encoding="utf-8")
 
 
 def rows_of(heading: str) -> dict[str, list[str]]:
-    """The rows of the first table below a heading whose first cell is a word in code, by that word."""
+    """The rows of the table below a heading, by their first cell, which is a word in code."""
     section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    found = re.findall(r"^\| `(\w+)` \|(.*)\|$", section, re.MULTILINE)
+    body = re.split(r"^\|[-|]+\|$", section, flags=re.MULTILINE)[1]  # below the header
+    found = re.findall(r"^\| `(\w+)` \|(.*)\|$", body, re.MULTILINE)
     return {name: [cell.strip() for cell in cells.split("|")] for name, cells in found}
 
 
@@ -38,6 +41,13 @@ def test_every_loss_head_and_choice_is_there() -> None:
     assert tuple(rows_of("Rivals")) == tuple(LOSSES)
     assert tuple(rows_of("Heads")) == HEAD_KINDS
     assert all(f'`"{choice}"`' in PAGE for choice in get_args(Classes))
+
+
+def test_the_figures_of_the_forms_are_those_of_the_kept_result() -> None:
+    result = json.loads((REPOSITORY / "benchmarks/results/tsupcon.json").read_text())
+    assert f"{result['time_ratio']:.2f} times the time" in PAGE
+    assert f"{100 * result['memory_ratio']:.1f} % of the extra memory" in PAGE
+    assert f"takes {result['gb_at_50000_patches']:.2f} GB" in PAGE
 
 
 def test_what_is_called_the_default_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,33 +14,31 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from fmbseg.labels.files import encode, open_atomically, write_atomically
+from fmbseg.labels.formats.datasets_card import datasets_card
 from fmbseg.labels.shards import to_row
+from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
 
-_CARD = """---
-task_categories:
-- image-segmentation
-configs:
-- config_name: default
-  data_files: data/*.parquet
----
-
-Pseudo labels of [fmbseg](https://arxiv.org/abs/2403.09307). `image` is the photograph, `label` its class map
-(value = class + 1, 0 = no label), `masks` the masks: COCO run lengths, class, stage, scores.
-"""
 _GROUP = 16  # photographs in memory at once; their bytes are among them
 
 
-def export_datasets(labels: LabelCollection, folder: str | Path, *, shard_size: int = 500) -> Path:
+def export_datasets(
+    labels: LabelCollection,
+    folder: str | Path,
+    *,
+    shard_size: int = 500,
+    license: str | None = None,  # noqa: A002 - the Hub's word
+) -> Path:
     """Write a folder that ``datasets.load_dataset(folder)`` loads and the Hub shows.
 
     Args:
         labels: a label set, or what was made of one.
         folder: to write to.
         shard_size: photographs a file; each holds the photographs themselves.
+        license: of the photographs and labels, for the card.
 
     Returns:
         The folder.
@@ -61,8 +60,33 @@ def export_datasets(labels: LabelCollection, folder: str | Path, *, shard_size: 
             part = islice(rows, shard_size)
             while group := list(islice(part, _GROUP)):
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
-    write_atomically(folder / "README.md", encode(_CARD))
+    write_atomically(folder / "README.md", encode(datasets_card(labels, license)))
     return folder
+
+
+def push_datasets(
+    labels: LabelCollection,
+    repo: str,
+    *,
+    private: bool | None,
+    branch: str | None,
+    token: str | None,
+    license: str | None,  # noqa: A002 - the Hub's word
+    commit_message: str,
+) -> str:
+    """Push what :func:`export_datasets` writes (see :meth:`LabelCollection.push_to_hub`)."""
+    with TemporaryDirectory() as temporary:
+        folder = export_datasets(labels, Path(temporary), license=license)
+        with push_errors(repo):
+            ready_repository(repo, private=private, branch=branch, token=token, kind="dataset")
+            return push_folder(
+                folder,
+                repo,
+                branch=branch,
+                token=token,
+                commit_message=commit_message,
+                replaced="data/*.parquet",  # another count of shards has other names
+            )
 
 
 def _schema(names: tuple[str, ...]) -> pa.Schema:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.presets import PRESETS
-from fmbseg.models.backbones.request import NO_WEIGHTS, PRETRAINED, BackboneRequest
+from fmbseg.models.backbones.request import (
+    NO_WEIGHTS,
+    PRETRAINED,
+    BackboneRequest,
+)
 from fmbseg.models.hub_files import cached_folder, hub_folder_of
 from fmbseg.models.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.spec_options import SpecError
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -84,9 +90,23 @@ def _of_folder(name: str, folder: Path, repo: str | None = None) -> TimmSource:
     architecture = str(config.get("architecture", ""))
     given = {**config, **config.get("pretrained_cfg", {})}
     overlay = {key: value for key, value in given.items() if key in _OVERLAID}
-    return TimmSource(
-        _known(architecture, tagged=False), name, repo, folder, overlay, dict(config.get("model_args") or {})
-    )
+    known = _known(architecture, tagged=False)
+    return TimmSource(known, name, repo, folder, overlay, _arguments_of(config, folder))
+
+
+def _arguments_of(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The model's arguments, without those of timm's loader, which could name files of this machine."""
+    import timm
+
+    arguments = config.get("model_args") or {}
+    loaders = {*inspect.signature(timm.create_model).parameters, "pretrained_model_args"}
+    wrong = sorted(loaders & set(arguments)) if isinstance(arguments, dict) else ["no JSON object"]
+    if wrong:
+        raise SpecError(
+            f"{folder / CONFIG}: 'model_args' holds {', '.join(wrong)}: "
+            "it may hold the sizes of a model alone"
+        )
+    return dict(arguments)
 
 
 def _known(name: str, *, tagged: bool = True) -> str:

@@ -135,11 +135,20 @@ def _seen(
 ) -> Seen:
     """Gather what samplers learn from."""
     return Seen(
-        decoder.sample(_best_logits(decoded), points).cpu().numpy(),
+        _likely(decoder, decoded, points).cpu().numpy(),
         inside,
         found.predicted_iou.cpu().numpy(),
         found.stability.cpu().numpy(),
     )
+
+
+def _likely(decoder: SamDecoder, decoded: Decoded, points: NDArray[np.float32]) -> torch.Tensor:
+    """How likely each point lies in what each prompt brought, (N, P); see :class:`Seen`."""
+    count, candidates = decoded.predicted_iou.shape
+    inside = decoder.sample(decoded.logits.flatten(0, 1), points).view(count, candidates, -1).sigmoid()
+    trust = decoded.predicted_iou.clamp(0, 1)
+    shares = trust / trust.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return (inside * shares[:, :, None]).sum(dim=1) * trust.amax(dim=1, keepdim=True)
 
 
 def _check_points(points: NDArray[np.float32], size: tuple[int, int], index: int) -> None:

@@ -21,13 +21,15 @@ class Seen(NamedTuple):
     """What a batch of N points brought, as far as samplers learn from it; P points are in the grid.
 
     Attributes:
-        logits: (N, P) of each point's best candidate at all points, accepted or not.
+        likely: (N, P) the probability that each point lies in what a point of the batch brought, accepted or
+            not, 0 to 1: the mean of the candidates' ``sigmoid(logit)``, weighted by their predicted IoUs,
+            times the highest of these.
         inside: (M, P) whether each point lies in each mask that was accepted.
         predicted_iou: (M,) of the accepted.
         stability: (M,) of the accepted.
     """
 
-    logits: NDArray[np.float32]
+    likely: NDArray[np.float32]
     inside: NDArray[np.bool_]
     predicted_iou: NDArray[np.float32]
     stability: NDArray[np.float32]
@@ -108,7 +110,7 @@ class AdaptiveSampler:
     """Least redundant point first, until all that are left are redundant.
 
     A point is as redundant as it is likely to repeat what the points that were tried have brought. Of one of
-    them that is ``r``, the probability ``sigmoid(logit)`` that it lies in that point's mask, times how alike
+    them that is ``r``, the probability that it lies in that point's mask (see :class:`Seen`), times how alike
     the encoder finds the two, from 0 to 1. Of all together it is ``(1 - prod(1 - r^6))^(1/6)``: of one point
     ``r`` itself, and more where several agree. The power keeps many faint resemblances from adding up to one.
     So the inside of a uniform thing is soon done with, whatever becomes of its mask, and a small thing that
@@ -140,10 +142,9 @@ class AdaptiveSampler:
 
     def tell(self, seen: Seen) -> None:
         """Raise the redundancy of points that lie in the last batch's masks and look like its points."""
-        likely = 1 / (1 + np.exp(-np.clip(seen.logits, -30, 30)))
-        repeated = likely * self._similarity[self._taken]
+        repeated = seen.likely.astype(np.float64) * self._similarity[self._taken]
         with np.errstate(divide="ignore"):  # a point that repeats another for sure
-            self._log_new += np.log1p(-(repeated.astype(np.float64) ** _POWER)).sum(axis=0)
+            self._log_new += np.log1p(-(repeated**_POWER)).sum(axis=0)
 
 
 def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:

@@ -45,7 +45,8 @@ class EverythingSettings:
             would repeat what is known; ``"cover"`` from coarse to fine those that no accepted mask covers,
             which may spend less and misses more.
         max_redundancy: with ``"adaptive"``, points of a higher redundancy, 0 to 1, are not tried. Of a grid
-            of 32 x 32, 0.95 tries about a third on the average, and 0.9 a quarter.
+            of 32 x 32, 0.91 tries a third on the average with MobileSAM, 0.85 a quarter and 0.96 two fifths;
+            with models that give three candidates a point, 0.82 tries a third.
         cover_predicted_iou: with ``"cover"``, a mask covers points only if its estimate is above this.
         cover_stability: with ``"cover"``, a mask covers points only if its stability is at least this. A
             large mask that the model is not sure of would hide the small things on it.
@@ -77,7 +78,7 @@ class EverythingSettings:
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
-    max_redundancy: float = 0.95
+    max_redundancy: float = 0.91
     cover_predicted_iou: float = 0.88
     cover_stability: float = 0.95
     min_area: float = 0.0

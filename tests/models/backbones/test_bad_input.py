@@ -294,3 +294,20 @@ def test_a_config_that_asks_for_remote_code_runs_none(tmp_path: Path) -> None:
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\n")
     assert BACKBONES.create(f"local-dir:{folder}").dim == 32
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"checkpoint_path": "/home/me/weights.pt"},
+        {"pretrained_cfg": {"file": "/home/me/weights.pt"}},
+        {"cache_dir": "/home/me"},
+        ["checkpoint_path"],
+    ],
+)
+def test_a_folder_of_timm_names_no_files_of_this_machine(tmp_path: Path, arguments: object) -> None:
+    folder = tiny.dinov2_folder(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_args": arguments}))
+    with pytest.raises(SpecError, match=r"'model_args' holds .* the sizes of a model alone"):
+        BACKBONES.create(f"timm:local-dir:{folder}")

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, calculate_stability_score
 
+from fmbseg.models.mask_generators import sam_prompter
 from fmbseg.models.mask_generators.candidates import Decoded
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
+from fmbseg.models.mask_generators.sampling import GridSampler, Seen
 from fmbseg.models.mask_generators.settings import EverythingSettings
 
 HEIGHT, WIDTH = 32, 48
@@ -89,6 +91,28 @@ def test_cover_spends_one_point_on_each_rectangle() -> None:
     assert len(prompter_of(decoder, settings).everything()) == 4
     # The first round, the middles of blocks of 8 x 8 cells, has one in each quarter.
     assert decoder.points == [(13.5, 9), (37.5, 9), (13.5, 25), (37.5, 25)]
+
+
+def test_samplers_hear_of_every_candidate_by_how_sure_the_model_is_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A point in both of two rectangles, of 0.8 and 0.4, and one in the larger alone; logits are 3 or -3."""
+    heard: list[NDArray[np.float32]] = []
+
+    class Listener(GridSampler):
+        learns = True
+
+        def tell(self, seen: Seen) -> None:
+            heard.append(seen.likely)
+
+    monkeypatch.setattr(sam_prompter, "make_sampler", lambda *_: Listener(2))
+    decoder = Rectangles([(0, 32, 0, 48), (0, 16, 0, 24)], [0.8, 0.4])
+    settings = EverythingSettings(points_per_side=2, points_per_batch=1)
+    SamPrompter(np.zeros((HEIGHT, WIDTH, 3), np.uint8), lambda _: decoder, settings).everything()
+    inside, outside = 1 / (1 + np.exp(-3.0)), 1 / (1 + np.exp(3.0))
+    in_one = (inside * 0.8 + outside * 0.4) / (0.8 + 0.4) * 0.8
+    np.testing.assert_allclose(heard[0], [[inside * 0.8, in_one, in_one, in_one]], rtol=1e-5)
+    np.testing.assert_allclose(heard[3], [[inside * 0.8] * 4], rtol=1e-5)  # the other's estimate is 0
 
 
 def test_adaptive_tries_a_small_thing_though_it_lies_in_a_large_mask() -> None:

@@ -17,8 +17,8 @@ from fmbseg.models.mask_generators.sampling import (
 NOTHING = np.zeros(0, np.float32)
 
 
-def seen(logits: list[list[float]]) -> Seen:
-    given = np.array(logits, np.float32)
+def seen(likely: list[list[float]]) -> Seen:
+    given = np.array(likely, np.float32)
     return Seen(given, np.zeros((0, given.shape[1]), np.bool_), NOTHING, NOTHING)
 
 
@@ -60,11 +60,11 @@ def test_the_least_redundant_point_comes_first_and_redundant_ones_never() -> Non
     )
     sampler = AdaptiveSampler(similarity, max_redundancy=0.75)
     assert sampler.take(1).tolist() == [3]
-    sampler.tell(seen([[50, 50, -50, 50]]))  # its mask holds all but point 2: redundancies 0.5, 0.8, 0
+    sampler.tell(seen([[1, 1, 0, 1]]))  # its mask holds all but point 2: redundancies 0.5, 0.8, 0
     assert sampler.take(1).tolist() == [2]
-    sampler.tell(seen([[0, 50, 50, 50]]))  # half of 0.2 for point 0 and 0.3 for point 1: nothing is raised
+    sampler.tell(seen([[0.5, 1, 1, 1]]))  # half of 0.2 for point 0 and 0.3 for point 1: nothing is raised
     assert sampler.take(2).tolist() == [0]  # point 1 stays at 0.8
-    sampler.tell(seen([[50, -50, -50, -50]]))
+    sampler.tell(seen([[1, 0, 0, 0]]))
     assert sampler.take(1).tolist() == []
 
 
@@ -75,7 +75,7 @@ def test_points_that_agree_make_another_more_redundant_than_either_does() -> Non
         taken: list[int] = []
         while len(batch := sampler.take(1)) and len(taken) < 3:
             taken += batch.tolist()
-            sampler.tell(seen([[50.0] * 4]))
+            sampler.tell(seen([[1.0] * 4]))
         assert taken == expected
 
 
@@ -84,7 +84,7 @@ def test_the_points_of_a_batch_all_count() -> None:
     for limit, goes_on in ((0.94, False), (0.95, True)):
         sampler = AdaptiveSampler(np.full((256, 256), 0.8, np.float32), max_redundancy=limit)
         assert len(sampler.take(4)) == 4
-        sampler.tell(seen([[50.0] * 256] * 4))
+        sampler.tell(seen([[1.0] * 256] * 4))
         assert bool(len(sampler.take(1))) == goes_on
 
 
@@ -95,7 +95,7 @@ def test_at_one_every_point_is_tried_once_and_at_zero_the_first_ones_alone() -> 
         taken: list[int] = []
         while len(batch := sampler.take(3)):
             taken += batch.tolist()
-            sampler.tell(seen([[1.0] * 16] * len(batch)))
+            sampler.tell(seen([[0.7] * 16] * len(batch)))
         assert len(set(taken)) == len(taken) == expected
 
 

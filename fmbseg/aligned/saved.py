@@ -1,0 +1,174 @@
+"""A head as it is saved: read from a folder or the Hub, checked whole, without the frozen models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fmbseg.aligned.card import HeadCard, render_card
+from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
+from fmbseg.aligned.files import (
+    CARD_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    check_size,
+    digest_of,
+    parse_config,
+    read_config,
+    read_tensors,
+    write_files,
+)
+from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.aligned.sharing import Shareable
+from fmbseg.models.hub_files import HubOptions, commit_of, newest_folder, size_on_hub
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
+from fmbseg.models.remote_specs import check_remote_spec
+
+_HEAD = "head."
+_PROTOTYPES = "prototypes"
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class SavedHead(Shareable):
+    """What the files of a head hold.
+
+    Args:
+        config: the parts by name and size.
+        head: in evaluation mode.
+        prototypes: text vectors of the classes of the training, if they are known.
+        written_card: the text of a card that it came with; a new one is written where it is empty.
+        from_hub: whether somebody else may have written it.
+    """
+
+    config: AlignedConfig
+    head: AlignmentHead
+    prototypes: Prototypes | None
+    written_card: str = ""
+    from_hub: bool = False
+
+    @classmethod
+    def find(cls, source: str | Path, options: HubOptions | None = None) -> SavedHead:
+        """Read a head from a folder, or from the Hub where there is no such folder.
+
+        Args:
+            source: a folder, or ``owner/name``.
+            options: how a repository's files are looked for. A branch is looked up anew each time; what is in
+                the cache is taken where the Hub is not reached.
+
+        Raises:
+            AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
+                shape or is not finite.
+            AssetUnavailableError: it is on the Hub, and neither reached nor in the cache.
+        """
+        folder = Path(source)
+        if isinstance(source, str) and not folder.exists() and _REPOSITORY.fullmatch(source):
+            return replace(cls.read(fetch_head(source, options or HubOptions())), from_hub=True)
+        return replace(cls.read(folder), from_hub=_is_download(folder))
+
+    @classmethod
+    def read(cls, folder: Path) -> SavedHead:
+        """Read and check the files of a folder.
+
+        Raises:
+            AlignedEncoderError: see :meth:`find`.
+        """
+        config, digest = read_config(folder)
+        expected = _shapes(config, folder / CONFIG_FILE)
+        tensors = read_tensors(folder, digest, expected)
+        vectors = tensors.pop(_PROTOTYPES, None)
+        with torch.device("meta"):
+            head = _head_of(config)
+        head.load_state_dict(
+            {name.removeprefix(_HEAD): tensor for name, tensor in tensors.items()}, assign=True
+        )
+        known = None
+        if config.vocabulary is not None and vectors is not None:
+            known = Prototypes(config.vocabulary, vectors)
+        card = folder / CARD_FILE
+        text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+        return cls(config, head.eval(), known, text)
+
+    def check_trust(self, *, backbone_given: bool, text_given: bool) -> None:
+        """Refuse the models that a head from the Hub must not name; those that the user gives are theirs.
+
+        Raises:
+            UntrustedSpecError: see :func:`~fmbseg.models.remote_specs.check_remote_spec`.
+        """
+        if not self.from_hub:
+            return
+        if not backbone_given:
+            check_remote_spec(BACKBONES, self.config.backbone, "backbone")
+        if not text_given:
+            check_remote_spec(IMAGE_TEXT, self.config.text_encoder, "text_encoder")
+
+    def digest(self) -> str:
+        """SHA-256 of the head's weights."""
+        return digest_of(self.head.state_dict())
+
+    def to_save(self) -> SavedHead:
+        """Itself."""
+        return self
+
+    def card_text(self, card: HeadCard | None = None, repo: str | None = None) -> str:
+        """The model card: the one that it came with, unless something is to be said in a new one."""
+        if card is None and self.written_card:
+            return self.written_card
+        return render_card(self.config, self.digest(), card or HeadCard(), repo)
+
+    def write(self, folder: Path, card: object) -> None:
+        """Write the files; a card's text is what ``str`` makes of it."""
+        tensors = {_HEAD + name: tensor for name, tensor in self.head.state_dict().items()}
+        if self.prototypes is not None:
+            tensors[_PROTOTYPES] = self.prototypes.vectors
+        write_files(folder, self.config, tensors, str(card))
+
+
+def fetch_head(repo: str, options: HubOptions) -> Path:
+    """Return a folder with the files of a head on the Hub, fetched if they are not in the cache.
+
+    The config comes first: it says how large the weights can be, and so whether they are worth fetching.
+
+    Raises:
+        AlignedEncoderError: the config is none, or the weights are larger than it says.
+        AssetUnavailableError: the files are neither to be had nor in the cache.
+    """
+    folder = newest_folder(repo, [CONFIG_FILE], options)
+    pinned = replace(options, revision=commit_of(folder) or options.revision)
+    if not (folder / WEIGHTS_FILE).is_file():
+        config, _ = parse_config(folder / CONFIG_FILE)
+        size = size_on_hub(repo, WEIGHTS_FILE, pinned)
+        if size is not None:
+            check_size(size, _shapes(config, CONFIG_FILE), f"{WEIGHTS_FILE} of {repo}")
+    return newest_folder(repo, [CONFIG_FILE, WEIGHTS_FILE], pinned, optional=[CARD_FILE])
+
+
+def _is_download(folder: Path) -> bool:
+    """Whether the Hub's client put the folder there, in its cache or elsewhere."""
+    return commit_of(folder.resolve()) is not None or (folder / ".cache" / "huggingface").is_dir()
+
+
+def _shapes(config: AlignedConfig, where: object) -> dict[str, tuple[int, ...]]:
+    """What the weights must be; nothing is allocated for it.
+
+    Raises:
+        AlignedEncoderError: sizes that no head can have.
+    """
+    try:
+        with torch.device("meta"):
+            head = _head_of(config)
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise AlignedEncoderError(f"{where}: no head can have the sizes {config.head}: {error}") from error
+    expected = {_HEAD + name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    if config.vocabulary is not None:
+        expected[_PROTOTYPES] = (len(config.vocabulary), config.head.out_dim)
+    return expected
+
+
+def _head_of(config: AlignedConfig) -> AlignmentHead:
+    sizes = config.head
+    return AlignmentHead(sizes.in_dim, sizes.out_dim, sizes.heads, sizes.mlp_ratio, kind=sizes.kind)

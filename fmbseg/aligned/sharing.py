@@ -1,0 +1,127 @@
+"""Saving and pushing of whatever holds a head, by the Hub client's own mixin."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import ModelCard, ModelHubMixin
+
+from fmbseg.aligned.card import TAGS, HeadCard
+from fmbseg.models.hub_push import push_errors, ready_repository
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
+from fmbseg.models.remote_specs import local_part
+
+if TYPE_CHECKING:
+    from fmbseg.aligned.config import AlignedConfig
+    from fmbseg.aligned.saved import SavedHead
+    from fmbseg.registry import Registry
+
+
+class Shareable(
+    ModelHubMixin,
+    library_name="fmbseg",
+    pipeline_tag="image-segmentation",
+    tags=list(TAGS),
+    paper_url="https://arxiv.org/abs/2403.09307",
+):
+    """What holds a head that can be saved to a folder and pushed to the Hub."""
+
+    # The mixin would keep a copy of the constructor's arguments here: whole networks, and tokens.
+    _hub_mixin_config = {}  # noqa: RUF012
+
+    def to_save(self) -> SavedHead:
+        """The head as it is saved."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its head is")
+
+    def save_pretrained(  # type: ignore[override]
+        self,
+        folder: str | Path,
+        *,
+        card: HeadCard | None = None,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **_of_the_mixin: Any,
+    ) -> None:
+        """Write ``config.json``, ``model.safetensors`` and ``README.md``; the frozen models go by their spec.
+
+        Args:
+            folder: made if it does not exist; files of an earlier save are replaced.
+            card: what the model card says beside what the head knows.
+            model_card_kwargs: what the Hub's mixin hands on to :meth:`generate_model_card`.
+
+        Raises:
+            AlignedEncoderError: the card brings the figures of another head.
+        """
+        about = {"card": card, **(model_card_kwargs or {})}
+        self.to_save().write(Path(folder), self.generate_model_card(**about))
+
+    def generate_model_card(self, *, card: HeadCard | None = None, repo: str | None = None) -> ModelCard:
+        """The model card that is saved with the head.
+
+        Args:
+            card: what it says beside what the head knows.
+            repo: ``owner/name`` of the repository that it is for.
+        """
+        return ModelCard(self.to_save().card_text(card, repo))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        card: HeadCard | None = None,
+        branch: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Push a head with fmbseg",
+        **of_the_mixin: Any,
+    ) -> str:
+        """Push the head to a repository of the Hub, in one commit.
+
+        The files are uploaded before the commit, which makes them the repository's all at once: a push that
+        broke off leaves what was there, and the same push again takes up what was uploaded.
+
+        Args:
+            repo_id: ``owner/name``; made if it does not exist.
+            card: what the model card says beside what the head knows.
+            branch: made if it does not exist; the repository's main one if not given.
+            private: whether a repository that is made is private; the owner's default if not given.
+            token: with the right to write; the one of ``hf auth login`` if not given.
+            commit_message: first line of the commit.
+            of_the_mixin: see ``huggingface_hub.ModelHubMixin.push_to_hub``, for example ``create_pr=True``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            PushError: the Hub is not reached, or refuses; the message says why and what to do.
+            AlignedEncoderError: the card brings the figures of another head.
+        """
+        _warn_of_local_models(self.to_save().config)
+        with push_errors(repo_id):
+            ready_repository(repo_id, private=private, branch=branch, token=token)
+            address = super().push_to_hub(
+                repo_id,
+                branch=branch,
+                private=private,
+                token=token,
+                commit_message=commit_message,
+                model_card_kwargs={"card": card, "repo": repo_id},
+                **of_the_mixin,
+            )
+        return str(address)
+
+
+def _warn_of_local_models(config: AlignedConfig) -> None:
+    """Say of models that only this machine has that others must bring their own."""
+    named: tuple[tuple[Registry[Any], str, str], ...] = (
+        (BACKBONES, config.backbone, "backbone"),
+        (IMAGE_TEXT, config.text_encoder, "text_encoder"),
+    )
+    for registry, spec, argument in named:
+        if local_part(registry, spec) is not None:
+            warnings.warn(
+                f"the {registry.kind} {spec!r} is not a model of the Hub: whoever pulls this head has to "
+                f"name it, from_pretrained(..., {argument}=...)",
+                stacklevel=3,
+            )

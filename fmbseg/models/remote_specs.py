@@ -1,0 +1,94 @@
+"""Which specs a head from the Hub may name: models of known families, by name; no files, no code.
+
+A spec in somebody else's ``config.json`` is somebody else's wish. A TorchScript or ONNX file is a program, a
+path says which of my files are read, a plugin runs with their arguments. None of that may follow from loading
+a head, so such specs are refused unless the user names the model.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from fmbseg.registry import Registry
+
+_NAME = r"\w[\w.-]*"
+_REPOSITORY = rf"{_NAME}/{_NAME}"
+_NO_NAME = r""
+_WEIGHTS = ("pretrained", "random")
+
+# Of each registry's families those that can be named without a path, and what may follow the colon.
+_FAMILIES = {
+    "backbone": {
+        "efficientnet_lite2": _NO_NAME,
+        "hf": _REPOSITORY,
+        "open_clip": rf"{_NAME}/{_NAME}",
+        "sam": r"vit_[blh]",
+        "timm": rf"{_NAME}|hf-hub:{_REPOSITORY}",
+    },
+    "image-text encoder": {
+        "conse": r"[\d.]*",
+        "hf": _REPOSITORY,
+        "open_clip": rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
+    },
+}
+
+
+class UntrustedSpecError(ValueError):
+    """A head from the Hub names a model that would read files of this machine or run code."""
+
+
+def check_remote_spec(registry: Registry[Any], spec: str, argument: str) -> None:
+    """Refuse a spec from the Hub that is not the plain name of a model.
+
+    Args:
+        registry: that would make the model.
+        spec: as the head's config has it.
+        argument: by which the user can name a model instead, for the message.
+
+    Raises:
+        UntrustedSpecError: another family than those of the Hub, a path, or weights from a file.
+
+    Example:
+        >>> from fmbseg.models.registries import BACKBONES
+        >>> check_remote_spec(BACKBONES, "dinov2_vitl14?layers=11,23&revision=0123abcd", "backbone")
+        >>> check_remote_spec(BACKBONES, "torch:/home/me/model.pt", "backbone")
+        Traceback (most recent call last):
+        ...
+        fmbseg.models.remote_specs.UntrustedSpecError: the head comes from the Hub and names the backbone \
+'torch:/home/me/model.pt', but ...
+    """
+    what = local_part(registry, spec)
+    if what is None:
+        return
+    families = ", ".join(
+        f"{family}:" if name else family for family, name in _FAMILIES[registry.kind].items()
+    )
+    raise UntrustedSpecError(
+        f"the head comes from the Hub and names the {registry.kind} {spec!r}, but a model {what} could read "
+        f"files of this machine or run code: only models of {families} that are named without a path are "
+        f"loaded for it. If you know and want that model, name it yourself: {argument}=..."
+    )
+
+
+def local_part(registry: Registry[Any], spec: str) -> str | None:
+    """What in a spec only one machine can have, or may run code; ``None`` for a model of the Hub.
+
+    Example:
+        >>> from fmbseg.models.registries import BACKBONES
+        >>> local_part(BACKBONES, "timm:test_vit?weights=/home/me/weights.pt")
+        "with weights from the file '/home/me/weights.pt'"
+    """
+    whole, _, query = registry.expand(spec).partition("?")
+    family, _, name = whole.partition(":")
+    known = _FAMILIES[registry.kind]
+    if family not in known:
+        return f"of the family {family!r}"
+    if not re.fullmatch(known[family], name):
+        return f"named {name!r}"
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        if option == "weights" and value not in _WEIGHTS:
+            return f"with weights from the file {value!r}"
+    return None

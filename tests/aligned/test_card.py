@@ -1,0 +1,141 @@
+"""The model card: what people and the Hub's search read of a head."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from fmbseg.aligned.card import HeadCard
+from fmbseg.aligned.config import AlignedEncoderError
+from tests.hub.heads import WORDS, digest_of, make_encoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAINING: dict[str, Any] = {
+    "settings": {"epochs": 4, "learning_rate": 0.001},
+    "labels": {
+        "fingerprint": "ab" * 32,
+        "photographs": 1234,
+        "models": {"image_text": "conse", "mask_generator": "mobilesam"},
+    },
+    "history": [{"epoch": 1, "loss": 5.25}, {"epoch": 2, "loss": 2.5}],
+}
+
+
+def report(head: str, **changes: Any) -> dict[str, Any]:
+    """What `fmbseg eval` writes, as far as a card needs it."""
+    return {
+        "model": {"head_sha256": head},
+        "data": {"name": "voc20", "split": "val", "of": 1449, "images": 1449},
+        "protocol": {
+            "name": "paper",
+            "class_count": 20,
+            "names": "raw",
+            "background": "not counted",
+            "short_side": 448,
+            "window": None,
+            "refine": None,
+        },
+        "measured": 1448,
+        "failures": [{"key": "a", "error": "b"}],
+        "shard": [1, 1],
+        "figures": {"miou": 0.28125, "pixel_accuracy": 0.5, "accuracy_small": None},
+        **changes,
+    }
+
+
+def card_of(folder: Path, card: HeadCard | None = None) -> ModelCard:
+    make_encoder(**TRAINING).save_pretrained(folder, card=card)
+    return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+
+
+def test_it_says_what_when_how_and_what_not(tmp_path: Path) -> None:
+    text = card_of(tmp_path).content
+    for part in (
+        "# Any words for tiny-test",
+        "24 to 16 channels",
+        'OpenVocabSegmenter.from_pretrained("owner/name")',
+        "Trained on 3 classes",
+        ", ".join(WORDS.names),
+        "| photographs | 1234 |",
+        "| SHA-256 of the label manifest | " + "ab" * 32,
+        "| pseudo labels: mask generator | mobilesam |",
+        "| learning rate | 0.001 |",
+        "| loss, first and last epoch | 5.250, 2.500 |",
+        "Nothing has been measured",
+        "| this head | the files of this repository | not stated by its authors |",
+        "| frozen encoder | tiny-test | CC0-1.0 |",
+        "| fmbseg | the library | Apache-2.0 |",
+        "The grid is 8 px a cell",
+        "Without figures of its own",
+    ):
+        assert part in text
+
+
+def test_the_hub_finds_it(tmp_path: Path) -> None:
+    data: Any = card_of(tmp_path, HeadCard(license="cc-by-4.0")).data
+    assert data.library_name == "fmbseg"
+    assert data.pipeline_tag == "image-segmentation"
+    assert data.license == "cc-by-4.0"
+    assert {"open-vocabulary", "semantic-segmentation", "arxiv:2403.09307"} <= set(data.tags)
+    assert data.get("eval_results") is None
+    assert "cc-by-4.0" in (tmp_path / "README.md").read_text().partition("## Licences")[2]
+
+
+def test_measured_figures_stand_in_the_text_and_for_machines(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    measured = report(digest_of(make_encoder()))
+    (tmp_path / "run" / "report.json").write_text(json.dumps(measured))
+    card = card_of(tmp_path / "head", HeadCard(reports=(tmp_path / "run",), limits="Not for roads."))
+    text = " ".join(card.content.split())
+    assert (
+        "voc20, 1448 of 1449 images of val, 1 more could not be read; protocol paper: 20 classes, raw names, "
+        "background not counted, short side 448 px, whole images, refinement none."
+    ) in text
+    assert "| miou | 28.12 % |" in text
+    assert "Not for roads." in text
+    assert "Without figures" not in text
+    data: Any = card.data
+    results = {result.metric_type: result for result in data.eval_results}
+    assert set(results) == {"mean_iou", "accuracy"}
+    best = results["mean_iou"]
+    assert (best.metric_value, best.dataset_type, best.dataset_split) == (0.28125, "voc20", "val")
+    assert best.task_type == "image-segmentation"
+    assert best.dataset_config == "protocol paper, raw names"
+
+
+def test_figures_of_another_head_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AlignedEncoderError, match="report of voc20 was measured with the head abc"):
+        card_of(tmp_path, HeadCard(reports=(report("abc"),)))
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_report_that_is_none_or_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks model, data, protocol, figures, measured, shard"):
+        HeadCard(reports=({},))
+    with pytest.raises(ValueError, match="shard 1 of 2: merge the shards first"):
+        HeadCard(reports=(report("abc", shard=[1, 2]),))
+
+
+def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
+    from fmbseg.aligned.card_text import card_body
+    from fmbseg.vocabulary import Vocabulary
+
+    words = Vocabulary.of(["<script>alert(1)</script>", "a | b", "[dog](http://x)"])
+    config = make_encoder().config
+    object.__setattr__(config, "vocabulary", words)
+    body = card_body(config, HeadCard(), [], None)
+    assert "&lt;script>" in body
+    assert "<script>" not in body
+    assert r"a \| b" in body
+    assert r"\[dog\](http://x)" in body
+
+
+def test_a_head_without_a_record_says_so(tmp_path: Path) -> None:
+    make_encoder().save_pretrained(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "How this head was trained is not recorded in it." in text

@@ -1,0 +1,81 @@
+"""`fmbseg push` and `fmbseg pull` against a Hub on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from huggingface_hub import ModelCard
+from typer.testing import CliRunner
+
+from fmbseg.aligned.saved import SavedHead
+from fmbseg.cli.main import app
+from tests.hub.heads import make_encoder
+from tests.models.backbones.tiny_models import dinov2_folder
+
+if TYPE_CHECKING:
+    from tests.hub.server import Hub
+
+# Of the client's own making; outside of tests Python does not show it.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+@pytest.fixture
+def head(tmp_path: Path, hub: Hub) -> Path:
+    from fmbseg.models.registries import BACKBONES
+
+    hub.put("bob/encoder", {file.name: file.read_bytes() for file in dinov2_folder(tmp_path / "m").iterdir()})
+    make_encoder(backbone=BACKBONES.create("timm:hf-hub:bob/encoder")).save_pretrained(tmp_path / "head")
+    return tmp_path / "head"
+
+
+def fmbseg(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.output
+
+
+def test_there_and_back(hub: Hub, head: Path, tmp_path: Path) -> None:
+    code, said = fmbseg("push", head, "alice/head", "--license", "mit", "--message", "mine", "--private")
+    assert code == 0, said
+    repository = hub.repository("alice/head")
+    assert said.strip() == f"{hub.url}/alice/head/commit/{repository.branches['main']}"
+    assert (repository.private, repository.messages[-1]) == (True, "mine")
+    code, said = fmbseg("pull", "alice/head", "--out", tmp_path / "pulled")
+    assert (code, said.strip()) == (0, str(tmp_path / "pulled"))
+    assert SavedHead.read(tmp_path / "pulled").digest() == SavedHead.read(head).digest()
+    assert ModelCard.load(tmp_path / "pulled" / "README.md").data.license == "mit"
+
+
+def test_a_branch_and_the_cache(hub: Hub, head: Path) -> None:
+    assert fmbseg("push", head, "alice/head", "--branch", "draft")[0] == 0
+    code, said = fmbseg("pull", "alice/head", "--revision", "draft")
+    assert code == 0
+    assert Path(said.strip()).name == hub.repository("alice/head").branches["draft"]
+    code, _ = fmbseg("pull", "alice/head", "--revision", "draft", "--local-files-only")
+    assert code == 0
+
+
+def test_errors_are_one_line(hub: Hub, head: Path) -> None:
+    code, said = fmbseg("push", head, "bob/head")
+    assert code == 1
+    assert said.startswith("error: bob/head was not pushed")
+    assert said.count("\n") == 1
+    code, said = fmbseg("pull", "alice/none")
+    assert code == 1
+    assert said.startswith("error: alice/none: config.json are neither")
+    assert said.count("\n") == 1
+
+
+def test_a_segmenter_by_name(hub: Hub, head: Path) -> None:
+    from fmbseg.cli.heads import load_segmenter
+
+    fmbseg("push", head, "alice/head")
+    segmenter = load_segmenter("alice/head")
+    assert segmenter.describe() == make_segmenter(head)
+
+
+def make_segmenter(head: Path) -> dict[str, object]:
+    from fmbseg import OpenVocabSegmenter
+
+    return OpenVocabSegmenter.from_pretrained(head).describe()
