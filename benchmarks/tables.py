@@ -113,12 +113,14 @@ def _place(preset: str) -> int:
 
 
 def plain(result: Mapping[str, Any]) -> str:
-    """Any result: its single figures in one table, and a table for each group of rows."""
-    figures, tables = [], []
+    """Any result: its single figures in one table, a table for each group of rows, and its parts below."""
     shown = {name: value for name, value in result.items() if name not in CONDITIONS}
+    parts = {
+        name: value for name, value in shown.items() if isinstance(value, dict) and CONDITIONS & set(value)
+    }
+    shown = {name: value for name, value in shown.items() if name not in parts}
     alike = _alike(shown)
-    if alike:
-        tables.append(_row_table("", alike))
+    figures, tables = [], [_row_table("", alike)] if alike else []
     for name, value in shown.items():
         rows = _rows(value)
         if rows is not None:
@@ -126,7 +128,8 @@ def plain(result: Mapping[str, Any]) -> str:
         elif name not in alike:
             figures += list(_flat({name: value}).items())
     first = [table(["figure", "value"], [[f"`{name}`", value] for name, value in figures])] if figures else []
-    return "\n\n".join([*first, *tables])
+    below = [f"### `{name}`\n\n{plain(value)}" for name, value in parts.items()]
+    return "\n\n".join([*first, *tables, *below])
 
 
 def _alike(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -41,6 +41,14 @@ def test_any_result_becomes_tables() -> None:
     ]
 
 
+def test_parts_with_settings_of_their_own_have_headings() -> None:
+    parts = {"small": {"ratio": 2, "settings": {"seed": 0}}, "large": {"ratio": 3, "settings": {"seed": 0}}}
+    assert tables.plain(parts) == (
+        "### `small`\n\n| figure | value |\n|---|---|\n| `ratio` | 2 |\n\n"
+        "### `large`\n\n| figure | value |\n|---|---|\n| `ratio` | 3 |"
+    )
+
+
 def test_a_group_of_very_many_rows_is_counted_only() -> None:
     rows = [{"seconds": number} for number in range(tables.MOST_ROWS + 1)]
     assert tables.plain({"photographs": rows}) == "`photographs`: 61 rows, in the file."

@@ -79,6 +79,7 @@ def test_there_are_five_scripts_and_three_notebooks() -> None:
     assert len(NOTEBOOKS) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
 def test_a_notebook_runs(path: Path, workspace: Path) -> None:
