@@ -293,8 +293,9 @@ def first_line(error: Exception) -> str:
 
 def _unavailable(repo: str, files: Sequence[str], options: HubOptions, reason: str, named: str) -> str:
     at = f" (revision {options.revision})" if options.revision else ""
+    verb = "is" if len(files) == 1 else "are"
     return (
-        f"{repo}{at}: {', '.join(files)} are neither in the cache nor to be had from the Hub ({reason}). "
+        f"{repo}{at}: {', '.join(files)} {verb} neither in the cache nor to be had from the Hub ({reason}). "
         f"Either run where the Hub is reached, for a private repository with token=... or after "
         f"`hf auth login`; or copy the Hub's cache from a machine that has it and pass "
         f"cache_dir=...; or download the repository there (`hf download {repo}`) and name its folder: {named}"

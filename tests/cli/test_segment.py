@@ -144,4 +144,4 @@ def test_a_head_on_the_hub_that_cannot_be_reached(
     command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,dog", "--out", "out"]
     result = RUNNER.invoke(app, [*command, "--head", "nobody/no-such-head"])
     assert result.exit_code == 1
-    assert "nobody/no-such-head: config.json, model.safetensors are neither in the cache" in result.stderr
+    assert "nobody/no-such-head: config.json is neither in the cache" in result.stderr

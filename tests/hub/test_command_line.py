@@ -63,7 +63,7 @@ def test_errors_are_one_line(hub: Hub, head: Path) -> None:
     assert said.count("\n") == 1
     code, said = fmbseg("pull", "alice/none")
     assert code == 1
-    assert said.startswith("error: alice/none: config.json are neither")
+    assert said.startswith("error: alice/none: config.json is neither")
     assert said.count("\n") == 1
 
 
