@@ -64,10 +64,11 @@ RECIPES = {
             "min_crops": 1,
             "min_crop_similarity": 0.4,
             "scales": (1.0, 1.5),
-            "hubness": 0.4,
+            "hubness": 0.8,
             "min_predicted_iou": 0.6,
             "min_area": 0.002,
             "label_remainder": True,
+            "keep_features": True,
         },
         # Attention spreads what a photograph of one thing shows over all its patches, and a thousand
         # photographs do not teach a thousand words: what the image-text model sees has to help.

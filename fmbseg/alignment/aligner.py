@@ -360,6 +360,7 @@ class Aligner(Shareable):
             stride=self._backbone.stride,
             min_coverage=self.settings.min_coverage,
             noise=noise,
+            features=max(self.settings.mask_weight, self.settings.mask_class_weight) > 0,
             track=bars.track,
         )
         if data.unlabelled:

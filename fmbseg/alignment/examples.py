@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise
 from fmbseg.alignment.patch_labels import patch_labels, patch_means
 from fmbseg.models.assets import sha256_of
@@ -42,6 +43,7 @@ class TrainingExample:
         size: height and width in pixels that it is encoded at.
         labels: class of each patch among the training's K, -1 for none, int16 (h, w).
         weights: probability with which each patch takes part in an epoch, float32 (h, w); None for 1.
+        masks: the photograph's masks with their features; None where they are not asked for.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class TrainingExample:
     size: tuple[int, int]
     labels: NDArray[np.int16]
     weights: NDArray[np.float32] | None = None
+    masks: MaskFeatures | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,7 @@ def prepare(
     min_coverage: float,
     track: Track[Any],
     noise: LabelNoise = EVERY_PATCH,
+    features: bool = False,
 ) -> TrainingData:
     """Check the labels and their photographs, and turn label maps into patch labels.
 
@@ -103,6 +107,7 @@ def prepare(
         min_coverage: see :func:`~fmbseg.alignment.patch_labels.patch_labels`.
         track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
         noise: how sure the masks have to be.
+        features: whether the features of the masks are learned from, so that the labels must have them.
 
     Raises:
         TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
@@ -131,9 +136,9 @@ def prepare(
             )
         if len(present):
             weights = None if weigh is None else patch_means(weigh(record), pixels, labels)
-            examples.append(
-                TrainingExample(source.image_path(record), record.sha256, size, new_index[labels], weights)
-            )
+            masks = _mask_features(record) if features else None
+            path = source.image_path(record)
+            examples.append(TrainingExample(path, record.sha256, size, new_index[labels], weights, masks))
     vocabulary = _subset(source.vocabulary, detected)
     _check_contrast(examples, vocabulary, min_coverage)
     return TrainingData(vocabulary, tuple(examples), len(source) - len(examples))
@@ -184,6 +189,17 @@ def _patch_labels(
         return patch_labels(pixels, grid, len(names), min_coverage=min_coverage)
     except ValueError as error:
         raise TrainingDataError(f"the labels of {record.path} cannot be used: {error}") from error
+
+
+def _mask_features(record: LabelRecord) -> MaskFeatures:
+    features: NDArray[np.float16] | None = getattr(record, "features", None)
+    if features is None:
+        raise TrainingDataError(
+            f"mask_weight learns from the features of masks, and the labels of {record.path} have none: "
+            "label with keep_features=True, or set it to 0"
+        )
+    drawn = np.flatnonzero(record.kept)  # type: ignore[attr-defined] # what has features has the rest
+    return MaskFeatures(record.masks.select(drawn), features[drawn])  # type: ignore[attr-defined]
 
 
 def _check_records(source: LabelSource, track: Track[Any]) -> list[int]:

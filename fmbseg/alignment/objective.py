@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from einops import rearrange
+from torch.nn import functional
 
 from fmbseg.alignment.distributed import Processes
 from fmbseg.alignment.losses import alignment_loss
@@ -115,16 +116,34 @@ class Objective:
     ) -> torch.Tensor:
         """The terms beside the contrast: means over all patches of the batch, of this process's share."""
         loss = self.prototypes.new_zeros(())
-        if self.dense is None and self.old is None:
-            return loss
         cells = sum(each[0, 0].numel() for each in maps)
         patches = max(1, self.processes.total(cells, self.prototypes.device))
         if self.dense is not None:
             targets = [self.dense(example) for example in batch]
             loss = loss + self.settings.dense_weight * _distance(maps, targets, loss) / patches
+        if self.settings.mask_weight or self.settings.mask_class_weight:
+            loss = loss + self._to_masks(maps, batch) / patches
         if self.old is not None:
             loss = loss + self.settings.distillation * self.old.divergence(features, maps) / patches
         return loss
+
+    def _to_masks(self, maps: Sequence[torch.Tensor], batch: Sequence[TrainingExample]) -> torch.Tensor:
+        """What draws patches to the features of their masks, the sum over the patches that are in one."""
+        settings, total = self.settings, self.prototypes.new_zeros(())
+        for aligned, example in zip(maps, batch, strict=True):
+            assert example.masks is not None  # the examples were made with them
+            targets = example.masks.targets((aligned.shape[2], aligned.shape[3])).to(aligned).flatten(1).T
+            inside = targets.any(dim=1).nonzero()[:, 0]
+            targets = targets.index_select(0, inside)
+            vectors = rearrange(aligned, "1 d h w -> (h w) d").index_select(0, inside)
+            total = total + settings.mask_weight * (1 - (vectors * targets).sum(dim=1)).sum()
+            wanted, found = (
+                (each @ self.prototypes.T / settings.temperature).log_softmax(dim=1)
+                for each in (targets, vectors)
+            )
+            divergence = functional.kl_div(found, wanted, reduction="sum", log_target=True)
+            total = total + settings.mask_class_weight * divergence
+        return total
 
 
 def contrast(

@@ -27,6 +27,7 @@ _COUNTS = ("epochs", "batch_size", "image_size")
 _POSITIVE = ("learning_rate", "temperature", "mlp_ratio")
 _NOT_NEGATIVE = (
     *("momentum", "weight_decay", "cache_gb", "dense_weight"),
+    *("mask_weight", "mask_class_weight"),
     *("warmup", "validation", "similarity_power", "iou_power", "distillation"),
 )
 _BELOW_ONE = ("momentum", "warmup", "validation")
@@ -60,6 +61,11 @@ class TrainingSettings:
         dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
             model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
             It brings words that no label has, and what a class's neighbours are.
+        mask_weight: of a term that draws every patch to the mean feature of the masks that it lies in (see
+            :class:`~fmbseg.alignment.mask_targets.MaskFeatures`): one minus the cosine. Not in the paper; 0
+            leaves it out. The labels must have kept these features.
+        mask_class_weight: likewise, of the Kullback-Leibler divergence of the patch's softmax over classes
+            from that of this feature, at ``temperature``: soft labels instead of one class a patch.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
         seed: of the head's first weights and the order of the photographs.
@@ -105,6 +111,8 @@ class TrainingSettings:
     head_kind: HeadKind = "block"
     mlp_ratio: float = 4.0
     dense_weight: float = 0.0
+    mask_weight: float = 0.0
+    mask_class_weight: float = 0.0
     image_size: int = 448
     min_coverage: float = 0.5
     seed: int = 0

@@ -25,6 +25,7 @@ from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
 from fmbseg.models.loading import create_model
+from fmbseg.models.mask_generators.kept_masks import KeptMasks
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
@@ -53,6 +54,8 @@ class PseudoLabeler:
         mask_options: of the mask generator, for example ``{"points_per_side": 16}``; only with a spec.
         settings: of Stage 1.
         device: where the image-text model computes; a GPU if there is one.
+        mask_cache: folder in which masks of "segment everything" are kept, so that the same photographs are
+            labelled with other words or settings without the mask model making them again.
         hub: how files of the models are looked for, if not as the Hub's client is set up.
 
     Raises:
@@ -70,6 +73,7 @@ class PseudoLabeler:
         mask_options: Mapping[str, Any] | None = None,
         settings: LabelingSettings | None = None,
         device: torch.device | str | None = None,
+        mask_cache: str | Path | None = None,
         hub: HubOptions | None = None,
     ) -> None:
         chosen = get_recipe(recipe)
@@ -83,6 +87,8 @@ class PseudoLabeler:
             mask_generator = create_model(MASK_GENERATORS, mask_generator, hub, **self.mask_options)
         elif mask_options:
             raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
+        if mask_cache is not None:
+            mask_generator = KeptMasks(mask_generator, self.mask_options, mask_cache)
         self.generator: MaskGenerator = mask_generator
         encoder = image_text or chosen.image_text
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

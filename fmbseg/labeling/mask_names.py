@@ -23,16 +23,29 @@ class MaskNames(NamedTuple):
     Attributes:
         class_ids: (N,) indices in the vocabulary.
         similarities: (N,) dot product of the mask's mean feature with its class.
+        features: (N, D) the mask's mean feature, unit vectors.
     """
 
     class_ids: NDArray[np.int32]
     similarities: NDArray[np.float32]
+    features: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, features: torch.Tensor, prototypes: torch.Tensor, class_ids: NDArray[np.int32]) -> MaskNames:
+        """Names with the similarities of ``features`` (N, D) to the classes that were chosen for them."""
+        own = prototypes[torch.from_numpy(class_ids).long()]
+        return cls(
+            class_ids,
+            (features * own).sum(dim=1).cpu().numpy().astype(np.float32),
+            features.cpu().numpy().astype(np.float16),
+        )
 
     def joined(self, other: MaskNames) -> MaskNames:
         """These names, then the other's."""
         return MaskNames(
             np.concatenate([self.class_ids, other.class_ids]),
             np.concatenate([self.similarities, other.similarities]),
+            np.concatenate([self.features, other.features]),
         )
 
 
@@ -68,11 +81,9 @@ def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: 
         detected: indices of the classes to choose from, at least one.
     """
     features = mask_features(masks, dense)
-    among = classes.of(detected)
-    position = among.scores(features).argmax(dim=1)
-    similarities = (features * among.prototypes[position]).sum(dim=1)
+    position = classes.of(detected).scores(features).argmax(dim=1)
     chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
-    return MaskNames(chosen, similarities.cpu().numpy().astype(np.float32))
+    return MaskNames.of(features, classes.prototypes, chosen)
 
 
 def own_names(
@@ -86,6 +97,4 @@ def own_names(
         classes: the K classes.
         class_ids: (N,) of the masks.
     """
-    prototypes = classes.prototypes[torch.from_numpy(class_ids).long()]
-    similarities = (mask_features(masks, dense) * prototypes).sum(dim=1)
-    return MaskNames(class_ids, similarities.cpu().numpy().astype(np.float32))
+    return MaskNames.of(mask_features(masks, dense), classes.prototypes, class_ids)

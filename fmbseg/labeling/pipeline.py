@@ -98,6 +98,7 @@ def label_files(
             similarities=labels.similarities,
             kept=labels.kept,
             points=labels.points,
+            features=labels.features if settings.keep_features else None,
         )
 
     with closing(ordered_map(lambda path: _read(root, path, encoder, settings), paths, workers=1)) as read:

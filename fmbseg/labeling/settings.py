@@ -31,6 +31,8 @@ class LabelingSettings:
         label_remainder: name what no mask covers by the dense map, as masks of Stage 1.2; not in the paper.
             Masks that are not precise then leave no pixel without a label.
         keep_fraction: part of the masks of Stage 1.2 drawn for training (paper §4.1: 0.75).
+        keep_features: keep the mean dense feature under each mask with the labels (2 bytes a dimension), for
+            the term of training that draws patches to it (``mask_weight``).
         seed: of that draw; each photograph's draw depends on it and on the photograph's path alone.
         batch_size: crops encoded at once.
 
@@ -50,6 +52,7 @@ class LabelingSettings:
     max_area: float = 0.95
     label_remainder: bool = False
     keep_fraction: float = 0.75
+    keep_features: bool = False
     seed: int = 0
     batch_size: int = 16
 

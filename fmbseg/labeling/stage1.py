@@ -38,6 +38,7 @@ class Labels(NamedTuple):
         similarities: (N,) of each mask's mean feature to its class.
         kept: (N,) whether a mask was drawn for training.
         points: for each mask its query points (P, 2) as (x, y) in pixels; (0, 2) in Stage 1.2.
+        features: (N, D) mean dense feature under each mask, unit vectors.
     """
 
     description: Description
@@ -48,6 +49,7 @@ class Labels(NamedTuple):
     similarities: NDArray[np.float32]
     kept: NDArray[np.bool_]
     points: tuple[NDArray[np.float32], ...]
+    features: NDArray[np.float16]
 
 
 class _Named(NamedTuple):
@@ -103,7 +105,8 @@ def label_described(
             min_similarity=settings.min_crop_similarity,
         )
     size = (image.shape[0], image.shape[1])
-    none = _Named(MaskSet.empty(size), MaskNames(np.zeros(0, np.int32), np.zeros(0, np.float32)), [])
+    nothing = description.dense.new_zeros(0, len(description.dense))
+    none = _Named(MaskSet.empty(size), MaskNames.of(nothing, classes.prototypes, np.zeros(0, np.int32)), [])
     pointed = everything = none
     if detected:
         prompter = generator.begin(image)
@@ -124,6 +127,7 @@ def label_described(
             [np.ones(len(pointed.masks), np.bool_), draw(len(everything.masks), key, settings)]
         ),
         points=tuple(points for one in both for points in one.points),
+        features=np.concatenate([one.names.features for one in both]),
     )
 
 

@@ -39,6 +39,7 @@ class LabeledImage:
         similarities: (N,) of each mask's mean dense feature to its class, -1 to 1.
         kept: (N,) whether the mask was drawn for training (paper §4.1: 75 % of those of Stage 1.2).
         points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) where there were none.
+        features: (N, D) mean dense feature under each mask, unit vectors; None where they were not kept.
 
     Raises:
         ValueError: arrays whose length is not the number of masks.
@@ -53,10 +54,11 @@ class LabeledImage:
     similarities: NDArray[np.float32]
     kept: NDArray[np.bool_]
     points: tuple[NDArray[np.float32], ...]
+    features: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("class_ids", "stages", "similarities", "kept", "points"):
-            if len(getattr(self, name)) != len(self.masks):
+        for name in ("class_ids", "stages", "similarities", "kept", "points", "features"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != len(self.masks):
                 raise ValueError(
                     f"{self.path}: {name} has {len(getattr(self, name))} entries for {len(self.masks)} masks"
                 )
@@ -126,4 +128,5 @@ class LabeledImage:
             similarities=self.similarities[positions],
             kept=self.kept[positions],
             points=tuple(self.points[position] for position in positions),
+            features=None if self.features is None else self.features[positions],
         )

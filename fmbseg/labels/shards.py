@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from fmbseg.labels.record import LabeledImage
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _MASK = pa.struct(
     [
@@ -27,6 +30,7 @@ _MASK = pa.struct(
         ("similarity", pa.float32()),
         ("kept", pa.bool_()),
         ("points", pa.list_(pa.float32())),  # x0, y0, x1, y1, ...
+        ("feature", pa.string()),  # base64 of float16, little-endian; null where it was not kept
     ]
 )
 SCHEMA = pa.schema(
@@ -60,6 +64,7 @@ def to_row(image: LabeledImage) -> dict[str, Any]:
         image.similarities.tolist(),
         image.kept.tolist(),
         ([float(value) for value in points.ravel()] for points in image.points),
+        _encoded(image),
         strict=True,
     )
     names = [field.name for field in _MASK]
@@ -71,6 +76,19 @@ def to_row(image: LabeledImage) -> dict[str, Any]:
         "detected": list(image.detected),
         "masks": [dict(zip(names, values, strict=True)) for values in columns],
     }
+
+
+def _encoded(image: LabeledImage) -> Iterable[str | None]:
+    if image.features is None:
+        return [None] * len(image.masks)
+    return (b64encode(one.astype("<f2").tobytes()).decode("ascii") for one in image.features)
+
+
+def _decoded(masks: Sequence[dict[str, Any]]) -> NDArray[np.float16] | None:
+    found = [mask["feature"] for mask in masks if mask["feature"] is not None]
+    if not found:
+        return None
+    return np.stack([np.frombuffer(b64decode(one), "<f2") for one in found]).astype(np.float16)
 
 
 def from_row(row: dict[str, Any]) -> LabeledImage:
@@ -95,6 +113,7 @@ def from_row(row: dict[str, Any]) -> LabeledImage:
         similarities=column("similarity", np.float32),
         kept=column("kept", np.bool_),
         points=tuple(np.array(mask["points"], dtype=np.float32).reshape(-1, 2) for mask in masks),
+        features=_decoded(masks),
     )
 
 

@@ -23,7 +23,10 @@ def boxes(*corners: tuple[int, int, int, int], size: tuple[int, int] = SIZE) -> 
 
 def record(path: str = "dog.jpg", masks: MaskSet | None = None, **changes: Any) -> LabeledImage:
     """A record of three masks: two of Stage 1.1, one of Stage 1.2 that the draw left out."""
-    masks = boxes((0, 0, 4, 4), (1, 1, 3, 3), (2, 2, 4, 6)) if masks is None else masks
+    features = None
+    if masks is None:
+        masks = boxes((0, 0, 4, 4), (1, 1, 3, 3), (2, 2, 4, 6))
+        features = np.array([[0.6, 0.8], [1, 0], [1 / 3, -0.94]], dtype=np.float16)
     three = np.array([[1.5, 2.25], [0.1, 1 / 3]], dtype=np.float32)
     fields: dict[str, Any] = {
         "path": path,
@@ -35,6 +38,7 @@ def record(path: str = "dog.jpg", masks: MaskSet | None = None, **changes: Any) 
         "similarities": np.array([0.1, -0.2, 1 / 3], dtype=np.float32),
         "kept": np.array([True, True, False]),
         "points": (three, three[:1], np.zeros((0, 2), dtype=np.float32)),
+        "features": features,
     }
     return LabeledImage(**{**fields, **changes})
 
@@ -56,7 +60,7 @@ def empty_record(path: str = "nothing.png") -> LabeledImage:
 def manifest(count: int, shard_size: int = 2, **changes: Any) -> dict[str, Any]:
     """What a run over ``count`` photographs gives a writer."""
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "fmbseg": "0.1.0",
         "vocabulary": {
             "names": ["a", "b", "c", "d", "e"],
@@ -82,6 +86,9 @@ def assert_equal(one: LabeledImage, other: LabeledImage) -> None:
     pairs += [
         (getattr(one.masks, name), getattr(other.masks, name)) for name in ("predicted_iou", "stability")
     ]
+    assert (one.features is None) == (other.features is None)
+    if one.features is not None:
+        pairs.append((one.features, other.features))
     pairs += list(zip(one.points, other.points, strict=True))
     for left, right in pairs:
         assert left.dtype == right.dtype

@@ -65,8 +65,8 @@ def test_a_folder_may_be_told_where_the_photographs_are_now(folder: Path) -> Non
 
 
 def test_another_version_is_refused(folder: Path) -> None:
-    change_manifest(folder, schema_version=2)
-    with pytest.raises(ValueError, match=r"manifest\.json has schema version 2; this fmbseg reads 1"):
+    change_manifest(folder, schema_version=3)
+    with pytest.raises(ValueError, match=r"manifest\.json has schema version 3; this fmbseg reads 2"):
         LabelSet(folder)
 
 
@@ -101,7 +101,7 @@ def test_a_flipped_bit_in_any_column_is_noticed(folder: Path) -> None:
     shard = folder / shard_name(1)
     whole = shard.read_bytes()
     group = pq.ParquetFile(shard).metadata.row_group(0)
-    assert group.num_columns == 13
+    assert group.num_columns == 14
     for column in map(group.column, range(group.num_columns)):
         first = column.dictionary_page_offset or column.data_page_offset
         last = first + column.total_compressed_size - 1  # of a page's content, whatever its header's length

@@ -144,6 +144,6 @@ def test_another_version_and_no_manifest(labels: LabelSet, tmp_path: Path) -> No
     path = labels.folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 9}))
     (found,) = problems(labels)
-    assert "has schema version 9; this fmbseg reads 1" in found
+    assert "has schema version 9; this fmbseg reads 2" in found
     with pytest.raises(FileNotFoundError, match="holds no label set"):
         verify(tmp_path / "nothing")

@@ -1,0 +1,141 @@
+"""Masks of "segment everything" kept on disk: other words for the same photographs need no mask model."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.masks import MaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmbseg.models.contracts import MaskGenerator, Prompter
+
+_TABLE = "CREATE TABLE IF NOT EXISTS masks (key TEXT PRIMARY KEY, masks TEXT NOT NULL)"
+
+
+class KeptMasks:
+    """A mask generator that remembers what it found in each image.
+
+    An image is known by its pixels, the generator by its spec and options. One file holds them all
+    (``masks.sqlite``), so that a hundred thousand photographs are no hundred thousand files; several
+    processes may share it, and one that is killed leaves it whole. Prompts are not kept: an image that is
+    prompted is encoded as ever.
+
+    Args:
+        inner: what makes the masks.
+        options: that ``inner`` was made with.
+        folder: made if it does not exist.
+
+    Raises:
+        ValueError: the file in the folder is no such store.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from fmbseg.models.mask_generators.superpixels import superpixels
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with KeptMasks(superpixels(), {}, folder) as masks:
+        ...         first = masks.begin(image).everything()
+        ...         again = masks.begin(image).everything()
+        >>> first.rles == again.rles
+        True
+    """
+
+    def __init__(self, inner: MaskGenerator, options: Mapping[str, Any], folder: str | Path) -> None:
+        self.spec, self.promptable, self.license = inner.spec, inner.promptable, inner.license
+        self.inner = inner
+        self._made_by = json.dumps([inner.spec, dict(options)], sort_keys=True, default=str)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._path = Path(folder) / "masks.sqlite"
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(self._path, timeout=60, check_same_thread=False)
+        try:
+            with self._database:
+                self._database.execute(_TABLE)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise ValueError(f"{self._path} is no store of masks ({error}): delete it") from error
+
+    def __enter__(self) -> KeptMasks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def begin(self, image: NDArray[np.uint8]) -> _Prompter:
+        """Take an RGB image (H, W, 3); it is encoded when something is asked that is not kept."""
+        key = sha256(f"{self._made_by} {image.shape}".encode() + image.tobytes()).hexdigest()
+        return _Prompter(self, image, key)
+
+    def read(self, key: str) -> MaskSet | None:
+        """The masks of an image, or None if they are not here."""
+        with (
+            self._lock,
+            closing(self._database.execute("SELECT masks FROM masks WHERE key=?", (key,))) as rows,
+        ):
+            found = rows.fetchone()
+        return None if found is None else _from_json(found[0])
+
+    def write(self, key: str, masks: MaskSet) -> None:
+        """Keep the masks of an image."""
+        with self._lock, self._database:
+            self._database.execute("INSERT OR REPLACE INTO masks VALUES (?, ?)", (key, _to_json(masks)))
+
+
+class _Prompter:
+    def __init__(self, store: KeptMasks, image: NDArray[np.uint8], key: str) -> None:
+        self._store, self._image, self._key = store, image, key
+        self._begun: Prompter | None = None
+
+    @property
+    def _inner(self) -> Prompter:
+        if self._begun is None:
+            self._begun = self._store.inner.begin(self._image)
+        return self._begun
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        """Ask for masks at points."""
+        return self._inner.prompt(points)
+
+    def everything(self) -> MaskSet:
+        """All masks, those kept if there are any."""
+        masks = self._store.read(self._key)
+        if masks is None:
+            masks = self._inner.everything()
+            self._store.write(self._key, masks)
+        return masks
+
+
+def _to_json(masks: MaskSet) -> str:
+    return json.dumps(
+        {
+            "size": masks.size,
+            "counts": [rle.decode("ascii") for rle in masks.rles],
+            "predicted_iou": masks.predicted_iou.tolist(),
+            "stability": masks.stability.tolist(),
+        }
+    )
+
+
+def _from_json(text: str) -> MaskSet:
+    saved = json.loads(text)
+    return MaskSet(
+        size=(saved["size"][0], saved["size"][1]),
+        rles=tuple(counts.encode("ascii") for counts in saved["counts"]),
+        predicted_iou=saved["predicted_iou"],
+        stability=saved["stability"],
+    )
