@@ -133,6 +133,9 @@ class SegmentSettings:
         class_thresholds: least score of a class by name, in the measure of the background's rule (the
             softmax's share for ``softmax``, else the similarity); a pixel whose class scores less is
             background where there is one, else it has no class.
+        hubness: weight of what is taken off the similarity of words that are near everything (see
+            :func:`~fmbseg.models.hubness.hubness_of`), measured against the words of the head's training; 0
+            as in the paper. Scores and thresholds are then of what is left.
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
@@ -153,6 +156,7 @@ class SegmentSettings:
     background: Background = field(default_factory=Background)
     temperature: float = 0.01
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    hubness: float = 0.0
     min_margin: float = 0.0
     top: int = 1
     confidence: bool = False
@@ -161,6 +165,8 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}: it must be above 0")
+        if not self.hubness >= 0:
+            raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not self.min_margin >= 0:
             raise ValueError(f"min_margin is {self.min_margin}: it must be 0 or more")
         if self.top < 1:
@@ -192,6 +198,7 @@ class SegmentSettings:
             "threshold": self.background.threshold,
             "temperature": self.temperature,
             "class_thresholds": dict(self.class_thresholds),
+            "hubness": self.hubness,
             "min_margin": self.min_margin,
             "refine": refine,
         }

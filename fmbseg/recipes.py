@@ -25,6 +25,7 @@ class Recipe:
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
+        segmenting: settings of deployment that differ from the defaults of ``SegmentSettings``.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Recipe:
     mask_options: Mapping[str, Any] = field(default_factory=dict)
     labeling: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    segmenting: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def models(self) -> dict[Role, str]:

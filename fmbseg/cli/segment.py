@@ -49,6 +49,9 @@ def segment(
         float | None, typer.Option(help="Below it is background, with similarity or softmax.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 0.01,
+    hubness: Annotated[
+        float, typer.Option(help="Weight of what is taken off words that are near everything.")
+    ] = 0.0,
     margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,
     whole: Annotated[bool, typer.Option("--whole", help="The whole image at once, no windows.")] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
@@ -76,6 +79,7 @@ def segment(
         mirror=mirror,
         background=Background(cast("BackgroundRule", background), threshold),
         temperature=temperature,
+        hubness=hubness,
         min_margin=margin,
         refine=_refinement(refine),
     )

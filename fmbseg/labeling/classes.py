@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fmbseg.models.hubness import hubness_of
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.vocabulary import Vocabulary
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import ImageTextEncoder
 
 REFERENCE_VOCABULARY = "imagenet1k"
-NEIGHBOURS = 10
 
 
 class Classes(NamedTuple):
@@ -56,28 +56,3 @@ class Classes(NamedTuple):
     def of(self, indices: Sequence[int]) -> Classes:
         """Some of the classes, in the order of ``indices``."""
         return Classes(self.prototypes[list(indices)], self.offsets[list(indices)])
-
-
-def hubness_of(
-    prototypes: torch.Tensor, reference: torch.Tensor, neighbours: int = NEIGHBOURS
-) -> torch.Tensor:
-    """How near each class lies to everything: its mean similarity to the nearest reference texts.
-
-    A class near many texts is near many images as well, and wins crops that do not show it. Taking this off
-    is cross-domain similarity local scaling (Conneau et al. 2018, arXiv 1710.04087, §2.3).
-
-    Args:
-        prototypes: one unit vector a class, (K, D).
-        reference: unit vectors of other texts, (R, D).
-        neighbours: how many of them are averaged, at most R.
-
-    Returns:
-        (K,), -1 to 1.
-
-    Example:
-        >>> import torch
-        >>> hubness_of(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), neighbours=2)
-        tensor([0.5000])
-    """
-    similarity = prototypes @ reference.T
-    return similarity.topk(min(neighbours, len(reference)), dim=1).values.mean(dim=1)

@@ -23,7 +23,7 @@ class LabelingSettings:
             A photograph of fewer crops than that needs them all.
         min_crop_similarity: a crop less similar to its class has no vote, -1 to 1; not in the paper.
         hubness: weight of what is taken off the similarity of classes that resemble everything (see
-            :func:`~fmbseg.labeling.classes.hubness_of`), 0 for nothing as in the paper.
+            :func:`~fmbseg.models.hubness.hubness_of`), 0 for nothing as in the paper.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.

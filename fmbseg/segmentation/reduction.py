@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,13 @@ class EncodedImage:
     image: NDArray[np.uint8]
     pixels: torch.Tensor
     text_map: torch.Tensor
+
+    def with_constant(self) -> EncodedImage:
+        """The same image with one more dimension that is 1 everywhere, for what is the same at every pixel.
+
+        Up-sampling leaves it 1, so a prototype's value in it is added to the similarity exactly.
+        """
+        return replace(self, text_map=torch.cat([self.text_map, torch.ones_like(self.text_map[:1])]))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.deployment import MaskSnap, SegmentSettings
 from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.encoding import encode_images
@@ -226,10 +227,15 @@ class OpenVocabSegmenter(Shareable):
     ) -> Iterator[Segmentation]:
         # Words and masks come first: what cannot be had must not cost a whole image before it is told.
         prototypes = self._prototypes(classes.asked)
+        offsets = self._offsets(prototypes, settings)
+        if offsets is not None:
+            prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
         snap = settings.refine if isinstance(settings.refine, MaskSnap) else None
         generator = None if snap is None else self._generator(snap)
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
+                if offsets is not None:
+                    encoded = encoded.with_constant()
                 result = segment_encoded(encoded, prototypes, classes, settings)
             yield result if snap is None or generator is None else _snapped(result, generator, snap)
 
@@ -249,6 +255,18 @@ class OpenVocabSegmenter(Shareable):
             if len(self._embedded) > _VOCABULARIES_KEPT:
                 self._embedded.popitem(last=False)
         return self._embedded[vocabulary]
+
+    def _offsets(self, prototypes: torch.Tensor, settings: SegmentSettings) -> torch.Tensor | None:
+        """What is taken off each word's similarity, (K,), if anything is."""
+        if not settings.hubness:
+            return None
+        known = getattr(self.encoder, "prototypes", None)
+        if known is None:
+            raise ValueError(
+                f"hubness {settings.hubness:g} is measured against the words of the head's training, and "
+                f"{type(self.encoder).__name__} has none: set it to 0"
+            )
+        return settings.hubness * hubness_of(prototypes, known.vectors.to(prototypes))
 
     def _generator(self, snap: MaskSnap) -> MaskGenerator:
         spec = snap.generator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from fmbseg.labeling.classes import Classes, hubness_of
+from fmbseg.labeling.classes import Classes
+from fmbseg.models.hubness import hubness_of
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.vocabulary import Vocabulary
 

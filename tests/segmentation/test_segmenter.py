@@ -14,6 +14,7 @@ from PIL import Image
 from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
 from fmbseg.images import ImageError
 from fmbseg.masks import MaskSet
@@ -256,6 +257,33 @@ def test_confidence_is_the_softmax_and_its_threshold(encoder: AlignedEncoder, ca
     assert below.confidence is None
     sure = abs(share - limit) > 1e-3
     assert np.array_equal((below.labels == 0)[sure], (share < limit)[sure])
+
+
+def test_hubness_is_taken_off_every_similarity(cat: NDArray[np.uint8]) -> None:
+    """Measured against twelve words of a training, of whose similarities the ten largest count."""
+    known = Vocabulary.of([f"word {index}" for index in range(12)])
+    text = TinyImageText()
+    with torch.no_grad():
+        vectors = F.normalize(text.encode_text([f"a photo of a word {index}." for index in range(12)]), dim=1)
+    encoder = AlignedEncoder(TinyBackbone(), head(24, 16), text, prototypes=Prototypes(known, vectors))
+    settings = SegmentSettings(windows=SMALL, hubness=0.7)
+    result = OpenVocabSegmenter(encoder, settings=settings).segment(cat, WORDS)
+    near = (encoder.encode_text(WORDS) @ vectors.T).sort(dim=1).values[:, 2:].mean(dim=1)
+    expected = by_hand(encoder, cat, WORDS) - 0.7 * near[:, None, None]
+    np.testing.assert_allclose(result.scores, expected.max(dim=0).values.numpy(), atol=2e-5)
+    chosen = torch.from_numpy(result.labels).long()
+    np.testing.assert_allclose(expected.gather(0, chosen[None])[0].numpy(), result.scores, atol=2e-5)
+    assert (result.labels != by_hand(encoder, cat, WORDS).argmax(dim=0).numpy()).any()
+
+
+def test_hubness_without_words_of_a_training_is_refused(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    segmenter = OpenVocabSegmenter(encoder, settings=SegmentSettings(hubness=0.5))
+    with pytest.raises(ValueError, match=r"hubness 0.5 is measured .* AlignedEncoder has none: set it to 0"):
+        segmenter.segment(cat, WORDS)
+    with pytest.raises(ValueError, match="hubness is -1: it must be 0 or more"):
+        SegmentSettings(hubness=-1)
 
 
 def test_thresholds_by_class_and_the_margin(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
