@@ -24,7 +24,7 @@ import json
 import platform
 import resource
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ from benchmarks.offline_chain import (
 )
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.deployment import SegmentSettings
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
@@ -303,7 +304,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     labels = label_pool(arguments, labeler)
     aligner = trained(labels, labeler, recipe.backbone, training, arguments.work / "head")
 
-    segmenter = OpenVocabSegmenter(aligner)
+    segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(**recipe.segmenting))
     measurer = Measurer(labeler, segmenter, folder)
     models, settings = labels.manifest["models"], labels.manifest["settings"]
     head = (arguments.work / "head" / "model.safetensors").read_bytes()
@@ -315,6 +316,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             str(folder.folder.resolve()),
             sha256(head).hexdigest(),
             [one.key for one in photographs],
+            segmenter.settings.describe(),
         ]
     )
     journal = arguments.work / f"measured-{sha256(key.encode()).hexdigest()[:12]}.jsonl"
@@ -337,7 +339,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "limit": arguments.limit,
             "labeling": settings,
             "training": training.to_dict(),
-            "windows": asdict(segmenter.windows),
+            "segmenting": segmenter.settings.describe(),
         },
         "versions": versions(),
         "machine": {

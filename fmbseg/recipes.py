@@ -72,18 +72,21 @@ RECIPES = {
             "label_remainder": True,
             "keep_features": True,
         },
-        # Attention spreads what a photograph of one thing shows over all its patches, and a thousand
-        # photographs do not teach a thousand words: what the image-text model sees has to help.
+        # A thousand photographs do not teach a thousand words by one hard choice a patch: what the image-text
+        # model sees under each mask has to help. Attention spreads what a photograph of one thing shows over
+        # all its patches.
         training={
-            "epochs": 4,
+            "epochs": 3,
             "optimizer": "adamw",
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
             "text_weight": 1.0,
-            "head_kind": "block_without_attention",
-            "dense_weight": 10.0,
-            "image_size": 256,
+            "head_kind": "mlp",
+            "mask_weight": 10.0,
+            "mask_class_weight": 3.0,
+            "image_size": 448,
         },
+        segmenting={"hubness": 0.4},
     ),
     # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
     # to be. It does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's

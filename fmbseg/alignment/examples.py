@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -107,7 +108,8 @@ def prepare(
         min_coverage: see :func:`~fmbseg.alignment.patch_labels.patch_labels`.
         track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
         noise: how sure the masks have to be.
-        features: whether the features of the masks are learned from, so that the labels must have them.
+        features: whether the features of the masks are learned from; photographs whose labels have none are
+            told in a warning, and learned from by their classes alone.
 
     Raises:
         TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
@@ -139,6 +141,8 @@ def prepare(
             masks = _mask_features(record) if features else None
             path = source.image_path(record)
             examples.append(TrainingExample(path, record.sha256, size, new_index[labels], weights, masks))
+    if features:
+        _warn_without_features(examples)
     vocabulary = _subset(source.vocabulary, detected)
     _check_contrast(examples, vocabulary, min_coverage)
     return TrainingData(vocabulary, tuple(examples), len(source) - len(examples))
@@ -191,15 +195,24 @@ def _patch_labels(
         raise TrainingDataError(f"the labels of {record.path} cannot be used: {error}") from error
 
 
-def _mask_features(record: LabelRecord) -> MaskFeatures:
+def _mask_features(record: LabelRecord) -> MaskFeatures | None:
+    """The masks that were drawn for training with their features, if these were kept."""
     features: NDArray[np.float16] | None = getattr(record, "features", None)
     if features is None:
-        raise TrainingDataError(
-            f"mask_weight learns from the features of masks, and the labels of {record.path} have none: "
-            "label with keep_features=True, or set it to 0"
-        )
+        return None
     drawn = np.flatnonzero(record.kept)  # type: ignore[attr-defined] # what has features has the rest
     return MaskFeatures(record.masks.select(drawn), features[drawn])  # type: ignore[attr-defined]
+
+
+def _warn_without_features(examples: Sequence[TrainingExample]) -> None:
+    without = [example.path for example in examples if example.masks is None]
+    if without:
+        warnings.warn(
+            f"the labels of {len(without)} of {len(examples)} photographs, {without[0].name} first, have no "
+            "features of their masks: mask_weight and mask_class_weight leave them out. Photographs labelled "
+            "with keep_features=True have them",
+            stacklevel=4,
+        )
 
 
 def _check_records(source: LabelSource, track: Track[Any]) -> list[int]:

@@ -63,7 +63,7 @@ class TrainingSettings:
             It brings words that no label has, and what a class's neighbours are.
         mask_weight: of a term that draws every patch to the mean feature of the masks that it lies in (see
             :class:`~fmbseg.alignment.mask_targets.MaskFeatures`): one minus the cosine. Not in the paper; 0
-            leaves it out. The labels must have kept these features.
+            leaves it out. It takes labels that have kept these features.
         mask_class_weight: likewise, of the Kullback-Leibler divergence of the patch's softmax over classes
             from that of this feature, at ``temperature``: soft labels instead of one class a patch.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.

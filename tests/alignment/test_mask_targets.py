@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fmbseg.alignment.examples import TrainingDataError, TrainingExample, prepare
+from fmbseg.alignment.examples import TrainingExample, prepare
 from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
@@ -138,9 +138,23 @@ def test_only_masks_that_were_drawn_are_learned_from(tmp_path: Path) -> None:
     assert first.features.tolist() == np.eye(2, 8)[1:].tolist()
 
 
-def test_labels_without_features_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match=r"mask_weight learns .* label with keep_features=True"):
-        examples_of(labelled(tmp_path, side=96))
+def test_photographs_without_features_are_told_and_learned_from_by_their_classes(tmp_path: Path) -> None:
+    with pytest.warns(
+        UserWarning, match=r"of 3 of 3 photographs, \w+\.png first, have no features"
+    ) as caught:
+        found = examples_of(labelled(tmp_path, side=96))
+    assert len(caught) == 1
+    assert [example.masks for example in found] == [None] * 3
+    (example,) = make_examples(1)
+    losses = [
+        float(
+            Objective(features_of, PROTOTYPES, TrainingSettings(mask_weight=weight))
+            .batch(make_head(), [example], 1)
+            .reported
+        )
+        for weight in (0.0, 5.0)
+    ]
+    assert losses[0] == losses[1]
 
 
 def examples_of(labels: object) -> tuple[TrainingExample, ...]:
