@@ -130,7 +130,7 @@ def test_labels_that_are_made_or_given_and_going_on(
         '{"min_crops": 1}',
     ]
     table, first = run("--pool", "pool", *labelling, "--losses", "tsupcon", "--sources", "")
-    assert [row["head"] for row in first["rows"]] == ["block_without_attention", "linear"]
+    assert [row["head"] for row in first["rows"]] == ["mlp", "linear"]
     assert len(table) == 4
     assert first["trained"]["photographs"] == 2
     assert first["measured"] == {"photographs": 2, "classes": 3}

@@ -78,7 +78,7 @@ def test_a_dry_run_says_how_large_the_features_would_be(chain: Chain, tmp_path: 
     assert result.exit_code == 0, result.output
     assert "features of 2 photographs take " in result.stdout
     assert (
-        "at 256 px; the budget is 1e-09 GB (cache_gb): they are computed again in every epoch"
+        "at 448 px; the budget is 1e-09 GB (cache_gb): they are computed again in every epoch"
         in result.stdout
     )
     assert not out.exists()

@@ -52,6 +52,7 @@ def labelled(path: str, photograph: bytes, size: tuple[int, int], seed: int) -> 
         similarities=scores[2] * 2 - 1,
         kept=random.random(count) < 0.75,
         points=points,
+        features=random.random((count, 4)).astype(np.float16) if path == "a.png" else None,
     )
 
 

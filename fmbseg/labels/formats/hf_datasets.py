@@ -15,7 +15,7 @@ from PIL import Image
 
 from fmbseg.labels.files import encode, open_atomically, write_atomically
 from fmbseg.labels.formats.datasets_card import datasets_card
-from fmbseg.labels.shards import to_row
+from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
 
 if TYPE_CHECKING:
@@ -96,25 +96,14 @@ def _schema(names: tuple[str, ...]) -> pa.Schema:
     except ModuleNotFoundError as error:
         raise ImportError("this export needs the package datasets: pip install 'fmbseg[datasets]'") from error
     classes = datasets.ClassLabel(names=list(names))
-    numbers = {name: datasets.Value("float32") for name in ("predicted_iou", "stability", "similarity")}
-    mask = {
-        "counts": datasets.Value("string"),
-        "class_id": classes,
-        "stage": datasets.Value("int8"),
-        **numbers,
-        "kept": datasets.Value("bool"),
-        "points": datasets.List(datasets.Value("float32")),
-    }
+    shard = datasets.Features.from_arrow_schema(SCHEMA)
     features = datasets.Features(
         {
             "image": datasets.Image(),
             "label": datasets.Image(),
-            "path": datasets.Value("string"),
-            "sha256": datasets.Value("string"),
-            "height": datasets.Value("int32"),
-            "width": datasets.Value("int32"),
+            **shard,
             "detected": datasets.List(classes),
-            "masks": datasets.List(mask),
+            "masks": datasets.List({**shard["masks"].feature, "class_id": classes}),
         }
     )
     return features.arrow_schema

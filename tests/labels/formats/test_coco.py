@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class TestThereAndBack:
         assert again.manifest["models"] == labels.manifest["models"]
         assert sum(len(image.masks) for image in again) == 15
         for found, wanted in zip(again, labels, strict=True):
-            assert_equal(found, wanted)
+            assert_equal(found, replace(wanted, features=None))
         assert verify(again.folder, photographs=True) == []
 
     def test_pycocotools_reads_the_same_masks(self, labels: LabelSet, tmp_path: Path, shape: Any) -> None:
