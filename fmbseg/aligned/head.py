@@ -104,6 +104,11 @@ class AlignmentHead(nn.Module):
         self.project = nn.Linear(self.settings.projected, out_dim)
 
     @property
+    def attends(self) -> bool:
+        """Whether a patch's vector depends on the other patches of its image."""
+        return self.settings.attends
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers are trained; ``settings.flops`` says what they cost.
 

@@ -58,6 +58,11 @@ class HeadSettings:
             )
 
     @property
+    def attends(self) -> bool:
+        """Whether a patch's vector depends on the other patches of its image."""
+        return self.kind in _BLOCKS
+
+    @property
     def hidden(self) -> int:
         """Width between the two linear maps of the head's MLP, in channels."""
         return max(1, round(self.in_dim * self.mlp_ratio))

@@ -6,11 +6,12 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
 from einops import rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.aligned.prototypes import Prototypes
@@ -29,33 +30,35 @@ class OldVocabulary:
         head: that training starts from; a copy is kept, which does not change.
         prototypes: text vectors of its words.
         temperature: of both distributions; that of the loss.
+
+    Attributes:
+        vocabulary: its words.
+        head: the copy.
     """
 
     def __init__(self, head: AlignmentHead, prototypes: Prototypes, temperature: float) -> None:
         self.vocabulary = prototypes.vocabulary
-        self._head = copy.deepcopy(head).eval().requires_grad_(False)
+        self.head = copy.deepcopy(head).eval().requires_grad_(False)
         self._words = prototypes.vectors.detach().clone()
         self._temperature = temperature
 
     def to(self, device: torch.device) -> OldVocabulary:
         """Move to ``device`` and return self."""
-        self._head.to(device)
+        self.head.to(device)
         self._words = self._words.to(device)
         return self
 
-    def divergence(self, features: Sequence[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    def divergence(self, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> torch.Tensor:
         """The sum over all patches of the divergence, in nats.
 
         Args:
-            features: of the backbone, for each photograph (1, C, h, w).
-            maps: what the new head makes of them, unit vectors (1, D, h, w).
+            old: what :attr:`head` makes of each photograph, unit vectors (1, D, h, w).
+            new: what the head that is trained makes of it.
         """
         total = self._words.new_zeros(())
-        for each, aligned in zip(features, maps, strict=True):
-            with torch.no_grad():
-                old = self._log_probabilities(self._head(each))
-            new = self._log_probabilities(aligned)
-            total = total + (old.exp() * (old - new)).sum()
+        for before, after in zip(old, new, strict=True):
+            wanted, found = self._log_probabilities(before), self._log_probabilities(after)
+            total = total + (wanted.exp() * (wanted - found)).sum()
         return total
 
     def _log_probabilities(self, aligned: torch.Tensor) -> torch.Tensor:

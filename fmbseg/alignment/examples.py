@@ -127,8 +127,9 @@ def prepare(
     examples = []
     for record in track(source, "patch labels", len(source)):
         size = training_size(record.size, image_size, stride)
+        grid = (size[0] // stride, size[1] // stride)
         pixels = record.label_map()
-        labels = _patch_labels(record, pixels, (size[0] // stride, size[1] // stride), names, min_coverage)
+        labels = _patch_labels(record, pixels, grid, names, min_coverage)
         present = np.unique(labels[labels >= 0])
         if (new_index[present] < 0).any():
             index = int(present[new_index[present] < 0][0])
@@ -138,7 +139,7 @@ def prepare(
             )
         if len(present):
             weights = None if weigh is None else patch_means(weigh(record), pixels, labels)
-            masks = _mask_features(record) if features else None
+            masks = _mask_features(record, grid) if features else None
             path = source.image_path(record)
             examples.append(TrainingExample(path, record.sha256, size, new_index[labels], weights, masks))
     if features:
@@ -195,13 +196,14 @@ def _patch_labels(
         raise TrainingDataError(f"the labels of {record.path} cannot be used: {error}") from error
 
 
-def _mask_features(record: LabelRecord) -> MaskFeatures | None:
+def _mask_features(record: LabelRecord, grid: tuple[int, int]) -> MaskFeatures | None:
     """The masks that were drawn for training with their features, if these were kept."""
     features: NDArray[np.float16] | None = getattr(record, "features", None)
     if features is None:
         return None
     drawn = np.flatnonzero(record.kept)  # type: ignore[attr-defined] # what has features has the rest
-    return MaskFeatures(record.masks.select(drawn), features[drawn])  # type: ignore[attr-defined]
+    masks = record.masks.select(drawn)  # type: ignore[attr-defined]
+    return MaskFeatures.of(masks, features[drawn], grid)
 
 
 def _warn_without_features(examples: Sequence[TrainingExample]) -> None:

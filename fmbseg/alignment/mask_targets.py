@@ -5,42 +5,63 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
 
 _LEAST_AREA = 0.02
+_FULL = 255
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFeatures:
-    """The masks of a photograph with the mean dense feature under each, some tens of kilobytes.
+    """The masks of a photograph on its grid with the mean dense feature under each, some tens of kilobytes.
 
     A class is a hard choice among words, and of a thousand words often the wrong one; the feature that the
     choice was made from also says what is near. And it is smooth where the dense map is ragged: the mask
     model has found what belongs together.
 
-    Args:
-        masks: N masks.
-        features: unit vectors, (N, D).
+    Attributes:
+        shares: part of each cell that each of N masks covers, in 1/255, uint8 (N, h, w).
+        areas: part of the photograph that each mask covers, float32 (N,).
+        features: unit vectors, float16 (N, D).
     """
 
-    masks: MaskSet
+    shares: NDArray[np.uint8]
+    areas: NDArray[np.float32]
     features: NDArray[np.float16]
 
-    def targets(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The mean feature of the masks that each cell lies in, (D, h, w).
+    @classmethod
+    def of(cls, masks: MaskSet, features: NDArray[np.float16], grid: tuple[int, int]) -> MaskFeatures:
+        """Lay N masks, of which there may be none, over a grid.
+
+        Args:
+            masks: of the photograph.
+            features: unit vectors, (N, D).
+            grid: height and width in cells.
+        """
+        shares = np.zeros((len(masks), *grid), np.uint8)
+        areas = np.zeros(len(masks), np.float32)
+        for index in range(len(masks)):  # one at a time: all of them at full size may not fit
+            mask = torch.from_numpy(masks.decode(index)).float()
+            covered = functional.adaptive_avg_pool2d(mask[None, None], grid)[0, 0]
+            shares[index] = (covered * _FULL).round().to(torch.uint8).numpy()
+            areas[index] = float(mask.mean())
+        return cls(shares, areas, features)
+
+    def targets(self, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The mean feature of the masks that each cell lies in, (1, D, h, w).
 
         A mask counts by the part of the cell that it covers, over its area (plus 2 % of the photograph): of
         nested masks the smaller says more of what is there.
 
         Args:
-            grid: height and width in cells.
+            device: where to compute.
 
         Returns:
             Unit vectors; zero where there is no mask.
@@ -52,17 +73,14 @@ class MaskFeatures:
             >>> from fmbseg.masks import MaskSet
             >>> left, whole = np.zeros((2, 2, 4), bool)
             >>> left[:, :2], whole[:] = True, True
-            >>> both = MaskFeatures(MaskSet.from_masks(np.stack([left, whole])), np.eye(2, dtype=np.float16))
-            >>> both.targets((1, 2))[:, 0, 1]
+            >>> masks = MaskSet.from_masks(np.stack([left, whole]))
+            >>> cells = MaskFeatures.of(masks, np.eye(2, dtype=np.float16), (1, 2)).targets()[0, :, 0]
+            >>> cells[:, 1]
             tensor([0., 1.])
-            >>> left_cell = both.targets((1, 2))[:, 0, 0]
-            >>> round(float(left_cell[0] / left_cell[1]), 4) == round(1.02 / 0.52, 4)
+            >>> round(float(cells[0, 0] / cells[1, 0]), 4) == round(1.02 / 0.52, 4)
             True
         """
-        features = torch.from_numpy(self.features).float()
-        total = features.new_zeros(features.shape[1], *grid)
-        for index, feature in enumerate(features):  # one at a time: N masks at full size may not fit
-            mask = torch.from_numpy(self.masks.decode(index)).float()
-            share = functional.adaptive_avg_pool2d(mask[None, None], grid)[0, 0]
-            total += feature[:, None, None] * (share / (mask.mean() + _LEAST_AREA))
-        return functional.normalize(total, dim=0)
+        features, shares = (torch.from_numpy(each).to(device) for each in (self.features, self.shares))
+        weights = 1 / (torch.from_numpy(self.areas).to(device) + _LEAST_AREA)
+        total = torch.einsum("nd,nhw->dhw", features.float() * weights[:, None], shares / _FULL)
+        return functional.normalize(total, dim=0)[None]

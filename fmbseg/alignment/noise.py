@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -138,9 +139,30 @@ def drawn_labels(example: TrainingExample, seed: int, epoch: int) -> NDArray[np.
     """
     if example.weights is None:
         return example.labels
-    digest = sha256(f"{seed}/{epoch}/{example.sha256}".encode()).digest()
-    chance = np.random.default_rng(list(digest)).random(example.labels.shape, np.float32)
+    chance = _random("labels", seed, epoch, example).random(example.labels.shape, np.float32)
     return np.where(chance < example.weights, example.labels, np.int16(-1))
+
+
+def drawn_places(example: TrainingExample, most: int | None, seed: int, epoch: int) -> torch.Tensor | None:
+    """The cells of a photograph that take part in an epoch, as places in reading order; None for all.
+
+    They are drawn by the seed, the epoch and the photograph, as :func:`drawn_labels` draws.
+
+    Args:
+        example: the photograph.
+        most: how many; None for all.
+        seed: of the training.
+        epoch: from 1.
+    """
+    cells = example.labels.size
+    if most is None or most >= cells:
+        return None
+    return torch.from_numpy(_random("places", seed, epoch, example).choice(cells, most, replace=False))
+
+
+def _random(what: str, seed: int, epoch: int, example: TrainingExample) -> np.random.Generator:
+    digest = sha256(f"{what}/{seed}/{epoch}/{example.sha256}".encode()).digest()
+    return np.random.default_rng(list(digest))
 
 
 def _scores(record: object) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

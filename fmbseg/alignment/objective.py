@@ -12,13 +12,10 @@ from torch.nn import functional
 
 from fmbseg.alignment.distributed import Processes
 from fmbseg.alignment.losses import alignment_loss
-from fmbseg.alignment.noise import drawn_labels
+from fmbseg.alignment.noise import drawn_labels, drawn_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.alignment.distillation import OldVocabulary
@@ -64,13 +61,18 @@ class Objective:
 
     def batch(self, head: AlignmentHead, batch: Sequence[TrainingExample], epoch: int) -> BatchLoss:
         """The loss of this process's photographs of a batch, which may be none."""
+        seed, most = self.settings.seed, self.settings.patches_per_image
+        places = [drawn_places(example, most, seed, epoch) for example in batch]
         features = [self.features(example) for example in batch]
-        maps = self._maps(head, features)
-        labels = [drawn_labels(example, self.settings.seed, epoch) for example in batch]
+        maps = self._maps(head, features, places)
+        labels = [
+            take(torch.from_numpy(drawn_labels(example, seed, epoch))[None, None], where)[0, 0]
+            for example, where in zip(batch, places, strict=True)
+        ]
         loss, shared = self._contrast(maps, labels)
         # Both parts are such that the processes' sum is the whole batch's: one loss that all of them form is
         # divided for the report, but not for the gradient, since each has that of its own patches alone.
-        beside = self._beside(features, maps, batch)
+        beside = self._beside(features, maps, batch, places)
         reported = loss / self.processes.count + beside
         value = loss + beside if shared else reported
         patches = sum(int((each >= 0).sum()) for each in labels)
@@ -87,19 +89,28 @@ class Objective:
         Returns:
             The loss, the most similar class of each labelled patch, (M,), and its label, (M,).
         """
-        maps = self._maps(head, [self.features(example) for example in batch])
-        vectors, labels = labelled_patches(maps, [example.labels for example in batch], self.prototypes)
-        loss = contrast(vectors, labels, self.prototypes, self.settings)
-        return float(loss), (vectors @ self.prototypes.T).argmax(dim=1), labels
+        maps = self._maps(head, [self.features(example) for example in batch], [None] * len(batch))
+        labels = [torch.from_numpy(example.labels) for example in batch]
+        vectors, classes = labelled_patches(maps, labels, self.prototypes)
+        loss = contrast(vectors, classes, self.prototypes, self.settings)
+        return float(loss), (vectors @ self.prototypes.T).argmax(dim=1), classes
 
-    def _maps(self, head: AlignmentHead, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Photographs keep their aspect, so each goes through the head by itself."""
+    def _maps(
+        self,
+        head: AlignmentHead,
+        features: Sequence[torch.Tensor],
+        places: Sequence[torch.Tensor | None],
+    ) -> list[torch.Tensor]:
+        """The aligned patches that take part. Photographs keep their aspect: each goes in by itself."""
         with autocast(self.prototypes.device, self.settings.precision):
-            aligned = [head(each) for each in features]
+            if head.attends:  # to all patches, those that do not take part as well
+                aligned = [take(head(each), where) for each, where in zip(features, places, strict=True)]
+            else:
+                aligned = [head(take(each, where)) for each, where in zip(features, places, strict=True)]
         return [each.float() for each in aligned]
 
     def _contrast(
-        self, maps: Sequence[torch.Tensor], labels: Sequence[NDArray[np.int16]]
+        self, maps: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, bool]:
         """The contrast of the labelled patches, and whether it is of those of all processes."""
         vectors, classes = labelled_patches(maps, labels, self.prototypes)
@@ -113,27 +124,35 @@ class Objective:
         features: Sequence[torch.Tensor],
         maps: Sequence[torch.Tensor],
         batch: Sequence[TrainingExample],
+        places: Sequence[torch.Tensor | None],
     ) -> torch.Tensor:
-        """The terms beside the contrast: means over all patches of the batch, of this process's share."""
+        """The terms beside the contrast: means over the batch's patches, of this process's share."""
         loss = self.prototypes.new_zeros(())
         cells = sum(each[0, 0].numel() for each in maps)
         patches = max(1, self.processes.total(cells, self.prototypes.device))
         if self.dense is not None:
-            targets = [self.dense(example) for example in batch]
+            targets = [take(self.dense(each), where) for each, where in zip(batch, places, strict=True)]
             loss = loss + self.settings.dense_weight * _distance(maps, targets, loss) / patches
         if self.settings.mask_weight or self.settings.mask_class_weight:
-            loss = loss + self._to_masks(maps, batch) / patches
+            loss = loss + self._to_masks(maps, batch, places) / patches
         if self.old is not None:
-            loss = loss + self.settings.distillation * self.old.divergence(features, maps) / patches
+            with torch.no_grad():
+                old = self._maps(self.old.head, features, places)
+            loss = loss + self.settings.distillation * self.old.divergence(old, maps) / patches
         return loss
 
-    def _to_masks(self, maps: Sequence[torch.Tensor], batch: Sequence[TrainingExample]) -> torch.Tensor:
+    def _to_masks(
+        self,
+        maps: Sequence[torch.Tensor],
+        batch: Sequence[TrainingExample],
+        places: Sequence[torch.Tensor | None],
+    ) -> torch.Tensor:
         """What draws patches to the features of their masks, the sum over the patches that are in one."""
         settings, total = self.settings, self.prototypes.new_zeros(())
-        for aligned, example in zip(maps, batch, strict=True):
+        for aligned, example, where in zip(maps, batch, places, strict=True):
             if example.masks is None:
                 continue
-            targets = example.masks.targets((aligned.shape[2], aligned.shape[3])).to(aligned).flatten(1).T
+            targets = rearrange(take(example.masks.targets(aligned.device), where), "1 d h w -> (h w) d")
             inside = targets.any(dim=1).nonzero()[:, 0]
             targets = targets.index_select(0, inside)
             vectors = rearrange(aligned, "1 d h w -> (h w) d").index_select(0, inside)
@@ -179,14 +198,26 @@ def autocast(device: torch.device, precision: TrainingPrecision) -> AbstractCont
     return nullcontext()
 
 
+def take(grid: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+    """The cells of a grid (1, C, h, w) at ``places`` in reading order, (1, C, 1, M); None takes it as it is.
+
+    Example:
+        >>> take(torch.arange(6.0).view(1, 1, 2, 3), torch.tensor([4, 0]))
+        tensor([[[[4., 0.]]]])
+    """
+    if places is None:
+        return grid
+    return grid.flatten(2).index_select(2, places.to(grid.device))[:, :, None]
+
+
 def labelled_patches(
-    maps: Sequence[torch.Tensor], labels: Sequence[NDArray[np.int16]], prototypes: torch.Tensor
+    maps: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], prototypes: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Vectors (M, D) and classes (M,) of the labelled patches of maps (1, D, h, w), in the order of maps."""
     vectors = [prototypes.new_zeros(0, prototypes.shape[1])]
     classes = [torch.zeros(0, dtype=torch.long, device=prototypes.device)]
     for aligned, each in zip(maps, labels, strict=True):
-        flat = torch.from_numpy(each.ravel()).long()
+        flat = each.flatten().long()
         labelled = (flat >= 0).nonzero()[:, 0]
         grid = rearrange(aligned, "1 d h w -> (h w) d")
         vectors.append(grid.index_select(0, labelled.to(grid.device)))

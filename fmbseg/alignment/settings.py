@@ -44,6 +44,9 @@ class TrainingSettings:
     Args:
         epochs: passes over the photographs.
         batch_size: photographs whose patches are contrasted with one another.
+        patches_per_image: how many patches of a photograph take part in an epoch, drawn anew in each; None
+            for all. Few patches of many photographs say more in one step than all patches of few, which are
+            much alike. Raise ``batch_size`` and ``epochs`` as this falls.
         learning_rate: at the start; it falls to 0 along a cosine. Of ``"adamw"`` about 1e-3.
         momentum: of SGD.
         weight_decay: of either optimiser.
@@ -99,6 +102,7 @@ class TrainingSettings:
 
     epochs: int = 10
     batch_size: int = 5
+    patches_per_image: int | None = None
     learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -135,10 +139,11 @@ class TrainingSettings:
         for name in ("text_weight", "max_gradient_norm"):
             value = self._of(name)
             self._require(name, value is None or (_is_real(value) and value > 0), "positive or None")
-        cap = self.class_cap
-        self._require(
-            "class_cap", cap is None or (_is_int(cap) and cap >= 1), "a positive whole number or None"
-        )
+        for name in ("class_cap", "patches_per_image"):
+            most = self._of(name)
+            self._require(
+                name, most is None or (_is_int(most) and most >= 1), "a positive whole number or None"
+            )
         for name in _NOT_NEGATIVE:
             self._require(name, _is_real(self._of(name)) and self._of(name) >= 0, "a number of at least 0")
         for name in _BELOW_ONE:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise, drawn_labels
+from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise, drawn_labels, drawn_places
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
 from fmbseg.masks import MaskSet
@@ -97,6 +97,27 @@ def test_the_draw_depends_on_seed_epoch_and_photograph_alone() -> None:
         drawn_labels(replace(many, sha256="cd"), 3, 7),
     ):
         assert 60 < (drawn != other).sum() < 140
+
+
+def test_places_are_drawn_without_repeats_by_seed_epoch_and_photograph() -> None:
+    many = example([1] * 200)
+    places = drawn_places(many, 50, 3, 7)
+    assert places is not None
+    assert len(set(places.tolist())) == 50
+    assert set(places.tolist()) < set(range(200))
+    for seed, epoch, name, same in (
+        (3, 7, "ab", True),
+        (4, 7, "ab", False),
+        (3, 8, "ab", False),
+        (3, 7, "cd", False),
+    ):
+        other = drawn_places(replace(many, sha256=name), 50, seed, epoch)
+        assert other is not None
+        assert (other.tolist() == places.tolist()) is same
+    drawn = [drawn_places(many, 50, 3, epoch).tolist() for epoch in range(400)]  # type: ignore[union-attr]
+    counts = np.bincount(np.concatenate(drawn), minlength=200)  # of 400 epochs, a quarter each
+    assert 55 < counts.min() < counts.max() < 145  # five standard deviations
+    assert drawn_places(many, 200, 3, 7) is drawn_places(many, None, 3, 7) is None
 
 
 def test_a_cap_makes_a_frequent_class_rarer_and_leaves_the_others() -> None:

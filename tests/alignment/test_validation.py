@@ -21,6 +21,8 @@ WORDS = Vocabulary.of(["a", "b", "c"])
 class Given(nn.Module):
     """A head that takes the features for the answer, and remembers whether it was in training mode."""
 
+    attends = False
+
     def __init__(self) -> None:
         super().__init__()
         self.modes: list[bool] = []
