@@ -43,7 +43,6 @@ from benchmarks.offline_chain import (
 )
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
-from fmbseg.deployment import SegmentSettings
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
@@ -304,7 +303,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     labels = label_pool(arguments, labeler)
     aligner = trained(labels, labeler, recipe.backbone, training, arguments.work / "head")
 
-    segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(**recipe.segmenting))
+    segmenter = OpenVocabSegmenter(aligner)
     measurer = Measurer(labeler, segmenter, folder)
     models, settings = labels.manifest["models"], labels.manifest["settings"]
     head = (arguments.work / "head" / "model.safetensors").read_bytes()

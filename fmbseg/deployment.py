@@ -135,7 +135,8 @@ class SegmentSettings:
             background where there is one, else it has no class.
         hubness: weight of what is taken off the similarity of words that are near everything (see
             :func:`~fmbseg.models.hubness.hubness_of`), measured against the words of the head's training; 0
-            as in the paper. Scores and thresholds are then of what is left.
+            as in the paper. None takes what the head says suits it, 0 where it says nothing. Scores and
+            thresholds are then of what is left.
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
@@ -156,7 +157,7 @@ class SegmentSettings:
     background: Background = field(default_factory=Background)
     temperature: float = 0.01
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
-    hubness: float = 0.0
+    hubness: float | None = None
     min_margin: float = 0.0
     top: int = 1
     confidence: bool = False
@@ -165,7 +166,7 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}: it must be above 0")
-        if not self.hubness >= 0:
+        if self.hubness is not None and not self.hubness >= 0:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not self.min_margin >= 0:
             raise ValueError(f"min_margin is {self.min_margin}: it must be 0 or more")

@@ -25,7 +25,7 @@ class Recipe:
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
-        segmenting: settings of deployment that differ from the defaults of ``SegmentSettings``.
+        hubness: what suits its heads in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
     """
 
     name: str
@@ -35,7 +35,7 @@ class Recipe:
     mask_options: Mapping[str, Any] = field(default_factory=dict)
     labeling: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    segmenting: Mapping[str, Any] = field(default_factory=dict)
+    hubness: float = 0.0
 
     @property
     def models(self) -> dict[Role, str]:
@@ -86,7 +86,7 @@ RECIPES = {
             "mask_class_weight": 3.0,
             "image_size": 448,
         },
-        segmenting={"hubness": 0.4},
+        hubness=0.4,
     ),
     # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
     # to be. It does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -47,6 +48,7 @@ class AlignedConfig:
         backbone_license: of the backbone's weights, as it says itself; empty if not known.
         text_license: of the text encoder's weights, likewise.
         vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
+        hubness: what suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
         training: how it was trained, as JSON; kept as it is, never interpreted here.
         versions: of the packages that saved it.
 
@@ -63,6 +65,7 @@ class AlignedConfig:
     backbone_license: str = ""
     text_license: str = ""
     vocabulary: Vocabulary | None = None
+    hubness: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=_installed_versions)
 
@@ -73,6 +76,8 @@ class AlignedConfig:
                 f"{self.text_encoder!r} has {self.text_dim}: use the text encoder that the head was made "
                 f"for, or train a head with out_dim={self.text_dim}"
             )
+        if not 0 <= self.hubness < math.inf:
+            raise AlignedEncoderError(f"hubness must be a number of at least 0; got {self.hubness!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -93,6 +98,7 @@ class AlignedConfig:
             },
             "head": asdict(self.head),
             "vocabulary": None if self.vocabulary is None else self.vocabulary.to_dict(),
+            "hubness": self.hubness,
             "training": dict(self.training),
             "versions": dict(self.versions),
         }
@@ -123,6 +129,7 @@ class AlignedConfig:
                 backbone_license=str(backbone.get("license", "")),
                 text_license=str(text.get("license", "")),
                 vocabulary=None if top.get("vocabulary") is None else Vocabulary.from_dict(top["vocabulary"]),
+                hubness=float(top.get("hubness", 0.0)),
                 training=_mapping(top.get("training", {}), "'training'"),
                 versions=_mapping(top.get("versions", {}), "'versions'"),
             )

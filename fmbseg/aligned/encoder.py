@@ -38,6 +38,7 @@ class AlignedEncoder(Shareable):
         head: maps the backbone's patches to the text space; put in evaluation mode.
         text_encoder: whose text space that is; a spec is loaded when words are first encoded.
         prototypes: text vectors of the classes of the training, so that their words need no text encoder.
+        hubness: what suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
         training: how the head was trained, as JSON values; saved with it.
         hub: how files of a text encoder that is still to be loaded are looked for.
 
@@ -52,6 +53,7 @@ class AlignedEncoder(Shareable):
         text_encoder: ImageTextEncoder | str,
         *,
         prototypes: Prototypes | None = None,
+        hubness: float = 0.0,
         training: Mapping[str, Any] | None = None,
         hub: HubOptions | None = None,
     ) -> None:
@@ -70,12 +72,17 @@ class AlignedEncoder(Shareable):
             backbone_license=str(backbone.license),
             text_license="" if isinstance(text_encoder, str) else str(text_encoder.license),
             vocabulary=None if prototypes is None else prototypes.vocabulary,
+            hubness=hubness,
             training=training or {},
         )
         if head.settings.in_dim != backbone.dim:
             raise AlignedEncoderError(
                 f"the head takes {head.settings.in_dim} channels, but the backbone {backbone.spec!r} gives "
                 f"{backbone.dim}: use the backbone that the head was trained on"
+            )
+        if hubness and prototypes is None:
+            raise AlignedEncoderError(
+                f"hubness {hubness:g} is measured against the words of the training: give their prototypes"
             )
         if prototypes is not None and prototypes.vectors.shape[1] != self.dim:
             raise AlignedEncoderError(
@@ -97,6 +104,11 @@ class AlignedEncoder(Shareable):
     def dim(self) -> int:
         """Dimensions of the text space."""
         return self.head.settings.out_dim
+
+    @property
+    def hubness(self) -> float:
+        """What suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`)."""
+        return self.config.hubness
 
     @property
     def device(self) -> torch.device:
@@ -205,6 +217,7 @@ class AlignedEncoder(Shareable):
             saved.head,
             text_encoder if text_encoder is not None else saved.config.text_encoder,
             prototypes=saved.prototypes,
+            hubness=saved.config.hubness,
             training=saved.config.training,
             hub=of_models,
         )

@@ -31,6 +31,7 @@ from fmbseg.contract import require_contract
 from fmbseg.models.assets import cache_home
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.dense import DenseBackbone
+from fmbseg.models.hubness import NEIGHBOURS
 from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary, VocabularySource
+
+_FEWEST_WORDS = 10 * NEIGHBOURS
+"""Words of a training against which hubness says something: the nearest of few are most of them."""
 
 
 class Aligner(Shareable):
@@ -99,6 +103,7 @@ class Aligner(Shareable):
         self._text = text
         self._head = head
         self._known: Prototypes | None = None
+        self._hubness = chosen.hubness
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
         self._encoder: AlignedEncoder | None = None
         if isinstance(text, str):
@@ -203,7 +208,12 @@ class Aligner(Shareable):
                 self.history = tuple(reports.history)
                 record = self._record(source, data)
                 self._encoder = AlignedEncoder(
-                    self._backbone, head, text, prototypes=prototypes, training=record
+                    self._backbone,
+                    head,
+                    text,
+                    prototypes=prototypes,
+                    hubness=self._hubness if len(prototypes.vocabulary) >= _FEWEST_WORDS else 0.0,
+                    training=record,
                 )
         return self
 
@@ -296,6 +306,7 @@ class Aligner(Shareable):
         )
         aligner.history = history
         aligner._known = encoder.prototypes
+        aligner._hubness = encoder.hubness
         aligner._encoder = encoder
         return aligner
 

@@ -50,8 +50,11 @@ def segment(
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 0.01,
     hubness: Annotated[
-        float, typer.Option(help="Weight of what is taken off words that are near everything.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Weight of what is taken off words that are near everything; what suits the head if not given."
+        ),
+    ] = None,
     margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,
     whole: Annotated[bool, typer.Option("--whole", help="The whole image at once, no windows.")] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,

@@ -87,6 +87,7 @@ class OpenVocabSegmenter(Shareable):
         self.settings = settings or SegmentSettings()
         if windows is not None:
             self.settings = replace(self.settings, windows=windows)
+        self.settings = self._complete(self.settings)
         self.batch_size = batch_size
         self._embedded: OrderedDict[Vocabulary, torch.Tensor] = OrderedDict()
         self._generators: dict[str, MaskGenerator] = {}
@@ -147,7 +148,7 @@ class OpenVocabSegmenter(Shareable):
             ImageError: an image that cannot be read.
             ValueError: a vocabulary that is none, or leaves nothing but background.
         """
-        wanted = settings or self.settings
+        wanted = self._complete(settings or self.settings)
         classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
         classes.thresholds(wanted.class_thresholds)  # a wrong name is told before any work
         if isinstance(images, str | Path) and Path(images).is_dir():
@@ -245,6 +246,12 @@ class OpenVocabSegmenter(Shareable):
         return encode_images(
             self.encoder, images, settings.windows, mirror=settings.mirror, batch_size=self.batch_size
         )
+
+    def _complete(self, settings: SegmentSettings) -> SegmentSettings:
+        """The settings with what the head has to say filled in."""
+        if settings.hubness is not None:
+            return settings
+        return replace(settings, hubness=getattr(self.encoder, "hubness", 0.0))
 
     def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
         if vocabulary in self._embedded:

@@ -30,7 +30,12 @@ def make_encoder() -> AlignedEncoder:
     text = TinyImageText()
     prototypes = Prototypes(WORDS, embed_vocabulary(text, WORDS))
     return AlignedEncoder(
-        TinyBackbone(), AlignmentHead(24, 16, heads=3), text, prototypes=prototypes, training=TRAINING
+        TinyBackbone(),
+        AlignmentHead(24, 16, heads=3),
+        text,
+        prototypes=prototypes,
+        hubness=0.25,
+        training=TRAINING,
     )
 
 
@@ -55,8 +60,25 @@ def test_save_and_load_give_the_same_vectors(tmp_path: Path) -> None:
     assert torch.equal(loaded.encode(pixels), encoder.encode(pixels))
     assert torch.equal(loaded.encode_text(["otter", "cat"]), encoder.encode_text(["otter", "cat"]))
     assert (loaded.dim, loaded.stride, loaded.transform) == (16, 8, TinyBackbone.transform)
-    assert loaded.config.training == TRAINING
+    assert (loaded.config.training, loaded.hubness) == (TRAINING, 0.25)
     assert loaded.config == encoder.config
+
+
+@pytest.mark.parametrize("wrong", ["much", -1, None, [1], "NaN"])
+def test_a_hubness_that_is_none(tmp_path: Path, wrong: object) -> None:
+    config = saved(tmp_path) / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "hubness": wrong}))
+    with pytest.raises(AlignedEncoderError, match=r"hubness|float"):
+        AlignedEncoder.from_pretrained(config.parent)
+    del content["hubness"]
+    config.write_text(json.dumps(content))
+    assert AlignedEncoder.from_pretrained(config.parent).hubness == 0
+
+
+def test_hubness_needs_words_to_be_measured_against() -> None:
+    with pytest.raises(AlignedEncoderError, match="measured against the words of the training"):
+        AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16, heads=3), TinyImageText(), hubness=0.5)
 
 
 def test_equal_encoders_are_saved_in_equal_bytes(tmp_path: Path) -> None:

@@ -276,6 +276,25 @@ def test_hubness_is_taken_off_every_similarity(cat: NDArray[np.uint8]) -> None:
     assert (result.labels != by_hand(encoder, cat, WORDS).argmax(dim=0).numpy()).any()
 
 
+def test_a_head_says_which_hubness_suits_it(cat: NDArray[np.uint8]) -> None:
+    known, text = Vocabulary.of(["tabby cat", "espresso", "sofa"]), TinyImageText()
+    with torch.no_grad():
+        vectors = F.normalize(text.encode_text(["cat", "coffee", "sofa"]), dim=1)
+    encoder = AlignedEncoder(
+        TinyBackbone(), head(24, 16), text, prototypes=Prototypes(known, vectors), hubness=0.7
+    )
+    own, given, none = (
+        OpenVocabSegmenter(encoder, settings=SegmentSettings(windows=SMALL, hubness=hubness))
+        for hubness in (None, 0.7, 0.0)
+    )
+    scores = [each.segment(cat, WORDS).scores for each in (own, given, none)]
+    assert np.array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+    assert own.settings.describe() == given.settings.describe() != none.settings.describe()
+    one_call = none.segment(cat, WORDS, settings=SegmentSettings(windows=SMALL))
+    assert np.array_equal(one_call.scores, scores[0])
+
+
 def test_hubness_without_words_of_a_training_is_refused(
     encoder: AlignedEncoder, cat: NDArray[np.uint8]
 ) -> None:
