@@ -52,7 +52,7 @@ def segment(
     hubness: Annotated[
         float | None,
         typer.Option(
-            help="Weight of what is taken off words that are near everything; what suits the head if not given."
+            help="Weight of what is taken off words near everything; as suits the head if not given."
         ),
     ] = None,
     margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,

@@ -64,9 +64,7 @@ class Protocol:
     def settings(self, data: SegmentationData) -> SegmentSettings:
         """How images of a set are segmented."""
         background = self.background if data.has_background else Background("none")
-        return SegmentSettings(
-            windows=self.windows, background=background, hubness=0.0, refine=self.refine
-        )
+        return SegmentSettings(windows=self.windows, background=background, hubness=0.0, refine=self.refine)
 
     def vocabulary(self, data: SegmentationData, names: str = "raw") -> Vocabulary:
         """The words that are asked for; classes in the set's order, then those that mean background.

@@ -97,6 +97,16 @@ CARDS: tuple[ModelCard, ...] = (
         fetch_weights=_packaged(EFFICIENTNET_LITE2),
     ),
     ModelCard(
+        "efficientnet_lite2_classes",
+        "the same joined with its class probabilities",
+        "backbone",
+        "Apache-2.0",
+        f"{_HERE}.backbones.efficientnet_lite2:efficientnet_lite2_classes",
+        packages=(EFFICIENTNET_LITE2.distribution,),
+        find_weights=_packaged(EFFICIENTNET_LITE2),
+        fetch_weights=_packaged(EFFICIENTNET_LITE2),
+    ),
+    ModelCard(
         "conse",
         "ConSE of EfficientNet-Lite2 and MiniLM",
         "image-text encoder",

