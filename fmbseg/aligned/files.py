@@ -22,6 +22,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 LARGEST_CONFIG = 64 * 2**20  # bytes: a hundred times that of a vocabulary of 20,000 classes
+_STORED = (torch.float32, torch.float16)
 _LARGEST_HEADER = 2**20  # bytes: that of a head of some twenty tensors takes 2,000
 
 
@@ -36,11 +37,11 @@ def write_files(
     Args:
         folder: made if it does not exist.
         config: goes to ``config.json``.
-        tensors: go to ``model.safetensors``, in float32.
+        tensors: go to ``model.safetensors``: in float16 those that lose nothing by it, else in float32.
         card: goes to ``README.md``; none is written where it is empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = save({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()})
+    weights = save({name: _smallest(tensor) for name, tensor in tensors.items()})
     content = {**config.to_dict(), "weights_sha256": hashlib.sha256(weights).hexdigest()}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     _replace(folder / WEIGHTS_FILE, weights)
@@ -130,12 +131,12 @@ def read_tensors(
     except SafetensorError as error:
         raise AlignedEncoderError(f"{path} is not a safetensors file: {error}") from error
     for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+        if tensor.dtype not in _STORED or not bool(torch.isfinite(tensor).all()):
             raise AlignedEncoderError(
-                f"{path}: tensor {name!r} ({tensor.dtype}) must be float32 without NaN or infinity"
+                f"{path}: tensor {name!r} ({tensor.dtype}) must be float32 or float16 without NaN or infinity"
             )
     _check_shapes(tensors, expected, path)
-    return tensors
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -144,6 +145,13 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _smallest(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in float16 if that has the same values, else in float32."""
+    whole = tensor.detach().float().cpu().contiguous()
+    half = whole.half()
+    return half if torch.equal(half.float(), whole) else whole
 
 
 def _check_shapes(

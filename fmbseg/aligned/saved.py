@@ -171,4 +171,11 @@ def _shapes(config: AlignedConfig, where: object) -> dict[str, tuple[int, ...]]:
 
 def _head_of(config: AlignedConfig) -> AlignmentHead:
     sizes = config.head
-    return AlignmentHead(sizes.in_dim, sizes.out_dim, sizes.heads, sizes.mlp_ratio, kind=sizes.kind)
+    return AlignmentHead(
+        sizes.in_dim,
+        sizes.out_dim,
+        sizes.heads,
+        sizes.mlp_ratio,
+        kind=sizes.kind,
+        dropout=sizes.dropout,
+    )

@@ -90,6 +90,22 @@ def test_equal_encoders_are_saved_in_equal_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == files
 
 
+def test_weights_that_lose_nothing_by_it_are_saved_in_half_their_size(tmp_path: Path) -> None:
+    """Of tensors whose values all are in float16; the others stay as they are."""
+    encoder, pixels = make_encoder(), torch.randn(1, 3, 32, 16)
+    weight = encoder.head.project.weight
+    with torch.no_grad():
+        weight.copy_(weight.half().float())
+    encoder.save_pretrained(tmp_path / "model")
+    stored = load_file(tmp_path / "model" / "model.safetensors")
+    assert stored["head.project.weight"].dtype == torch.float16
+    assert stored["prototypes"].dtype == torch.float32
+    loaded = AlignedEncoder.from_pretrained(tmp_path / "model")
+    assert {tensor.dtype for tensor in loaded.head.state_dict().values()} == {torch.float32}
+    assert torch.equal(loaded.encode(pixels), encoder.encode(pixels))
+    assert loaded.describe() == encoder.describe()
+
+
 def test_the_words_of_the_training_need_no_text_encoder(tmp_path: Path) -> None:
     text = TinyImageText()
     encoder = AlignedEncoder.from_pretrained(saved(tmp_path), text_encoder=text)
