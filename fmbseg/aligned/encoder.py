@@ -160,6 +160,7 @@ class AlignedEncoder(Shareable):
             "backbone": self.config.backbone,
             "text_encoder": self.config.text_encoder,
             "head_sha256": self.to_save().digest(),
+            "hubness": self.hubness,
         }
 
     def to_save(self) -> SavedHead:
@@ -186,8 +187,8 @@ class AlignedEncoder(Shareable):
         name models of the Hub only; others are refused unless you name them yourself.
 
         Args:
-            source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder,
-                ``owner/name`` of a repository on the Hub.
+            source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder, a head
+                that comes with the package (``"offline"``) or ``owner/name`` of a repository on the Hub.
             revision: of that repository: a branch, a tag or a commit; the main branch if not given.
             token: for a private repository; the one of ``hf auth login`` if not given.
             cache_dir: of the Hub's files, if not where its client keeps them.

@@ -24,7 +24,7 @@ def evaluate(
     ],
     data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
-    protocol: Annotated[str, typer.Option(help="paper, tcl or tcl-pamr.")] = "paper",
+    protocol: Annotated[str, typer.Option(help="paper, own, tcl or tcl-pamr.")] = "paper",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; one that was stopped goes on there.")
     ] = None,

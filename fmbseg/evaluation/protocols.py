@@ -40,6 +40,7 @@ class Protocol:
         background: of sets that count background as a class; others have none. With the rule ``words``
             COCO-Stuff's 91 stuff names mean background, those that are classes of the set left out.
         windows: how an image is resized and cut.
+        hubness: see :class:`~fmbseg.deployment.SegmentSettings`; None for what suits the head.
         refine: what is done to the result.
 
     Raises:
@@ -55,6 +56,7 @@ class Protocol:
     templates: tuple[str, ...]
     background: Background
     windows: WindowSettings = field(default_factory=WindowSettings)
+    hubness: float | None = 0.0
     refine: Pamr | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +66,9 @@ class Protocol:
     def settings(self, data: SegmentationData) -> SegmentSettings:
         """How images of a set are segmented."""
         background = self.background if data.has_background else Background("none")
-        return SegmentSettings(windows=self.windows, background=background, hubness=0.0, refine=self.refine)
+        return SegmentSettings(
+            windows=self.windows, background=background, hubness=self.hubness, refine=self.refine
+        )
 
     def vocabulary(self, data: SegmentationData, names: str = "raw") -> Vocabulary:
         """The words that are asked for; classes in the set's order, then those that mean background.
@@ -125,6 +129,7 @@ class Protocol:
             "step": settings["step"],
             "mirror": settings["mirror"],
             "temperature": settings["temperature"],
+            "hubness": "as suits the head" if self.hubness is None else self.hubness,
             "refine": settings["refine"],
             "vocabulary_sha256": vocabulary.fingerprint,
         }
@@ -144,6 +149,13 @@ PROTOCOLS = {
         f"FMbSeg: one template, stuff words of COCO-Stuff as {BACKGROUND}, no refinement.",
         SIMPLE_TEMPLATES,
         Background("words"),
+    ),
+    "own": Protocol(
+        "own",
+        "As fmbseg segments unless told otherwise: like `paper`, with the hubness that suits the head.",
+        SIMPLE_TEMPLATES,
+        Background("words"),
+        hubness=None,
     ),
     "tcl": Protocol(
         "tcl",

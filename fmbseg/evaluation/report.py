@@ -133,6 +133,7 @@ class EvaluationReport:
             ("templates", "; ".join(protocol["templates"])),
             ("resolution", f"short side {protocol['short_side']} px; figures at the masks' own size"),
             ("windows", windows),
+            ("hubness", str(protocol.get("hubness", 0.0))),
             ("mirrored too", "yes" if protocol["mirror"] else "no"),
             ("refinement", "none" if protocol["refine"] is None else json.dumps(protocol["refine"])),
         ]

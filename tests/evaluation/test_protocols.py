@@ -101,12 +101,23 @@ def test_every_report_tells_every_choice(tmp_path: Path) -> None:
         "window": 448,
         "step": 224,
         "short_side": 448,
+        "hubness": 0.0,
     }
     assert {key: told[key] for key in expected} == expected
     assert told["templates"][0] == "itap of a {}."
     paper = get_protocol("paper").describe(data("voc21", tmp_path))
     assert (paper["background"], paper["threshold"]) == ("91 stuff words of COCO-Stuff", None)
     assert get_protocol("paper").describe(data("voc20", tmp_path))["background"] == "not counted"
+
+
+def test_own_leaves_hubness_to_the_head(tmp_path: Path) -> None:
+    voc = data("voc21", tmp_path)
+    own, paper = get_protocol("own"), get_protocol("paper")
+    assert (own.settings(voc).hubness, paper.settings(voc).hubness) == (None, 0.0)
+    told = own.describe(voc)
+    assert told["hubness"] == "as suits the head"
+    changed = {"name", "about", "hubness"}
+    assert all(told[key] == value for key, value in paper.describe(voc).items() if key not in changed)
 
 
 def test_what_is_refused() -> None:
