@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from benchmarks.offline_chain import (
     add_options,
+    backbone_of,
     check_options,
     label_pool,
     make_labeler,
@@ -157,8 +158,9 @@ class Measurer:
 
     def measure(self, trial: Trial) -> dict[str, Any]:
         """Fit the head of a trial and measure it; plain JSON."""
-        stages = SOURCES[trial.source]
-        chosen = replace(self._labels, labels=self._labels.labels.stage(*stages))
+        chosen = self._labels
+        if trial.source in SOURCES:
+            chosen = replace(chosen, labels=chosen.labels.stage(*SOURCES[trial.source]))
         aligner = Aligner(self._backbone, self._text, settings=trial.settings, cache_dir=self._cache)
         start = perf_counter()
         aligner.fit(chosen)
@@ -250,14 +252,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         labeler = make_labeler(arguments)
         labels, text = label_pool(arguments, labeler), labeler.encoder
-    part = FirstPhotographs(labels, arguments.limit)
+    part, backbone = FirstPhotographs(labels, arguments.limit), backbone_of(arguments)
     measurer = Measurer(
-        part, create_model(BACKBONES, recipe.backbone, None), text, folder, arguments.work / "features"
+        part, create_model(BACKBONES, backbone, None), text, folder, arguments.work / "features"
     )
     photographs = folder.fold("val")
     context = [
         part.fingerprint,
-        recipe.backbone,
+        backbone,
         str(folder.folder.resolve()),
         *folder.names,
         *(photograph.key for photograph in photographs),
@@ -270,7 +272,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "measured": {"photographs": len(photographs), "classes": len(folder.names)},
         "settings": {
             "recipe": recipe.name,
-            "models": {**labels.manifest["models"], "backbone": recipe.backbone},
+            "models": {**labels.manifest["models"], "backbone": backbone},
             "labeling": labels.manifest["settings"],
             "training": base.to_dict(),
             "seeds": arguments.seeds,

@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser, *, needs_pool: bool = True) -> 
         "--vocabulary", default="imagenet1k", help="words for the pool: a list's name or a file"
     )
     parser.add_argument("--recipe", default="offline", help="names the models")
+    parser.add_argument("--backbone", help="instead of the recipe's, for example efficientnet_lite2")
     parser.add_argument("--mask-generator", help="instead of the recipe's, for example superpixels")
     for stage, of in (("labeling", LabelingSettings), ("training", TrainingSettings)):
         text = f"settings of {of.__name__} as a JSON object, instead of the recipe's"
@@ -49,6 +50,11 @@ def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     if arguments.work is None:
         beside = arguments.out.with_suffix("") if arguments.out else Path("runs") / name
         arguments.work = beside / ("all" if arguments.limit is None else f"first-{arguments.limit}")
+
+
+def backbone_of(arguments: argparse.Namespace) -> str:
+    """Spec of the recipe's encoder, or of the one that ``--backbone`` names."""
+    return arguments.backbone or get_recipe(arguments.recipe).backbone
 
 
 def training_settings(arguments: argparse.Namespace) -> TrainingSettings:

@@ -34,6 +34,7 @@ import torch
 
 from benchmarks.offline_chain import (
     add_options,
+    backbone_of,
     check_options,
     label_pool,
     make_labeler,
@@ -301,7 +302,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     training = training_settings(arguments)
     labeler = make_labeler(arguments)
     labels = label_pool(arguments, labeler)
-    aligner = trained(labels, labeler, recipe.backbone, training, arguments.work / "head")
+    aligner = trained(labels, labeler, backbone_of(arguments), training, arguments.work / "head")
 
     segmenter = OpenVocabSegmenter(aligner)
     measurer = Measurer(labeler, segmenter, folder)
@@ -333,7 +334,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "settings": {
             "recipe": recipe.name,
-            "models": {**models, "backbone": recipe.backbone},
+            "models": {**models, "backbone": backbone_of(arguments)},
             "vocabulary": str(arguments.vocabulary),
             "limit": arguments.limit,
             "labeling": settings,

@@ -28,6 +28,7 @@ MOST_ROWS = 60
 TITLES = {
     "quality_offline": "Quality of the offline chain",
     "tsupcon": "The loss TSupCon",
+    "learning_curve": "More photographs, and true masks",
     "ablations": "Ablations",
     "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",

@@ -25,6 +25,7 @@ class Recipe:
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
+        head: one of the package's own heads for these models (see :mod:`fmbseg.heads`), if there is one.
         hubness: what suits its heads in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
     """
 
@@ -35,6 +36,7 @@ class Recipe:
     mask_options: Mapping[str, Any] = field(default_factory=dict)
     labeling: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    head: str | None = None
     hubness: float = 0.0
 
     @property
@@ -52,7 +54,7 @@ RECIPES = {
         "offline",
         image_text="conse",
         mask_generator="mobilesam",
-        backbone="efficientnet_lite2",
+        backbone="efficientnet_lite2_classes",
         # MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU
         # the count of points is the cost.
         mask_options={
@@ -74,19 +76,23 @@ RECIPES = {
         },
         # A thousand photographs do not teach a thousand words by one hard choice a patch: what the image-text
         # model sees under each mask has to help. Attention spreads what a photograph of one thing shows over
-        # all its patches.
+        # all its patches. Few patches of many photographs meet in a batch.
         training={
-            "epochs": 3,
+            "epochs": 20,
+            "batch_size": 10,
+            "patches_per_image": 100,
             "optimizer": "adamw",
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
             "text_weight": 1.0,
             "head_kind": "mlp",
-            "mask_weight": 10.0,
-            "mask_class_weight": 3.0,
+            "mlp_ratio": 0.88,
+            "mask_weight": 30.0,
+            "mask_class_weight": 10.0,
             "image_size": 448,
         },
-        hubness=0.4,
+        head="offline",
+        hubness=0.7,
     ),
     # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
     # to be. It does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's

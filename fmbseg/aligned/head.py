@@ -21,17 +21,15 @@ class PatchBlock(nn.Module):
     Args:
         dim: channels of a patch.
         hidden: width between the two linear maps.
-        dropout: of what the MLP adds.
     """
 
-    def __init__(self, dim: int, hidden: int, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Add to each patch what its MLP makes of it."""
-        return patches + self.dropout(self.mlp(patches))  # type: ignore[no-any-return]
+        return patches + self.mlp(patches)  # type: ignore[no-any-return]
 
 
 def _transformer_block(settings: HeadSettings) -> nn.Module:
@@ -39,7 +37,7 @@ def _transformer_block(settings: HeadSettings) -> nn.Module:
         d_model=settings.in_dim,
         nhead=settings.heads,
         dim_feedforward=settings.hidden,
-        dropout=settings.dropout,
+        dropout=0.0,
         activation="gelu",
         batch_first=True,
         norm_first=True,
@@ -53,11 +51,8 @@ _BLOCKS: dict[HeadKind, Callable[[HeadSettings], nn.Module]] = {
         nn.LayerNorm(settings.in_dim),
         nn.Linear(settings.in_dim, settings.hidden),
         nn.GELU(),
-        nn.Dropout(settings.dropout),
     ),
-    "block_without_attention": lambda settings: PatchBlock(
-        settings.in_dim, settings.hidden, settings.dropout
-    ),
+    "block_without_attention": lambda settings: PatchBlock(settings.in_dim, settings.hidden),
     "two_blocks": lambda settings: nn.Sequential(_transformer_block(settings), _transformer_block(settings)),
 }
 
@@ -65,8 +60,8 @@ _BLOCKS: dict[HeadKind, Callable[[HeadSettings], nn.Module]] = {
 class AlignmentHead(nn.Module):
     """One pre-norm transformer block over an image's patches, LayerNorm, Linear, unit length (section 3.3).
 
-    There is no position embedding (the backbone's features carry theirs), and no attention to texts. Other
-    kinds are for comparison, and for encoders and photographs that the paper's does not suit:
+    There is no position embedding (the backbone's features carry theirs), no dropout, and no attention to
+    texts. Other kinds are for comparison, and for encoders and photographs that the paper's does not suit:
 
     - ``"block"``: as in the paper.
     - ``"two_blocks"``: two of them.
@@ -83,8 +78,6 @@ class AlignmentHead(nn.Module):
         heads: attention heads; :func:`~fmbseg.aligned.head_settings.default_heads` where not given.
         mlp_ratio: hidden width of the MLP over ``in_dim``; ``"linear"`` has none.
         kind: one of the above.
-        dropout: share of values that a step of training sets to 0: of what a block's parts add, of the hidden
-            channels of ``"mlp"``; ``"linear"`` has none. 0 as in the paper; with few photographs some helps.
 
     Raises:
         ValueError: for a value that makes no head.
@@ -104,11 +97,10 @@ class AlignmentHead(nn.Module):
         mlp_ratio: float = 4.0,
         *,
         kind: HeadKind = "block",
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         heads = default_heads(in_dim) if heads is None else heads
-        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio, kind, dropout)
+        self.settings = HeadSettings(in_dim, out_dim, heads, mlp_ratio, kind)
         self.block = _BLOCKS[kind](self.settings)
         self.norm = nn.Identity() if kind == "mlp" else nn.LayerNorm(in_dim)
         self.project = nn.Linear(self.settings.projected, out_dim)

@@ -27,7 +27,6 @@ class HeadSettings:
         heads: attention heads; must divide ``in_dim``.
         mlp_ratio: hidden width of the head's MLP over ``in_dim``.
         kind: see :class:`~fmbseg.aligned.head.AlignmentHead`.
-        dropout: share of the values within that a step of training sets to 0, see there.
 
     Raises:
         ValueError: for a value that makes no head.
@@ -42,7 +41,6 @@ class HeadSettings:
     heads: int
     mlp_ratio: float = 4.0
     kind: HeadKind = "block"
-    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("in_dim", "out_dim", "heads"):
@@ -54,9 +52,6 @@ class HeadSettings:
         ratio = self.mlp_ratio
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < float("inf"):
             raise ValueError(f"mlp_ratio of the head must be a positive number; got {ratio!r}")
-        share = self.dropout
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise ValueError(f"dropout of the head must be a share from 0 to below 1; got {share!r}")
         if self.kind not in HEAD_KINDS:
             raise ValueError(
                 f"kind of the head must be one of {', '.join(map(repr, HEAD_KINDS))}; got {self.kind!r}"

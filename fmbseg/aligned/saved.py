@@ -24,6 +24,7 @@ from fmbseg.aligned.files import (
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.aligned.sharing import Shareable
+from fmbseg.heads import packaged_head
 from fmbseg.models.hub_files import HubOptions, commit_of, newest_folder, size_on_hub
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.remote_specs import check_remote_spec
@@ -53,10 +54,10 @@ class SavedHead(Shareable):
 
     @classmethod
     def find(cls, source: str | Path, options: HubOptions | None = None) -> SavedHead:
-        """Read a head from a folder, or from the Hub where there is no such folder.
+        """Read a head from a folder; where there is none, one of the package's own or one from the Hub.
 
         Args:
-            source: a folder, or ``owner/name``.
+            source: a folder, a name of :func:`fmbseg.heads.packaged_heads`, or ``owner/name``.
             options: how a repository's files are looked for. A branch is looked up anew each time; what is in
                 the cache is taken where the Hub is not reached.
 
@@ -66,8 +67,12 @@ class SavedHead(Shareable):
             AssetUnavailableError: it is on the Hub, and neither reached nor in the cache.
         """
         folder = Path(source)
-        if isinstance(source, str) and not folder.exists() and _REPOSITORY.fullmatch(source):
-            return replace(cls.read(fetch_head(source, options or HubOptions())), from_hub=True)
+        if isinstance(source, str) and not folder.exists():
+            packaged = packaged_head(source)
+            if packaged is not None:
+                return cls.read(packaged)
+            if _REPOSITORY.fullmatch(source):
+                return replace(cls.read(fetch_head(source, options or HubOptions())), from_hub=True)
         return replace(cls.read(folder), from_hub=_is_download(folder))
 
     @classmethod
@@ -171,11 +176,4 @@ def _shapes(config: AlignedConfig, where: object) -> dict[str, tuple[int, ...]]:
 
 def _head_of(config: AlignedConfig) -> AlignmentHead:
     sizes = config.head
-    return AlignmentHead(
-        sizes.in_dim,
-        sizes.out_dim,
-        sizes.heads,
-        sizes.mlp_ratio,
-        kind=sizes.kind,
-        dropout=sizes.dropout,
-    )
+    return AlignmentHead(sizes.in_dim, sizes.out_dim, sizes.heads, sizes.mlp_ratio, kind=sizes.kind)

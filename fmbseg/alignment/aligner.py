@@ -327,7 +327,6 @@ class Aligner(Shareable):
                 out_dim,
                 mlp_ratio=self.settings.mlp_ratio,
                 kind=self.settings.head_kind,
-                dropout=self.settings.dropout,
             )
 
     def _check_grid(self, source: LabelSource) -> None:

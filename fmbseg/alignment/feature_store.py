@@ -56,6 +56,7 @@ class FeatureStore:
         self._folder = folder
         self._dim = dim
         self._places: dict[FeatureKey, _Place] = {}
+        self._sound: set[FeatureKey] = set()
         self._part: BinaryIO | None = None
         self._index: TextIO | None = None
         for index in sorted(folder.glob("part-*.jsonl")):
@@ -89,7 +90,11 @@ class FeatureStore:
         if size < place.offset + _DTYPE.itemsize * self._dim * key.height * key.width:
             return None
         grid = np.memmap(place.part, _DTYPE, mode="r", offset=place.offset, shape=shape)
-        return grid if zlib.crc32(grid.data) == place.crc else None
+        if key not in self._sound:  # once: an epoch reads every grid again
+            if zlib.crc32(grid.data) != place.crc:
+                return None
+            self._sound.add(key)
+        return grid
 
     def write(self, key: FeatureKey, grid: NDArray[np.float16]) -> None:
         """Append a grid (dim, height, width); a key that is here already gets the new one.
@@ -109,6 +114,7 @@ class FeatureStore:
         self._index.write(json.dumps([*key, place.offset, place.crc]) + "\n")
         self._index.flush()
         self._places[key] = place
+        self._sound.discard(key)
 
     def _new_part(self) -> tuple[BinaryIO, TextIO]:
         number = len(list(self._folder.glob("part-*.f16")))

@@ -26,11 +26,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _COUNTS = ("epochs", "batch_size", "image_size")
 _POSITIVE = ("learning_rate", "temperature", "mlp_ratio")
 _NOT_NEGATIVE = (
-    *("momentum", "weight_decay", "cache_gb", "dense_weight", "dropout"),
+    *("momentum", "weight_decay", "cache_gb", "dense_weight"),
     *("mask_weight", "mask_class_weight"),
     *("warmup", "validation", "similarity_power", "iou_power", "distillation"),
 )
-_BELOW_ONE = ("momentum", "warmup", "validation", "dropout")
+_BELOW_ONE = ("momentum", "warmup", "validation")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ class TrainingSettings:
         head_kind: of a new head; the paper's is ``"block"`` (see
             :class:`~fmbseg.aligned.head.AlignmentHead`). A head that is given keeps its own.
         mlp_ratio: hidden width of a new head's MLP over the backbone's channels.
-        dropout: of a new head (likewise).
         dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
             model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
             It brings words that no label has, and what a class's neighbours are.
@@ -115,7 +114,6 @@ class TrainingSettings:
     classes: Classes = "dataset"
     head_kind: HeadKind = "block"
     mlp_ratio: float = 4.0
-    dropout: float = 0.0
     dense_weight: float = 0.0
     mask_weight: float = 0.0
     mask_class_weight: float = 0.0

@@ -18,6 +18,7 @@ from fmbseg.cli.options import (
     with_hub_options,
     words,
 )
+from fmbseg.heads import DEFAULT_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,13 @@ _LONGEST_SIDE = 1600
 @with_hub_options
 def segment(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    head: Annotated[
-        str, typer.Option(help="Folder that `fmbseg fit` wrote, owner/name on the Hub, or an .onnx file.")
-    ],
     out: OutFolder,
+    head: Annotated[
+        str,
+        typer.Option(
+            help="Folder that `fmbseg fit` wrote, owner/name on the Hub, an .onnx file; or a packaged head."
+        ),
+    ] = DEFAULT_HEAD,
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     background: Annotated[

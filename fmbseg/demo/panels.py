@@ -45,12 +45,13 @@ class Panel:
     legend: tuple[tuple[str, tuple[int, int, int], str], ...] = ()
 
 
-def panels_of(scene: Scene, classes: Sequence[str]) -> list[Panel]:
+def panels_of(scene: Scene, classes: Sequence[str], *, packaged: str | None = None) -> list[Panel]:
     """Draw a photograph's eight panels.
 
     Args:
         scene: of the photograph.
         classes: names of the classes that its labels point to.
+        packaged: name of the package's head that found the new words, if that did.
     """
     image = drawing.shrink(scene.image, _SIDE)
     colours = drawing.colours(len(classes))
@@ -81,8 +82,10 @@ def panels_of(scene: Scene, classes: Sequence[str]) -> list[Panel]:
             classes,
         ),
         _map_panel(
-            "After alignment, new words",
-            "The same head, words that it was never trained on.",
+            "Other words",
+            "The head just trained, words that it was never trained on."
+            if packaged is None
+            else f"The head “{packaged}” of the package, which saw none of these photographs.",
             image,
             scene.new.labels,
             scene.new.names,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 24
 """Photographs that the report shows; more are labelled and trained on, but not shown."""
 
-FEW_PHOTOGRAPHS = {"epochs": 20, "batch_size": 4, "image_size": 384}
+FEW_PHOTOGRAPHS = {"epochs": 20, "batch_size": 4, "patches_per_image": None, "image_size": 384}
 """What the demo's training changes in the recipe's: a pass over eight photographs is two batches, so it takes
 more passes, and larger photographs show more."""
 
@@ -116,7 +116,11 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         ).fit(labels, progress=settings.progress)
         aligner.save_pretrained(settings.out / "head")
     segmenter = OpenVocabSegmenter(aligner)
-    observer = Observer(labeler, segmenter, trained, new)
+    wide = None
+    if recipe.head is not None:
+        backbone, text = aligner.encoder.backbone, labeler.encoder
+        wide = OpenVocabSegmenter.from_pretrained(recipe.head, backbone=backbone, text_encoder=text)
+    observer = Observer(labeler, segmenter, trained, new, wide=wide)
     rows, agreement = _rows(labels, observer, trained, meter, settings)
     truth = _truth(labels, labeler, segmenter) if settings.images is None else None
     metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
@@ -138,7 +142,7 @@ def _rows(
             with meter.stage("segment"):
                 scene = observer.look(load_image(labels.image_path(record)), record)
             with meter.stage("draw"):
-                panels = panels_of(scene, trained.names)
+                panels = panels_of(scene, trained.names, packaged=get_recipe(settings.recipe).head)
             agreeing += scene.agreement.agreeing
             labelled += scene.agreement.labelled
             credit = credit_of(record.path) if settings.images is None else ""

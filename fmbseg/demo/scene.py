@@ -35,7 +35,7 @@ class Scene:
         similarity: of the image-text model's dense map to that class, (h, w).
         before: most similar class of each pixel in that dense map, (H, W), all words as candidates.
         after: the segmenter's result with the words of the labels.
-        new: the segmenter's result with words that were never trained on.
+        new: the result with words that these photographs never taught.
     """
 
     image: NDArray[np.uint8]
@@ -69,13 +69,21 @@ class Observer:
         segmenter: with the head that was trained on them.
         trained: the words of the labels.
         new: other words.
+        wide: a segmenter for these, with a head that was trained on more; the same one if not given.
     """
 
     def __init__(
-        self, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter, trained: Vocabulary, new: Vocabulary
+        self,
+        labeler: PseudoLabeler,
+        segmenter: OpenVocabSegmenter,
+        trained: Vocabulary,
+        new: Vocabulary,
+        *,
+        wide: OpenVocabSegmenter | None = None,
     ) -> None:
         self._labeler = labeler
         self._segmenter = segmenter
+        self._wide = wide or segmenter
         self._trained = trained
         self._new = new
         with torch.inference_mode():
@@ -95,7 +103,7 @@ class Observer:
             similarity=similarity.cpu().numpy(),
             before=decode_classes(description.dense, self._prototypes, labels.size),
             after=self._segmenter.segment(image, self._trained),
-            new=self._segmenter.segment(image, self._new),
+            new=self._wide.segment(image, self._new),
         )
 
 

@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -207,22 +205,3 @@ def test_wrong_features_are_named(shape: tuple[int, ...]) -> None:
 def test_settings_that_make_no_head(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HeadSettings(**{"in_dim": 12, "out_dim": 5, "heads": 3, **values})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("kind", HEAD_KINDS)
-def test_dropout_is_for_training_alone(kind: HeadKind) -> None:
-    torch.manual_seed(0)
-    head = AlignmentHead(in_dim=64, out_dim=8, kind=kind, dropout=0.5)
-    plain = AlignmentHead(in_dim=64, out_dim=8, kind=kind)
-    plain.load_state_dict(head.state_dict())
-    features = torch.randn(1, 64, 3, 4)
-    with torch.no_grad():
-        torch.testing.assert_close(head.eval()(features), plain.eval()(features))
-        head.train()
-        assert torch.equal(head(features), head(features)) is (kind == "linear")
-
-
-@pytest.mark.parametrize("share", [-0.1, 1, True, "0.3"])
-def test_a_dropout_that_is_no_share(share: Any) -> None:
-    with pytest.raises(ValueError, match=r"dropout of the head must be a share from 0 to below 1"):
-        AlignmentHead(in_dim=64, out_dim=8, dropout=share)

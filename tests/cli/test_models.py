@@ -39,7 +39,7 @@ def test_fetch_reports_each_part_and_fails_if_one_cannot_run(
     result = RUNNER.invoke(app, ["fetch", "offline"])
     assert result.exit_code == 1
     assert "image-text encoder conse: ready" in result.output
-    assert "backbone efficientnet_lite2: ready" in result.output
+    assert "backbone efficientnet_lite2_classes: ready" in result.output
     assert "no npm is on the PATH" in line_of(result.output, "mask generator mobilesam:")
 
 
