@@ -60,7 +60,7 @@ def test_the_report_needs_no_other_file(report: DemoReport) -> None:
 def test_the_report_shows_every_step_of_every_photograph(report: DemoReport) -> None:
     page = Page.read(report.page)
     steps = ["Photograph", "Similarity to", "Stage 1.1", "Stage 1.2", "Labels for training"]
-    steps += ["Before alignment", "After alignment", "After alignment, new words"]
+    steps += ["Before alignment", "After alignment", "Other words"]
     assert len(page.images) == 2 * len(steps)
     alts = [image["alt"] or "" for image in page.images]
     for name, first in (("Tom & <Cat>.png", 0), ("china.jpg", len(steps))):
