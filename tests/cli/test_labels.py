@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_export_and_import(labels: LabelSet, tmp_path: Path) -> None:
         assert result.exit_code == 0
         assert result.stdout.startswith(f"{out}: 4 photographs labelled, 0 not; ")
         for found, wanted in zip(LabelSet(out), labels, strict=True):
-            assert_equal(found, wanted)
+            assert_equal(found, replace(wanted, features=None))
 
 
 @pytest.mark.parametrize(
