@@ -98,7 +98,7 @@ CARDS: tuple[ModelCard, ...] = (
     ),
     ModelCard(
         "efficientnet_lite2_classes",
-        "the same joined with its class probabilities",
+        "EfficientNet-Lite2, strides 16 and 32 joined with its classes",
         "backbone",
         "Apache-2.0",
         f"{_HERE}.backbones.efficientnet_lite2:efficientnet_lite2_classes",
