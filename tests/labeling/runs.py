@@ -102,6 +102,7 @@ def label(
 ) -> None:
     """Label a folder, as a forked child does; ``killed`` is the goal and the delay of :func:`die`."""
     if killed is not None:
+        sys.setswitchinterval(1e-4)  # the thread that kills gets its turn soon, however busy this process is
         Thread(target=die, args=(Path(out), shard_size, *killed), daemon=True).start()
     if "largest_file" in limits:  # stands in for a full disk: writing beyond it fails
         import resource
@@ -112,6 +113,8 @@ def label(
         os.setuid(limits["user"])
     warnings.simplefilter("ignore")
     labeler.label(source, words, out, shard_size=shard_size, workers=workers, progress=False)
+    if killed is not None:  # the run was faster than the thread
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Server:
