@@ -4,7 +4,8 @@
 (or on those that it makes itself of ``--pool DIR``, as ``quality_offline.py`` does), and measures each on
 fold ``val`` of ``--data``, all names of its classes.txt as candidates, background left out: the mIoU of the
 data set, its mean and standard deviation over the seeds. The base is the recipe, changed by ``--training``.
-Each part is changed alone, or with ``--all-combinations`` every one with every other.
+Each part is changed alone, or with ``--all-combinations`` every one with every other. ``--changes`` is a JSON
+list of other settings to change, a row each: ``'[{"min_coverage": 0.8}, {"mask_weight": 0}]'``.
 
 The masks are those of Stage 1.1 (from points), of Stage 1.2 (of everything, named), or of both, as they were
 drawn for training. ``--limit N`` takes the first N photographs.
@@ -25,6 +26,8 @@ from itertools import islice, product
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, get_args
 
+import torch
+
 from benchmarks.offline_chain import (
     add_options,
     backbone_of,
@@ -36,6 +39,7 @@ from benchmarks.offline_chain import (
     versions,
 )
 from fmbseg import Aligner, LabelSet, OpenVocabSegmenter, Vocabulary
+from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head_settings import HEAD_KINDS
 from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.evaluation.confusion import ConfusionMatrix
@@ -75,11 +79,16 @@ class Trial:
     settings: TrainingSettings
     source: str
 
-    def row(self) -> dict[str, Any]:
-        """What distinguishes it in the table."""
-        return {column: getattr(self.settings, name) for column, name in PARTS.items()} | {
-            "masks": self.source
+    def row(self, base: TrainingSettings) -> dict[str, Any]:
+        """What distinguishes it in the table from the base."""
+        parts = {column: getattr(self.settings, name) for column, name in PARTS.items()}
+        usual = base.to_dict()
+        other = {
+            name: value
+            for name, value in self.settings.to_dict().items()
+            if value != usual[name] and name not in {*PARTS.values(), "seed"}
         }
+        return {**parts, "masks": self.source, "other": other}
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,36 @@ def trials(base: TrainingSettings, arguments: argparse.Namespace) -> list[Trial]
         for name, choices in values.items():
             found += [Trial(replace(base, **{name: choice}), "both") for choice in choices]
         found += [Trial(base, source) for source in arguments.sources]
+    found += [Trial(replace(base, **change), "both") for change in arguments.changes]
     return list(dict.fromkeys(found))
+
+
+class RememberingBackbone:
+    """A frozen encoder that encodes the same pixels once: many heads are measured on the same photographs.
+
+    Args:
+        inner: the encoder.
+    """
+
+    def __init__(self, inner: Backbone) -> None:
+        self.spec, self.dim, self.stride = inner.spec, inner.dim, inner.stride
+        self.native_size, self.license, self.transform = inner.native_size, inner.license, inner.transform
+        self._inner = inner
+        self._known: dict[bytes, torch.Tensor] = {}
+
+    def to(self, device: torch.device | str) -> RememberingBackbone:
+        """Move the weights to ``device`` and return self."""
+        self._inner = self._inner.to(device)
+        return self
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W), or say again what was said of the same images before."""
+        keys = [sha256(image.cpu().numpy().tobytes()).digest() for image in pixels]
+        new = [index for index, key in enumerate(keys) if key not in self._known]
+        if new:
+            found = self._inner.encode(pixels[new])
+            self._known |= {keys[index]: grid for index, grid in zip(new, found, strict=True)}
+        return torch.stack([self._known[key] for key in keys])
 
 
 class Measurer:
@@ -155,6 +193,7 @@ class Measurer:
     ) -> None:
         self._labels, self._backbone, self._text = labels, backbone, text
         self._folder, self._cache = folder, cache
+        self._seeing = RememberingBackbone(backbone)
 
     def measure(self, trial: Trial) -> dict[str, Any]:
         """Fit the head of a trial and measure it; plain JSON."""
@@ -165,7 +204,11 @@ class Measurer:
         start = perf_counter()
         aligner.fit(chosen)
         fitted = perf_counter()
-        segmenter, words = OpenVocabSegmenter(aligner), Vocabulary.of(self._folder.names)
+        fit = aligner.encoder
+        encoder = AlignedEncoder(
+            self._seeing, fit.head, self._text, prototypes=fit.prototypes, hubness=fit.hubness
+        )
+        segmenter, words = OpenVocabSegmenter(encoder), Vocabulary.of(self._folder.names)
         matrix = ConfusionMatrix(len(words))
         for photograph in self._folder.fold("val"):
             image, target = self._folder.load(photograph)
@@ -205,15 +248,19 @@ def measured(
                     file.flush()
                 found[-1].append(known[key])
             shown = [result["miou"] for result in found[-1]]
-            print(f"{index} of {len(rows)}: {row.row()}: mIoU {shown}", file=sys.stderr, flush=True)
+            print(
+                f"{index} of {len(rows)}: {row.row(rows[0].settings)}: mIoU {shown}",
+                file=sys.stderr,
+                flush=True,
+            )
     return found
 
 
-def summary(trial: Trial, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(trial: Trial, base: TrainingSettings, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and spread of one row over its seeds."""
     scores = [result["miou"] for result in results]
     return {
-        **trial.row(),
+        **trial.row(base),
         "miou": round(statistics.mean(scores), 5),
         "spread": round(statistics.stdev(scores), 5) if len(scores) > 1 else None,
         "seeds": results,
@@ -223,12 +270,13 @@ def summary(trial: Trial, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a table; what differs from the base, the first row, is bold."""
     base = rows[0]
-    lines = ["| loss | head | temperature | masks | parameters | mIoU | to the base |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["| loss | head | temperature | masks | other | parameters | mIoU | to the base |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for row in rows:
         cells = [
             f"{row[name]}" if row[name] == base[name] else f"**{row[name]}**" for name in (*PARTS, "masks")
         ]
+        cells.append(", ".join(f"**{name} {value}**" for name, value in row["other"].items()))
         spread = "" if row["spread"] is None else f" ± {row['spread']:.4f}"
         difference = "" if row is base else f"{row['miou'] - base['miou']:+.4f}"
         cells += [f"{row['seeds'][0]['parameters']:,}", f"{row['miou']:.4f}{spread}", difference]
@@ -267,7 +315,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     results = measured(measurer, rows, arguments.seeds, context, arguments.work / "trials.jsonl")
     return {
         "benchmark": "ablations",
-        "rows": [summary(row, result) for row, result in zip(rows, results, strict=True)],
+        "rows": [summary(row, base, result) for row, result in zip(rows, results, strict=True)],
         "trained": {"photographs": len(part), "labels": part.fingerprint},
         "measured": {"photographs": len(photographs), "classes": len(folder.names)},
         "settings": {
@@ -296,6 +344,9 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", type=_list_of(kind), default=list(choices), help="joined by commas; all if not given"
         )
+    parser.add_argument(
+        "--changes", type=json.loads, default=[], help="other settings to change, a row each: a JSON list"
+    )
     parser.add_argument("--all-combinations", action="store_true", help="instead of one change at a time")
     arguments = parser.parse_args(command)
     check_options(parser, arguments, "ablations")

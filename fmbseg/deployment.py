@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -102,6 +103,35 @@ class Pamr:
 
 
 @dataclass(frozen=True)
+class KnowledgePreservation:
+    """Mix what the head's image-text model sees by itself into the scores, as TCL's branch of that name does.
+
+    A score becomes ``(1 - weight) * similarity + weight * own``, where ``own`` is the similarity in the
+    image-text model's own dense map, or with a slope ``sigmoid((own - center) * slope)``, which is what TCL
+    does (Cha et al. 2023, arXiv 2212.00785). The image-text model then runs over every image, too, and takes
+    longer than the head. Heat maps show the head's similarity alone.
+
+    Args:
+        weight: of the image-text model's scores, 0 to 1; TCL's ``kp_w``.
+        center: similarity at which the sigmoid is one half.
+        slope: that the similarity is multiplied by in the sigmoid; None for no sigmoid.
+
+    Raises:
+        ValueError: a weight outside 0 to 1, or a slope that is not positive.
+    """
+
+    weight: float = 0.5
+    center: float = 0.0
+    slope: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight is a part from 0 to 1, got {self.weight}")
+        if self.slope is not None and not self.slope > 0:
+            raise ValueError(f"slope is {self.slope}: it must be above 0, or None")
+
+
+@dataclass(frozen=True)
 class MaskSnap:
     """Give every mask of a mask generator the class that most of its pixels have.
 
@@ -127,7 +157,9 @@ class SegmentSettings:
 
     Args:
         windows: how an image is resized and cut.
-        mirror: average with the mirrored image (test-time augmentation; twice the cost).
+        scales: sizes at which the image is encoded, times the windows' short side; their maps are averaged
+            (test-time augmentation; the cost grows with the sum of the squares).
+        mirror: average with the mirrored image (likewise; twice the cost).
         background: what makes a pixel background.
         temperature: that similarities are divided by before the softmax.
         class_thresholds: least score of a class by name, in the measure of the background's rule (the
@@ -140,6 +172,7 @@ class SegmentSettings:
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
+        preserve: mix in what the image-text model sees by itself; the paper does not.
         refine: what is done to the result with the image's help; the paper does nothing.
 
     Raises:
@@ -153,6 +186,7 @@ class SegmentSettings:
     """
 
     windows: WindowSettings = field(default_factory=WindowSettings)
+    scales: tuple[float, ...] = (1.0,)
     mirror: bool = False
     background: Background = field(default_factory=Background)
     temperature: float = 0.01
@@ -161,9 +195,13 @@ class SegmentSettings:
     min_margin: float = 0.0
     top: int = 1
     confidence: bool = False
+    preserve: KnowledgePreservation | None = None
     refine: Pamr | MaskSnap | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(self.scales))
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise ValueError(f"scales are {self.scales}: one or more positive numbers are wanted")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}: it must be above 0")
         if self.hubness is not None and not self.hubness >= 0:
@@ -194,6 +232,7 @@ class SegmentSettings:
             "short_side": windows.short_side,
             "window": windows.window,
             "step": None if windows.window is None else windows.step,
+            "scales": list(self.scales),
             "mirror": self.mirror,
             "background": self.background.rule,
             "threshold": self.background.threshold,
@@ -201,5 +240,6 @@ class SegmentSettings:
             "class_thresholds": dict(self.class_thresholds),
             "hubness": self.hubness,
             "min_margin": self.min_margin,
+            "preserve": None if self.preserve is None else asdict(self.preserve),
             "refine": refine,
         }

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
+from fmbseg.deployment import (
+    Background,
+    KnowledgePreservation,
+    MaskSnap,
+    Pamr,
+    SegmentSettings,
+    WindowSettings,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,10 @@ from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, Windo
         (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
         (SegmentSettings, {"min_margin": -0.1}, "min_margin is -0.1"),
         (SegmentSettings, {"top": 0}, "top is 0"),
+        (SegmentSettings, {"scales": ()}, r"scales are \(\)"),
+        (SegmentSettings, {"scales": (1.0, 0.0)}, "one or more positive numbers"),
+        (KnowledgePreservation, {"weight": 1.1}, "weight is a part from 0 to 1, got 1.1"),
+        (KnowledgePreservation, {"slope": 0.0}, "slope is 0.0"),
     ],
 )
 def test_what_makes_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:
@@ -43,6 +54,11 @@ def test_the_description_is_json_with_every_choice() -> None:
     assert (whole["window"], whole["step"]) == (None, None)
     assert whole["refine"] == {"masks": {"generator": "superpixels", "min_share": 0.5}}
     assert SegmentSettings().describe()["refine"] is None
+    preserve = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
+    preserved = SegmentSettings(scales=(1, 1.5), preserve=preserve).describe()
+    assert json.loads(json.dumps(preserved)) == preserved
+    assert preserved["scales"] == [1, 1.5]
+    assert preserved["preserve"] == {"weight": 0.3, "center": 0.25, "slope": 10.0}
 
 
 def test_only_what_needs_the_softmax_pays_for_it() -> None:

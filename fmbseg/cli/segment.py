@@ -62,6 +62,14 @@ def segment(
     margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,
     whole: Annotated[bool, typer.Option("--whole", help="The whole image at once, no windows.")] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(help="Average over sizes, times the usual one; repeatable: --scale 1 --scale 1.43."),
+    ] = None,
+    preserve: Annotated[
+        float,
+        typer.Option(help="Weight, 0 to 1, of what the image-text model sees by itself; it takes longer."),
+    ] = 0.0,
     refine: Annotated[
         str | None, typer.Option(help="pamr, or a mask generator whose masks to snap to: mobilesam.")
     ] = None,
@@ -77,17 +85,19 @@ def segment(
     """
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
-    from fmbseg.deployment import Background, SegmentSettings, WindowSettings
+    from fmbseg.deployment import Background, KnowledgePreservation, SegmentSettings, WindowSettings
     from fmbseg.progress import Progress
     from fmbseg.segmentation.classes import ResultClasses
 
     settings = SegmentSettings(
         windows=WindowSettings(window=None) if whole else WindowSettings(),
+        scales=tuple(scale or (1.0,)),
         mirror=mirror,
         background=Background(cast("BackgroundRule", background), threshold),
         temperature=temperature,
         hubness=hubness,
         min_margin=margin,
+        preserve=KnowledgePreservation(preserve) if preserve else None,
         refine=_refinement(refine),
     )
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)

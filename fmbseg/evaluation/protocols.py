@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.deployment import Background, Pamr, SegmentSettings, WindowSettings
+from fmbseg.deployment import Background, KnowledgePreservation, Pamr, SegmentSettings, WindowSettings
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, coco_stuff_words
 from fmbseg.vocabulary import Vocabulary
@@ -28,6 +28,9 @@ TCL_TEMPLATES = (
 )
 """The subset that TCL's released evaluation uses."""
 
+TCL_PRESERVATION = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
+"""As in TCL's released code."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -41,6 +44,7 @@ class Protocol:
             COCO-Stuff's 91 stuff names mean background, those that are classes of the set left out.
         windows: how an image is resized and cut.
         hubness: see :class:`~fmbseg.deployment.SegmentSettings`; None for what suits the head.
+        preserve: whether what the image-text model sees by itself is mixed in.
         refine: what is done to the result.
 
     Raises:
@@ -57,6 +61,7 @@ class Protocol:
     background: Background
     windows: WindowSettings = field(default_factory=WindowSettings)
     hubness: float | None = 0.0
+    preserve: KnowledgePreservation | None = None
     refine: Pamr | None = None
 
     def __post_init__(self) -> None:
@@ -67,7 +72,11 @@ class Protocol:
         """How images of a set are segmented."""
         background = self.background if data.has_background else Background("none")
         return SegmentSettings(
-            windows=self.windows, background=background, hubness=self.hubness, refine=self.refine
+            windows=self.windows,
+            background=background,
+            hubness=self.hubness,
+            preserve=self.preserve,
+            refine=self.refine,
         )
 
     def vocabulary(self, data: SegmentationData, names: str = "raw") -> Vocabulary:
@@ -127,9 +136,11 @@ class Protocol:
             "short_side": settings["short_side"],
             "window": settings["window"],
             "step": settings["step"],
+            "scales": settings["scales"],
             "mirror": settings["mirror"],
             "temperature": settings["temperature"],
             "hubness": "as suits the head" if self.hubness is None else self.hubness,
+            "preserve": settings["preserve"],
             "refine": settings["refine"],
             "vocabulary_sha256": vocabulary.fingerprint,
         }
@@ -162,12 +173,14 @@ PROTOCOLS = {
         "TCL without its refinement: nine templates, background where no similarity reaches 0.5.",
         TCL_TEMPLATES,
         Background("similarity", 0.5),
+        preserve=TCL_PRESERVATION,
     ),
     "tcl-pamr": Protocol(
         "tcl-pamr",
         "TCL with PAMR, as its tables are: nine templates, background where no similarity reaches 0.4.",
         TCL_TEMPLATES,
         Background("similarity", 0.4),
+        preserve=TCL_PRESERVATION,
         refine=Pamr(),
     ),
 }

@@ -134,8 +134,10 @@ class EvaluationReport:
             ("resolution", f"short side {protocol['short_side']} px; figures at the masks' own size"),
             ("windows", windows),
             ("hubness", str(protocol.get("hubness", 0.0))),
+            ("scales", ", ".join(f"{scale:g}" for scale in protocol.get("scales", [1.0]))),
             ("mirrored too", "yes" if protocol["mirror"] else "no"),
-            ("refinement", "none" if protocol["refine"] is None else json.dumps(protocol["refine"])),
+            ("knowledge preservation", _given(protocol.get("preserve"))),
+            ("refinement", _given(protocol["refine"])),
         ]
 
     def write(self, folder: Path) -> None:
@@ -171,6 +173,10 @@ class EvaluationReport:
 def _table(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _given(choice: Any) -> str:
+    return "none" if choice is None else json.dumps(choice)
 
 
 def percent(value: float | None) -> str:

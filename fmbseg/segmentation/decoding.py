@@ -20,6 +20,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fmbseg.deployment import KnowledgePreservation
+
 BLOCK_VALUES = 2**17
 """Similarities up-sampled at once, at most (512 KB in float32, which a cache holds)."""
 
@@ -46,11 +48,32 @@ class Decoded(NamedTuple):
     log_sum: torch.Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class SecondMap:
+    """Another map of the same image, whose similarities are mixed into the first one's at every cell.
+
+    Args:
+        text_map: (D, h, w), on the grid of the first.
+        settings: how they are mixed.
+    """
+
+    text_map: torch.Tensor
+    settings: KnowledgePreservation
+
+    def mix(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Mix similarities to the first map and to this one."""
+        settings = self.settings
+        if settings.slope is not None:
+            second = torch.sigmoid((second - settings.center) * settings.slope)
+        return torch.lerp(first, second, settings.weight)
+
+
 def decode(
     text_map: torch.Tensor,
     prototypes: torch.Tensor,
     size: tuple[int, int],
     *,
+    second: SecondMap | None = None,
     top: int = 1,
     temperature: float | None = None,
     block_values: int = BLOCK_VALUES,
@@ -65,6 +88,7 @@ def decode(
         text_map: (D, h, w) of the text space.
         prototypes: (K, D), one unit vector a class.
         size: height and width of the result in pixels.
+        second: another map, which is mixed in.
         top: how many of the best texts of a pixel to keep; as many as there are, if there are fewer.
         temperature: of the softmax whose denominator is wanted, if it is.
         block_values: similarities up-sampled at once.
@@ -81,7 +105,7 @@ def decode(
     prune = result.top == 1 and temperature is None
     several = max(block_classes, result.top)
     for start in range(0, len(prototypes), several):
-        grid = _Rows(text_map, prototypes[start : start + several])
+        grid = _Rows(text_map, prototypes[start : start + several], second)
         for upper, ys in vertical.runs():
             cells = _Cells.between(grid[upper], grid[min(upper + 1, rows - 1)], prune=prune)
             for xs in _parts(slice(0, size[1]), block_values, cells.most):
@@ -117,14 +141,17 @@ class _Line:
 class _Rows:
     """Similarities of one row of the grid, (w, K), made when asked for; the last two are kept."""
 
-    def __init__(self, text_map: torch.Tensor, prototypes: torch.Tensor) -> None:
-        self._map, self._texts = text_map, prototypes.T
+    def __init__(self, text_map: torch.Tensor, prototypes: torch.Tensor, second: SecondMap | None) -> None:
+        self._map, self._texts, self._second = text_map, prototypes.T, second
         self._kept: dict[int, torch.Tensor] = {}
 
     def __getitem__(self, row: int) -> torch.Tensor:
         if row not in self._kept:
             self._kept = {kept: values for kept, values in self._kept.items() if kept == row - 1}
-            self._kept[row] = self._map[:, row].T @ self._texts
+            similarity = self._map[:, row].T @ self._texts
+            if self._second is not None:
+                similarity = self._second.mix(similarity, self._second.text_map[:, row].T @ self._texts)
+            self._kept[row] = similarity
         return self._kept[row]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.models.batching import encode_all
+from fmbseg.models.dense import DenseBackbone
 from fmbseg.segmentation.reduction import EncodedImage
 from fmbseg.windows import WindowPlan
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.deployment import WindowSettings
+    from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.transform import PixelTransform
     from fmbseg.vocabulary import Vocabulary
 
@@ -55,25 +58,40 @@ class TextSpaceEncoder(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
-    """An image cut into windows."""
+class _View:
+    """An image at one size, as it is or mirrored, cut into windows."""
 
-    image: NDArray[np.uint8]
     pixels: torch.Tensor
     plan: WindowPlan
-    mirror: bool
+    mirrored: bool
 
     def windows(self) -> list[torch.Tensor]:
-        views = self.plan.cut(self.pixels)
-        return views + self.plan.cut(self.pixels.flip(-1)) if self.mirror else views
+        return self.plan.cut(self.pixels.flip(-1) if self.mirrored else self.pixels)
 
     def whole(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Join the maps of the windows, in their order."""
-        count = len(self.plan.origins)
-        text_map = self.plan.stitch(maps[:count])
-        if not self.mirror:
-            return text_map
-        return (text_map + self.plan.stitch(maps[count:]).flip(-1)) / 2
+        text_map = self.plan.stitch(maps)
+        return text_map.flip(-1) if self.mirrored else text_map
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """An image and its views, the finest first."""
+
+    image: NDArray[np.uint8]
+    views: list[_View]
+
+    def windows(self) -> list[torch.Tensor]:
+        return [window for view in self.views for window in view.windows()]
+
+    def encoded(self, maps: Iterator[torch.Tensor]) -> EncodedImage:
+        """Take the maps of the windows, in their order, and average the views on the finest one's grid."""
+        total: torch.Tensor | None = None
+        for view in self.views:
+            text_map = view.whole(list(islice(maps, len(view.plan.origins))))
+            total = text_map if total is None else total + _on_grid_of(total, text_map)
+        assert total is not None
+        return EncodedImage(self.image, self.views[0].pixels, total / len(self.views))
 
 
 def encode_images(
@@ -81,7 +99,8 @@ def encode_images(
     images: Iterable[NDArray[np.uint8]],
     windows: WindowSettings,
     *,
-    mirror: bool,
+    scales: Sequence[float] = (1.0,),
+    mirror: bool = False,
     batch_size: int,
 ) -> Iterator[EncodedImage]:
     """Encode images, as many windows at once as ``batch_size`` allows; results come in order.
@@ -93,41 +112,56 @@ def encode_images(
         encoder: pixels to the text space.
         images: RGB, uint8, (H, W, 3) each; taken as they are needed.
         windows: how an image is resized and cut.
+        scales: times the windows' short side, the sizes whose maps are averaged.
         mirror: average with the mirrored image.
         batch_size: windows.
     """
+    sides = [round(windows.short_side * scale) for scale in sorted(scales, reverse=True)]
     waiting: list[_Cut] = []
     count = 0
     for image in images:
-        cut = _cut(encoder, image, windows, mirror=mirror)
-        waiting.append(cut)
-        count += len(cut.plan.origins)
+        views = [view for side in sides for view in _views(encoder, image, windows, side, mirror=mirror)]
+        waiting.append(_Cut(image, views))
+        count += sum(len(view.plan.origins) for view in views)
         if count >= batch_size:
             yield from _encoded(encoder, waiting, batch_size)
             waiting, count = [], 0
     yield from _encoded(encoder, waiting, batch_size)
 
 
-def _cut(
-    encoder: TextSpaceEncoder, image: NDArray[np.uint8], windows: WindowSettings, *, mirror: bool
-) -> _Cut:
-    height, width = image.shape[:2]
+def second_map(
+    encoded: EncodedImage, image_text: ImageTextEncoder, stride: int, short_side: int
+) -> torch.Tensor:
+    """What an image-text model sees of an encoded image by itself, (D, h, w) on the grid of its map."""
+    dense = DenseBackbone(image_text, stride, short_side)
+    height, width = encoded.pixels.shape[-2:]
+    pixels = dense.transform(encoded.image, (height, width))
+    return dense.encode(pixels[None].to(encoded.text_map.device))[0]
+
+
+def _views(
+    encoder: TextSpaceEncoder, image: NDArray[np.uint8], windows: WindowSettings, side: int, *, mirror: bool
+) -> list[_View]:
     plan = WindowPlan.cover(
-        (height, width),
-        short_side=windows.short_side,
+        (image.shape[0], image.shape[1]),
+        short_side=side,
         window=windows.window,
         step=windows.step,
         stride=encoder.stride,
     )
-    return _Cut(image, encoder.transform(image, plan.image_size), plan, mirror)
+    pixels = encoder.transform(image, plan.image_size)
+    return [_View(pixels, plan, mirrored) for mirrored in ((False, True) if mirror else (False,))]
+
+
+def _on_grid_of(wanted: torch.Tensor, text_map: torch.Tensor) -> torch.Tensor:
+    if text_map.shape == wanted.shape:
+        return text_map
+    return F.interpolate(text_map[None], wanted.shape[1:], mode="bilinear", align_corners=False)[0]
 
 
 def _encoded(encoder: TextSpaceEncoder, waiting: list[_Cut], batch_size: int) -> Iterator[EncodedImage]:
-    windows = [cut.windows() for cut in waiting]
+    windows = [window for cut in waiting for window in cut.windows()]
     with torch.inference_mode():  # not around the yield: the caller's own mode is none of our business
-        maps = iter(encode_all(encoder, list(chain.from_iterable(windows)), batch_size=batch_size))
-        encoded = [
-            EncodedImage(cut.image, cut.pixels, cut.whole(list(islice(maps, len(views)))))
-            for cut, views in zip(waiting, windows, strict=True)
-        ]
+        maps = iter(encode_all(encoder, windows, batch_size=batch_size))
+        encoded = [cut.encoded(maps) for cut in waiting]
     yield from encoded

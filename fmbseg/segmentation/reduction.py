@@ -12,7 +12,7 @@ from fmbseg.deployment import Pamr
 from fmbseg.results import Segmentation, Similarities, TopClasses
 from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
-from fmbseg.segmentation.decoding import Decoded, decode
+from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,23 +35,32 @@ class EncodedImage:
         image: RGB, uint8, (H, W, 3).
         pixels: as the encoder saw them, (3, h, w), resized.
         text_map: (D, rows, columns).
+        second: what else is mixed in.
     """
 
     image: NDArray[np.uint8]
     pixels: torch.Tensor
     text_map: torch.Tensor
+    second: SecondMap | None = None
 
     def with_constant(self) -> EncodedImage:
         """The same image with one more dimension that is 1 everywhere, for what is the same at every pixel.
 
         Up-sampling leaves it 1, so a prototype's value in it is added to the similarity exactly.
         """
-        return replace(self, text_map=torch.cat([self.text_map, torch.ones_like(self.text_map[:1])]))
+        second = self.second
+        if second is not None:
+            second = replace(second, text_map=_with_ones(second.text_map))
+        return replace(self, text_map=_with_ones(self.text_map), second=second)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the image."""
         return self.image.shape[0], self.image.shape[1]
+
+
+def _with_ones(text_map: torch.Tensor) -> torch.Tensor:
+    return torch.cat([text_map, torch.ones_like(text_map[:1])])
 
 
 def segment_encoded(
@@ -70,7 +79,14 @@ def segment_encoded(
     if isinstance(settings.refine, Pamr):
         decoded = _decode_refined(encoded, prototypes, settings.refine, top, temperature)
     else:
-        decoded = decode(encoded.text_map, prototypes, encoded.size, top=top, temperature=temperature)
+        decoded = decode(
+            encoded.text_map,
+            prototypes,
+            encoded.size,
+            second=encoded.second,
+            top=top,
+            temperature=temperature,
+        )
     scores = decoded.scores.float().cpu().numpy()
     confidence = None
     if decoded.log_sum is not None:  # in its own memory: it is not needed any more
@@ -137,11 +153,16 @@ def _decode_refined(
     encoded: EncodedImage, prototypes: torch.Tensor, settings: Pamr, top: int, temperature: float | None
 ) -> Decoded:
     """Refine the similarities of the words that win somewhere, then decode these."""
-    winners = decode(encoded.text_map, prototypes, _grid(encoded, 1)).labels.unique().long()  # type: ignore[no-untyped-call]
+    second = encoded.second
+    coarse = decode(encoded.text_map, prototypes, _grid(encoded, 1), second=second)
+    winners = coarse.labels.unique().long()  # type: ignore[no-untyped-call]
     height, width = _grid(encoded, len(winners))
     pixels = encoded.pixels.to(encoded.text_map)
     small = torch.nn.functional.interpolate(pixels[None], (height, width), mode="bilinear", antialias=True)[0]
     similarity = torch.einsum("kd,dhw->khw", prototypes[winners], encoded.text_map)
+    if second is not None:
+        own = torch.einsum("kd,dhw->khw", prototypes[winners], second.text_map)
+        similarity = second.mix(similarity, own)
     whole = torch.nn.functional.interpolate(similarity[None], (height, width), mode="bilinear")[0]
     refined = pamr.refine(whole, small, settings)
     one_each = torch.eye(len(winners)).to(refined)  # the refined map's dimensions are the words themselves

@@ -19,7 +19,8 @@ from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.segmentation.classes import ResultClasses
-from fmbseg.segmentation.encoding import encode_images
+from fmbseg.segmentation.decoding import SecondMap
+from fmbseg.segmentation.encoding import encode_images, second_map
 from fmbseg.segmentation.reduction import segment_encoded
 from fmbseg.segmentation.snapping import snap_to_masks
 from fmbseg.vocabulary import Vocabulary
@@ -233,8 +234,12 @@ class OpenVocabSegmenter(Shareable):
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
         snap = settings.refine if isinstance(settings.refine, MaskSnap) else None
         generator = None if snap is None else self._generator(snap)
+        image_text = None if settings.preserve is None else self._image_text()
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
+                if image_text is not None and settings.preserve is not None:
+                    own = second_map(encoded, image_text, self.encoder.stride, settings.windows.short_side)
+                    encoded = replace(encoded, second=SecondMap(own, settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
                 result = segment_encoded(encoded, prototypes, classes, settings)
@@ -244,7 +249,12 @@ class OpenVocabSegmenter(Shareable):
         self, images: Iterable[NDArray[np.uint8]], settings: SegmentSettings
     ) -> Iterator[EncodedImage]:
         return encode_images(
-            self.encoder, images, settings.windows, mirror=settings.mirror, batch_size=self.batch_size
+            self.encoder,
+            images,
+            settings.windows,
+            scales=settings.scales,
+            mirror=settings.mirror,
+            batch_size=self.batch_size,
         )
 
     def _complete(self, settings: SegmentSettings) -> SegmentSettings:
@@ -274,6 +284,14 @@ class OpenVocabSegmenter(Shareable):
                 f"{type(self.encoder).__name__} has none: set it to 0"
             )
         return settings.hubness * hubness_of(prototypes, known.vectors.to(prototypes))
+
+    def _image_text(self) -> ImageTextEncoder:
+        if not isinstance(self.encoder, AlignedEncoder):
+            raise TypeError(
+                f"{type(self.encoder).__name__} has no image-text model whose own map could be mixed in: "
+                f"leave `preserve` out"
+            )
+        return self.encoder.text_encoder
 
     def _generator(self, snap: MaskSnap) -> MaskGenerator:
         spec = snap.generator

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks.ablations import Trial, key_of, main, markdown, parse, summary, trials
+from benchmarks.ablations import RememberingBackbone, Trial, key_of, main, markdown, parse, summary, trials
 from fmbseg.alignment.settings import TrainingSettings
+from tests.aligned.tiny import TinyBackbone
 from tests.benchmarks.test_quality_offline import make_data
 from tests.models.photographs import photograph
 
@@ -31,6 +33,8 @@ def test_each_part_is_changed_alone() -> None:
         "0.07,1",
         "--sources",
         "1.2",
+        "--changes",
+        '[{"class_cap": 9}]',
     ]
     found = trials(BASE, parse([*GIVEN, *few]))
     assert found == [
@@ -39,7 +43,28 @@ def test_each_part_is_changed_alone() -> None:
         Trial(replace(BASE, head_kind="linear"), "both"),
         Trial(replace(BASE, temperature=1.0), "both"),
         Trial(BASE, "1.2"),
+        Trial(replace(BASE, class_cap=9), "both"),
     ]
+
+
+def test_an_image_is_encoded_once() -> None:
+    class Counting(TinyBackbone):
+        count = 0
+
+        def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+            self.count += len(pixels)
+            return super().encode(pixels)
+
+    backbone = Counting()
+    remembering = RememberingBackbone(backbone)
+    first, second, third = torch.rand(3, 3, 16, 24)
+    torch.testing.assert_close(
+        remembering.encode(torch.stack([first, second])), backbone.encode(torch.stack([first, second]))
+    )
+    backbone.count = 0
+    again = remembering.encode(torch.stack([third, first]))
+    assert backbone.count == 1
+    torch.testing.assert_close(again, backbone.encode(torch.stack([third, first])))
 
 
 def test_all_combinations() -> None:
@@ -66,14 +91,16 @@ def results(*scores: float) -> list[dict[str, Any]]:
 
 def test_mean_and_spread_over_the_seeds_and_the_table() -> None:
     rows = [
-        summary(Trial(BASE, "both"), results(0.10, 0.12, 0.14)),  # squares 4, 0 and 4 over 2: 0.02
-        summary(Trial(replace(BASE, loss="clip"), "both"), results(0.05)),
+        summary(Trial(BASE, "both"), BASE, results(0.10, 0.12, 0.14)),  # squares 4, 0 and 4 over 2: 0.02
+        summary(Trial(replace(BASE, loss="clip"), "both"), BASE, results(0.05)),
+        summary(Trial(replace(BASE, class_cap=9, seed=4), "both"), BASE, results(0.15)),
     ]
     assert (rows[0]["miou"], rows[0]["spread"]) == (0.12, 0.02)
     assert (rows[1]["miou"], rows[1]["spread"]) == (0.05, None)
     assert markdown(rows).splitlines()[2:] == [
-        "| tsupcon | mlp | 0.07 | both | 1,234 | 0.1200 ± 0.0200 |  |",
-        "| **clip** | mlp | 0.07 | both | 1,234 | 0.0500 | -0.0700 |",
+        "| tsupcon | mlp | 0.07 | both |  | 1,234 | 0.1200 ± 0.0200 |  |",
+        "| **clip** | mlp | 0.07 | both |  | 1,234 | 0.0500 | -0.0700 |",
+        "| tsupcon | mlp | 0.07 | both | **class_cap 9** | 1,234 | 0.1500 | +0.0300 |",
     ]
 
 

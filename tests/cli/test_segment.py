@@ -103,6 +103,12 @@ def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None
         "0.05",
         "--whole",
         "--mirror",
+        "--preserve",
+        "0.5",
+        "--scale",
+        "0.5",
+        "--scale",
+        "1",
     ]
     extras = ["--heatmap", "old tower", "--geojson", "--refine", "pamr", "--margin", "0.001"]
     result = RUNNER.invoke(

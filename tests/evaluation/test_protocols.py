@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fmbseg.deployment import Background, Pamr
+from fmbseg.deployment import Background, KnowledgePreservation, Pamr
 from fmbseg.evaluation.datasets import SegmentationData
 from fmbseg.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from fmbseg.unknown_name import UnknownNameError
@@ -64,6 +64,9 @@ def test_tcls_settings(tmp_path: Path) -> None:
     assert plain.settings(voc).background == Background("similarity", 0.5)
     assert refined.settings(voc).background == Background("similarity", 0.4)
     assert refined.settings(voc).refine == Pamr(10, (1, 2, 4, 8, 12, 24))
+    for protocol in (plain, refined):
+        assert protocol.settings(voc).preserve == KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
+    assert get_protocol("paper").settings(voc).preserve is None
     assert len(plain.vocabulary(voc)) == 20
     assert len(plain.templates) == 9
     windows = plain.settings(voc).windows
@@ -102,6 +105,8 @@ def test_every_report_tells_every_choice(tmp_path: Path) -> None:
         "step": 224,
         "short_side": 448,
         "hubness": 0.0,
+        "preserve": {"weight": 0.3, "center": 0.25, "slope": 10.0},
+        "scales": [1.0],
     }
     assert {key: told[key] for key in expected} == expected
     assert told["templates"][0] == "itap of a {}."

@@ -37,7 +37,7 @@ shapes = {
 @given(seed=st.integers(0, 10_000), **shapes)
 @settings(deadline=None, max_examples=100)
 def test_exactly_the_classes_of_up_sampling_everything(
-    seed: int, grid: tuple[int, int], size: tuple[int, int], classes: int, blocks: dict[str, int]
+    seed: int, grid: tuple[int, int], size: tuple[int, int], classes: int, blocks: dict[str, Any]
 ) -> None:
     # In float64 random similarities are never as close as rounding, so that no class is left to chance.
     text_map, prototypes = unit(5, *grid, dim=0, seed=seed).double(), unit(classes, 5, dim=1, seed=9).double()
@@ -55,7 +55,7 @@ def test_exactly_the_same_where_many_classes_are_equally_similar(
     grid: tuple[int, int],
     size: tuple[int, int],
     classes: int,
-    blocks: dict[str, int],
+    blocks: dict[str, Any],
 ) -> None:
     # Few whole numbers, up-sampled by powers of two: float32 is exact, and ties are real ones.
     generator = torch.Generator().manual_seed(seed)
@@ -81,7 +81,7 @@ def test_the_best_few_and_the_softmax(
     grid: tuple[int, int],
     size: tuple[int, int],
     classes: int,
-    blocks: dict[str, int],
+    blocks: dict[str, Any],
 ) -> None:
     text_map, prototypes = unit(5, *grid, dim=0, seed=seed).double(), unit(classes, 5, dim=1, seed=9).double()
     whole = plain(text_map, prototypes, size)

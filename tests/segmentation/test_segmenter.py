@@ -15,10 +15,20 @@ from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
-from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
+from fmbseg.deployment import (
+    Background,
+    KnowledgePreservation,
+    MaskSnap,
+    Pamr,
+    SegmentSettings,
+    WindowSettings,
+)
 from fmbseg.images import ImageError
 from fmbseg.masks import MaskSet
 from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
+from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.models.dense import DenseBackbone
+from fmbseg.models.hubness import hubness_of
 from fmbseg.models.image_text.conse import conse
 from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone, TinyImageText
@@ -33,6 +43,17 @@ if TYPE_CHECKING:
     from fmbseg.images import ImageInput
 
 WORDS = ["cat", "cup", "person"]
+
+
+class SeeingImageText(TinyImageText):
+    """One that sees images, too: random directions of colour."""
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        weight = torch.randn(self.dim, 3, 1, 1, generator=torch.Generator().manual_seed(6))
+        dense = F.normalize(F.conv2d(F.avg_pool2d(crops, self.stride), weight), dim=1)
+        return ImageTextFeatures(F.normalize(dense.mean(dim=(2, 3)), dim=1), dense)
+
+
 SMALL = WindowSettings(short_side=64, window=64, step=32)
 
 
@@ -43,7 +64,7 @@ def head(in_dim: int, out_dim: int) -> AlignmentHead:
 
 @pytest.fixture
 def encoder() -> AlignedEncoder:
-    return AlignedEncoder(TinyBackbone(), head(24, 16), TinyImageText())
+    return AlignedEncoder(TinyBackbone(), head(24, 16), SeeingImageText())
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +247,70 @@ def test_mirroring_averages_with_the_mirrored_image(encoder: AlignedEncoder, cat
     np.testing.assert_allclose(result.scores, expected.max(dim=0).values.numpy(), atol=2e-3)
     back = OpenVocabSegmenter(encoder, settings=mirror).segment(np.ascontiguousarray(cat[:, ::-1]), WORDS)
     np.testing.assert_allclose(back.scores[:, ::-1], result.scores, atol=2e-3)
+
+
+def test_scales_are_averaged_on_the_grid_of_the_finest(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    settings = SegmentSettings(windows=WindowSettings(short_side=64, window=None), scales=(0.5, 1.0))
+    result = OpenVocabSegmenter(encoder, settings=settings).segment(cat, WORDS)
+    texts = encoder.encode_text(WORDS)
+    maps = []
+    for size in ((64, 96), (32, 48)):
+        pixels = encoder.transform(cat, size)[None]
+        similarity = torch.einsum("kd,dhw->khw", texts, encoder.encode(pixels)[0])
+        maps.append(F.interpolate(similarity[None], (8, 12), mode="bilinear")[0])
+    expected = F.interpolate(torch.stack(maps).mean(dim=0)[None], cat.shape[:2], mode="bilinear")[0]
+    np.testing.assert_allclose(result.scores, expected.max(dim=0).values.numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize(("hubness", "slope"), [(0.0, None), (0.5, None), (0.5, 5.0)])
+def test_what_the_image_text_model_sees_is_mixed_in(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8], hubness: float, slope: float | None
+) -> None:
+    texts = encoder.encode_text(WORDS)
+    encoder.prototypes = Prototypes(Vocabulary(tuple(WORDS)), texts)
+    windows = WindowSettings(short_side=64, window=None)
+    preserve = KnowledgePreservation(weight=0.4, center=0.1, slope=slope)
+    settings = SegmentSettings(windows=windows, hubness=hubness, preserve=preserve)
+    result = OpenVocabSegmenter(encoder, settings=settings).segment(cat, WORDS)
+
+    dense = DenseBackbone(encoder.text_encoder, encoder.stride, short_side=64)
+    first, second = (
+        torch.einsum("kd,dhw->khw", texts, one.encode(one.transform(cat, (64, 96))[None])[0])
+        - hubness * hubness_of(texts, texts)[:, None, None]
+        for one in (encoder, dense)
+    )
+    assert second.std() > 1e-2
+    if slope is not None:
+        second = torch.sigmoid((second - 0.1) * slope)
+    mixed = F.interpolate((0.6 * first + 0.4 * second)[None], cat.shape[:2], mode="bilinear")[0]
+    np.testing.assert_allclose(result.scores, mixed.max(dim=0).values.numpy(), atol=2e-5)
+    assert (torch.from_numpy(result.labels) == mixed.argmax(dim=0)).float().mean() > 0.999
+
+
+def test_all_of_the_image_text_model_and_nothing_of_the_head(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    only = SegmentSettings(windows=SMALL, preserve=KnowledgePreservation(1.0), refine=Pamr(2, (1, 2)))
+    torch.manual_seed(5)
+    other = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), encoder.text_encoder)
+    first, second = (
+        OpenVocabSegmenter(one, settings=only).segment(cat, WORDS).labels for one in (encoder, other)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_encoder_without_an_image_text_model_has_nothing_to_mix_in(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    class Bare:
+        transform, stride, device = encoder.transform, encoder.stride, encoder.device
+        encode, encode_text, describe = encoder.encode, encoder.encode_text, encoder.describe
+
+    settings = SegmentSettings(windows=SMALL, preserve=KnowledgePreservation())
+    with pytest.raises(TypeError, match="Bare has no image-text model"):
+        OpenVocabSegmenter(Bare(), settings=settings).segment(cat, WORDS)
 
 
 def test_background_by_words_and_by_threshold(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
