@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich import progress as rich
 from rich.console import Console
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ class _Rate(rich.ProgressColumn):
 
     def render(self, task: rich.Task) -> Text:
         """Nothing until there is a rate to show."""
-        return Text("" if task.speed is None else f"{task.speed:.2f} images/s")
+        if task.speed is None:
+            return Text("")
+        return Text(f"{task.speed:.{0 if task.speed >= 100 else 2}f} images/s")
 
 
 class Progress:
@@ -42,10 +45,10 @@ class Progress:
         self._bars = rich.Progress(
             rich.TextColumn("{task.description}"),
             rich.BarColumn(),
-            rich.MofNCompleteColumn(),
-            _Rate(),
-            rich.TimeElapsedColumn(),
-            rich.TimeRemainingColumn(),
+            # On a narrow terminal the bar alone gives way: figures that are cut short say nothing.
+            rich.MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            _Rate(table_column=Column(no_wrap=True)),
+            rich.TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
             rich.TextColumn("{task.fields[detail]}"),
             console=console or Console(stderr=True),
             disable=not shown,

@@ -238,7 +238,7 @@ def _check_records(source: LabelSource, track: Track[Any]) -> list[int]:
         )
     # Hashing reads every file, so it comes after what can be refused at once.
     problems = []
-    for record in track(source, "checking photographs", len(source)):
+    for record in track(source, "checking", len(source)):
         problem = _changed(source.image_path(record), record.sha256)
         if problem:
             problems.append(problem)

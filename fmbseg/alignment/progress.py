@@ -32,7 +32,7 @@ def training_bar(bars: Progress, epochs: int, images: int, *, done: int = 0) -> 
         bar.advance(
             step.images,
             description=f"epoch {step.epoch}/{epochs}",
-            detail=f"loss {step.loss:.4f}  learning rate {step.learning_rate:.2e}",
+            detail=f"loss {step.loss:.4f}  lr {step.learning_rate:.2e}",
         )
 
     return show

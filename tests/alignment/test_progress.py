@@ -35,6 +35,20 @@ def test_the_bar_has_loss_rate_and_progress() -> None:
         assert part in text
 
 
+def test_a_terminal_of_80_columns_shows_every_figure_whole() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with Progress(True, console) as bars:
+        list(bars.track("abc", "patch labels", 3))
+        bar = training_bar(bars, epochs=20, images=1000)
+        for _ in range(3):  # the rate is known from the second on
+            bar(Step(epoch=20, batch=3, images=6600, loss=23.11912, learning_rate=1.54e-6))
+    assert isinstance(console.file, io.StringIO)
+    *_, training = console.file.getvalue().rstrip().splitlines()
+    for part in ("epoch 20/20", "19800/20000", " images/s", "0:00:0", "loss 23.1191  lr 1.54e-06"):
+        assert part in training
+    assert "…" not in console.file.getvalue()
+
+
 def test_it_can_be_silent() -> None:
     assert shown(enabled=False) == ""
 
