@@ -59,6 +59,11 @@ def read_config(folder: Path) -> tuple[AlignedConfig, str]:
     Raises:
         AlignedEncoderError: a file is missing, or the config is not one.
     """
+    if not folder.exists():
+        raise AlignedEncoderError(
+            f"there is no folder {folder}: a head is a folder that save_pretrained (`fmbseg fit`) wrote, "
+            "owner/name on the Hub, or one that comes with the package, by its name"
+        )
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise AlignedEncoderError(

@@ -69,3 +69,8 @@ def test_a_folder_of_its_name_goes_before_it(tmp_path: Path, monkeypatch: pytest
     (tmp_path / DEFAULT_HEAD).mkdir()
     with pytest.raises(AlignedEncoderError, match="holds no aligned encoder"):
         OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD)
+
+
+def test_a_folder_that_is_not_there_is_not_taken_for_a_damaged_head(tmp_path: Path) -> None:
+    with pytest.raises(AlignedEncoderError, match=r"there is no folder .*missing: a head is a folder that"):
+        OpenVocabSegmenter.from_pretrained(tmp_path / "missing")
