@@ -165,9 +165,8 @@ def _fetched(
         raise AssetUnavailableError(message) from error
     absent = _absent(found, files)
     if absent:
-        raise AssetUnavailableError(
-            _unavailable(repo, absent, options, f"{found} is there without {', '.join(absent)}", named)
-        )
+        reason = f"{found} is there without {', '.join(absent)}, and so may be the repository"
+        raise AssetUnavailableError(_unavailable(repo, absent, options, reason, named))
     return found
 
 

@@ -63,6 +63,12 @@ def test_the_token_goes_to_the_hub_and_not_to_where_large_files_lie(hub: Hub) ->
     assert {one.token for one in stored} == {None}
 
 
+def test_a_repository_without_a_head_is_not_called_out_of_reach(hub: Hub) -> None:
+    hub.put("alice/empty", {"README.md": b"soon"})
+    with pytest.raises(AssetUnavailableError, match=r"without config\.json, and so may be the repository"):
+        pull("alice/empty")
+
+
 def test_a_second_push_is_a_second_commit_and_is_what_is_pulled_next(hub: Hub) -> None:
     make_encoder(0).push_to_hub("alice/head")
     first = hub.repository("alice/head").branches["main"]
