@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from fmbseg.contract import require_contract
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.unknown_name import UnknownNameError
 
 __all__ = ["Registry", "UnknownNameError"]
@@ -109,7 +110,7 @@ class Registry(Generic[T]):
         try:
             factory = entry.load()
         except ModuleNotFoundError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 f"{self.kind} {name!r} ({entry.place}) needs the package {error.name!r}, which is not "
                 f"installed: install it and try again",
                 name=error.name,

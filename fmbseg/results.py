@@ -12,6 +12,7 @@ from PIL import Image
 from fmbseg.heatmap import draw_heatmap, side_by_side
 from fmbseg.legend import draw_legend
 from fmbseg.masks import MaskSet
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.palette import colorize, distinct_colours, overlay, palette
 from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
@@ -256,7 +257,7 @@ class Segmentation:
         try:
             supervision = import_module("supervision")
         except ModuleNotFoundError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 "to_supervision needs the package supervision: pip install supervision", name=error.name
             ) from error
         present, masks = self._present()

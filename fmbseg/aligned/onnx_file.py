@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fmbseg.aligned.export import ExportError, export_program
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.exported import ExportedCard, ExportedEncoder
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _require_onnx() -> None:
         import onnx  # noqa: F401 - the exporter needs both
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"exporting to ONNX needs {error.name}: pip install 'fmbseg[onnx]'", name=error.name
         ) from error
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import distributed
 
+from fmbseg.missing_package import MissingPackageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -116,7 +118,7 @@ def join_processes() -> tuple[Processes, torch.device]:
         The processes, and the device that this one computes on: a GPU if there is one, its own among several.
 
     Raises:
-        RuntimeError: there are several, and accelerate is not installed.
+        MissingPackageError: there are several, and accelerate is not installed.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if distributed.is_available() and distributed.is_initialized():  # by the caller
@@ -127,7 +129,7 @@ def join_processes() -> tuple[Processes, torch.device]:
     try:
         from accelerate import PartialState
     except ImportError as error:
-        raise RuntimeError(
+        raise MissingPackageError(
             f"this is one of {count} processes, which takes accelerate: pip install 'fmbseg[train]'"
         ) from error
     state = PartialState(cpu=device.type == "cpu")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fmbseg.alignment.trainer import EpochRecord, Step
+from fmbseg.missing_package import MissingPackageError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +34,7 @@ class TrainingLog:
         tensorboard: also write events for TensorBoard to ``folder``.
 
     Raises:
-        RuntimeError: TensorBoard is asked for and not installed.
+        MissingPackageError: TensorBoard is asked for and not installed.
 
     Example:
         >>> import tempfile
@@ -134,12 +135,14 @@ def require_tensorboard(folder: str | Path | None) -> None:
 
     Raises:
         ValueError: there is no folder.
-        RuntimeError: tensorboard is not installed.
+        MissingPackageError: tensorboard is not installed.
     """
     if folder is None:
         raise ValueError("TensorBoard's events need a folder: give `logs`")
     if find_spec("tensorboard") is None:
-        raise RuntimeError("TensorBoard's events need the package tensorboard: pip install 'fmbseg[train]'")
+        raise MissingPackageError(
+            "TensorBoard's events need the package tensorboard: pip install 'fmbseg[train]'"
+        )
 
 
 def _events(folder: Path, first_step: int) -> Any:

@@ -13,8 +13,8 @@ class FriendlyGroup(TyperGroup):
     """A group of commands that ends an error of the user's with one line on stderr and exit code 1.
 
     Such are ValueError and OSError (a class named twice, a file that is not there) and errors that fmbseg
-    itself defines. Anything else is a fault of the program and keeps its traceback. The group's option
-    ``--debug`` keeps every traceback.
+    itself defines (a package that an extra brings is missing). Anything else is a fault of the program and
+    keeps its traceback. The group's option ``--debug`` keeps every traceback.
     """
 
     def invoke(self, ctx: Any) -> Any:

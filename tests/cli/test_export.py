@@ -1,6 +1,8 @@
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
@@ -22,6 +24,15 @@ def test_an_exported_file_segments_like_its_head(head: Path, tmp_path: Path) -> 
     for name in ("cat", "rocket"):
         maps = [read_classes(tmp_path / out / f"{name}_classes.png") for out in ("by_head", "by_file")]
         assert np.mean(maps[0] == maps[1]) >= 0.999
+
+
+def test_a_package_that_is_missing_is_told_on_one_line(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    result = RUNNER.invoke(app, ["export", str(head), "--out", str(tmp_path / "head.onnx")])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == ["error: exporting to ONNX needs onnx: pip install 'fmbseg[onnx]'"]
 
 
 def test_torch_export_and_a_fixed_size(head: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from fmbseg.labels.files import encode, open_atomically, write_atomically
 from fmbseg.labels.formats.datasets_card import datasets_card
 from fmbseg.labels.shards import SCHEMA, to_row
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def _schema(names: tuple[str, ...]) -> pa.Schema:
     try:
         import datasets
     except ModuleNotFoundError as error:
-        raise ImportError("this export needs the package datasets: pip install 'fmbseg[datasets]'") from error
+        raise MissingPackageError(
+            "this export needs the package datasets: pip install 'fmbseg[datasets]'"
+        ) from error
     classes = datasets.ClassLabel(names=list(names))
     shard = datasets.Features.from_arrow_schema(SCHEMA)
     features = datasets.Features(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.checks import check_image
 from fmbseg.models.mask_generators.candidates import Decoded
@@ -233,4 +234,4 @@ def require_onnxruntime(spec: str) -> None:
         import onnxruntime  # noqa: F401 - the question is only whether it is there
     except ImportError as error:
         extra = "offline" if spec == "mobilesam" else "onnx"
-        raise ImportError(f"{spec} needs ONNX Runtime: pip install 'fmbseg[{extra}]'") from error
+        raise MissingPackageError(f"{spec} needs ONNX Runtime: pip install 'fmbseg[{extra}]'") from error

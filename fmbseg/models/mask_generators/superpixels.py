@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.masks import MaskSet
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.checks import check_image
 
 if TYPE_CHECKING:
@@ -130,4 +131,4 @@ def _require_scikit_image() -> None:
     try:
         import skimage  # noqa: F401 - the question is only whether it is there
     except ImportError as error:
-        raise ImportError("superpixels need scikit-image: pip install 'fmbseg[offline]'") from error
+        raise MissingPackageError("superpixels need scikit-image: pip install 'fmbseg[offline]'") from error
