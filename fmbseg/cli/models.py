@@ -30,9 +30,11 @@ def list_models(
         _list_specs(family or "presets", name_filter)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "model", "role", "licence", "here", box=None, pad_edge=False)
+    # Names and specs are there to be copied: on a narrow terminal they are not cut short.
+    name_column, model_column = Column("name", no_wrap=True), Column("model", overflow="fold")
+    table = Table(name_column, model_column, "role", "licence", "here", box=None, pad_edge=False)
     remedies = []
     for name, title, role, licence, lacks in _rows():
         table.add_row(name, title, role, licence, "missing" if lacks else "ready")

@@ -31,6 +31,13 @@ def test_list_says_role_licence_and_state_of_each_model(
     assert str(tmp_path / "mobilesam" / "encoder.onnx") in line_of(result.output, "mobilesam:")
 
 
+def test_a_narrow_terminal_shows_names_and_specs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output = RUNNER.invoke(app, ["list"]).output
+    assert {"efficientnet_lite2", "efficientnet_lite2_classes"} <= set(output.split())
+    assert "…" not in output
+
+
 def test_fetch_reports_each_part_and_fails_if_one_cannot_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
