@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from fmbseg.models.assets import AssetUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_REVISION = r"[\w+@=][^\s\\:?*\[~^]*"  # as git names them: no path from the root, none of git's own signs
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,23 @@ class HubOptions:
         cache_dir: of the files; ``None`` is the Hub client's own.
         local_files_only: never use the network (``HF_HUB_OFFLINE=1`` does the same).
         token: for private or gated repositories; ``None`` is the one of the Hub client's log-in.
+
+    Raises:
+        ValueError: ``revision`` cannot be one; the Hub's client would look for a file of that path.
     """
 
     revision: str | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     token: str | bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.revision is not None and (
+            not re.fullmatch(_REVISION, self.revision) or ".." in self.revision
+        ):
+            raise ValueError(
+                f"revision is {self.revision!r}: it must be a branch, a tag or a commit of the repository"
+            )
 
 
 def for_heads_and_models(

@@ -6,6 +6,7 @@ there. What belongs to one machine (where the cache is, who is logged in) is pas
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
 _READABLE = "/,:@- "
+_PARTS = re.compile(r"[/\\@,]")  # of a path; specs put paths behind an @ and join two by a comma
 
 
 class SpecError(ValueError):
@@ -78,8 +80,18 @@ def check_name(name: str, where: str) -> None:
     """
     if not name:
         raise SpecError(f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'")
-    if ".." in name.replace("\\", "/").split("/") or "\0" in name:
+    if climbs(name) or "\0" in name:
         raise SpecError(f"{where!r} leads through '..': name the file or folder by its whole path")
+
+
+def climbs(name: str) -> bool:
+    """Whether a path, or one of those that a spec joins, leads through ``..``.
+
+    Example:
+        >>> climbs("vit_b@../sam.pth"), climbs("a.onnx,/x/../b.onnx"), climbs("/models/v1..2/b.pt")
+        (True, True, False)
+    """
+    return ".." in _PARTS.split(name)
 
 
 def check_options(names: Collection[str], known: Collection[str], where: str) -> None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.hub_files import HubOptions
-from fmbseg.models.spec_options import OF_ONE_MACHINE, SpecError, check_options, join_options, split_options
+from fmbseg.models.spec_options import (
+    OF_ONE_MACHINE,
+    SpecError,
+    check_options,
+    climbs,
+    join_options,
+    split_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,6 +161,12 @@ def _precision(value: Any) -> str:
     return str(value)
 
 
+def _weights(value: Any) -> str:
+    if climbs(str(value)):
+        raise ValueError("it leads through '..': name the file by its whole path")
+    return str(value)
+
+
 def _channels(value: Any) -> tuple[float, ...]:
     numbers = tuple(float(item) for item in (value.split(",") if isinstance(value, str) else value))
     if len(numbers) != 3:
@@ -166,7 +179,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "norm": _flag,
     "size": _positive,
     "precision": _precision,
-    "weights": str,
+    "weights": _weights,
     "prefix": _count,
     "mean": _channels,
     "std": _channels,

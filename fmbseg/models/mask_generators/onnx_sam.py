@@ -20,6 +20,7 @@ from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.model_folder import UNKNOWN_LICENSE
+from fmbseg.models.spec_options import check_name
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -209,7 +210,7 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
         settings: any other of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
-        ValueError: the name is not a pair, or a setting is outside its range.
+        ValueError: the name is not a pair or leads through ``..``, or a setting is outside its range.
         CheckpointError: a file is missing.
         ImportError: ONNX Runtime is not installed.
     """
@@ -217,6 +218,7 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
     encoder, comma, decoder = name.partition(",")
     if not comma or not encoder or not decoder:
         raise ValueError(f"'onnx-sam:{name}' is no pair: write onnx-sam:ENCODER.onnx,DECODER.onnx")
+    check_name(name, f"onnx-sam:{name}")
     paths = [Path(one).expanduser() for one in (encoder, decoder)]
     for path in paths:  # at once, so that a run over many images fails before its first image
         if not path.is_file():

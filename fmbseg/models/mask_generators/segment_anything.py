@@ -18,6 +18,7 @@ from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
+from fmbseg.models.spec_options import check_name
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
@@ -93,10 +94,11 @@ def sam(
     Raises:
         UnknownNameError: no such type or setting.
         CheckpointError: the checkpoint is damaged, or of another type.
-        ValueError: the name has no checkpoint, or a setting is outside its range.
+        ValueError: the name has no checkpoint or leads through ``..``, or a setting is outside its range.
     """
     options = EverythingSettings.of(settings)
     if module is None:
+        check_name(name, f"sam:{name}")
         module = _load(name)
     return TorchSam(f"sam:{name}", LICENSE, SegmentAnything(module), options, device, precision)
 

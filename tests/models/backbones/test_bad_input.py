@@ -57,11 +57,19 @@ def test_an_unknown_family_or_model_offers_near_misses(spec: str, meant: str) ->
         "torch:a/../../b.pt",
         "onnx:..\\x.onnx",
         "sam:vit_b@/x/../y",
+        "sam:vit_b@../y",
+        "timm:test_vit?weights=../x.pth",
     ],
 )
 def test_a_path_that_climbs_is_refused(spec: str) -> None:
     with pytest.raises(SpecError, match=r"leads through '\.\.': name .* by its whole path"):
         BACKBONES.create(spec)
+
+
+@pytest.mark.parametrize("revision", ["/etc", "../../x", "a/../b", "..", "C:\\x", ""])
+def test_a_revision_that_is_a_path_is_refused(revision: str) -> None:
+    with pytest.raises(ValueError, match="it must be a branch, a tag or a commit"):
+        BACKBONES.create(f"hf:me/model?revision={revision}" if revision else "hf:me/model", revision=revision)
 
 
 @pytest.mark.parametrize(

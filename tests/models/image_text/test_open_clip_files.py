@@ -122,6 +122,7 @@ def test_a_bare_checkpoint_is_refused_unless_its_preprocessing_is_told(tagged: P
         ("ViT-L-14", r"names no weights: write open_clip:ARCH/TAG \(of ViT-L-14: openai,"),
         ("ViT-L-14/openai?denes=value", r"did you mean 'dense'"),
         ("local-dir:/no/such", r"there is no folder /no/such"),
+        ("ViT-B-32@../weights.pt", r"leads through '\.\.'"),
         ("ViT-L-14/openai", r"timm/vit_large_patch14_clip_224\.openai.*local-dir:"),
     ],
 )

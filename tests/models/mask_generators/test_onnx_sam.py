@@ -37,6 +37,12 @@ def test_missing_files_are_named_at_once(tmp_path: Path) -> None:
         onnx_sam(f"{tmp_path}/encoder.onnx,{tmp_path}/decoder.onnx")
 
 
+@pytest.mark.parametrize("name", ["../a.onnx,/b.onnx", "/a.onnx,../b.onnx", "/a/../a.onnx,/b.onnx"])
+def test_paths_that_climb_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"leads through '\.\.'"):
+        onnx_sam(name)
+
+
 def test_files_cut_short_and_swapped_are_refused(mobilesam_files: tuple[Path, Path], tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     decoder = mobilesam_files[1]

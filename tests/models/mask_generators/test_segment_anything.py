@@ -128,6 +128,7 @@ def test_a_module_is_frozen(module: Any) -> None:
         ("vit_b", "names no checkpoint"),
         ("vit_b@", "names no checkpoint"),
         ("vit_b@/no/such.pth", r"there is no file /no/such\.pth"),
+        ("vit_b@../such.pth", r"leads through '\.\.': name the file or folder by its whole path"),
     ],
 )
 def test_names_that_lead_nowhere_are_refused(name: str, message: str) -> None:
