@@ -35,6 +35,8 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
         WeightsError: its values are not finite.
     """
     request = BackboneRequest.read("onnx", name, options, FILE_OPTIONS)
+    if request.compiled:
+        raise SpecError(f"{request.spec}: ONNX Runtime has a compiler of its own: leave out `compiled`")
     path = Path(request.name).expanduser()
     if not path.is_file():
         raise AssetUnavailableError(f"there is no file {path}")

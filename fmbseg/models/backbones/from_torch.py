@@ -14,7 +14,7 @@ import torch
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.probing import probe
+from fmbseg.models.backbones.probing import first_line, probe
 from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
 from fmbseg.models.backbones.weights import WeightsError, check_finite
 from fmbseg.models.spec_options import SpecError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_OPTIONS = FILE_OPTIONS | {"precision"}
 _SIZE = 224
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -39,15 +40,15 @@ def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
     Args:
         name: path of the file, and options.
         options: ``size`` in pixels (224 if not given), ``prefix`` (tokens before the patches), ``mean`` and
-            ``std`` of the pixels (ImageNet's if not given), ``license``.
+            ``std`` of the pixels (ImageNet's if not given), ``license``, ``precision``, ``compiled``.
 
     Raises:
         AssetUnavailableError: there is no such file.
-        SpecError: it is neither kind of file.
+        SpecError: it is neither kind of file, or does not run in the precision that is asked for.
         NoSpatialFeaturesError: it gives no grid.
         WeightsError: it is damaged or its values are not finite.
     """
-    request = BackboneRequest.read("torch", name, options, FILE_OPTIONS)
+    request = BackboneRequest.read("torch", name, options, _OPTIONS)
     path = Path(request.name).expanduser()
     if not path.is_file():
         raise AssetUnavailableError(
@@ -69,6 +70,7 @@ def module_backbone(module: nn.Module, name: str, **options: Any) -> FrozenBackb
 
     Raises:
         NoSpatialFeaturesError: it gives no grid.
+        SpecError: it does not run in the precision that is asked for.
         WeightsError: its values are not finite.
 
     Example:
@@ -77,7 +79,7 @@ def module_backbone(module: nn.Module, name: str, **options: Any) -> FrozenBackb
         >>> backbone.spec, backbone.dim, backbone.stride
         ('torch:patches?size=64', 24, 16)
     """
-    request = BackboneRequest.read("torch", name, options, FILE_OPTIONS)
+    request = BackboneRequest.read("torch", name, options, _OPTIONS)
     return _frozen(module.eval(), request, f"the module {name!r}")
 
 
@@ -89,8 +91,12 @@ def transform_of(request: BackboneRequest) -> PixelTransform:
 
 def _frozen(module: nn.Module, request: BackboneRequest, source: str) -> FrozenBackbone:
     check_finite(module, source)
+    if request.compiled and isinstance(module, torch.jit.ScriptModule):
+        raise SpecError(f"{request.spec}: torch.compile takes no TorchScript: leave out `compiled`")
     size = request.size or _SIZE
     found = probe(module, size, request.prefix, request.spec)
+    if request.precision != "float32":
+        _check_precision(found.network, size, request)
     facts = BackboneFacts(
         spec=request.spec,
         dim=found.dim,
@@ -104,11 +110,30 @@ def _frozen(module: nn.Module, request: BackboneRequest, source: str) -> FrozenB
         register_tokens=0,
         any_size=found.any_size,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        precision="float32",
+        precision=request.precision,
         license=request.license or "unknown",
         source=source,
     )
-    return FrozenBackbone(found.network, facts)
+    return FrozenBackbone(found.network, facts, compiled=request.compiled)
+
+
+@torch.inference_mode()
+def _check_precision(network: nn.Module, size: int, request: BackboneRequest) -> None:
+    """Try a network in half precision: programs may have been exported for float32 alone.
+
+    Raises:
+        SpecError: it does not run, or gives values that are not finite.
+    """
+    dtype: torch.dtype = getattr(torch, request.precision)
+    remedy = "export the program in it, or leave out `precision`"
+    try:
+        given = network.to(dtype)(torch.zeros(1, 3, size, size, dtype=dtype))
+    except Exception as error:
+        raise SpecError(
+            f"{request.spec} does not run in {request.precision} ({first_line(error)}): {remedy}"
+        ) from error
+    if not bool(torch.isfinite(given).all()):
+        raise SpecError(f"{request.spec} gives values that are not finite in {request.precision}: {remedy}")
 
 
 def _load(path: Path) -> nn.Module:

@@ -143,6 +143,8 @@ class OneSize(nn.Module):
         """Encode (B, 3, H, W) to (B, C, H/stride, W/stride)."""
         sides = tuple(pixels.shape[-2:])
         if sides != (self._size, self._size):
-            pixels = F.interpolate(pixels, (self._size, self._size), mode="bilinear", antialias=True)
+            # In float32: torch resizes no half precision with antialiasing on a CPU.
+            resized = F.interpolate(pixels.float(), (self._size,) * 2, mode="bilinear", antialias=True)
+            pixels = resized.to(pixels.dtype)
         grid: torch.Tensor = self.network(pixels)
         return resized_to(grid, (sides[0] // self._stride, sides[1] // self._stride))

@@ -122,7 +122,7 @@ def _tried(module: nn.Module, size: int, where: str) -> tuple[torch.Tensor, int 
             return given[batch], None
     if not given:
         raise ValueError(
-            f"{where} does not take images of {size} x {size} px ({_first_line(problems[0])}): "
+            f"{where} does not take images of {size} x {size} px ({first_line(problems[0])}): "
             "name the size it was made for by `size`"
         ) from problems[0]
     batch, tensor = given.popitem()
@@ -160,5 +160,6 @@ def _takes(grid: GridOf, height: int, width: int, dim: int) -> bool:
     return tuple(given.shape) == wanted
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -99,8 +99,8 @@ class BackboneContract:
         assert backbone.to(torch.device("cpu")) is backbone
 
 
-class NetworkContract(BackboneContract):
-    """Beside the contract, what the families with options of the network must do."""
+class PrecisionContract(BackboneContract):
+    """Beside the contract, what the families that compute in half precision must do."""
 
     def with_options(self, backbone: Backbone, **options: Any) -> FrozenBackbone:
         made = BACKBONES.create(backbone.spec, **options)
@@ -122,6 +122,10 @@ class NetworkContract(BackboneContract):
         assert torch.cosine_similarity(features.flatten(), expected.flatten(), dim=0) > 0.99
         assert not torch.equal(features, expected)
         assert f"precision={precision}" in half.spec
+
+
+class NetworkContract(PrecisionContract):
+    """Beside these, what the families with options of the network must do."""
 
     def test_layers_are_joined_in_order(self, backbone: Backbone, pixels: torch.Tensor) -> None:
         assert isinstance(backbone, FrozenBackbone)

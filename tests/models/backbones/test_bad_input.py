@@ -91,7 +91,8 @@ def test_a_revision_that_is_a_path_is_refused(revision: str) -> None:
         ("open_clip:ViT-B-32", "names no weights: add one of ViT-B-32/{openai"),
         ("hf:nobody", "neither in the cache"),
         ("hf:a/b/c", "not the name of a Hub repository"),
-        ("torch:/x?precision=float16", "there is no option 'precision'"),
+        ("onnx:/x?precision=float16", "there is no option 'precision'"),
+        ("torch:/x?layers=1", "there is no option 'layers'"),
     ],
 )
 def test_options_and_names_that_cannot_be_meant(
@@ -274,6 +275,35 @@ def test_an_onnx_file_that_is_none_or_takes_something_else(tmp_path: Path) -> No
     fixed = tiny.onnx_file(tmp_path / "fixed.onnx", side=64)
     with pytest.raises(SpecError, match="the file takes 64 px only"):
         BACKBONES.create(f"onnx:{fixed}?size=128")
+
+
+class OfFloat32(nn.Module):
+    """Patches that a network of single precision made, as an exported program may insist on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = tiny.Patches()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.dtype != torch.float32:
+            raise TypeError(f"expected float32, got {pixels.dtype}\nand more")
+        maps: torch.Tensor = self.patches(pixels)
+        return maps
+
+
+def test_what_a_program_cannot_do_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"does not run in float16 \(expected float32, got torch\.float16\): "):
+        module_backbone(OfFloat32(), "single", size=64, precision="float16")
+    large = tiny.Patches()
+    nn.init.constant_(large.project.weight, 1.0)
+    nn.init.constant_(large.project.bias, 1e6)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="gives values that are not finite in float16"):
+        module_backbone(large, "large", size=64, precision="float16")
+    script, graph = tiny.script_file(tmp_path / "a.pt"), tiny.onnx_file(tmp_path / "a.onnx")
+    with pytest.raises(SpecError, match="torch.compile takes no TorchScript: leave out `compiled`"):
+        BACKBONES.create(f"torch:{script}?size=64&prefix=1", compiled=True)
+    with pytest.raises(SpecError, match="ONNX Runtime has a compiler of its own: leave out `compiled`"):
+        BACKBONES.create(f"onnx:{graph}?size=64", compiled=True)
 
 
 @pytest.mark.parametrize(

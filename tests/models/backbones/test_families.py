@@ -9,7 +9,7 @@ import pytest
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.registries import BACKBONES
 from tests.models.backbones import tiny_models as tiny
-from tests.models.backbones.contract import BackboneContract, NetworkContract
+from tests.models.backbones.contract import BackboneContract, NetworkContract, PrecisionContract
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ class TestTimmFolder(NetworkContract):
         return BACKBONES.create(f"local-dir:{model}")
 
 
-class TestTimmOfOneSize(BackboneContract):
+class TestTimmOfOneSize(PrecisionContract):
     @pytest.fixture(scope="class")
     @classmethod
     def backbone(cls, folder: Path) -> Backbone:
@@ -84,14 +84,14 @@ class TestSam(NetworkContract):
         monkeypatch.setitem(from_sam.SIZES, "tiny", tiny.TINY_SAM)
 
 
-class TestTorchScript(BackboneContract):
+class TestTorchScript(PrecisionContract):
     @pytest.fixture(scope="class")
     @classmethod
     def backbone(cls, folder: Path) -> Backbone:
         return BACKBONES.create(f"torch:{tiny.script_file(folder / 'script.pt')}?size=64&prefix=1")
 
 
-class TestExportedProgram(BackboneContract):
+class TestExportedProgram(PrecisionContract):
     @pytest.fixture(scope="class", params=[False, True], ids=["any size", "one size"])
     @classmethod
     def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fmbseg.models.backbones.from_torch import module_backbone
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.registries import BACKBONES
+from tests.models.backbones.tiny_models import Patches
 
 if TYPE_CHECKING:
     import pytest
@@ -47,6 +49,22 @@ def test_a_compiled_network_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     for size in ((32, 48), (64, 32)):
         pixels = torch.rand(2, 3, *size)
         torch.testing.assert_close(compiled.encode(pixels), plain.encode(pixels), rtol=1e-4, atol=1e-4)
+
+
+def test_a_module_of_ones_own_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    plain, compiled = (
+        module_backbone(Patches(), "patches", size=64, compiled=each) for each in (False, True)
+    )
+    pixels = torch.rand(2, 3, 32, 48)
+    torch.testing.assert_close(compiled.encode(pixels), plain.encode(pixels))
+    assert len(graphs) == 1
 
 
 def test_random_weights_are_the_same_each_time_and_disturb_nobody() -> None:
