@@ -22,7 +22,7 @@ from fmbseg.models.backbones.request import (
     BackboneRequest,
 )
 from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
-from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder
+from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder, hub_folder_of
 from fmbseg.models.model_folder import LOCAL, find_weights, local_folder, read_json
 from fmbseg.models.spec_options import SpecError
 from fmbseg.models.transform import PixelTransform
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+HUB = "hf-hub:"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -40,20 +41,22 @@ _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class _Source:
-    """A model's config, that of its pixels, and where its files are."""
+    """A model's config, that of its pixels, where its files are, and which of them may be its weights."""
 
     name: str
     model: Mapping[str, Any]
     pixels: Mapping[str, Any] = field(default_factory=dict)
     repo: str | None = None
     folder: Path | None = None
+    weights: tuple[str, ...] = _WEIGHTS
 
 
 def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
     """Make the vision tower of a model of open_clip a frozen backbone: patch tokens before the projection.
 
     Args:
-        name: ``model/tag``, or ``model`` for weights from elsewhere, or ``local-dir:/folder``; and options.
+        name: ``model/tag``, or ``model`` for weights from elsewhere, ``hf-hub:owner/name`` or
+            ``local-dir:/folder``; and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
             looked for (see :class:`~fmbseg.models.hub_files.HubOptions`).
 
@@ -99,10 +102,8 @@ def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
 def _find(request: BackboneRequest) -> _Source:
     import open_clip
 
-    if request.name.startswith(LOCAL):
-        folder = local_folder(request.name)
-        config = read_json(folder / OPEN_CLIP_CONFIG)
-        return _Source(request.name, config["model_cfg"], config.get("preprocess_cfg", {}), None, folder)
+    if request.name.startswith((HUB, LOCAL)):
+        return _of_folder(request)
     name, _, tag = request.name.partition("/")
     model = open_clip.get_model_config(name)
     if model is None:
@@ -115,17 +116,39 @@ def _find(request: BackboneRequest) -> _Source:
             raise SpecError(f"open_clip:{name} names no weights: add one of {name}/{{{', '.join(tags)}}}")
         return _Source(name, model)
     pixels = open_clip.get_pretrained_cfg(name, tag)
-    repo = str(pixels.get("hf_hub") or "").strip("/")
+    repo, _, file = str(pixels.get("hf_hub") or "").rpartition("/")  # of some tags one file is named
+    weights = (file, *_WEIGHTS) if file else _WEIGHTS
+    folder: Path | None = None
     if request.weights == PRETRAINED:
-        return _Source(request.name, model, pixels, repo, hub_folder(repo, _WEIGHTS[:1], request.hub))
-    cached = cached_folder(repo, _WEIGHTS[:1], request.hub) if request.weights == NO_WEIGHTS else None
-    return _Source(request.name, model, pixels, repo, cached)
+        folder = hub_folder_of(repo, (), weights, request.hub)
+    elif request.weights == NO_WEIGHTS:
+        cached = (cached_folder(repo, (one,), request.hub) for one in weights)
+        folder = next((one for one in cached if one is not None), None)
+    return _Source(request.name, model, pixels, repo, folder, weights)
+
+
+def _of_folder(request: BackboneRequest) -> _Source:
+    """A folder, or a repository of the Hub, with a config of open_clip's."""
+    repo: str | None = None
+    if request.name.startswith(LOCAL):
+        folder = local_folder(request.name)
+    else:
+        repo = request.name.removeprefix(HUB)
+        needed = (OPEN_CLIP_CONFIG,)
+        if request.weights == PRETRAINED:
+            folder = hub_folder_of(repo, needed, _WEIGHTS, request.hub)
+        else:
+            folder = hub_folder(repo, needed, request.hub)
+    config = read_json(folder / OPEN_CLIP_CONFIG)
+    if not isinstance(config.get("model_cfg"), dict):
+        raise SpecError(f"{folder / OPEN_CLIP_CONFIG} has no 'model_cfg': it is not open_clip's")
+    return _Source(request.name, config["model_cfg"], config.get("preprocess_cfg") or {}, repo, folder)
 
 
 def _weights_file(source: _Source, request: BackboneRequest) -> Path | None:
     if request.weights == PRETRAINED:
         assert source.folder is not None
-        return find_weights(source.folder, _WEIGHTS)
+        return find_weights(source.folder, source.weights)
     return None if request.weights in (NO_WEIGHTS, RANDOM) else Path(request.weights)
 
 

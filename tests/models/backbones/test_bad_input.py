@@ -292,7 +292,9 @@ class OfFloat32(nn.Module):
 
 
 def test_what_a_program_cannot_do_is_refused_and_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"does not run in float16 \(expected float32, got torch\.float16\): "):
+    with pytest.raises(
+        SpecError, match=r"does not run in float16 \(expected float32, got torch\.float16\): "
+    ):
         module_backbone(OfFloat32(), "single", size=64, precision="float16")
     large = tiny.Patches()
     nn.init.constant_(large.project.weight, 1.0)
@@ -300,9 +302,9 @@ def test_what_a_program_cannot_do_is_refused_and_not_passed_over(tmp_path: Path)
     with pytest.raises(SpecError, match="gives values that are not finite in float16"):
         module_backbone(large, "large", size=64, precision="float16")
     script, graph = tiny.script_file(tmp_path / "a.pt"), tiny.onnx_file(tmp_path / "a.onnx")
-    with pytest.raises(SpecError, match="torch.compile takes no TorchScript: leave out `compiled`"):
+    with pytest.raises(SpecError, match=r"torch\.compile takes no TorchScript: leave out `compiled`"):
         BACKBONES.create(f"torch:{script}?size=64&prefix=1", compiled=True)
-    with pytest.raises(SpecError, match="ONNX Runtime has a compiler of its own: leave out `compiled`"):
+    with pytest.raises(SpecError, match=r"ONNX Runtime has a compiler of its own: leave out `compiled`"):
         BACKBONES.create(f"onnx:{graph}?size=64", compiled=True)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from open_clip import factory, pretrained
 
 from fmbseg.models.backbones import from_sam
+from fmbseg.models.describe import describe_backbone
+from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 from tests.models.backbones import tiny_models as tiny
+from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +37,57 @@ def test_open_clips_transformer_gives_its_own_normalised_tokens(tmp_path: Path) 
         tokens = visual.ln_post(visual.transformer(visual._embeds(pixels)))
     expected = tokens[:, 1:].reshape(2, 4, 4, 32).permute(0, 3, 1, 2)
     torch.testing.assert_close(BACKBONES.create(f"local-dir:{folder}").encode(pixels), expected)
+
+
+def pickled(source: Path, target: Path, name: str) -> Path:
+    """The same repository with its weights in a pickle of tensors, under another name."""
+    from safetensors.torch import load_file
+
+    target.mkdir()
+    (target / "open_clip_config.json").write_bytes((source / "open_clip_config.json").read_bytes())
+    torch.save(load_file(source / "open_clip_model.safetensors"), target / name)
+    return target
+
+
+def test_a_repository_of_open_clip_is_named_as_open_clip_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = forbid_network(monkeypatch)
+    folder = tiny.open_clip_folder(tmp_path / "made", tiny.CLIP_TRANSFORMER)
+    cache_repository(tmp_path / "hub", "me/clip", folder)
+    older = pickled(folder, tmp_path / "older", "open_clip_pytorch_model.bin")
+    cache_repository(tmp_path / "hub", "me/older", older)
+    pixels = torch.randn(1, 3, 64, 48)
+    expected = BACKBONES.create(f"local-dir:{folder}").encode(pixels)
+    for repo in ("me/clip", "me/older"):
+        backbone = BACKBONES.create(f"open_clip:hf-hub:{repo}", cache_dir=tmp_path / "hub")
+        assert backbone.spec == f"open_clip:hf-hub:{repo}?revision={COMMIT}"
+        assert torch.equal(backbone.encode(pixels), expected)
+        facts = describe_backbone(f"open_clip:hf-hub:{repo}", HubOptions(cache_dir=tmp_path / "hub"))
+        assert (facts["source"], facts["revision"], facts["dim"]) == (repo, COMMIT, 32)
+    assert tried == []
+    with pytest.raises(
+        RuntimeError, match=r"me/none: open_clip_config\.json, open_clip_model\.safetensors are"
+    ):
+        BACKBONES.create("open_clip:hf-hub:me/none", cache_dir=tmp_path / "hub", local_files_only=True)
+
+
+def test_a_tag_may_name_the_file_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.open_clip_folder(tmp_path / "made", tiny.CLIP_TRANSFORMER)
+    source = pickled(folder, tmp_path / "source", "pytorch_model.bin")
+    cache_repository(tmp_path / "hub", "someone/tiny", source)
+    model = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    known = {"hf_hub": "someone/tiny/pytorch_model.bin", "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny-vit", model)
+    monkeypatch.setitem(pretrained._PRETRAINED, "tiny-vit", {"one": known})
+    backbone = BACKBONES.create("open_clip:tiny-vit/one", cache_dir=tmp_path / "hub", local_files_only=True)
+    assert backbone.transform.mean == (0.1, 0.2, 0.3)
+    pixels = torch.randn(1, 3, 32, 64)
+    assert torch.equal(backbone.encode(pixels), BACKBONES.create(f"local-dir:{folder}").encode(pixels))
+    assert (
+        describe_backbone("open_clip:tiny-vit/one", HubOptions(cache_dir=tmp_path / "hub"))["revision"]
+        == COMMIT
+    )
 
 
 def test_sams_encoder_gives_its_own_features_at_its_own_size(
