@@ -50,7 +50,8 @@ class PseudoLabeler:
     Args:
         recipe: names the models and their settings; what is given below goes before it.
         image_text: an image-text encoder, or its spec.
-        mask_generator: a mask generator, or its spec.
+        mask_generator: a mask generator, or its spec. What one that is made already says of its ``options``
+            is recorded with the labels, as ``mask_options`` are.
         mask_options: of the mask generator, for example ``{"points_per_side": 16}``; only with a spec.
         settings: of Stage 1.
         device: where the image-text model computes; a GPU if there is one.
@@ -87,6 +88,8 @@ class PseudoLabeler:
             mask_generator = create_model(MASK_GENERATORS, mask_generator, hub, **self.mask_options)
         elif mask_options:
             raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
+        else:
+            self.mask_options = dict(getattr(mask_generator, "options", {}))
         if mask_cache is not None:
             mask_generator = KeptMasks(mask_generator, self.mask_options, mask_cache)
         self.generator: MaskGenerator = mask_generator

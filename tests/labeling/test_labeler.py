@@ -19,6 +19,7 @@ from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.mask_generators.superpixels import superpixels
 from fmbseg.unknown_name import UnknownNameError
 from tests.labeling.colours import ColourEncoder, painted
+from tests.models.photographs import photograph
 
 WORDS = ["red", "blue", "white"]
 LEFT, RIGHT = (slice(0, 64), slice(0, 48)), (slice(0, 64), slice(48, 96))
@@ -237,3 +238,24 @@ def test_options_of_the_mask_generator_are_recorded(photographs: Path, tmp_path:
         pytest.raises(ValueError, match=r"mask_options\.scales is \[100\.0\], now None"),
     ):
         labeler().label(photographs, WORDS, tmp_path / "out", progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
+def test_what_a_mask_generator_that_is_made_already_was_made_with_is_recorded(
+    photographs: Path, tmp_path: Path
+) -> None:
+    """Else labels of other settings would pass for these, and kept masks of one for those of another."""
+    found = {}
+    for scales in ((100.0,), (900.0,)):
+        made = PseudoLabeler(
+            image_text=ColourEncoder(),
+            mask_generator=superpixels(scales=scales),
+            settings=LabelingSettings(short_side=64, min_area=0.0),
+            mask_cache=tmp_path / "masks",
+        )
+        labels = made.label(photographs, WORDS, tmp_path / f"{scales[0]}", progress=False)
+        assert labels.manifest["models"]["mask_options"] == {"scales": list(scales)}
+        found[scales] = made.generator.begin(photograph("coffee.png")).everything()
+        with pytest.raises(ValueError, match=r"mask_options\.scales is \["):
+            labeler().label(photographs, WORDS, labels.folder, progress=False)
+    assert len(found[100.0,]) > len(found[900.0,])

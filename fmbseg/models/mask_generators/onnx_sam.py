@@ -73,6 +73,11 @@ class OnnxSam:
         self._threads = threads
         self._encoder_path, self._decoder_path = encoder, decoder
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings that are not the defaults; with the spec they say what masks come out."""
+        return self.settings.changed()
+
     def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
         """Encode an RGB image (H, W, 3) once.
 

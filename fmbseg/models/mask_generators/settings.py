@@ -119,3 +119,13 @@ class EverythingSettings:
             if name not in known:
                 raise UnknownNameError("setting of a mask generator", name, known)
         return cls(**options)
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not the defaults, by name.
+
+        Example:
+            >>> EverythingSettings(points_per_side=16, sampling="cover").changed()
+            {'points_per_side': 16, 'sampling': 'cover'}
+        """
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: given[field.name] for field in fields(self) if given[field.name] != field.default}

@@ -5,7 +5,7 @@ A stand-in where no mask model can be had. It takes no point prompts, so Stage 1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORK_SIDE = 512
+_SCALES = (1000.0, 300.0, 100.0)
+_MIN_AREA = 0.001
 
 
 class Superpixels:
@@ -50,9 +52,7 @@ class Superpixels:
     promptable: bool = False
     license: str = "BSD-3-Clause"  # scikit-image's; there are no weights
 
-    def __init__(
-        self, scales: Sequence[float] = (1000.0, 300.0, 100.0), min_area_fraction: float = 0.001
-    ) -> None:
+    def __init__(self, scales: Sequence[float] = _SCALES, min_area_fraction: float = _MIN_AREA) -> None:
         _require_scikit_image()
         if not scales or not all(0 < scale < float("inf") for scale in scales):
             raise ValueError(f"scales are {tuple(scales)}: give one or more positive numbers")
@@ -60,6 +60,13 @@ class Superpixels:
             raise ValueError(f"min_area_fraction is {min_area_fraction}: it must be in 0 to 1, 1 excluded")
         self.scales = tuple(sorted(scales, reverse=True))
         self.min_area_fraction = min_area_fraction
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is not the default; with the spec it says what masks come out."""
+        given = {"scales": self.scales, "min_area_fraction": self.min_area_fraction}
+        defaults = {"scales": _SCALES, "min_area_fraction": _MIN_AREA}
+        return {name: value for name, value in given.items() if value != defaults[name]}
 
     def begin(self, image: NDArray[np.uint8]) -> SuperpixelPrompter:
         """Take an RGB image (H, W, 3); the work is done by ``everything``.
@@ -120,9 +127,7 @@ class SuperpixelPrompter:
         return np.asarray(whole, dtype=np.int32)
 
 
-def superpixels(
-    scales: Sequence[float] = (1000.0, 300.0, 100.0), min_area_fraction: float = 0.001
-) -> Superpixels:
+def superpixels(*, scales: Sequence[float] = _SCALES, min_area_fraction: float = _MIN_AREA) -> Superpixels:
     """Make the mask generator that needs no weights; see :class:`Superpixels`."""
     return Superpixels(scales, min_area_fraction)
 

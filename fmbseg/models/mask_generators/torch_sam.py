@@ -71,6 +71,11 @@ class TorchSam:
         self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model.module.requires_grad_(False).train(False).to(self.device)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings that are not the defaults; with the spec they say what masks come out."""
+        return self.settings.changed()
+
     def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
         """Encode an RGB image (H, W, 3) once.
 

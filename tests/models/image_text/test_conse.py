@@ -8,6 +8,7 @@ from fmbseg.models.contracts import ImageTextEncoder
 from fmbseg.models.efficientnet_lite2 import load_classifier
 from fmbseg.models.image_text.conse import Conse, imagenet_names
 from fmbseg.models.image_text.minilm import MiniLM
+from fmbseg.models.registries import IMAGE_TEXT
 from tests.models.image_text.contract import TrainedImageTextContract
 from tests.models.photographs import photograph
 
@@ -52,6 +53,18 @@ def test_a_crop_of_one_cell_has_the_same_pooled_and_dense_vector(conse_encoder: 
 
 def test_takes_crops_of_any_sides_that_are_multiples_of_32(conse_encoder: Conse) -> None:
     assert conse_encoder.encode_image(torch.zeros(2, 3, 160, 96)).dense.shape == (2, 384, 5, 3)
+
+
+def test_another_temperature_stands_in_the_spec(conse_encoder: Conse) -> None:
+    assert conse_encoder.spec == "conse"
+    warm = Conse(1.5)
+    assert warm.spec == "conse:1.5"
+    again = IMAGE_TEXT.create(warm.spec)
+    pixels = torch.rand(1, 3, 64, 64)
+    assert torch.equal(again.encode_image(pixels).pooled, warm.encode_image(pixels).pooled)
+    assert not torch.equal(again.encode_image(pixels).pooled, conse_encoder.encode_image(pixels).pooled)
+    with pytest.raises(ValueError, match="temperature is 'warm': it must be a positive number"):
+        IMAGE_TEXT.create("conse:warm")
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])

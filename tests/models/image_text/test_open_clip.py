@@ -55,7 +55,7 @@ class TestVit(ImageTextContract):
 class TestNaclip(ImageTextContract):
     @pytest.fixture
     def encoder(self, folders: dict[str, Path]) -> TowerEncoder:
-        return load(folders["vit"], dense="value", crop_size=48)
+        return load(folders["vit"], dense="naclip", crop_size=48)
 
 
 class TestResNet(ImageTextContract):

@@ -168,3 +168,9 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     (tmp_path / "short.pth").write_bytes(content[:kept])
     with pytest.raises(CheckpointError, match=r"short\.pth"):
         sam(f"vit_b@{tmp_path / 'short.pth'}")
+
+
+def test_it_says_what_it_was_made_with(module: Any) -> None:
+    generator = sam("tiny", module=module, device="cpu", points_per_side=8, sampling="cover")
+    assert generator.options == {"points_per_side": 8, "sampling": "cover"}
+    assert sam("tiny", module=module, device="cpu").options == {}
