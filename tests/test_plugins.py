@@ -92,6 +92,7 @@ print(again.backbone.spec, torch.equal(again.encode(pixels), encoder.encode(pixe
             "which lacks methods: to(device); attributes: spec, native_size, license, transform",
         ),
         ("IMAGE_TEXT", "half-an-encoder", "a HalfAnEncoder, which lacks methods: encode_image(crops) "),
+        ("MASK_GENERATORS", "half-a-generator", "which lacks methods: begin(image); attributes: license "),
     ],
 )
 def test_what_lacks_methods_is_refused_with_all_of_them(

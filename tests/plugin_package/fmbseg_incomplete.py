@@ -22,6 +22,10 @@ class HalfAnEncoder:
         return prompts
 
 
+class HalfAGenerator:
+    spec, promptable = "half-a-generator", True
+
+
 class Everything:
     """A mask generator that fulfils its contract."""
 
