@@ -44,9 +44,10 @@ class EverythingSettings:
             a CPU their count is the cost: ``"adaptive"`` the least redundant first, until all that are left
             would repeat what is known; ``"cover"`` from coarse to fine those that no accepted mask covers,
             which may spend less and misses more.
-        max_redundancy: with ``"adaptive"``, points of a higher redundancy, 0 to 1, are not tried. Of a grid
-            of 32 x 32, 0.91 tries a third on the average with MobileSAM, 0.85 a quarter and 0.96 two fifths;
-            with models that give three candidates a point, 0.82 tries a third.
+        max_redundancy: with ``"adaptive"``, points of a higher redundancy, 0 to 1, are not tried. How many
+            that is depends on the photograph more than on this: of a grid of 32 x 32, 0.91 tried from a fifth
+            to three fifths with MobileSAM, 0.85 a sixth less; with models that give three candidates a
+            point, 0.82 tries about as many as 0.91 does with it.
         cover_predicted_iou: with ``"cover"``, a mask covers points only if its estimate is above this.
         cover_stability: with ``"cover"``, a mask covers points only if its stability is at least this. A
             large mask that the model is not sure of would hide the small things on it.
