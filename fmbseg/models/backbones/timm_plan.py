@@ -92,7 +92,7 @@ def plan_of(
     if not hasattr(model, "forward_intermediates") or not hasattr(model, "feature_info"):
         raise NoSpatialFeaturesError(f"timm:{architecture} ({type(model).__name__}) has no feature maps")
     config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]
-    positions = _positions_of(architecture, model)
+    positions = _positions_of(architecture, str(config.get("tag") or ""), model)
     sizes, any_size, native = _sizes(model, config, request, own_positions=positions is not None)
     built = {**arguments, **sizes}
     if sizes:
@@ -144,10 +144,12 @@ def _infos(model: nn.Module) -> list[dict[str, Any]]:
     return list(info if isinstance(info, list) else info.info)
 
 
-def _positions_of(architecture: str, model: nn.Module) -> Interpolation | None:
+def _positions_of(architecture: str, tag: str, model: nn.Module) -> Interpolation | None:
     if getattr(model, "pos_embed", None) is None:
         return None
-    return next((how for pattern, how in _POSITIONS if re.search(pattern, architecture)), None)
+    # A folder's config has the tag of its weights beside the name, of which it is a part elsewhere.
+    name = architecture if "." in architecture else f"{architecture}.{tag}"
+    return next((how for pattern, how in _POSITIONS if re.search(pattern, name)), None)
 
 
 def _sizes(
