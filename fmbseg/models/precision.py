@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -12,8 +12,8 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 _TYPES = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def check_precision(precision: str) -> None:
-    """Refuse a name that is no precision.
+def check_precision(precision: str) -> Precision:
+    """Return the name of a precision, and refuse any other.
 
     Raises:
         ValueError: with the names that there are.
@@ -26,6 +26,7 @@ def check_precision(precision: str) -> None:
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision is {precision!r}: it must be one of {', '.join(get_args(Precision))}")
+    return cast("Precision", precision)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

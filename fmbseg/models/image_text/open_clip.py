@@ -22,6 +22,7 @@ from fmbseg.models.image_text.open_clip_towers import open_clip_tower
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.towers import CELLS
 from fmbseg.models.model_folder import LOCAL
+from fmbseg.models.precision import check_precision
 from fmbseg.models.spec_options import join_options, split_options
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from fmbseg.models.precision import Precision
 
-_OPTIONS = ("dense", "crop_size", "revision")
+_OPTIONS = ("dense", "crop_size", "precision", "revision")
 
 
 def open_clip(
@@ -39,7 +40,7 @@ def open_clip(
     *,
     dense: str | None = None,
     crop_size: int | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     interpolation: str | None = None,
@@ -52,13 +53,13 @@ def open_clip(
 
     Args:
         name: ``ARCH/TAG`` (``ViT-L-14-quickgelu/openai``), ``hf-hub:owner/name``, ``local-dir:/path`` or
-            ``ARCH@/path/of/weights``; ``dense``, ``crop_size`` and ``revision`` may stand behind it, as in
-            ``ViT-L-14/openai?dense=sclip&crop_size=336``.
+            ``ARCH@/path/of/weights``; ``dense``, ``crop_size``, ``precision`` and ``revision`` may stand behind
+            it, as in ``ViT-L-14/openai?dense=sclip&crop_size=336``.
         dense: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``; ``cells`` for towers
             that do not end in a plain transformer block.
         crop_size: side in pixels of crops, to which position embeddings are resized; the model's own if
             ``None``.
-        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
+        precision: on accelerators: ``auto`` (fp16; default), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
         mean: of each RGB channel, for ``ARCH@FILE`` only; the others bring their preprocessing.
         std: likewise.
         interpolation: likewise; ``bicubic`` where ``None``.
@@ -76,6 +77,7 @@ def open_clip(
     """
     bare, written = split_options(name, _OPTIONS, family="open_clip")
     dense = dense or written.get("dense", "maskclip")
+    computed = check_precision(precision or written.get("precision", "auto"))
     if dense != CELLS:
         dense_variant(dense)
     asked = crop_size if crop_size is not None else written.get("crop_size")
@@ -86,6 +88,7 @@ def open_clip(
     shown = {
         "dense": dense if dense != "maskclip" else None,
         "crop_size": asked,
+        "precision": computed if computed != "auto" else None,
         "revision": hub.revision,
     }
     return TowerEncoder(
@@ -97,7 +100,7 @@ def open_clip(
         model=model,
         tower=tower,
         embed=_text_function(model, files),
-        precision=precision,
+        precision=computed,
     )
 
 

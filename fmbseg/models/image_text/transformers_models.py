@@ -15,6 +15,7 @@ from fmbseg.models.image_text.dense_variants import dense_variant
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.transformers_towers import FAMILIES, native_crop, pooled_of, transformers_tower
 from fmbseg.models.model_folder import license_of, read_json
+from fmbseg.models.precision import check_precision
 from fmbseg.models.spec_options import join_options, split_options
 from fmbseg.models.transformers_files import load_transformer, pixel_transform, transformers_folder
 from fmbseg.unknown_name import UnknownNameError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from fmbseg.models.precision import Precision
 
-_OPTIONS = ("dense", "crop_size", "revision")
+_OPTIONS = ("dense", "crop_size", "precision", "revision")
 
 
 def hf(
@@ -35,7 +36,7 @@ def hf(
     *,
     dense: str | None = None,
     crop_size: int | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
@@ -44,12 +45,12 @@ def hf(
     """Load CLIP, SigLIP or SigLIP 2 of transformers.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``dense``, ``crop_size`` and ``revision`` may
-            stand behind it, as in ``google/siglip2-base-patch16-224?dense=value``.
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``dense``, ``crop_size``, ``precision`` and
+            ``revision`` may stand behind it, as in ``google/siglip2-base-patch16-224?dense=value``.
         dense: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``.
         crop_size: side in pixels of crops, to which position embeddings are resized; the model's own if
             ``None``.
-        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
+        precision: on accelerators: ``auto`` (fp16; default), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
         revision: of the Hub repository.
         cache_dir: of the Hub's files.
         local_files_only: never use the network.
@@ -66,6 +67,7 @@ def hf(
 
     bare, written = split_options(name, _OPTIONS, family="hf")
     dense = dense or written.get("dense", "maskclip")
+    computed = check_precision(precision or written.get("precision", "auto"))
     dense_variant(dense)
     hub = HubOptions(revision or written.get("revision"), cache_dir, local_files_only, token)
     folder = transformers_folder(bare, hub)
@@ -81,6 +83,7 @@ def hf(
     shown = {
         "dense": dense if dense != "maskclip" else None,
         "crop_size": asked,
+        "precision": computed if computed != "auto" else None,
         "revision": hub.revision,
     }
     return TowerEncoder(
@@ -92,7 +95,7 @@ def hf(
         model=model,
         tower=tower,
         embed=_text_function(model, folder),
-        precision=precision,
+        precision=computed,
     )
 
 

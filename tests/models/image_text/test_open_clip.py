@@ -184,6 +184,16 @@ def test_options_stand_in_the_spec_and_come_back_from_it(folders: dict[str, Path
     assert torch.equal(again.encode_image(pixels(48)).dense, encoder.encode_image(pixels(48)).dense)
 
 
+def test_the_precision_of_accelerators_stands_in_the_spec(folders: dict[str, Path]) -> None:
+    encoder = load(folders["vit"], precision="bf16")
+    assert encoder.spec == f"open_clip:local-dir:{folders['vit']}?precision=bf16"
+    again = IMAGE_TEXT.create(encoder.spec)
+    assert isinstance(again, TowerEncoder)
+    assert again.precision == "bf16"
+    with pytest.raises(ValueError, match="precision is 'fp8': it must be one of auto, fp32, fp16, bf16"):
+        IMAGE_TEXT.create(f"open_clip:local-dir:{folders['vit']}?precision=fp8")
+
+
 def test_preprocessing_travels_with_the_weights(folders: dict[str, Path]) -> None:
     transform = load(folders["vit"]).transform
     assert (list(transform.mean), list(transform.std)) == (tiny.MEAN, tiny.STD)

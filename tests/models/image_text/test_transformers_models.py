@@ -139,6 +139,9 @@ def test_other_crop_sizes_work(folders: dict[str, Path], kind: str) -> None:
     encoder = load(folders[kind], crop_size=48)
     assert encoder.encode_image(pixels(48)).dense.shape[2:] == (6, 6)
     assert encoder.spec.endswith("?crop_size=48")
+    half = load(folders[kind], precision="fp16")
+    assert half.spec.endswith("?precision=fp16")
+    assert hf(half.spec.removeprefix("hf:")).precision == "fp16"
 
 
 def test_preprocessing_travels_with_the_weights(folders: dict[str, Path], tmp_path: Path) -> None:
