@@ -53,8 +53,8 @@ def open_clip(
 
     Args:
         name: ``ARCH/TAG`` (``ViT-L-14-quickgelu/openai``), ``hf-hub:owner/name``, ``local-dir:/path`` or
-            ``ARCH@/path/of/weights``; ``dense``, ``crop_size``, ``precision`` and ``revision`` may stand behind
-            it, as in ``ViT-L-14/openai?dense=sclip&crop_size=336``.
+            ``ARCH@/path/of/weights``; ``dense``, ``crop_size``, ``precision`` and ``revision`` may stand
+            behind it, as in ``ViT-L-14/openai?dense=sclip&crop_size=336``.
         dense: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``; ``cells`` for towers
             that do not end in a plain transformer block.
         crop_size: side in pixels of crops, to which position embeddings are resized; the model's own if
