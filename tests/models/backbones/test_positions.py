@@ -55,7 +55,7 @@ def by_hand(folder: Path, tag: str, pixels: torch.Tensor) -> torch.Tensor:
         resized = F.interpolate(table, size=grid, mode="bicubic", align_corners=False)
     patches = resized.permute(0, 2, 3, 1).reshape(1, -1, 32)
     state["pos_embed"] = torch.cat([state["pos_embed"][:, :1], patches], dim=1)
-    model = timm.create_model(NAME, num_classes=0, img_size=tuple(pixels.shape[2:]), **SHAPE).eval()
+    model: Any = timm.create_model(NAME, num_classes=0, img_size=tuple(pixels.shape[2:]), **SHAPE).eval()
     model.load_state_dict(state)
     with torch.no_grad():
         tokens = model.forward_features(pixels)[:, 1:]
