@@ -8,10 +8,15 @@ wide vocabulary, fits the head on these labels, and measures on fold ``val`` of 
 - ``dense_stage1``: the map that Stage 1 takes, which may join several scales;
 - ``stage1_1``, ``stage1_2``, ``both``: the masks of Stage 1 for these photographs and names, painted, all of
   Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
-- ``aligned``: the segmenter with the trained head.
+- ``aligned_alone``: the segmenter with the trained head and nothing else, as the paper deploys it;
+- ``aligned``: the segmenter with the recipe's own settings for it, which may mix in what the image-text model
+  sees by itself (see :class:`fmbseg.deployment.KnowledgePreservation`).
 
 mIoU is the data set's, over the classes in the ground truth, background left out. Seconds a photograph count
 all that a variant needs from the decoded photograph on: with Stage 1, the dense map and the mask model, too.
+
+``--head DIR`` (or the name of one that comes with the package) measures a head that exists: nothing is
+labelled or fitted, and no ``--pool`` is needed.
 
 A run that was stopped goes on where it stopped when it is started with the same arguments: the labels, the
 head and the photographs measured are kept in ``--work``. The last line on standard output is one JSON object.
@@ -47,6 +52,7 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
+from fmbseg.heads import packaged_head
 from fmbseg.labeling.description import describe
 from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
 
     from fmbseg import LabelSet, PseudoLabeler
     from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.deployment import SegmentSettings
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.masks import MaskSet
     from fmbseg.models.contracts import MaskGenerator, Prompter
@@ -72,7 +79,7 @@ STAGES = {
     "stage1_2": (EVERYTHING_STAGE,),
     "both": (POINT_STAGE, EVERYTHING_STAGE),
 }
-VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned")
+VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned_alone", "aligned")
 
 
 class Clock:
@@ -142,11 +149,19 @@ class Measurer:
     Args:
         labeler: of Stage 1.
         segmenter: with the trained head.
+        segmenting: settings of the variant ``aligned``.
         folder: of photographs with masks; its names are the words.
     """
 
-    def __init__(self, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter, folder: MaskFolder) -> None:
+    def __init__(
+        self,
+        labeler: PseudoLabeler,
+        segmenter: OpenVocabSegmenter,
+        segmenting: SegmentSettings,
+        folder: MaskFolder,
+    ) -> None:
         self._labeler, self._segmenter, self._folder = labeler, segmenter, folder
+        self._segmenting = {"aligned_alone": segmenter.settings, "aligned": segmenting}
         self._words = Vocabulary.of(folder.names)
         self._generator = TimedGenerator(labeler.generator)
         labeler.generator = self._generator
@@ -164,9 +179,10 @@ class Measurer:
                 maps[name] = self._dense(image, settings)
             seconds[name] = clock.seconds
         stage1_maps, stage1_seconds, detected = self._stage1(image, photograph.key)
-        with Clock() as clock:
-            maps["aligned"] = self._segmenter.segment(image, self._words).labels
-        seconds["aligned"] = clock.seconds
+        for name, segmenting in self._segmenting.items():
+            with Clock() as clock:
+                maps[name] = self._segmenter.segment(image, self._words, settings=segmenting).labels
+            seconds[name] = clock.seconds
         there = np.unique(target[target >= 0]).tolist()
         return {
             "id": photograph.key,
@@ -256,6 +272,7 @@ def summary(rows: Sequence[Mapping[str, Any]], classes: int, *, promptable: bool
         **scores,
         "stage1_ratio": _ratio(scores["both"]["miou"], scores["dense"]["miou"]),
         "ratio": _ratio(scores["aligned"]["miou"], scores["dense"]["miou"]),
+        "ratio_alone": _ratio(scores["aligned_alone"]["miou"], scores["dense"]["miou"]),
         "presence": {"precision": number(presence.precision), "recall": number(presence.recall)},
         "measured": {
             "photographs": len(rows),
@@ -294,52 +311,66 @@ def _saved(folder: Path, labeler: PseudoLabeler) -> Aligner | None:
         return None
 
 
+def existing(head: str, labeler: PseudoLabeler) -> Aligner:
+    """A head that was trained before: a folder, or the name of one that comes with the package."""
+    return Aligner.from_pretrained(packaged_head(head) or head, text=labeler.encoder)
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Label, train and measure; return the JSON object."""
+    arguments.work.mkdir(parents=True, exist_ok=True)
     folder = MaskFolder(arguments.data)
     photographs = folder.fold("val")
     recipe = get_recipe(arguments.recipe)
-    training = training_settings(arguments)
     labeler = make_labeler(arguments)
-    labels = label_pool(arguments, labeler)
-    aligner = trained(labels, labeler, backbone_of(arguments), training, arguments.work / "head")
+    if arguments.head is not None:
+        aligner = existing(arguments.head, labeler)
+    else:
+        labels = label_pool(arguments, labeler)
+        training = training_settings(arguments)
+        aligner = trained(labels, labeler, backbone_of(arguments), training, arguments.work / "head")
 
+    config = aligner.encoder.config
     segmenter = OpenVocabSegmenter(aligner)
-    measurer = Measurer(labeler, segmenter, folder)
-    models, settings = labels.manifest["models"], labels.manifest["settings"]
-    head = (arguments.work / "head" / "model.safetensors").read_bytes()
+    measurer = Measurer(labeler, segmenter, recipe.segmenting, folder)
+    segmenting = {
+        "aligned_alone": segmenter.settings.describe(),
+        "aligned": recipe.segmenting.describe(),
+    }
+    models, stage1 = labeler.origin["models"], labeler.origin["settings"]
     key = json.dumps(
         [
             models,
-            settings,
+            stage1,
             folder.names,
             str(folder.folder.resolve()),
-            sha256(head).hexdigest(),
+            aligner.encoder.describe(),
             [one.key for one in photographs],
-            segmenter.settings.describe(),
+            segmenting,
         ]
     )
     journal = arguments.work / f"measured-{sha256(key.encode()).hexdigest()[:12]}.jsonl"
     rows = measured(measurer, photographs, journal)
+    learned, words = config.training, config.vocabulary.names if config.vocabulary else ()
     return {
         "benchmark": "quality_offline",
         **summary(rows, len(folder.names), promptable=labeler.generator.promptable),
         "mask_generator": labeler.generator.spec,
         "trained": {
-            "photographs": len(labels),
-            "photographs_not_read": len(labels.errors),
-            "classes_detected": len({index for image in labels for index in image.detected}),
-            "measured_names_among_them": len(set(folder.names) & set(labels.vocabulary.names)),
+            "head": arguments.head,
+            "photographs": learned["labels"]["photographs"],
+            "classes_detected": len(words),
+            "measured_names_among_them": len(set(folder.names) & set(words)),
             "loss": [record.loss for record in aligner.history],
         },
         "settings": {
             "recipe": recipe.name,
-            "models": {**models, "backbone": backbone_of(arguments)},
-            "vocabulary": str(arguments.vocabulary),
+            "models": {**models, "backbone": config.backbone},
+            "vocabulary": None if arguments.head else str(arguments.vocabulary),
             "limit": arguments.limit,
-            "labeling": settings,
-            "training": training.to_dict(),
-            "segmenting": segmenter.settings.describe(),
+            "labeling": stage1,
+            "training": learned["settings"],
+            "segmenting": segmenting,
         },
         "versions": versions(),
         "machine": {
@@ -353,16 +384,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add_options(parser)
+    add_options(parser, needs_pool=False)
+    parser.add_argument("--head", help="measure this head instead of labelling and fitting")
     arguments = parser.parse_args(command)
     check_options(parser, arguments, "quality_offline")
+    if (arguments.pool is None) == (arguments.head is None):
+        parser.error("give either --pool to learn from, or a --head that exists")
     return arguments
 
 
 def main(command: Sequence[str] | None = None) -> None:
     """Run the benchmark and print its JSON object last."""
     arguments = parse(command)
-    arguments.work.mkdir(parents=True, exist_ok=True)
     result = run(arguments)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

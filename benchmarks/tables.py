@@ -44,7 +44,8 @@ VARIANTS = {
     "stage1_1": "masks from points",
     "stage1_2": "masks of everything, named",
     "both": "both stages' masks in one map",
-    "aligned": "the segmenter after alignment",
+    "aligned_alone": "the segmenter after alignment, the head alone",
+    "aligned": "the segmenter after alignment, with the recipe's settings",
 }
 
 

@@ -115,20 +115,25 @@ class KnowledgePreservation:
         weight: of the image-text model's scores, 0 to 1; TCL's ``kp_w``.
         center: similarity at which the sigmoid is one half.
         slope: that the similarity is multiplied by in the sigmoid; None for no sigmoid.
+        short_side: pixels that the image's short side is resized to for the image-text model, which sees it
+            in half-overlapping crops of its own size.
 
     Raises:
-        ValueError: a weight outside 0 to 1, or a slope that is not positive.
+        ValueError: a weight outside 0 to 1, or a slope or a short side that is not positive.
     """
 
     weight: float = 0.5
     center: float = 0.0
     slope: float | None = None
+    short_side: int = 448
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise ValueError(f"weight is a part from 0 to 1, got {self.weight}")
         if self.slope is not None and not self.slope > 0:
             raise ValueError(f"slope is {self.slope}: it must be above 0, or None")
+        if self.short_side < 1:
+            raise ValueError(f"short_side is {self.short_side}: it must be 1 or more pixels")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.deployment import KnowledgePreservation, SegmentSettings, WindowSettings
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Recipe:
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
         head: one of the package's own heads for these models (see :mod:`fmbseg.heads`), if there is one.
         hubness: what suits its heads in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
+        segmenting: settings with which its heads segment best, where time does not matter.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Recipe:
     training: Mapping[str, Any] = field(default_factory=dict)
     head: str | None = None
     hubness: float = 0.0
+    segmenting: SegmentSettings = field(default_factory=SegmentSettings)
 
     @property
     def models(self) -> dict[Role, str]:
@@ -93,6 +96,11 @@ RECIPES = {
         },
         head="offline",
         hubness=0.7,
+        # Things look small to a network that was trained on crops of 260 pixels around them. It takes twice
+        # the time of the head alone.
+        segmenting=SegmentSettings(
+            windows=WindowSettings(short_side=640, window=None), preserve=KnowledgePreservation(weight=0.5)
+        ),
     ),
     # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
     # to be. It does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's

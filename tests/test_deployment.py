@@ -38,6 +38,7 @@ from fmbseg.deployment import (
         (SegmentSettings, {"scales": (1.0, 0.0)}, "one or more positive numbers"),
         (KnowledgePreservation, {"weight": 1.1}, "weight is a part from 0 to 1, got 1.1"),
         (KnowledgePreservation, {"slope": 0.0}, "slope is 0.0"),
+        (KnowledgePreservation, {"short_side": 0}, "short_side is 0"),
     ],
 )
 def test_what_makes_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:
@@ -58,7 +59,12 @@ def test_the_description_is_json_with_every_choice() -> None:
     preserved = SegmentSettings(scales=(1, 1.5), preserve=preserve).describe()
     assert json.loads(json.dumps(preserved)) == preserved
     assert preserved["scales"] == [1, 1.5]
-    assert preserved["preserve"] == {"weight": 0.3, "center": 0.25, "slope": 10.0}
+    assert preserved["preserve"] == {
+        "weight": 0.3,
+        "center": 0.25,
+        "slope": 10.0,
+        "short_side": 448,
+    }
 
 
 def test_only_what_needs_the_softmax_pays_for_it() -> None:

@@ -100,6 +100,18 @@ class PseudoLabeler:
         ).to(self._device)
         self._embedded: tuple[Vocabulary, Classes] | None = None
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The models and settings that labels are made with, as JSON values."""
+        return {
+            "models": {
+                "image_text": self.encoder.spec,
+                "mask_generator": self.generator.spec,
+                "mask_options": self.mask_options,
+            },
+            "settings": asdict(self.settings),
+        }
+
     def label_image(self, image: ImageInput, vocabulary: VocabularySource, *, key: str = "") -> Labels:
         """Label one image and return all that Stage 1 saw; nothing is written.
 
@@ -207,12 +219,7 @@ class PseudoLabeler:
             "schema_version": SCHEMA_VERSION,
             "fmbseg": fmbseg.__version__,
             "vocabulary": vocabulary.to_dict(),
-            "models": {
-                "image_text": self.encoder.spec,
-                "mask_generator": self.generator.spec,
-                "mask_options": self.mask_options,
-            },
-            "settings": asdict(self.settings),
+            **self.origin,
             "images": {"count": len(paths), "sha256_of_paths_and_sizes": sha256(listing).hexdigest()},
             "shard_size": shard_size,
             "root": str(root),

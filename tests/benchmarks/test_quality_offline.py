@@ -15,10 +15,11 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from benchmarks.quality_offline import parse, summary
+from benchmarks.quality_offline import run as run_benchmark
 from tests.models.photographs import photograph
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VARIANTS = ["dense", "dense_stage1", "stage1_1", "stage1_2", "both", "aligned"]
+VARIANTS = ["dense", "dense_stage1", "stage1_1", "stage1_2", "both", "aligned_alone", "aligned"]
 
 
 def row(key: str, **changes: Any) -> dict[str, Any]:
@@ -63,8 +64,9 @@ def test_the_default_work_folder_depends_on_the_limit(tmp_path: Path) -> None:
     assert parse([*given, "--limit", "5"]).work == Path("runs/quality_offline/first-5")
     out = tmp_path / "result.json"
     assert parse([*given, "--out", str(out)]).work == tmp_path / "result" / "all"
-    with pytest.raises(SystemExit):
-        parse([*given, "--limit", "0"])
+    for wrong in ([*given, "--limit", "0"], given[:2], [*given, "--head", "offline"]):
+        with pytest.raises(SystemExit):
+            parse(wrong)
 
 
 def make_data(folder: Path) -> None:
@@ -119,7 +121,7 @@ def test_the_whole_chain_and_going_on(tmp_path: Path) -> None:
     assert len(first["trained"]["loss"]) == 2
     assert first["measured"] == {"photographs": 2, "classes": 3, "classes_present": 3}
     assert first["stage1_1"]["miou"] is None
-    for variant in ("dense", "stage1_2", "both", "aligned"):
+    for variant in ("dense", "stage1_2", "both", "aligned_alone", "aligned"):
         assert 0 <= first[variant]["miou"] <= 1
         assert first[variant]["seconds_per_image"] > 0
     assert first["both"]["seconds_per_image"] > first["dense"]["seconds_per_image"]
@@ -143,6 +145,19 @@ def test_the_whole_chain_and_going_on(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
     check_dense_map(tmp_path, first)
+
+    command = [
+        "--data",
+        str(tmp_path / "data"),
+        "--head",
+        str(work / "head"),
+        "--work",
+        str(tmp_path / "other"),
+    ]
+    head = run_benchmark(parse([*command, "--mask-generator", "superpixels"]))
+    assert head["trained"]["photographs"] == 2
+    for name in VARIANTS:
+        assert head[name]["miou"] == first[name]["miou"]
 
 
 def check_dense_map(tmp_path: Path, result: dict[str, Any]) -> None:

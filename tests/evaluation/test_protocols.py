@@ -105,7 +105,7 @@ def test_every_report_tells_every_choice(tmp_path: Path) -> None:
         "step": 224,
         "short_side": 448,
         "hubness": 0.0,
-        "preserve": {"weight": 0.3, "center": 0.25, "slope": 10.0},
+        "preserve": {"weight": 0.3, "center": 0.25, "slope": 10.0, "short_side": 448},
         "scales": [1.0],
     }
     assert {key: told[key] for key in expected} == expected

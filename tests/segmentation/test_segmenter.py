@@ -271,11 +271,11 @@ def test_what_the_image_text_model_sees_is_mixed_in(
     texts = encoder.encode_text(WORDS)
     encoder.prototypes = Prototypes(Vocabulary(tuple(WORDS)), texts)
     windows = WindowSettings(short_side=64, window=None)
-    preserve = KnowledgePreservation(weight=0.4, center=0.1, slope=slope)
+    preserve = KnowledgePreservation(weight=0.4, center=0.1, slope=slope, short_side=48)
     settings = SegmentSettings(windows=windows, hubness=hubness, preserve=preserve)
     result = OpenVocabSegmenter(encoder, settings=settings).segment(cat, WORDS)
 
-    dense = DenseBackbone(encoder.text_encoder, encoder.stride, short_side=64)
+    dense = DenseBackbone(encoder.text_encoder, encoder.stride, short_side=48)
     first, second = (
         torch.einsum("kd,dhw->khw", texts, one.encode(one.transform(cat, (64, 96))[None])[0])
         - hubness * hubness_of(texts, texts)[:, None, None]
