@@ -172,6 +172,16 @@ class RememberingBackbone:
         return torch.stack([self._known[key] for key in keys])
 
 
+def score(segmenter: OpenVocabSegmenter, folder: MaskFolder) -> ConfusionMatrix:
+    """Segment fold ``val`` with all its names."""
+    words = Vocabulary.of(folder.names)
+    matrix = ConfusionMatrix(len(words))
+    for photograph in folder.fold("val"):
+        image, target = folder.load(photograph)
+        matrix.update(segmenter.segment(image, words).labels, target)
+    return matrix
+
+
 class Measurer:
     """Fits heads and measures them; frozen models are loaded once.
 
@@ -208,11 +218,7 @@ class Measurer:
         encoder = AlignedEncoder(
             self._seeing, fit.head, self._text, prototypes=fit.prototypes, hubness=fit.hubness
         )
-        segmenter, words = OpenVocabSegmenter(encoder), Vocabulary.of(self._folder.names)
-        matrix = ConfusionMatrix(len(words))
-        for photograph in self._folder.fold("val"):
-            image, target = self._folder.load(photograph)
-            matrix.update(segmenter.segment(image, words).labels, target)
+        matrix = score(OpenVocabSegmenter(encoder), self._folder)
         return {
             "miou": number(matrix.miou()),
             "pixel_accuracy": number(matrix.pixel_accuracy),

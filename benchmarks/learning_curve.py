@@ -6,6 +6,9 @@
 fold ``train`` of ``--data`` and its names: masks that people drew, so it is no result of the method, but what
 its few photographs could give at most.
 
+``--heads`` measures heads that exist beside them, folders or names of those that come with the package; their
+rows say how many photographs they learned from.
+
 A run that was stopped goes on when it is started with the same arguments. The last line on standard output is
 one JSON object.
 """
@@ -21,11 +24,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.ablations import FirstPhotographs, Measurer, Trial, measured
-from benchmarks.offline_chain import add_options, backbone_of, check_options, training_settings, versions
-from fmbseg import LabelSet, Vocabulary
+from benchmarks.ablations import FirstPhotographs, Measurer, Trial, measured, score
+from benchmarks.offline_chain import (
+    add_options,
+    backbone_of,
+    check_options,
+    number,
+    training_settings,
+    versions,
+)
+from fmbseg import LabelSet, OpenVocabSegmenter, Vocabulary
+from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
+from fmbseg.heads import packaged_head
 from fmbseg.labels.files import write_json
 from fmbseg.models.assets import sha256_of
 from fmbseg.models.loading import create_model
@@ -115,6 +127,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for count in arguments.counts:
         part = FirstPhotographs(labels, count)
         rows.append(_row(len(part), scores(part, base)))
+    for name in arguments.heads:
+        head = AlignedEncoder.from_pretrained(packaged_head(name) or name, text_encoder=text)
+        matrix = score(OpenVocabSegmenter(head), folder)
+        rows.append(
+            {
+                "photographs": head.config.training["labels"]["photographs"],
+                "miou": number(matrix.miou()),
+                "pixel_accuracy": number(matrix.pixel_accuracy),
+                "head": name,
+            }
+        )
     true = true_labels(folder, "train")
     return {
         "benchmark": "learning_curve",
@@ -151,6 +174,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", type=lambda text: [int(part) for part in text.split(",")], default=default
         )
+    parser.add_argument("--heads", nargs="*", default=[], help="that exist, to measure beside them")
     arguments = parser.parse_args(command)
     check_options(parser, arguments, "learning_curve")
     return arguments

@@ -332,11 +332,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     config = aligner.encoder.config
     segmenter = OpenVocabSegmenter(aligner)
-    measurer = Measurer(labeler, segmenter, recipe.segmenting, folder)
-    segmenting = {
-        "aligned_alone": segmenter.settings.describe(),
-        "aligned": recipe.segmenting.describe(),
-    }
+    best = replace(recipe.segmenting, hubness=segmenter.settings.hubness)
+    measurer = Measurer(labeler, segmenter, best, folder)
+    segmenting = {"aligned_alone": segmenter.settings.describe(), "aligned": best.describe()}
     models, stage1 = labeler.origin["models"], labeler.origin["settings"]
     key = json.dumps(
         [

@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.ablations import markdown
+from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.models.backbones.presets import PRESETS
+from fmbseg.recipes import get_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +32,8 @@ TITLES = {
     "quality_offline": "Quality of the offline chain",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
-    "ablations": "Ablations",
+    "ablations": "Ablations: loss, head, temperature, masks",
+    "ablations_recipe": "Ablations: the offline recipe",
     "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",
     "adaptive_sampling": "Fewer points for segment-everything",
@@ -181,7 +185,29 @@ def _backbones_elsewhere(result: Mapping[str, Any]) -> str:
     return f"{overhead(result)} All {len(result['presets'])} presets: [backbones](backbones.md#speed)."
 
 
-RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"backbones": _backbones_elsewhere}
+def ablations(result: Mapping[str, Any]) -> str:
+    """The rows of ``ablations``, and what they were measured on."""
+    changed = ", ".join(f"{name} {_text(value)}" for name, value in changed_training(result).items())
+    return (
+        f"{result['trained']['photographs']} photographs learned from, "
+        f"{result['measured']['photographs']} measured on, seeds {result['settings']['seeds']}, backbone "
+        f"`{result['settings']['models']['backbone']}`; mean mIoU and standard deviation. Other than in the "
+        f"recipe: {changed or 'nothing'}.\n\n{markdown(result['rows'])}"
+    )
+
+
+def changed_training(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the base that differ from the recipe's."""
+    usual = TrainingSettings.from_dict(get_recipe(result["settings"]["recipe"]).training).to_dict()
+    base = result["settings"]["training"]
+    return {name: value for name, value in base.items() if value != usual.get(name)}
+
+
+RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "backbones": _backbones_elsewhere,
+    "ablations": ablations,
+    "ablations_recipe": ablations,
+}
 
 
 def section(name: str, result: Mapping[str, Any]) -> str:

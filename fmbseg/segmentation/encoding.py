@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.models.batching import encode_all
-from fmbseg.models.dense import DenseBackbone
 from fmbseg.segmentation.reduction import EncodedImage
 from fmbseg.windows import WindowPlan
 
@@ -130,13 +129,30 @@ def encode_images(
 
 
 def second_map(
-    encoded: EncodedImage, image_text: ImageTextEncoder, stride: int, short_side: int
+    encoded: EncodedImage, image_text: ImageTextEncoder, *, short_side: int, batch_size: int
 ) -> torch.Tensor:
-    """What an image-text model sees of an encoded image by itself, (D, h, w) on the grid of its map."""
-    dense = DenseBackbone(image_text, stride, short_side)
-    height, width = encoded.pixels.shape[-2:]
-    pixels = dense.transform(encoded.image, (height, width))
-    return dense.encode(pixels[None].to(encoded.text_map.device))[0]
+    """What an image-text model sees of an encoded image by itself, (D, h, w) on the grid of its map.
+
+    It is seen in half-overlapping crops of the model's own size, as in Stage 1 (paper §3.2); where they
+    overlap, a cell is the mean of their unit vectors.
+    """
+    crop = image_text.crop_size
+    plan = WindowPlan.cover(
+        encoded.size,
+        short_side=short_side,
+        window=crop,
+        step=crop // 2,
+        stride=image_text.stride,
+        pad_to=crop,
+    )
+    pixels = image_text.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
+    crops = plan.cut(pixels)
+    maps = [
+        dense
+        for start in range(0, len(crops), batch_size)
+        for dense in image_text.encode_image(torch.stack(crops[start : start + batch_size])).dense
+    ]
+    return _on_grid_of(encoded.text_map, plan.stitch(maps))
 
 
 def _views(

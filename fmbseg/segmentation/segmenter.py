@@ -238,7 +238,12 @@ class OpenVocabSegmenter(Shareable):
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
                 if image_text is not None and settings.preserve is not None:
-                    own = second_map(encoded, image_text, self.encoder.stride, settings.preserve.short_side)
+                    own = second_map(
+                        encoded,
+                        image_text,
+                        short_side=settings.preserve.short_side,
+                        batch_size=4 * self.batch_size,  # crops are smaller than windows
+                    )
                     encoded = replace(encoded, second=SecondMap(own, settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()

@@ -59,7 +59,7 @@ def test_a_row_a_count_and_the_ceiling(
     (tmp_path / "data" / "manifest.csv").write_text("id,fold\ncat,val\ncup,train\n")
     training = '{"epochs": 1, "image_size": 96}'
     command = ["--data", str(tmp_path / "data"), "--labels", str(labels_of_two), "--counts", "2,9"]
-    command += ["--work", str(tmp_path / "work"), "--training", training]
+    command += ["--work", str(tmp_path / "work"), "--training", training, "--heads", "offline"]
 
     def run() -> dict[str, Any]:
         main(command)
@@ -67,7 +67,8 @@ def test_a_row_a_count_and_the_ceiling(
         return found
 
     first = run()
-    assert [row["photographs"] for row in first["rows"]] == [2, 2]
+    assert [row["photographs"] for row in first["rows"]] == [2, 2, 1000]
+    assert first["rows"][2]["head"] == "offline"
     assert first["rows"][0] == first["rows"][1]  # there are no more: nothing is fitted again
     assert first["ceiling"]["photographs"] == 1
     assert all(0 <= row["miou"] <= 1 for row in [*first["rows"], first["ceiling"]])
