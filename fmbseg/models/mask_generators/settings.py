@@ -79,7 +79,7 @@ class EverythingSettings:
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
-    max_redundancy: float = 0.83
+    max_redundancy: float = 0.91
     cover_predicted_iou: float = 0.88
     cover_stability: float = 0.95
     min_area: float = 0.0
