@@ -2,7 +2,7 @@
 
 ``python benchmarks/adaptive_sampling.py --images DIR`` runs MobileSAM over photographs, once with every point
 of the grid and once with ``sampling="adaptive"``, and then once more for each ``--curve`` value of
-``max_redundancy`` and for ``sampling="cover"``. The adaptive run after the grid's is a run of its own, so
+``max_share`` and for ``sampling="cover"``. The adaptive run after the grid's is a run of its own, so
 that both are timed side by side; the others reuse the grid's decodes, which changes nothing but their time.
 
 - decodes: points tried, as a fraction of the grid's;
@@ -123,7 +123,7 @@ def measure(
         "seconds": {"grid": grid_seconds, "adaptive": adaptive_seconds},
         "curve": {},
     }
-    others = {f"{value:g}": replace(settings, sampling="adaptive", max_redundancy=value) for value in curve}
+    others = {f"{value:g}": replace(settings, sampling="adaptive", max_share=value) for value in curve}
     others["cover"] = replace(settings, sampling="cover")
     for name, other in others.items():
         grid.asked = 0
@@ -214,7 +214,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         type=float,
         nargs="*",
         default=[0.8, 0.85, 0.88, 0.93, 0.95, 0.97],
-        help="values of max_redundancy",
+        help="values of max_share",
     )
     return parser.parse_args(command)
 

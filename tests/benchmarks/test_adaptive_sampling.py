@@ -29,7 +29,7 @@ def test_it_measures_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (row,) = result["photographs"]
     assert row["photograph"] == "board"
     assert row["masks"] > 0
-    assert result["curve"]["1"] == {"decodes": 1.0, "recovered": 1.0}  # nothing is more redundant than 1
+    assert result["curve"]["1"] == {"decodes": 1.0, "recovered": 1.0}  # the whole grid
     assert result["curve"]["0"]["decodes"] == pytest.approx(1 / 9, abs=1e-3)  # the first point alone
     assert result["ratio"] == pytest.approx(1 / result["decodes"], rel=1e-2)
     assert min(row["seconds"].values()) > 0

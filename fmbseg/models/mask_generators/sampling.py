@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 _COARSE_STRIDES = (8, 4, 2)
-_POWER = 6
+_POWER = 8
+_WHITENING = 0.75
 
 
 class Seen(NamedTuple):
@@ -107,24 +108,24 @@ class CoverSampler:
 
 
 class AdaptiveSampler:
-    """Least redundant point first, until all that are left are redundant.
+    """Least redundant point first, until so many are tried.
 
     A point is as redundant as it is likely to repeat what the points that were tried have brought. Of one of
     them that is ``r``, the probability that it lies in that point's mask (see :class:`Seen`), times how alike
-    the encoder finds the two, from 0 to 1. Of all together it is ``(1 - prod(1 - r^6))^(1/6)``: of one point
+    the encoder finds the two, from 0 to 1. Of all together it is ``(1 - prod(1 - r^8))^(1/8)``: of one point
     ``r`` itself, and more where several agree. The power keeps many faint resemblances from adding up to one.
     So the inside of a uniform thing is soon done with, whatever becomes of its mask, and a small thing that
     looks different is tried though it lies in a large mask.
 
     Args:
         similarity: of each two points of the grid, (P, P) from 0 to 1; see :func:`point_similarity`.
-        max_redundancy: points of a higher one are not tried.
+        most: how many points are tried.
     """
 
     learns = True
 
-    def __init__(self, similarity: NDArray[np.float32], *, max_redundancy: float) -> None:
-        self._similarity, self._limit = similarity, max_redundancy
+    def __init__(self, similarity: NDArray[np.float32], *, most: int) -> None:
+        self._similarity, self._left = similarity, most
         self._log_new = np.zeros(len(similarity))  # logarithm of the product above
         self._tried = np.zeros(len(similarity), np.bool_)
         self._next = first_points(round(len(similarity) ** 0.5))
@@ -132,12 +133,14 @@ class AdaptiveSampler:
 
     def take(self, count: int) -> NDArray[np.intp]:
         """Return first a few points spread over the grid, then those of least redundancy."""
+        count = min(count, self._left)
         if not len(self._next):
-            redundancy = np.where(self._tried, np.inf, (-np.expm1(self._log_new)) ** (1 / _POWER))
+            redundancy = np.where(self._tried, np.inf, -np.expm1(self._log_new))  # to the power, which orders
             order = np.argsort(redundancy, kind="stable")[:count]
-            self._next = order[redundancy[order] <= self._limit]
+            self._next = order[~self._tried[order]]
         self._taken, self._next = self._next[:count], self._next[count:]
         self._tried[self._taken] = True
+        self._left -= len(self._taken)
         return self._taken
 
     def tell(self, seen: Seen) -> None:
@@ -150,8 +153,8 @@ class AdaptiveSampler:
 def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
     """Say how alike the encoder finds each two points, from 0 to 1.
 
-    The features are centred and half whitened (each principal component over the square root of its
-    strength), so that what is common to the image does not count and no single component decides.
+    The features are centred and whitened for the most part (each principal component over its strength to the
+    power of 3/4), so that what is common to the image does not count and no single component decides.
 
     Args:
         features: of P points, (P, C).
@@ -165,7 +168,7 @@ def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
     """
     centred = features.float() - features.float().mean(dim=0)
     left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
-    directions = F.normalize(left * strength.sqrt(), dim=1)
+    directions = F.normalize(left * strength ** (1 - _WHITENING), dim=1)
     similarity: NDArray[np.float32] = ((1 + directions @ directions.T) / 2).clamp(0, 1).cpu().numpy()
     return similarity
 
@@ -226,4 +229,5 @@ def make_sampler(settings: EverythingSettings, per_side: int, features: torch.Te
         return CoverSampler(
             per_side, min_iou=settings.cover_predicted_iou, min_stability=settings.cover_stability
         )
-    return AdaptiveSampler(point_similarity(features), max_redundancy=settings.max_redundancy)
+    most = max(1, int(settings.max_share * per_side**2))
+    return AdaptiveSampler(point_similarity(features), most=most)

@@ -22,7 +22,7 @@ _FRACTIONS = (
     "predicted_iou_threshold",
     "stability_threshold",
     "box_nms_threshold",
-    "max_redundancy",
+    "max_share",
     "cover_predicted_iou",
     "cover_stability",
     "min_area",
@@ -41,13 +41,10 @@ class EverythingSettings:
     Args:
         points_per_side: points along each side of the image, so that there are its square in all.
         sampling: ``"grid"`` tries every point, as SAM does. The others try fewer of the same points, for on
-            a CPU their count is the cost: ``"adaptive"`` the least redundant first, until all that are left
-            would repeat what is known; ``"cover"`` from coarse to fine those that no accepted mask covers,
+            a CPU their count is the cost: ``"adaptive"`` those that are least likely to repeat what is
+            known; ``"cover"`` from coarse to fine those that no accepted mask covers,
             which may spend less and misses more.
-        max_redundancy: with ``"adaptive"``, points of a higher redundancy, 0 to 1, are not tried. How many
-            that is depends on the photograph more than on this: of a grid of 32 x 32, 0.91 tried from a fifth
-            to three fifths with MobileSAM, 0.85 a sixth less; with models that give three candidates a
-            point, 0.82 tries about as many as 0.91 does with it.
+        max_share: with ``"adaptive"``, the part of the grid's points, 0 to 1, that is tried (one at least).
         cover_predicted_iou: with ``"cover"``, a mask covers points only if its estimate is above this.
         cover_stability: with ``"cover"``, a mask covers points only if its stability is at least this. A
             large mask that the model is not sure of would hide the small things on it.
@@ -79,7 +76,7 @@ class EverythingSettings:
     stability_threshold: float = 0.95
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
-    max_redundancy: float = 0.91
+    max_share: float = 1 / 3
     cover_predicted_iou: float = 0.88
     cover_stability: float = 0.95
     min_area: float = 0.0

@@ -124,7 +124,7 @@ def test_everything_is_that_of_segment_anythings_own_generator(
 
 
 @pytest.mark.parametrize(
-    "options", [{"sampling": "cover"}, {"sampling": "adaptive", "max_redundancy": 0.5}], ids=str
+    "options", [{"sampling": "cover"}, {"sampling": "adaptive", "max_share": 0.5}], ids=str
 )
 def test_the_cat_is_found_with_fewer_prompts(
     options: dict[str, Any], mobilesam_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

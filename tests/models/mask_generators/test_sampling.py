@@ -48,7 +48,7 @@ def test_cover_leaves_out_points_in_masks_that_are_sure() -> None:
     assert sampler.take(9).tolist() == [1]  # the right half's estimate is not above 0.8
 
 
-def test_the_least_redundant_point_comes_first_and_redundant_ones_never() -> None:
+def test_the_least_redundant_point_comes_first() -> None:
     similarity = np.array(
         [
             [1.0, 0.9, 0.2, 0.5],
@@ -58,51 +58,53 @@ def test_the_least_redundant_point_comes_first_and_redundant_ones_never() -> Non
         ],
         np.float32,
     )
-    sampler = AdaptiveSampler(similarity, max_redundancy=0.75)
+    sampler = AdaptiveSampler(similarity, most=3)
     assert sampler.take(1).tolist() == [3]
     sampler.tell(seen([[1, 1, 0, 1]]))  # its mask holds all but point 2: redundancies 0.5, 0.8, 0
     assert sampler.take(1).tolist() == [2]
     sampler.tell(seen([[0.5, 1, 1, 1]]))  # half of 0.2 for point 0 and 0.3 for point 1: nothing is raised
-    assert sampler.take(2).tolist() == [0]  # point 1 stays at 0.8
+    assert sampler.take(2).tolist() == [0]  # point 1 stays at 0.8, and three are tried
     sampler.tell(seen([[1, 0, 0, 0]]))
     assert sampler.take(1).tolist() == []
 
 
-def test_points_that_agree_make_another_more_redundant_than_either_does() -> None:
-    """Two resemblances of 0.8 are (1 - (1 - 0.8^6)^2)^(1/6) = 0.8772 together."""
-    for limit, expected in ((0.87, [3, 0]), (0.88, [3, 0, 1])):
-        sampler = AdaptiveSampler(np.full((4, 4), 0.8, np.float32), max_redundancy=limit)
-        taken: list[int] = []
-        while len(batch := sampler.take(1)) and len(taken) < 3:
-            taken += batch.tolist()
-            sampler.tell(seen([[1.0] * 4]))
-        assert taken == expected
+@pytest.mark.parametrize(("alone", "following"), [(0.86, 1), (0.87, 0)])
+def test_points_that_agree_make_another_more_redundant_than_either_does(alone: float, following: int) -> None:
+    """Two resemblances of 0.8 are (1 - (1 - 0.8^8)^2)^(1/8) = 0.8629 together."""
+    similarity = np.eye(4, dtype=np.float32)
+    similarity[[3, 2], 0], similarity[3, 1] = 0.8, alone
+    sampler = AdaptiveSampler(similarity, most=4)
+    for point in (3, 2):
+        assert sampler.take(1).tolist() == [point]
+        sampler.tell(seen([[1.0] * 4]))
+    assert sampler.take(1).tolist() == [following]
 
 
-def test_the_points_of_a_batch_all_count() -> None:
-    """Four resemblances of 0.8 are (1 - (1 - 0.8^6)^4)^(1/6) = 0.9431 together."""
-    for limit, goes_on in ((0.94, False), (0.95, True)):
-        sampler = AdaptiveSampler(np.full((256, 256), 0.8, np.float32), max_redundancy=limit)
-        assert len(sampler.take(4)) == 4
-        sampler.tell(seen([[1.0] * 256] * 4))
-        assert bool(len(sampler.take(1))) == goes_on
+@pytest.mark.parametrize(("alone", "first"), [(0.92, True), (0.925, False)])
+def test_the_points_of_a_batch_all_count(alone: float, first: bool) -> None:
+    """Four resemblances of 0.8 are (1 - (1 - 0.8^8)^4)^(1/8) = 0.9216 together."""
+    similarity = np.full((256, 256), 0.8, np.float32)
+    sampler = AdaptiveSampler(similarity, most=256)
+    taken = sampler.take(4)
+    similarity[taken, 0] = [alone, 0, 0, 0]
+    sampler.tell(seen([[1.0] * 256] * 4))
+    assert (sampler.take(1).tolist() == [0]) == first
 
 
-def test_at_one_every_point_is_tried_once_and_at_zero_the_first_ones_alone() -> None:
-    similarity = np.full((16, 16), 0.5, np.float32)
-    for limit, expected in ((1.0, 16), (0.0, 1)):
-        sampler = AdaptiveSampler(similarity, max_redundancy=limit)
-        taken: list[int] = []
-        while len(batch := sampler.take(3)):
-            taken += batch.tolist()
-            sampler.tell(seen([[0.7] * 16] * len(batch)))
-        assert len(set(taken)) == len(taken) == expected
+@pytest.mark.parametrize(("most", "expected"), [(1, 1), (7, 7), (16, 16), (99, 16)])
+def test_so_many_points_are_tried_and_none_twice(most: int, expected: int) -> None:
+    sampler = AdaptiveSampler(np.full((16, 16), 0.5, np.float32), most=most)
+    taken: list[int] = []
+    while len(batch := sampler.take(3)):
+        taken += batch.tolist()
+        sampler.tell(seen([[0.7] * 16] * len(batch)))
+    assert len(set(taken)) == len(taken) == expected
 
 
-def test_similarity_is_half_whitened_and_does_not_see_what_all_share() -> None:
-    """Two directions of strengths 4 and 2: after half whitening their squares are as 2 to 1."""
+def test_similarity_is_whitened_and_does_not_see_what_all_share() -> None:
+    """Two directions of strengths 4 and 2: over 4^0.75 and 2^0.75 their squares are as sqrt 2 to 1."""
     features = torch.tensor([[2.0, 1.0], [2.0, -1.0], [-2.0, 1.0], [-2.0, -1.0]]) + 100
-    cosine = (2 - 1) / (2 + 1)  # of (sqrt 2, 1) and (sqrt 2, -1)
+    cosine = (2**0.5 - 1) / (2**0.5 + 1)
     similarity = point_similarity(features)
     np.testing.assert_allclose(similarity[0], [1, (1 + cosine) / 2, (1 - cosine) / 2, 0], atol=1e-5)
 

@@ -33,7 +33,7 @@ def test_defaults_are_those_of_segment_anything() -> None:
         ("stability_threshold", -0.1),
         ("box_nms_threshold", float("nan")),
         ("stability_offset", -1.0),
-        ("max_redundancy", 1.5),
+        ("max_share", 1.5),
         ("crop_n_layers", -1),
         ("crop_n_points_downscale_factor", 0),
         ("crop_overlap_ratio", 2.0),
