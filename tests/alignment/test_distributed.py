@@ -19,6 +19,7 @@ from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, train
 from fmbseg.alignment.validation import validate
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.vocabulary import Vocabulary
 from tests.alignment.grids import PROTOTYPES, dense_of, features_of, make_examples, make_head
 
@@ -183,5 +184,5 @@ def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None
 def test_several_processes_without_accelerate_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(RuntimeError, match=r"one of 2 processes.*pip install 'fmbseg\[train\]'"):
+    with pytest.raises(MissingPackageError, match=r"one of 2 processes.*pip install 'fmbseg\[train\]'"):
         join_processes()

@@ -6,6 +6,7 @@ import pytest
 from fmbseg.alignment import logs
 from fmbseg.alignment.logs import TrainingLog, require_tensorboard
 from fmbseg.alignment.trainer import EpochRecord, Step
+from fmbseg.missing_package import MissingPackageError
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -78,5 +79,5 @@ def test_tensorboard_that_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(ValueError, match="need a folder: give `logs`"):
         require_tensorboard(None)
     monkeypatch.setattr(logs, "find_spec", lambda _name: None)
-    with pytest.raises(RuntimeError, match=r"pip install 'fmbseg\[train\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'fmbseg\[train\]'"):
         TrainingLog(tmp_path, tensorboard=True)

@@ -176,8 +176,13 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def _child(labeler: PseudoLabeler, words: list[str], request: dict[str, Any], error_to: int) -> None:
     """Run and leave; never return into the server."""
+    import torch
+
     status = 1
     try:
+        # On its first use after a fork torch makes its thread pool again. Of two threads at it at once, one
+        # finds none ("Invalid thread pool!").
+        torch.set_num_threads(1)
         label(labeler, words, request.pop("source"), request.pop("out"), **request)
         status = 0
     except BaseException as error:  # noqa: BLE001 - it is told to the parent

@@ -51,7 +51,7 @@ def check(tmp_path: Path, generator: str, photographs: int, kills: int) -> None:
             # A moment after it began, or after its next photograph.
             goal = done(killed, 4) + 1 if turn % 2 else 0
             ended = server.run(source, killed, shard_size=4, killed=(goal, moments.uniform(0, 0.1)))
-            assert ended["signal"] == signal.SIGKILL
+            assert ended["signal"] == signal.SIGKILL, ended["error"]
             kept.append(done(killed, 4))
         assert server.run(source, killed, shard_size=4)["error"] == ""
 

@@ -39,7 +39,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
         for goal in sorted(moments.randrange(PHOTOGRAPHS // 2) for _ in range(KILLS)):
             delay = moments.choice([0, moments.uniform(0, 0.02)])
             ended = server.run(source, killed, workers=2, killed=(goal, delay))
-            assert ended["signal"] == signal.SIGKILL
+            assert ended["signal"] == signal.SIGKILL, ended["error"]
             reached.append(done(killed))
         assert server.run(source, killed, workers=2)["error"] == ""
     assert sum(count < PHOTOGRAPHS for count in reached) >= KILLS - 5, "kills came after the run's end"
