@@ -213,7 +213,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         "--curve",
         type=float,
         nargs="*",
-        default=[0.8, 0.85, 0.88, 0.93, 0.95, 0.97],
+        default=[0.2, 0.25, 0.5],
         help="values of max_share",
     )
     return parser.parse_args(command)

@@ -37,7 +37,6 @@ from fmbseg import LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
-from fmbseg.heads import packaged_head
 from fmbseg.labels.files import write_json
 from fmbseg.models.assets import sha256_of
 from fmbseg.models.loading import create_model
@@ -128,7 +127,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         part = FirstPhotographs(labels, count)
         rows.append(_row(len(part), scores(part, base)))
     for name in arguments.heads:
-        head = AlignedEncoder.from_pretrained(packaged_head(name) or name, text_encoder=text)
+        head = AlignedEncoder.from_pretrained(name, text_encoder=text)
         matrix = score(OpenVocabSegmenter(head), folder)
         rows.append(
             {

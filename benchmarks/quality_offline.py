@@ -8,7 +8,7 @@ wide vocabulary, fits the head on these labels, and measures on fold ``val`` of 
 - ``dense_stage1``: the map that Stage 1 takes, which may join several scales;
 - ``stage1_1``, ``stage1_2``, ``both``: the masks of Stage 1 for these photographs and names, painted, all of
   Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
-- ``aligned_alone``: the segmenter with the trained head and nothing else, as the paper deploys it;
+- ``aligned_alone``: the segmenter with the trained head alone, at the ``hubness`` that suits the head;
 - ``aligned``: the segmenter with the recipe's own settings for it, which may mix in what the image-text model
   sees by itself (see :class:`fmbseg.deployment.KnowledgePreservation`).
 
@@ -52,7 +52,6 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
-from fmbseg.heads import packaged_head
 from fmbseg.labeling.description import describe
 from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
@@ -311,11 +310,6 @@ def _saved(folder: Path, labeler: PseudoLabeler) -> Aligner | None:
         return None
 
 
-def existing(head: str, labeler: PseudoLabeler) -> Aligner:
-    """A head that was trained before: a folder, or the name of one that comes with the package."""
-    return Aligner.from_pretrained(packaged_head(head) or head, text=labeler.encoder)
-
-
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Label, train and measure; return the JSON object."""
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -324,7 +318,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = get_recipe(arguments.recipe)
     labeler = make_labeler(arguments)
     if arguments.head is not None:
-        aligner = existing(arguments.head, labeler)
+        aligner = Aligner.from_pretrained(arguments.head, text=labeler.encoder)
     else:
         labels = label_pool(arguments, labeler)
         training = training_settings(arguments)

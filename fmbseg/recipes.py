@@ -96,8 +96,8 @@ RECIPES = {
         },
         head="offline",
         hubness=0.7,
-        # Things look small to a network that was trained on crops of 260 pixels around them. It takes twice
-        # the time of the head alone.
+        # Things look small to a network that was trained on crops of 260 pixels around them. It takes two
+        # to three times as long as the head alone.
         segmenting=SegmentSettings(
             windows=WindowSettings(short_side=640, window=None), preserve=KnowledgePreservation(weight=0.5)
         ),

@@ -83,6 +83,22 @@ class WindowPlan:
         """Height and width in pixels that the image is resized to."""
         return self.grid[0] * self.stride, self.grid[1] * self.stride
 
+    @classmethod
+    def crops(
+        cls, size: tuple[int, int], *, short_side: int, crop: int, stride: int, overlap: float = 0.5
+    ) -> WindowPlan:
+        """Cover an over-sampled image with crops of an image-text model's own size (paper §3.2).
+
+        Args:
+            size: height and width of the image in pixels.
+            short_side: pixels that its short side is resized to; raised to one crop where it is less.
+            crop: side of a crop in pixels.
+            stride: pixels between the cells of the map.
+            overlap: part of a crop that its neighbour sees, too.
+        """
+        step = round(crop * (1 - overlap))
+        return cls.cover(size, short_side=short_side, window=crop, step=step, stride=stride, pad_to=crop)
+
     def cut(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """Cut the resized image (3, *image_size) into one view (3, h, w) a window, in pixels."""
         tall, wide = (side * self.stride for side in self.window)

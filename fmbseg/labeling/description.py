@@ -58,13 +58,12 @@ def cut_crops(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: Lab
         settings: ``short_side``, ``scales`` and ``crop_overlap`` are used.
     """
     plans = tuple(
-        WindowPlan.cover(
+        WindowPlan.crops(
             (image.shape[0], image.shape[1]),
             short_side=round(scale * settings.short_side),
-            window=encoder.crop_size,
-            step=round(encoder.crop_size * (1 - settings.crop_overlap)),
+            crop=encoder.crop_size,
             stride=encoder.stride,
-            pad_to=encoder.crop_size,
+            overlap=settings.crop_overlap,
         )
         for scale in settings.scales
     )

@@ -52,15 +52,9 @@ class DenseBackbone:
         """Encode (B, 3, H, W) to unit vectors (B, dim, H/stride, W/stride); H, W multiples of ``stride``."""
         from torchvision.transforms.functional import resize  # type: ignore[import-untyped] # slow to import
 
-        crop = self._encoder.crop_size
         size = (pixels.shape[2], pixels.shape[3])
-        plan = WindowPlan.cover(
-            size,
-            short_side=self._short_side,
-            window=crop,
-            step=crop // 2,
-            stride=self._encoder.stride,
-            pad_to=crop,
+        plan = WindowPlan.crops(
+            size, short_side=self._short_side, crop=self._encoder.crop_size, stride=self._encoder.stride
         )
         images = resize(pixels, list(plan.image_size), antialias=True)
         maps = [plan.stitch(self._encoder.encode_image(torch.stack(plan.cut(one))).dense) for one in images]

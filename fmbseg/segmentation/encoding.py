@@ -136,14 +136,8 @@ def second_map(
     It is seen in half-overlapping crops of the model's own size, as in Stage 1 (paper §3.2); where they
     overlap, a cell is the mean of their unit vectors.
     """
-    crop = image_text.crop_size
-    plan = WindowPlan.cover(
-        encoded.size,
-        short_side=short_side,
-        window=crop,
-        step=crop // 2,
-        stride=image_text.stride,
-        pad_to=crop,
+    plan = WindowPlan.crops(
+        encoded.size, short_side=short_side, crop=image_text.crop_size, stride=image_text.stride
     )
     pixels = image_text.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
     crops = plan.cut(pixels)
