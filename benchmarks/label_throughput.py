@@ -191,7 +191,9 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
     from fmbseg.models.mask_generators.mobilesam import mobilesam
 
     recipe = get_recipe("offline")
-    points = {"points_per_side": options.points_per_side, "sampling": "cover" if adaptive else "grid"}
+    points: dict[str, Any] = {"points_per_side": options.points_per_side}
+    if not adaptive:  # the grid needs not see one mask before it takes the next point
+        points |= {"sampling": "grid", "points_per_batch": 16}
     generator = mobilesam(threads=options.threads, **{**recipe.mask_options, **points})
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)
@@ -206,7 +208,7 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
         {
             "image-text model": [(encoder, "encode_image")],
             "mask model, encoding": [(sessions[0], "run")],
-            "mask model, decoding": [(sessions[1], "run")],
+            "mask model, decoding": [(sessions[1], "run"), (generator._lean, "decode")],
         },
     )
 

@@ -43,6 +43,10 @@ def label(
             help="CSV of known classes, a row a photograph: path,class,class. They replace guessing."
         ),
     ] = None,
+    aligned: Annotated[
+        str | None,
+        typer.Option(help="A head of an earlier round, folder or name: it makes the dense map."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
     strict: Strict = False,
     *,
@@ -55,7 +59,9 @@ def label(
     with warnings.catch_warnings():
         # Every failure is told below, not the first alone.
         warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
-        labeler = PseudoLabeler(recipe, image_text=image_text, mask_generator=mask_generator, hub=hub)
+        labeler = PseudoLabeler(
+            recipe, image_text=image_text, mask_generator=mask_generator, aligned=aligned, hub=hub
+        )
         labels = labeler.label(
             photographs[0] if len(photographs) == 1 else photographs,
             wanted,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import fmbseg
+from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.image_text import AlignedImageText
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.image_labels import ImageLabels
@@ -57,10 +59,13 @@ class PseudoLabeler:
         device: where the image-text model computes; a GPU if there is one.
         mask_cache: folder in which masks of "segment everything" are kept, so that the same photographs are
             labelled with other words or settings without the mask model making them again.
+        aligned: a head of an earlier round, or its folder or name: it makes the dense map in the image-text
+            model's place, so that masks are named by what the head has learned.
         hub: how files of the models are looked for, if not as the Hub's client is set up.
 
     Raises:
         UnknownNameError: the registry does not know a recipe or a spec.
+        AlignedEncoderError: ``aligned`` is no head, or one of another image-text model.
 
     Where the recipe's mask model cannot be had, superpixels stand in for it, with a warning.
     """
@@ -75,6 +80,7 @@ class PseudoLabeler:
         settings: LabelingSettings | None = None,
         device: torch.device | str | None = None,
         mask_cache: str | Path | None = None,
+        aligned: AlignedEncoder | str | Path | None = None,
         hub: HubOptions | None = None,
     ) -> None:
         chosen = get_recipe(recipe)
@@ -95,22 +101,27 @@ class PseudoLabeler:
         self.generator: MaskGenerator = mask_generator
         encoder = image_text or chosen.image_text
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if isinstance(encoder, str):
+            encoder = create_model(IMAGE_TEXT, encoder, hub)
+        if isinstance(aligned, str | Path):
+            aligned = AlignedEncoder.from_pretrained(aligned, hub=hub)
+        self._aligned = aligned
         self.encoder: ImageTextEncoder = (
-            create_model(IMAGE_TEXT, encoder, hub) if isinstance(encoder, str) else encoder
+            encoder if aligned is None else AlignedImageText(encoder, aligned)
         ).to(self._device)
         self._embedded: tuple[Vocabulary, Classes] | None = None
 
     @property
     def origin(self) -> dict[str, Any]:
         """The models and settings that labels are made with, as JSON values."""
-        return {
-            "models": {
-                "image_text": self.encoder.spec,
-                "mask_generator": self.generator.spec,
-                "mask_options": self.mask_options,
-            },
-            "settings": asdict(self.settings),
+        models = {
+            "image_text": self.encoder.spec,
+            "mask_generator": self.generator.spec,
+            "mask_options": self.mask_options,
         }
+        if self._aligned is not None:
+            models["aligned"] = self._aligned.describe()
+        return {"models": models, "settings": asdict(self.settings)}
 
     def label_image(self, image: ImageInput, vocabulary: VocabularySource, *, key: str = "") -> Labels:
         """Label one image and return all that Stage 1 saw; nothing is written.

@@ -49,3 +49,20 @@ class PixelTransform:
         pixels = torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1)
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return ((pixels - mean[:, None, None]) / std[:, None, None]).contiguous()
+
+    def renormalised(self, pixels: torch.Tensor, other: PixelTransform) -> torch.Tensor:
+        """Turn pixels (..., 3, H, W) that another transform made into what this one makes, resizing aside.
+
+        Example:
+            >>> zero = PixelTransform(mean=(0, 0, 0), std=(1, 1, 1))
+            >>> half = PixelTransform(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+            >>> half.renormalised(torch.ones(3, 1, 1), zero).flatten()
+            tensor([1., 1., 1.])
+        """
+        if (self.mean, self.std) == (other.mean, other.std):
+            return pixels
+        mine, theirs = (
+            [pixels.new_tensor(values)[:, None, None] for values in (one.mean, one.std)]
+            for one in (self, other)
+        )
+        return (pixels * theirs[1] + theirs[0] - mine[0]) / mine[1]

@@ -1,12 +1,20 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 
 from fmbseg.images import load_image
 from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.efficientnet_lite2 import TRANSFORM, load_classifier, map_by_position
+from fmbseg.models.efficientnet_lite2 import (
+    TRANSFORM,
+    load_classifier,
+    load_features,
+    load_state_dict,
+    map_by_position,
+)
 from fmbseg.models.image_text.conse import imagenet_names
 from tests.models.photographs import photograph
 
@@ -31,6 +39,18 @@ def test_pixels_are_x_minus_127_over_128() -> None:
     image = photograph("chelsea.png")[:64, :64]
     expected = (torch.from_numpy(image.copy()).permute(2, 0, 1).float() - 127) / 128
     torch.testing.assert_close(TRANSFORM(image, size=(64, 64)), expected)
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_folded_norms_change_rounding_only(features: bool) -> None:
+    options: dict[str, Any] = {"features_only": True, "out_indices": (3, 4)} if features else {}
+    plain = timm.create_model("tf_efficientnet_lite2", **options)
+    plain.load_state_dict(load_state_dict(), strict=False)
+    pixels = TRANSFORM(photograph("chelsea.png"), size=(224, 224))[None]
+    with torch.no_grad():
+        expected = plain.eval()(pixels)
+        found = load_features((3, 4))(pixels) if features else load_classifier()(pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

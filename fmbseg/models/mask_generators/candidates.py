@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 _FULL_SIZE_AT_ONCE = 16
+_FULL_SIZE_AT_ONCE_ON_CPU = 4  # four fit in the cache, which takes half the time
 _EDGE_TOLERANCE_PX = 20.0
 
 
@@ -137,8 +138,9 @@ def full_size(decoder: SamDecoder, logits: torch.Tensor, offset: float) -> Itera
         Which of the N, and their masks with their stability: the IoU of the mask at logits above +offset with
         that above -offset, 0 where both are empty.
     """
-    for start in range(0, len(logits), _FULL_SIZE_AT_ONCE):
-        part = slice(start, start + _FULL_SIZE_AT_ONCE)
+    step = _FULL_SIZE_AT_ONCE_ON_CPU if logits.device.type == "cpu" else _FULL_SIZE_AT_ONCE
+    for start in range(0, len(logits), step):
+        part = slice(start, start + step)
         whole = decoder.upscale(logits[part])
         inner = (whole > offset).sum(dim=(1, 2))
         outer = (whole > -offset).sum(dim=(1, 2))

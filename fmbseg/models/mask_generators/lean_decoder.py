@@ -1,19 +1,25 @@
-"""The mask decoder of ``segment_anything`` with the same result for a third of the time.
+"""The mask decoder of ``segment_anything`` with the same result for a fraction of the work.
 
 A prompt has a handful of tokens, the image 4,096 places, and SAM's two-way attention projects all the places
-anew for each prompt. But ``(X W_k^T) q = X (W_k^T q)``: the few tokens can be projected instead, in both
-directions, and what the softmax leaves is applied to the places themselves. A term that is the same for all
-places drops out of a softmax over them. The up-scaling, two transposed convolutions of stride 2, is a matrix
-product for each place, so its four, then sixteen, pixels can stay beside each other until the masks are made.
+anew for each prompt. But what a prompt changes about the places is little: each gets a mixture of what a few
+tokens answer, and is normalised. After any number of layers the places are
 
-Numbers differ from the module's by rounding only. Prompts go through a few at a time on a CPU, where the
-places of a few fit in the cache and those of 64 do not.
+    ``scale * (image * gain) + mix^T rows``
+
+with the image's own embedding (the same for all prompts), a number ``scale`` for each place, and a few
+``rows``. So a projection of the places is one of the image, made once, and one of the rows; attention goes
+through the mixture; and even the mean and the variance by which a place is normalised come of products of
+the few rows. The places themselves are never formed. The up-scaling, two transposed convolutions of stride 2,
+is a matrix product for each place, so its four, then sixteen, pixels stay beside each other until the end.
+
+Numbers differ from the module's by rounding only; everything is float32, under autocast, too.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
@@ -21,143 +27,324 @@ from einops import rearrange
 
 from fmbseg.models.mask_generators.candidates import Decoded
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# On a CPU a few at a time, for what belongs to a few fits in the cache.
 _PROMPTS_AT_ONCE_ON_CPU = 4
+_PLACES_AT_ONCE_ON_CPU = 1024
+
+
+class _Projection(NamedTuple):
+    """A linear map of the places, for each head.
+
+    Attributes:
+        image: of the image with its gain, (heads, D, places).
+        constant: of the positions and the bias, (heads, D, places); of the bias alone (heads, D, 1).
+        weight: (heads D, C).
+    """
+
+    image: torch.Tensor
+    constant: torch.Tensor
+    weight: torch.Tensor
+
+
+class _Layer(NamedTuple):
+    """What all prompts of an image share in one layer.
+
+    Attributes:
+        keys: that tokens look for.
+        values: that they get.
+        queries: by which the places look for tokens.
+        mean: of the image with its gain over the channels, (1, places).
+        square: the mean of its squares, (1, places).
+        products: with each basis of the rows so far, each (heads, D, places), over the channels.
+    """
+
+    keys: _Projection
+    values: _Projection
+    queries: _Projection
+    mean: torch.Tensor
+    square: torch.Tensor
+    products: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image, and what all its prompts share.
+
+    Attributes:
+        embedding: of the image encoder, (1, C, h, w).
+        layers: of the two-way transformer.
+        keys: of its last attention.
+        values: likewise.
+        pixels: what the first up-scaling makes of the image with its gain, (h w, 4 D).
+    """
+
+    embedding: torch.Tensor
+    layers: tuple[_Layer, ...]
+    keys: _Projection
+    values: _Projection
+    pixels: torch.Tensor
+
+
+class _Places(NamedTuple):
+    """The places of N prompts, ``scale * (image * gain) + mix^T rows``.
+
+    Attributes:
+        scale: (N, 1, places).
+        mix: (N, R, places).
+        rows: (N, R, C).
+        factors: what the rows are made of, in order: each (N, heads, T, D), times a basis (heads, D, C).
+    """
+
+    scale: torch.Tensor
+    mix: torch.Tensor
+    rows: torch.Tensor
+    factors: tuple[torch.Tensor, ...]
+
+
+def three_masks(predicted_iou: torch.Tensor) -> torch.Tensor:
+    """Choose SAM's three masks for an ambiguous prompt, of four whose scores are (N, 4): (N, 3)."""
+    return torch.arange(1, 4, device=predicted_iou.device).expand(len(predicted_iou), -1)
 
 
 class LeanDecoder:
     """Decodes point prompts with the weights of a ``segment_anything`` module.
 
     Args:
-        sam: the module; its prompt encoder and mask decoder are used as they are when it decodes.
+        prompt_encoder: of the module; used as it is when it decodes.
+        mask_decoder: likewise.
     """
 
-    def __init__(self, sam: Any) -> None:
-        self._prompts = sam.prompt_encoder
-        self._decoder = sam.mask_decoder
+    def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
+        self._prompts, self._decoder = prompt_encoder, mask_decoder
 
     @staticmethod
-    def knows(sam: Any) -> bool:
-        """Whether a module decodes as ``segment_anything`` does: a class derived of its own may not."""
+    def knows(mask_decoder: Any) -> bool:
+        """Whether a decoder is ``segment_anything``'s own: a class derived of it may decode otherwise."""
         from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 
-        decoder = sam.mask_decoder
-        return type(decoder) is MaskDecoder and type(decoder.transformer) is TwoWayTransformer
+        return type(mask_decoder) is MaskDecoder and type(mask_decoder.transformer) is TwoWayTransformer
 
-    def decode(self, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
-        """Decode N prompts to SAM's three masks each.
+    def begin(self, embedding: torch.Tensor) -> EncodedImage:
+        """Compute what all prompts of an image share; as much work as three or four prompts.
 
         Args:
             embedding: of the image, (1, C, h, w).
-            points: foreground points (N, P, 2), (x, y) in pixels of the frame.
         """
-        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-        sparse, _ = self._prompts(points=(points, labels), boxes=None, masks=None)
-        no_mask = self._prompts.no_mask_embed.weight[:, :, None, None]
-        places = rearrange(embedding + no_mask, "b c h w -> b (h w) c")
-        positions = rearrange(self._prompts.get_dense_pe(), "b c h w -> b (h w) c")
-        own = torch.cat([self._decoder.iou_token.weight, self._decoder.mask_tokens.weight])
-        tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-        size = _PROMPTS_AT_ONCE_ON_CPU if points.device.type == "cpu" else len(tokens)
-        parts = [
-            self._masks(*_two_way(self._decoder.transformer, places, positions, part), embedding.shape[3])
-            for part in tokens.split(size)  # type: ignore[no-untyped-call]
-        ]
+        transformer, dtype = self._decoder.transformer, self._decoder.iou_token.weight.dtype
+        with torch.autocast(embedding.device.type, enabled=False):
+            no_mask = self._prompts.no_mask_embed.weight[:, :, None, None]
+            image = rearrange(embedding.to(dtype) + no_mask.to(dtype), "1 c h w -> (h w) c")
+            positions = rearrange(self._prompts.get_dense_pe(), "1 c h w -> (h w) c").to(dtype)
+            layers, bases = [], []
+            for layer in transformer.layers:
+                ask, tell = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+                bases += [
+                    tell.out_proj.bias[None, None],
+                    rearrange(tell.out_proj.weight, "c (h d) -> h d c", h=tell.num_heads),
+                ]
+                layers.append(
+                    _Layer(
+                        _project(ask.k_proj, ask.num_heads, image, positions),
+                        _project(ask.v_proj, ask.num_heads, image),
+                        _project(tell.q_proj, tell.num_heads, image, positions),
+                        image.mean(dim=1)[None],
+                        image.square().mean(dim=1)[None],
+                        tuple(basis @ image.T / image.shape[1] for basis in bases),
+                    )
+                )
+                gain, shift = layer.norm4.weight, layer.norm4.bias
+                image = image * gain
+                bases = [basis * gain for basis in bases] + [gain[None, None], shift[None, None]]
+            last = transformer.final_attn_token_to_image
+            return EncodedImage(
+                embedding,
+                tuple(layers),
+                _project(last.k_proj, last.num_heads, image, positions),
+                _project(last.v_proj, last.num_heads, image),
+                image @ _pixel_weight(self._decoder.output_upscaling[0]),
+            )
+
+    def decode(
+        self,
+        image: EncodedImage,
+        points: torch.Tensor,
+        choose: Callable[[torch.Tensor], torch.Tensor] = three_masks,
+    ) -> Decoded:
+        """Decode N prompts.
+
+        Args:
+            image: that ``begin`` made.
+            points: foreground points (N, P, 2), (x, y) in pixels of the frame.
+            choose: from the predicted IoUs (N, 4) of SAM's single mask and its three of an ambiguous prompt,
+                which of the four to draw, (N, M).
+        """
+        with torch.autocast(points.device.type, enabled=False):
+            labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+            sparse, _ = self._prompts(points=(points, labels), boxes=None, masks=None)
+            own = torch.cat([self._decoder.iou_token.weight, self._decoder.mask_tokens.weight])
+            tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
+            size = _PROMPTS_AT_ONCE_ON_CPU if points.device.type == "cpu" else len(tokens)
+            parts = [self._decode(image, part, choose) for part in tokens.split(size)]  # type: ignore[no-untyped-call]
         return Decoded(
             torch.cat([part.logits for part in parts]), torch.cat([part.predicted_iou for part in parts])
         )
 
-    def _masks(self, tokens: torch.Tensor, places: torch.Tensor, width: int) -> Decoded:
-        """Make the masks of N prompts from their tokens (N, T, C) and places (N, h w, C)."""
+    def _decode(
+        self, image: EncodedImage, tokens: torch.Tensor, choose: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Decoded:
+        """Decode the prompts whose tokens these are, (N, T, C)."""
         decoder = self._decoder
-        first, norm, activation, second, last_activation = decoder.output_upscaling
-        pixels = activation(_norm(norm, _upscale(first, places)))
-        pixels = last_activation(_upscale(second, pixels))  # (N, h w, 4 of the first, 4 of the second, C / 8)
-        count = decoder.num_mask_tokens
+        tokens, places = _two_way(decoder.transformer, image, tokens)
+        scores = decoder.iou_prediction_head(tokens[:, 0])
+        chosen = choose(scores)
         weights = torch.stack(
-            [decoder.output_hypernetworks_mlps[index](tokens[:, 1 + index]) for index in range(1, count)],
+            [decoder.output_hypernetworks_mlps[mask](tokens[:, 1 + mask]) for mask in range(scores.shape[1])],
+            dim=1,
+        )
+        weights = weights.take_along_dim(chosen[:, :, None], dim=1)
+        answers = places.rows @ _pixel_weight(decoder.output_upscaling[0])
+        # The last row is in the mixture of every place once.
+        answers[:, -1] += decoder.output_upscaling[0].bias.repeat(4)
+        size = places.mix.shape[2]
+        step = max(1, _PLACES_AT_ONCE_ON_CPU // len(tokens)) if tokens.device.type == "cpu" else size
+        logits = torch.cat(
+            [
+                self._draw(image, places, answers, weights, slice(start, start + step))
+                for start in range(0, size, step)
+            ],
             dim=1,
         )
         logits = rearrange(
-            pixels.flatten(1, 3) @ weights.transpose(1, 2),
-            "n (h w y1 x1 y2 x2) m -> n m (h y1 y2) (w x1 x2)",
-            w=width, y1=2, x1=2, y2=2, x2=2,
+            logits, "n (h w) (y1 x1) (y2 x2) m -> n m (h y1 y2) (w x1 x2)",
+            w=image.embedding.shape[3], x1=2, x2=2,
         )  # fmt: skip
-        return Decoded(logits, decoder.iou_prediction_head(tokens[:, 0])[:, 1:])
+        return Decoded(logits, scores.take_along_dim(chosen, dim=1))
+
+    def _draw(
+        self,
+        image: EncodedImage,
+        places: _Places,
+        answers: torch.Tensor,
+        weights: torch.Tensor,
+        part: slice,
+    ) -> torch.Tensor:
+        """Up-scale a part of the places and draw masks there, (N, places, 4, 4, M)."""
+        _, norm, activation, second, last_activation = self._decoder.output_upscaling
+        scaled = image.pixels[part] * places.scale[:, :, part].transpose(1, 2)
+        pixels = torch.baddbmm(scaled, places.mix[:, :, part].transpose(1, 2), answers)
+        pixels = rearrange(pixels, "n p (four d) -> n p four d", four=4)
+        pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
+        pixels = rearrange(pixels @ _pixel_weight(second), "n p one (four d) -> n p one four d", four=4)
+        drawn: torch.Tensor = (
+            last_activation(pixels.add_(second.bias)) @ weights.transpose(1, 2)[:, None, None]
+        )
+        return drawn
 
 
-def _two_way(
-    transformer: Any, places: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two-way transformer: tokens (N, T, C) and places (1, h w, C), which come to be N as well."""
+def _project(
+    linear: Any, heads: int, image: torch.Tensor, positions: torch.Tensor | None = None
+) -> _Projection:
+    """Project the image's places (places, C), and their positions, if they count."""
+    constant = linear.bias[None] if positions is None else positions @ linear.weight.T + linear.bias
+    of_image, constant = (
+        rearrange(rows, "p (h d) -> h d p", h=heads).contiguous()
+        for rows in (image @ linear.weight.T, constant)
+    )
+    return _Projection(of_image, constant, linear.weight)
+
+
+def _pixel_weight(convolution: Any) -> torch.Tensor:
+    """A transposed convolution of size and stride 2 as a matrix (C, 4 D): a place makes four pixels."""
+    weight: torch.Tensor = convolution.weight
+    return rearrange(weight, "c d y x -> c (y x d)")
+
+
+def _two_way(transformer: Any, image: EncodedImage, tokens: torch.Tensor) -> tuple[torch.Tensor, _Places]:
+    """The two-way transformer: what becomes of the tokens (N, T, C), and of the image's places."""
+    count, size = len(tokens), image.pixels.shape[0]
+    places = _Places(
+        tokens.new_ones(count, 1, size), tokens.new_zeros(count, 0, size), tokens[:, :0], factors=()
+    )
     queries = tokens
-    for layer in transformer.layers:
+    for layer, shared in zip(transformer.layers, image.layers, strict=True):
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(queries, queries, queries)
         else:
             placed = queries + tokens
             queries = queries + layer.self_attn(placed, placed, queries)
         queries = layer.norm1(queries)
-        known = places + positions
-        asked = _ask_places(layer.cross_attn_token_to_image, queries + tokens, known, places)
-        queries = layer.norm2(queries + asked)
+        ask, tell = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        queries = layer.norm2(queries + _ask(ask, queries + tokens, shared.keys, shared.values, places))
         queries = layer.norm3(queries + layer.mlp(queries))
-        told = _tell_places(layer.cross_attn_image_to_token, places, known, queries + tokens, queries)
-        places = layer.norm4(told)
-    asked = _ask_places(transformer.final_attn_token_to_image, queries + tokens, places + positions, places)
+        scores = _scores(tell.k_proj(queries + tokens), shared.queries, places)
+        weights = rearrange(scores, "n (h t) p -> n h t p", h=tell.num_heads).softmax(dim=2).flatten(1, 2)
+        values = rearrange(tell.v_proj(queries), "n t (h d) -> n h t d", h=tell.num_heads)
+        places = _told(tell.out_proj, layer.norm4, shared, places, weights, values)
+    last = transformer.final_attn_token_to_image
+    asked = _ask(last, queries + tokens, image.keys, image.values, places)
     return transformer.norm_final_attn(queries + asked), places
 
 
-def _ask_places(
-    attention: Any, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+def _scores(tokens: torch.Tensor, projection: _Projection, places: _Places) -> torch.Tensor:
+    """Products of projected tokens (N, T, heads D) with the projected places, (N, heads T, places)."""
+    heads, width, _ = projection.image.shape
+    tokens = tokens / math.sqrt(width)
+    together = rearrange(tokens, "n t (h d) -> h (n t) d", h=heads)
+    image, constant = (
+        rearrange(together @ one, "h (n t) p -> n (h t) p", n=len(tokens))
+        for one in (projection.image, projection.constant)
+    )
+    of_rows = rearrange(places.rows @ projection.weight.T, "n r (h d) -> n h d r", h=heads)
+    apart = rearrange(tokens, "n t (h d) -> n h t d", h=heads) @ of_rows
+    return torch.baddbmm(torch.addcmul(constant, image, places.scale), apart.flatten(1, 2), places.mix)
+
+
+def _ask(
+    attention: Any, tokens: torch.Tensor, keys: _Projection, values: _Projection, places: _Places
 ) -> torch.Tensor:
-    """Attention of tokens (N, T, C) to places: keys and values (N or 1, h w, C), not projected yet."""
-    heads, count = attention.num_heads, queries.shape[1]
-    query = _heads(attention.q_proj(queries), heads)
-    width = query.shape[-1]
-    key_weight = rearrange(attention.k_proj.weight, "(h d) c -> h d c", h=heads)
-    # The keys' bias adds the same to all places of a token: the softmax does not see it.
-    folded = rearrange((query / math.sqrt(width)) @ key_weight, "n h t c -> n (h t) c")
-    attended = (folded @ keys.transpose(1, 2)).softmax(dim=-1) @ values
-    attended = rearrange(attended, "n (h t) c -> n h t c", t=count)
-    # What a token attends to sums to 1, so the values' bias passes through.
-    value_weight = rearrange(attention.v_proj.weight, "(h d) c -> h c d", h=heads)
-    value_bias = rearrange(attention.v_proj.bias, "(h d) -> h 1 d", h=heads)
-    found = attended @ value_weight + value_bias
+    """Attention of tokens (N, T, C) to the places, (N, T, C)."""
+    heads, count = attention.num_heads, len(tokens)
+    weights = _scores(attention.q_proj(tokens), keys, places).softmax(dim=-1)
+    together = rearrange(weights * places.scale, "n (h t) p -> h (n t) p", h=heads)
+    image = rearrange(together @ values.image.transpose(1, 2), "h (n t) d -> n h t d", n=count)
+    of_rows = rearrange(places.rows @ values.weight.T, "n r (h d) -> n h r d", h=heads)
+    mixed = rearrange(weights @ places.mix.transpose(1, 2), "n (h t) r -> n h t r", h=heads) @ of_rows
+    # What a token attends to sums to 1, so the bias passes through.
+    found = image + mixed + values.constant.transpose(1, 2)
     projected: torch.Tensor = attention.out_proj(rearrange(found, "n h t d -> n t (h d)"))
     return projected
 
 
-def _tell_places(
-    attention: Any, places: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
-) -> torch.Tensor:
-    """Add to the places (N or 1, h w, C) what they attend to among the tokens (N, T, C)."""
-    heads, count = attention.num_heads, keys.shape[1]
-    key, value = _heads(attention.k_proj(keys), heads), _heads(attention.v_proj(values), heads)
-    key = key / math.sqrt(key.shape[-1])
-    query_weight = rearrange(attention.q_proj.weight, "(h d) c -> h d c", h=heads)
-    query_bias = rearrange(attention.q_proj.bias, "(h d) -> h d 1", h=heads)
-    folded = rearrange(key @ query_weight, "n h t c -> n (h t) c")
-    same = rearrange(key @ query_bias, "n h t 1 -> n (h t) 1")
-    # Places come last: a softmax over a handful of numbers that lie together is slow.
-    scores = folded @ queries.transpose(1, 2) + same
-    weights = scores.unflatten(1, (heads, count)).softmax(dim=2).flatten(1, 2).transpose(1, 2)
-    out_weight = rearrange(attention.out_proj.weight, "c (h d) -> h d c", h=heads)
-    answers = rearrange(value @ out_weight, "n h t c -> n (h t) c")
-    base = (places + attention.out_proj.bias).expand(len(keys), -1, -1)
-    return torch.baddbmm(base.to(weights.dtype), weights, answers.to(weights.dtype))
+def _told(
+    out: Any, norm: Any, shared: _Layer, places: _Places, weights: torch.Tensor, values: torch.Tensor
+) -> _Places:
+    """The places after they were told ``values`` (N, heads, T, D) by ``weights`` (N, heads T, places)."""
+    count, heads = values.shape[:2]
+    one, ones = values.new_ones(count, 1, 1, 1), torch.ones_like(places.scale)
+    factors = (*places.factors, one, values)
+    bias = out.bias.expand(count, 1, -1)
+    told = (values @ rearrange(out.weight, "c (h d) -> h d c", h=heads)).flatten(1, 2)
+    mix, rows = torch.cat([places.mix, ones, weights], 1), torch.cat([places.rows, bias, told], 1)
 
-
-def _heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
-    return rearrange(tokens, "n t (h d) -> n h t d", h=heads)
-
-
-def _upscale(convolution: Any, places: torch.Tensor) -> torch.Tensor:
-    """A transposed convolution of size and stride 2 for places (..., C): four pixels each, (..., 4, D)."""
-    weight = rearrange(convolution.weight, "c out y x -> (y x out) c")
-    bias = convolution.bias.repeat(4)
-    return rearrange(F.linear(places, weight, bias), "... (four out) -> ... four out", four=4)
-
-
-def _norm(norm: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """SAM's LayerNorm2d for channels that come last."""
-    return F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps)
+    mean = places.scale * shared.mean + rows.mean(dim=2)[:, None] @ mix
+    with_image = torch.cat(
+        [
+            rearrange(rearrange(factor, "n h t d -> h (n t) d") @ product, "h (n t) p -> n (h t) p", n=count)
+            for factor, product in zip(factors, shared.products, strict=True)
+        ],
+        dim=1,
+    )
+    among = rows @ rows.transpose(1, 2) / rows.shape[2]
+    of_mix = torch.baddbmm(with_image * (2 * places.scale), among, mix)
+    square = places.scale.square() * shared.square + (of_mix * mix).sum(dim=1, keepdim=True)
+    shrink = (square - mean.square() + norm.eps).rsqrt()
+    gain, shift = norm.weight.expand(count, 1, -1), norm.bias.expand(count, 1, -1)
+    return _Places(
+        places.scale * shrink,
+        torch.cat([mix * shrink, -mean * shrink, ones], dim=1),
+        torch.cat([rows * norm.weight, gain, shift], dim=1),
+        (*factors, one, one),
+    )

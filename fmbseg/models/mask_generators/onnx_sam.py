@@ -9,13 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.checks import check_image
 from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.exported_sam import (
+    ExportedDecoder,
+    NotSamsOwnError,
+    agreeing,
+    read_exported_sam,
+    run_graph,
+)
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -23,6 +29,7 @@ from fmbseg.models.model_folder import UNKNOWN_LICENSE
 from fmbseg.models.spec_options import check_name
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
 
@@ -51,7 +58,7 @@ class OnnxSam:
 
     Raises:
         ValueError: threads below 1.
-        ImportError: ONNX Runtime is not installed.
+        ImportError: ONNX or ONNX Runtime is not installed.
     """
 
     promptable: bool = True
@@ -66,7 +73,7 @@ class OnnxSam:
         license: str = UNKNOWN_LICENSE,  # noqa: A002 - the contract's word
         threads: int | None = None,
     ) -> None:
-        require_onnxruntime(spec)
+        require_onnx(spec)
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: it must be 1 or more, or None for every core")
         self.spec, self.license, self.settings = spec, license, settings
@@ -88,12 +95,15 @@ class OnnxSam:
         check_image(image, self.spec)
         return SamPrompter(image, self.decoder, self.settings)
 
-    def decoder(self, image: NDArray[np.uint8]) -> OnnxSamDecoder:
+    @torch.no_grad()
+    def decoder(self, image: NDArray[np.uint8]) -> GraphDecoder | WeightsDecoder:
         """Encode an image, or a crop of one, and return its decoder."""
         (given,) = self._encoder.get_inputs()
         frame = SamFrame((image.shape[0], image.shape[1]), side=given.shape[-1])
         (embedding,) = self._encoder.run(None, {given.name: frame.pixels(image).numpy()})
-        return OnnxSamDecoder(self._decoder, frame, embedding)
+        if self._lean is not None:
+            return WeightsDecoder(self._lean, frame, embedding)
+        return GraphDecoder(self._decoder, frame, embedding)
 
     @cached_property
     def _encoder(self) -> onnxruntime.InferenceSession:
@@ -108,6 +118,16 @@ class OnnxSam:
         if len(session.get_outputs()) != 1:
             raise CheckpointError(f"{self._encoder_path} has several outputs: it is no SAM encoder")
         return session
+
+    @cached_property
+    def _lean(self) -> ExportedDecoder | None:
+        """The decoder's weights outside of its graph, if they do what the graph does."""
+        side = self._encoder.get_inputs()[0].shape[-1]
+        try:
+            sam = read_exported_sam(self._decoder_path, side)
+        except NotSamsOwnError:
+            return None
+        return agreeing(sam, self._decoder, side)
 
     @cached_property
     def _decoder(self) -> onnxruntime.InferenceSession:
@@ -142,7 +162,37 @@ class OnnxSam:
             ) from error
 
 
-class OnnxSamDecoder:
+class FramedDecoder:
+    """What both decoders of an image share: how its masks and features stand in SAM's frame.
+
+    Args:
+        frame: how the image stands in SAM's frame.
+        embedding: of the image, (1, 256, S / 16, S / 16).
+    """
+
+    def __init__(self, frame: SamFrame, embedding: NDArray[np.float32]) -> None:
+        self._frame = frame
+        self._features = torch.from_numpy(embedding[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self._frame.size
+
+    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        return self._frame.upscale(logits)
+
+    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read coarse logits (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
+        return self._frame.sample(logits, points)
+
+    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
+        """Read the encoder's features at points (P, 2), (x, y) in pixels of the image, (P, C)."""
+        return self._frame.sample(self._features, points).T
+
+
+class GraphDecoder(FramedDecoder):
     """Decoder of one image by the graph that segment_anything's ONNX export makes.
 
     Exported to return one mask a prompt, the graph counts the points, padding included: up to two points it
@@ -159,50 +209,37 @@ class OnnxSamDecoder:
     def __init__(
         self, session: onnxruntime.InferenceSession, frame: SamFrame, embedding: NDArray[np.float32]
     ) -> None:
-        self._session = session
-        self._frame = frame
-        self._features = torch.from_numpy(embedding[0])
-        coarse = frame.side // 4
-        self._constant = {
-            "image_embeddings": embedding,
-            "mask_input": np.zeros((1, 1, coarse, coarse), np.float32),
-            "has_mask_input": np.zeros(1, np.float32),
-            # Only the graph's own full-size masks depend on it; they are not used, so they are kept small.
-            "orig_im_size": np.array([1, 1], np.float32),
-        }
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the image in pixels."""
-        return self._frame.size
+        super().__init__(frame, embedding)
+        self._session, self._embedding = session, embedding
 
     def decode(self, points: NDArray[np.float32]) -> Decoded:
         """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
-        logits, ious = [], []
-        labels = np.append(np.ones(points.shape[1], np.float32), np.float32(-1))[None]
-        for one in self._frame.points(points):
-            # Where there is no box, the export wants one point (0, 0) labelled -1 as padding.
-            padded = np.concatenate([one, np.zeros((1, 2), np.float32)])[None]
-            prompt = {"point_coords": padded, "point_labels": labels}
-            coarse, iou = self._session.run(["low_res_masks", "iou_predictions"], self._constant | prompt)
-            first = (
-                0 if coarse.shape[1] == 1 else 1
-            )  # the mask of the single-mask token stands before the three
-            logits.append(torch.from_numpy(coarse[0, first:]))
-            ious.append(torch.from_numpy(iou[0, first:]))
-        return Decoded(torch.stack(logits), torch.stack(ious))
+        found = [run_graph(self._session, self._embedding, one) for one in self._frame.points(points)]
+        # The mask of the single-mask token stands before the three.
+        first = 0 if found[0].logits.shape[0] == 1 else 1
+        return Decoded(
+            torch.stack([one.logits[first:] for one in found]),
+            torch.stack([one.predicted_iou[first:] for one in found]),
+        )
 
-    def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
-        return self._frame.upscale(logits)
 
-    def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
-        """Read coarse logits (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
-        return self._frame.sample(logits, points)
+class WeightsDecoder(FramedDecoder):
+    """The same by the graph's weights: several prompts at once, for half of the time.
 
-    def features(self, points: NDArray[np.float32]) -> torch.Tensor:
-        """Read the encoder's features at points (P, 2), (x, y) in pixels of the image, (P, C)."""
-        return self._frame.sample(self._features, points).T
+    Args:
+        decoder: that has the weights.
+        frame: how the image stands in SAM's frame.
+        embedding: of the image, (1, 256, S / 16, S / 16).
+    """
+
+    def __init__(self, decoder: ExportedDecoder, frame: SamFrame, embedding: NDArray[np.float32]) -> None:
+        super().__init__(frame, embedding)
+        self._decoder = decoder
+        self._image = decoder.lean.begin(torch.from_numpy(embedding))
+
+    def decode(self, points: NDArray[np.float32]) -> Decoded:
+        """Decode N prompts of P points (N, P, 2)."""
+        return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)))
 
 
 def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1, **settings: Any) -> OnnxSam:
@@ -211,13 +248,14 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
     Args:
         name: ``/path/encoder.onnx,/path/decoder.onnx``.
         threads: CPU threads; every core where ``None``.
-        points_per_batch: 1, for the graph takes one prompt at a time anyway.
+        points_per_batch: points decoded at once; a graph whose weights are not SAM's own takes them one by
+            one all the same.
         settings: any other of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
         ValueError: the name is not a pair or leads through ``..``, or a setting is outside its range.
         CheckpointError: a file is missing.
-        ImportError: ONNX Runtime is not installed.
+        ImportError: ONNX or ONNX Runtime is not installed.
     """
     options = EverythingSettings.of({"points_per_batch": points_per_batch, **settings})
     encoder, comma, decoder = name.partition(",")
@@ -231,14 +269,17 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
     return OnnxSam(paths[0], paths[1], options, spec=f"onnx-sam:{name}", threads=threads)
 
 
-def require_onnxruntime(spec: str) -> None:
-    """Say how to get ONNX Runtime where it is not installed.
+def require_onnx(spec: str) -> None:
+    """Say how to get ONNX and ONNX Runtime where they are not installed.
 
     Raises:
-        ImportError: it is not.
+        ImportError: one is not.
     """
     try:
-        import onnxruntime  # noqa: F401 - the question is only whether it is there
+        import onnx  # noqa: F401 - the question is only whether they are there
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         extra = "offline" if spec == "mobilesam" else "onnx"
-        raise MissingPackageError(f"{spec} needs ONNX Runtime: pip install 'fmbseg[{extra}]'") from error
+        raise MissingPackageError(
+            f"{spec} needs onnx and onnxruntime: pip install 'fmbseg[{extra}]'"
+        ) from error

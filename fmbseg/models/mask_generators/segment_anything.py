@@ -14,7 +14,7 @@ import torch
 
 from fmbseg.models.checkpoints import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Decoded
-from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
+from fmbseg.models.mask_generators.lean_decoder import EncodedImage, LeanDecoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -39,7 +39,6 @@ class SegmentAnything:
 
     def __init__(self, module: Any) -> None:
         self.module = module
-        self._lean = LeanDecoder(module) if LeanDecoder.knows(module) else None
         mean, std = ((each.flatten() / 255).tolist() for each in (module.pixel_mean, module.pixel_std))
         self._transform = PixelTransform(tuple(mean), tuple(std), "bilinear")
 
@@ -47,19 +46,17 @@ class SegmentAnything:
         """Place an image in the frame."""
         return SamFrame(size, self.module.image_encoder.img_size, self._transform)
 
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode(self, pixels: torch.Tensor) -> Any:
         """Encode (1, 3, side, side) to (1, 256, side / 16, side / 16)."""
-        embedding: torch.Tensor = self.module.image_encoder(pixels)
-        return embedding
+        return self.module.image_encoder(pixels)
 
-    def feature_map(self, embedding: torch.Tensor) -> torch.Tensor:
+    def feature_map(self, embedding: Any) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16)."""
-        return embedding[0]
+        features: torch.Tensor = embedding[0]
+        return features
 
-    def decode(self, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
+    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
-        if self._lean is not None:
-            return self._lean.decode(embedding, points)
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         encoder = self.module.prompt_encoder
         sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)
@@ -71,6 +68,30 @@ class SegmentAnything:
             multimask_output=True,
         )
         return Decoded(logits, iou)
+
+
+class LeanSegmentAnything(SegmentAnything):
+    """The same with a leaner decoder, which shares more among the prompts of an image.
+
+    Args:
+        module: its ``Sam``, with the package's own decoder.
+    """
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._lean = LeanDecoder(module.prompt_encoder, module.mask_decoder)
+
+    def encode(self, pixels: torch.Tensor) -> EncodedImage:
+        """Encode (1, 3, side, side)."""
+        return self._lean.begin(super().encode(pixels))
+
+    def feature_map(self, embedding: EncodedImage) -> torch.Tensor:
+        """Return the map (256, side / 16, side / 16)."""
+        return embedding.embedding[0]
+
+    def decode(self, embedding: EncodedImage, points: torch.Tensor) -> Decoded:
+        """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
+        return self._lean.decode(embedding, points)
 
 
 def sam(
@@ -100,7 +121,8 @@ def sam(
     if module is None:
         check_name(name, f"sam:{name}")
         module = _load(name)
-    return TorchSam(f"sam:{name}", LICENSE, SegmentAnything(module), options, device, precision)
+    kind = LeanSegmentAnything if LeanDecoder.knows(module.mask_decoder) else SegmentAnything
+    return TorchSam(f"sam:{name}", LICENSE, kind(module), options, device, precision)
 
 
 def _load(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,6 +13,9 @@ from segment_anything.modeling import MaskDecoder
 
 from fmbseg.models.mask_generators import lean_decoder
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
+
+if TYPE_CHECKING:
+    from fmbseg.models.mask_generators.candidates import Decoded
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,11 @@ def reference(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> tuple[
         multimask_output=True,
     )
     return masks, iou
+
+
+def decode(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
+    lean = LeanDecoder(sam.prompt_encoder, sam.mask_decoder)
+    return lean.decode(lean.begin(embedding), points)
 
 
 class Doubled:
@@ -70,8 +78,8 @@ def test_masks_and_scores_are_those_of_the_module(
     places = 1024 * torch.rand(prompts, points, 2, generator=random)
     with torch.no_grad():
         masks, iou = reference(exact, embedding, places)
-        found = LeanDecoder(exact).decode(embedding, places)
-        single = LeanDecoder(sam).decode(embedding.float(), places)
+        found = decode(exact, embedding, places)
+        single = decode(sam, embedding.float(), places)
     assert masks.flatten(2).std(dim=2).min() > 0.1
     assert iou.std() > 0.05
     torch.testing.assert_close(found.logits, masks, rtol=1e-9, atol=1e-9)
@@ -84,10 +92,10 @@ def test_another_class_of_decoder_decodes_by_itself(sam: Any) -> None:
     class Another(MaskDecoder):  # type: ignore[misc]
         pass
 
-    assert LeanDecoder.knows(sam)
+    assert LeanDecoder.knows(sam.mask_decoder)
     other = copy.copy(sam.mask_decoder)
     other.__class__ = Another
-    assert not LeanDecoder.knows(SimpleNamespace(mask_decoder=other))
+    assert not LeanDecoder.knows(other)
 
 
 def test_bfloat16_autocast_is_near(sam: Any) -> None:
@@ -97,5 +105,5 @@ def test_bfloat16_autocast_is_near(sam: Any) -> None:
     with torch.no_grad():
         masks, _ = reference(sam, embedding, places)
         with torch.autocast("cpu", torch.bfloat16):
-            found = LeanDecoder(sam).decode(embedding, places)
+            found = decode(sam, embedding, places)
     assert ((found.logits > 0) == (masks > 0)).float().mean() > 0.95

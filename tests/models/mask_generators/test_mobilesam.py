@@ -14,7 +14,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from fmbseg.models.contracts import MaskGenerator
 from fmbseg.models.mask_generators.candidates import Decoded
 from fmbseg.models.mask_generators.mobilesam import mobilesam
-from fmbseg.models.mask_generators.onnx_sam import OnnxSam, OnnxSamDecoder
+from fmbseg.models.mask_generators.onnx_sam import OnnxSam, WeightsDecoder
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators.contract import MaskGeneratorContract
 from tests.models.photographs import photograph
@@ -129,13 +129,13 @@ def test_everything_is_that_of_segment_anythings_own_generator(
 def test_the_cat_is_found_with_fewer_prompts(
     options: dict[str, Any], mobilesam_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spent, decode = [], OnnxSamDecoder.decode
+    spent, decode = [], WeightsDecoder.decode
 
-    def count(decoder: OnnxSamDecoder, points: NDArray[np.float32]) -> Decoded:
+    def count(decoder: WeightsDecoder, points: NDArray[np.float32]) -> Decoded:
         spent.append(len(points))
         return decode(decoder, points)
 
-    monkeypatch.setattr(OnnxSamDecoder, "decode", count)
+    monkeypatch.setattr(WeightsDecoder, "decode", count)
     generator = MASK_GENERATORS.create("mobilesam", **SETTINGS, **options)
     masks = generator.begin(photograph("chelsea.png")).everything()
     cat = masks.decode(int(masks.areas.argmax()))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.mask_generators.mobilesam import mobilesam
-from fmbseg.models.mask_generators.onnx_sam import OnnxSamDecoder, onnx_sam
+from fmbseg.models.mask_generators.onnx_sam import GraphDecoder, onnx_sam
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.registries import MASK_GENERATORS
 
@@ -67,7 +67,7 @@ class FourMasks:
 
 def test_of_four_masks_the_three_candidates_are_taken() -> None:
     session: Any = FourMasks()
-    decoder = OnnxSamDecoder(session, SamFrame((8, 8), side=64), np.zeros((1, 256, 4, 4), np.float32))
+    decoder = GraphDecoder(session, SamFrame((8, 8), side=64), np.zeros((1, 256, 4, 4), np.float32))
     logits, ious = decoder.decode(np.array([[[3, 3]], [[5, 5]]], np.float32))
     assert logits[:, :, 0, 0].tolist() == [[1, 2, 3], [1, 2, 3]]
     assert ious[0].tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -1,0 +1,202 @@
+"""SAM's prompt encoder and mask decoder out of the ONNX graph that segment_anything's export makes.
+
+The graph decodes one prompt at a time and projects every place of the image anew for each. With its weights
+in the modules again, :class:`~fmbseg.models.mask_generators.lean_decoder.LeanDecoder` decodes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.lean_decoder import EncodedImage, LeanDecoder, three_masks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    import onnxruntime
+    from numpy.typing import NDArray
+    from segment_anything.modeling import MaskDecoder, PromptEncoder
+
+_DECODER, _PROMPTS = "mask_decoder.", "model.prompt_encoder."
+_UPSCALING_NORM = "/output_upscaling/output_upscaling.1/"
+_CHANNELS, _STRIDE = 256, 16
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ExportedDecoder:
+    """Decodes as an exported graph does.
+
+    Attributes:
+        lean: with the graph's weights.
+        single: whether the graph chooses one mask a prompt.
+    """
+
+    lean: LeanDecoder
+    single: bool
+
+    def decode(self, image: EncodedImage, points: torch.Tensor) -> Decoded:
+        """Decode N prompts of P points (N, P, 2) in pixels of the frame."""
+        if not self.single:
+            return self.lean.decode(image, points, three_masks)
+        return self.lean.decode(image, points, _best_of_three if points.shape[1] == 1 else _first)
+
+
+def _best_of_three(predicted_iou: torch.Tensor) -> torch.Tensor:
+    return 1 + predicted_iou[:, 1:].argmax(dim=1, keepdim=True)
+
+
+def _first(predicted_iou: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(predicted_iou), 1, dtype=torch.long, device=predicted_iou.device)
+
+
+class NotSamsOwnError(ValueError):
+    """The graph's weights are not those of segment_anything's prompt encoder and mask decoder."""
+
+
+class ExportedSam(NamedTuple):
+    """The two modules that a graph was made of."""
+
+    prompt_encoder: PromptEncoder
+    mask_decoder: MaskDecoder
+
+
+def read_exported_sam(path: Path, side: int) -> ExportedSam:
+    """Read the weights of an exported decoder into new modules.
+
+    The export keeps the names of biases and embeddings. The weights of linear layers it transposes and
+    numbers; the layer stands in the name of the node that multiplies with them.
+
+    Args:
+        path: of the graph.
+        side: of the frame in pixels; the embedding's is a sixteenth of it.
+
+    Raises:
+        NotSamsOwnError: the weights do not fit.
+    """
+    from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+
+    initial, nodes = _read(path)
+    decoder = {name[len(_DECODER) :]: one for name, one in initial.items() if name.startswith(_DECODER)}
+    prompts = {name[len(_PROMPTS) :]: one for name, one in initial.items() if name.startswith(_PROMPTS)}
+    for name, kind, weight in _numbered(initial, nodes):
+        if kind == "MatMul":
+            decoder[f"{name.strip('/').rpartition('/')[0].replace('/', '.')}.weight"] = weight.T.contiguous()
+        elif name.startswith(_UPSCALING_NORM):
+            part = {"Mul": "weight", "Add": "bias"}[kind]
+            decoder[f"output_upscaling.1.{part}"] = weight.flatten()
+        elif kind == "Expand":  # the tokens of all prompts: one of the scores, then those of the masks
+            decoder["iou_token.weight"], decoder["mask_tokens.weight"] = weight[0, :1], weight[0, 1:]
+        elif weight.shape == (1, _CHANNELS, 1, 1):
+            prompts["no_mask_embed.weight"] = weight.flatten()[None]
+    modules = ExportedSam(
+        PromptEncoder(_CHANNELS, (side // _STRIDE,) * 2, (side, side), mask_in_chans=16),
+        MaskDecoder(
+            transformer_dim=_CHANNELS,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=_CHANNELS, num_heads=8, mlp_dim=2048),
+        ),
+    )
+    # Masks as prompts are not used, so the norms of what scales them down may keep what they were made with.
+    unused = {name for name in modules.prompt_encoder.state_dict() if name.startswith("mask_downscaling.")}
+    prompts = {name: one for name, one in prompts.items() if name not in unused}
+    for module, weights, optional in (
+        (modules.prompt_encoder, prompts, unused),
+        (modules.mask_decoder, decoder, set()),
+    ):
+        _fill(module, weights, optional, path)
+        module.requires_grad_(False).train(False)
+    return modules
+
+
+def agreeing(sam: ExportedSam, session: onnxruntime.InferenceSession, side: int) -> ExportedDecoder | None:
+    """Make a decoder of a graph's weights if it says what the graph says of an embedding made at random.
+
+    Args:
+        sam: what was read of the graph.
+        session: of the graph.
+        side: of the frame in pixels.
+
+    Returns:
+        None where the graph has the weights and computes something else with them.
+    """
+    random = torch.Generator().manual_seed(0)
+    embedding = torch.randn(1, _CHANNELS, side // _STRIDE, side // _STRIDE, generator=random) / 8
+    decoder: ExportedDecoder | None = None
+    for count in (1, 3):
+        points = torch.rand(1, count, 2, generator=random) * side
+        graph = run_graph(session, embedding.numpy(), points[0].numpy())
+        decoder = ExportedDecoder(LeanDecoder(*sam), single=len(graph.logits) == 1)
+        ours = decoder.decode(decoder.lean.begin(embedding), points)
+        theirs = Decoded(graph.logits[-ours.logits.shape[1] :], graph.predicted_iou[-ours.logits.shape[1] :])
+        if not all(
+            torch.allclose(one[0], other, rtol=_TOLERANCE, atol=_TOLERANCE * float(other.abs().mean()))
+            for one, other in zip(ours, theirs, strict=True)
+        ):
+            return None
+    return decoder
+
+
+def run_graph(
+    session: onnxruntime.InferenceSession, embedding: NDArray[np.float32], points: NDArray[np.float32]
+) -> Decoded:
+    """Decode one prompt by the graph: its masks (C, h, w), one or four, and their predicted IoUs (C,).
+
+    Args:
+        session: of the graph.
+        embedding: of the image, (1, 256, h, w).
+        points: foreground points (P, 2), (x, y) in pixels of the frame.
+    """
+    coarse = 4 * embedding.shape[2]
+    logits, predicted_iou = session.run(
+        ["low_res_masks", "iou_predictions"],
+        {
+            "image_embeddings": embedding,
+            # Where there is no box, the export wants one point (0, 0) labelled -1 as padding.
+            "point_coords": np.concatenate([points, np.zeros((1, 2), np.float32)])[None],
+            "point_labels": np.append(np.ones(len(points), np.float32), np.float32(-1))[None],
+            "mask_input": np.zeros((1, 1, coarse, coarse), np.float32),
+            "has_mask_input": np.zeros(1, np.float32),
+            # Only the graph's own full-size masks depend on it; they are not used, so they are kept small.
+            "orig_im_size": np.array([1, 1], np.float32),
+        },
+    )
+    return Decoded(torch.from_numpy(logits[0]), torch.from_numpy(predicted_iou[0]))
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[onnx.NodeProto]]:
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    initial = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
+    return initial, list(graph.node)
+
+
+def _numbered(
+    initial: dict[str, torch.Tensor], nodes: list[onnx.NodeProto]
+) -> list[tuple[str, str, torch.Tensor]]:
+    """Weights that the export numbered, each with the name and the kind of the node that takes it."""
+    return [
+        (node.name, node.op_type, initial[name])
+        for node in nodes
+        for name in node.input
+        if name in initial and name.startswith("onnx::")
+    ]
+
+
+def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], optional: set[str], path: Path) -> None:
+    wanted = {name: one.shape for name, one in module.state_dict().items() if name not in optional}
+    found = {name: one.shape for name, one in weights.items()}
+    if wanted != found:
+        odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        raise NotSamsOwnError(
+            f"{path} is no export of segment_anything's {type(module).__name__}: {len(odd)} weights "
+            f"differ, the first {odd[0]}"
+        )
+    module.load_state_dict(weights, strict=False)
