@@ -136,7 +136,7 @@ CARDS: tuple[ModelCard, ...] = (
         "mask generator",
         "Apache-2.0",
         f"{_HERE}.mask_generators.mobilesam:mobilesam",
-        packages=("onnxruntime",),
+        packages=("onnx", "onnxruntime"),
         find_weights=lambda: fetch_mobilesam(local_files_only=True),
         fetch_weights=fetch_mobilesam,
     ),
@@ -167,7 +167,7 @@ CARDS: tuple[ModelCard, ...] = (
         "mask generator",
         "of the weights that are named",
         f"{_HERE}.mask_generators.onnx_sam:onnx_sam",
-        packages=("onnxruntime",),
+        packages=("onnx", "onnxruntime"),
         extra="onnx",
     ),
     ModelCard(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _DECODER, _PROMPTS = "mask_decoder.", "model.prompt_encoder."
 _UPSCALING_NORM = "/output_upscaling/output_upscaling.1/"
+_SCALE_AND_SHIFT = {"Mul": "weight", "Add": "bias"}
 _CHANNELS, _STRIDE = 256, 16
 _TOLERANCE = 1e-3
 
@@ -88,10 +89,9 @@ def read_exported_sam(path: Path, side: int) -> ExportedSam:
     for name, kind, weight in _numbered(initial, nodes):
         if kind == "MatMul":
             decoder[f"{name.strip('/').rpartition('/')[0].replace('/', '.')}.weight"] = weight.T.contiguous()
-        elif name.startswith(_UPSCALING_NORM):
-            part = {"Mul": "weight", "Add": "bias"}[kind]
-            decoder[f"output_upscaling.1.{part}"] = weight.flatten()
-        elif kind == "Expand":  # the tokens of all prompts: one of the scores, then those of the masks
+        elif name.startswith(_UPSCALING_NORM) and kind in _SCALE_AND_SHIFT:
+            decoder[f"output_upscaling.1.{_SCALE_AND_SHIFT[kind]}"] = weight.flatten()
+        elif kind == "Expand" and weight.ndim == 3:  # the tokens of all prompts: the scores', then the masks'
             decoder["iou_token.weight"], decoder["mask_tokens.weight"] = weight[0, :1], weight[0, 1:]
         elif weight.shape == (1, _CHANNELS, 1, 1):
             prompts["no_mask_embed.weight"] = weight.flatten()[None]
