@@ -131,6 +131,7 @@ RECIPES = {
             "epochs": 10,
             "batch_size": 5,
             "optimizer": "sgd",
+            "temperature": 1.0,
             "text_weight": None,
             "attention": True,
             "dense_weight": 0.0,

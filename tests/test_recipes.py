@@ -37,7 +37,7 @@ def test_the_papers_recipe_is_what_the_paper_states() -> None:
     assert not stage1.hubness
     stage2 = TrainingSettings.from_dict(recipe.training)
     assert (stage2.optimizer, stage2.batch_size, stage2.epochs) == ("sgd", 5, 10)
-    assert (stage2.loss, stage2.head_kind) == ("tsupcon", "block")
+    assert (stage2.loss, stage2.head_kind, stage2.temperature) == ("tsupcon", "block", 1.0)
     assert not stage2.dense_weight
     everything = EverythingSettings.of(recipe.mask_options)
     assert everything == EverythingSettings()
