@@ -94,13 +94,12 @@ def describe_plainly(
     image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: LabelingSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Encode one crop after the other; the pooled vectors and the stitched map."""
-    plan = WindowPlan.cover(
+    plan = WindowPlan.crops(
         (image.shape[0], image.shape[1]),
         short_side=settings.short_side,
-        window=encoder.crop_size,
-        step=round(encoder.crop_size * (1 - settings.crop_overlap)),
+        crop=encoder.crop_size,
         stride=encoder.stride,
-        pad_to=encoder.crop_size,
+        overlap=settings.crop_overlap,
     )
     crops = plan.cut(encoder.transform(image, plan.image_size))
     features = [encoder.encode_image(crop[None]) for crop in crops]

@@ -1,4 +1,4 @@
-"""An aligned encoder in the image-text model's place: Stage 1 a second time, with a better dense map."""
+"""An aligned encoder in the image-text model's place: Stage 1 a second time, with its dense map."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class AlignedImageText:
     """An image-text model whose dense map an aligned encoder makes; words and crops' vectors are its own.
 
-    What a head has learned of many photographs names places better than the image-text model that taught it.
-    With it in Stage 1, the next labels name masks by what the head sees in them.
+    With it in Stage 1, a second round of labels names masks by what a head of the first sees in them.
 
     Args:
         encoder: says which classes a crop shows, and encodes texts.

@@ -95,7 +95,7 @@ def _filled(model: ModuleT) -> ModuleT:
 
 
 def _fold_norms(model: nn.Module) -> None:
-    """Let each convolution scale and shift as the norm after it does: a third less time on a CPU."""
+    """Let each convolution scale and shift as the norm after it does, which saves a pass."""
     from timm.layers.norm_act import BatchNormAct2d
 
     kinds = (torch.nn.Conv2d, BatchNormAct2d)

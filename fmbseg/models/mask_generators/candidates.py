@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 _FULL_SIZE_AT_ONCE = 16
-_FULL_SIZE_AT_ONCE_ON_CPU = 4  # four fit in the cache, which takes half the time
+_FULL_SIZE_AT_ONCE_ON_CPU = 4  # so many fit in the cache
 _EDGE_TOLERANCE_PX = 20.0
 
 

@@ -128,7 +128,7 @@ class LeanDecoder:
         return type(mask_decoder) is MaskDecoder and type(mask_decoder.transformer) is TwoWayTransformer
 
     def begin(self, embedding: torch.Tensor) -> EncodedImage:
-        """Compute what all prompts of an image share; as much work as three or four prompts.
+        """Compute what all prompts of an image share.
 
         Args:
             embedding: of the image, (1, C, h, w).

@@ -26,7 +26,7 @@ def mobilesam(
         threads: CPU threads; every core where ``None``.
         local_files_only: never go to the network for the files.
         points_per_batch: points decoded at once. With 1, the samplers that choose can look at every mask
-            before they spend the next point; with 4 a decode takes three quarters of the time.
+            before they spend the next point; a few at once take less time each.
         settings: any other of :class:`EverythingSettings`.
 
     Raises:
