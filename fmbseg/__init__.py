@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fmbseg.aligned.card import HeadCard
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.alignment.aligner import Aligner
-    from fmbseg.deployment import Background, MaskSnap, Pamr, SegmentSettings, WindowSettings
+    from fmbseg.deployment import Background, MaskNaming, MaskSnap, Pamr, SegmentSettings, WindowSettings
     from fmbseg.evaluation.datasets import open_data
     from fmbseg.evaluation.evaluate import evaluate
     from fmbseg.labeling.labeler import PseudoLabeler
@@ -36,6 +36,7 @@ _HOMES = {
     "Background": "fmbseg.deployment",
     "HeadCard": "fmbseg.aligned.card",
     "LabelSet": "fmbseg.labels.label_set",
+    "MaskNaming": "fmbseg.deployment",
     "MaskSet": "fmbseg.masks",
     "MaskSnap": "fmbseg.deployment",
     "OpenVocabSegmenter": "fmbseg.segmentation.segmenter",
@@ -55,6 +56,7 @@ __all__ = [
     "Background",
     "HeadCard",
     "LabelSet",
+    "MaskNaming",
     "MaskSet",
     "MaskSnap",
     "OpenVocabSegmenter",

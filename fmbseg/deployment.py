@@ -157,6 +157,30 @@ class MaskSnap:
 
 
 @dataclass(frozen=True)
+class MaskNaming:
+    """Name every mask of a mask generator by what it covers, as Stage 1.2 does (paper §3.2).
+
+    A mask takes the class that the mean text-space vector under it scores highest for; the rules for pixels
+    (background, thresholds, hubness) hold for it as well. Smaller masks lie on larger ones; a pixel without a
+    mask keeps its own class. The mask model then runs over every image, which takes most of the time.
+
+    Args:
+        generator: a mask generator, or the spec of one.
+        options: of the generator, for example ``{"points_per_side": 16}``; only with a spec.
+
+    Raises:
+        ValueError: options for a generator that is made already.
+    """
+
+    generator: str | MaskGenerator = "mobilesam"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.options and not isinstance(self.generator, str):
+            raise ValueError("options are for a spec: a mask generator that is made already has its own")
+
+
+@dataclass(frozen=True)
 class SegmentSettings:
     """How an image is segmented; the defaults are the paper's.
 
@@ -201,7 +225,7 @@ class SegmentSettings:
     top: int = 1
     confidence: bool = False
     preserve: KnowledgePreservation | None = None
-    refine: Pamr | MaskSnap | None = None
+    refine: Pamr | MaskSnap | MaskNaming | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
@@ -223,15 +247,6 @@ class SegmentSettings:
 
     def describe(self) -> dict[str, Any]:
         """As JSON values, for reports."""
-        refine: Any = None
-        if isinstance(self.refine, Pamr):
-            refine = {
-                "pamr": {"iterations": self.refine.iterations, "dilations": list(self.refine.dilations)}
-            }
-        elif self.refine is not None:
-            made_by = self.refine.generator
-            spec = made_by if isinstance(made_by, str) else made_by.spec
-            refine = {"masks": {"generator": spec, "min_share": self.refine.min_share}}
         windows = self.windows
         return {
             "short_side": windows.short_side,
@@ -246,5 +261,17 @@ class SegmentSettings:
             "hubness": self.hubness,
             "min_margin": self.min_margin,
             "preserve": None if self.preserve is None else asdict(self.preserve),
-            "refine": refine,
+            "refine": _described(self.refine),
         }
+
+
+def _described(refine: Pamr | MaskSnap | MaskNaming | None) -> dict[str, Any] | None:
+    if refine is None:
+        return None
+    if isinstance(refine, Pamr):
+        return {"pamr": {"iterations": refine.iterations, "dilations": list(refine.dilations)}}
+    made_by = refine.generator
+    spec = made_by if isinstance(made_by, str) else made_by.spec
+    if isinstance(refine, MaskSnap):
+        return {"masks": {"generator": spec, "min_share": refine.min_share}}
+    return {"named_masks": {"generator": spec, "options": dict(refine.options)}}

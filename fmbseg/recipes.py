@@ -52,21 +52,23 @@ class Recipe:
         }
 
 
+# MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU the count
+# of points is the cost.
+_MOBILESAM = {
+    "points_per_side": 16,
+    "sampling": "cover",
+    "points_per_batch": 1,
+    "predicted_iou_threshold": 0.6,
+    "stability_threshold": 0.7,
+}
+
 RECIPES = {
     "offline": Recipe(
         "offline",
         image_text="conse",
         mask_generator="mobilesam",
         backbone="efficientnet_lite2_classes",
-        # MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU
-        # the count of points is the cost.
-        mask_options={
-            "points_per_side": 16,
-            "sampling": "cover",
-            "points_per_batch": 1,
-            "predicted_iou_threshold": 0.6,
-            "stability_threshold": 0.7,
-        },
+        mask_options=_MOBILESAM,
         labeling={
             "min_crops": 1,
             "min_crop_similarity": 0.4,
@@ -96,10 +98,11 @@ RECIPES = {
         },
         head="offline",
         hubness=0.7,
-        # Things look small to a network that was trained on crops of 260 pixels around them. It takes two
-        # to three times as long as the head alone.
+        # Things look small to a network that was trained on crops of 260 pixels around them; that and the
+        # image-text model take two to three times as long as the head alone.
         segmenting=SegmentSettings(
-            windows=WindowSettings(short_side=640, window=None), preserve=KnowledgePreservation(weight=0.5)
+            windows=WindowSettings(short_side=640, window=None),
+            preserve=KnowledgePreservation(weight=0.5),
         ),
     ),
     # Models and numbers of the paper (section 4.1), so that they stay the paper's whatever the defaults come
@@ -154,3 +157,13 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def mask_options_for(spec: str) -> Mapping[str, Any]:
+    """The options that suit a mask generator: those of the recipe that has it, none where no recipe does.
+
+    Example:
+        >>> mask_options_for("mobilesam")["points_per_side"], dict(mask_options_for("superpixels"))
+        (16, {})
+    """
+    return next((one.mask_options for one in RECIPES.values() if one.mask_generator == spec), {})

@@ -10,6 +10,7 @@ import pytest
 from fmbseg.deployment import (
     Background,
     KnowledgePreservation,
+    MaskNaming,
     MaskSnap,
     Pamr,
     SegmentSettings,
@@ -31,6 +32,7 @@ from fmbseg.deployment import (
         (Pamr, {"dilations": (1, 0)}, "dilations of 1 pixel or more"),
         (Pamr, {"dilations": ()}, "dilations of 1 pixel or more"),
         (MaskSnap, {"min_share": 1.5}, "min_share is a part from 0 to 1, got 1.5"),
+        (MaskNaming, {"generator": object(), "options": {"threads": 1}}, "options are for a spec"),
         (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
         (SegmentSettings, {"min_margin": -0.1}, "min_margin is -0.1"),
         (SegmentSettings, {"top": 0}, "top is 0"),
@@ -54,6 +56,10 @@ def test_the_description_is_json_with_every_choice() -> None:
     whole = SegmentSettings(windows=WindowSettings(window=None), refine=MaskSnap("superpixels")).describe()
     assert (whole["window"], whole["step"]) == (None, None)
     assert whole["refine"] == {"masks": {"generator": "superpixels", "min_share": 0.5}}
+    named = SegmentSettings(refine=MaskNaming("superpixels", {"min_area_fraction": 0.05})).describe()
+    assert named["refine"] == {
+        "named_masks": {"generator": "superpixels", "options": {"min_area_fraction": 0.05}}
+    }
     assert SegmentSettings().describe()["refine"] is None
     preserve = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
     preserved = SegmentSettings(scales=(1, 1.5), preserve=preserve).describe()

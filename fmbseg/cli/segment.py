@@ -23,7 +23,7 @@ from fmbseg.heads import DEFAULT_HEAD
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmbseg.deployment import BackgroundRule, MaskSnap, Pamr
+    from fmbseg.deployment import BackgroundRule, MaskNaming, MaskSnap, Pamr
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.classes import ResultClasses
@@ -73,6 +73,12 @@ def segment(
     refine: Annotated[
         str | None, typer.Option(help="pamr, or a mask generator whose masks to snap to: mobilesam.")
     ] = None,
+    name_masks: Annotated[
+        str | None,
+        typer.Option(
+            help="A mask generator whose masks are named by what they cover: mobilesam. It is slow."
+        ),
+    ] = None,
     heatmap: Annotated[list[str] | None, typer.Option(help="Also draw where a word is; repeatable.")] = None,
     geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
@@ -98,7 +104,7 @@ def segment(
         hubness=hubness,
         min_margin=margin,
         preserve=KnowledgePreservation(preserve) if preserve else None,
-        refine=_refinement(refine),
+        refine=_refinement(refine, name_masks),
     )
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
@@ -136,12 +142,17 @@ class Extras:
     geojson: bool = False
 
 
-def _refinement(name: str | None) -> "Pamr | MaskSnap | None":
-    from fmbseg.deployment import MaskSnap, Pamr
+def _refinement(refine: str | None, named: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
+    from fmbseg.deployment import MaskNaming, MaskSnap, Pamr
+    from fmbseg.recipes import mask_options_for
 
-    if name is None:
+    if named is not None:
+        if refine is not None:
+            raise typer.BadParameter("give either --refine or --name-masks")
+        return MaskNaming(named, mask_options_for(named))
+    if refine is None:
         return None
-    return Pamr() if name == "pamr" else MaskSnap(name)
+    return Pamr() if refine == "pamr" else MaskSnap(refine)
 
 
 def _images_of(path: Path) -> list[Path] | None:

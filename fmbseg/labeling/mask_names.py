@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.mask_means import mask_means
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,10 +52,7 @@ class MaskNames(NamedTuple):
 
 
 def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
-    """Mean dense feature under each mask, brought to unit length.
-
-    A cell counts by the part of it that the mask covers, so that masks smaller than a cell have a feature
-    as well: that of the cells they lie in.
+    """Mean dense feature under each mask (see :func:`~fmbseg.mask_means.mask_means`), of unit length.
 
     Args:
         masks: N masks of the photograph.
@@ -62,13 +61,7 @@ def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, D) unit vectors.
     """
-    channels, rows, columns = dense.shape
-    cells = dense.reshape(channels, -1).T
-    means = dense.new_empty(len(masks), channels)
-    for index in range(len(masks)):  # one at a time: N masks at full size may not fit
-        mask = torch.from_numpy(masks.decode(index))[None, None].to(dense)
-        means[index] = F.adaptive_avg_pool2d(mask, (rows, columns)).flatten() @ cells
-    return F.normalize(means, dim=1)
+    return F.normalize(mask_means(masks, dense), dim=1)
 
 
 def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int]) -> MaskNames:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fmbseg.deployment import Pamr
+from fmbseg.deployment import MaskNaming, MaskSnap, Pamr
 from fmbseg.results import Segmentation, Similarities, TopClasses
 from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
 from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
+from fmbseg.segmentation.mask_naming import paint_masks
+from fmbseg.segmentation.snapping import snap_to_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.deployment import SegmentSettings
+    from fmbseg.masks import MaskSet
     from fmbseg.segmentation.classes import ResultClasses
 
 _MOST_REFINED = 2**25
@@ -64,7 +67,11 @@ def _with_ones(text_map: torch.Tensor) -> torch.Tensor:
 
 
 def segment_encoded(
-    encoded: EncodedImage, prototypes: torch.Tensor, classes: ResultClasses, settings: SegmentSettings
+    encoded: EncodedImage,
+    prototypes: torch.Tensor,
+    classes: ResultClasses,
+    settings: SegmentSettings,
+    masks: MaskSet | None = None,
 ) -> Segmentation:
     """Give every pixel of an encoded image a class of the result.
 
@@ -72,7 +79,8 @@ def segment_encoded(
         encoded: the image.
         prototypes: (K, D), of the classes that are asked for.
         classes: what these lead to.
-        settings: background, thresholds and PAMR; masks are snapped to by the caller.
+        settings: background, thresholds and refinement.
+        masks: of the image, for a refinement that takes masks.
     """
     top = max(settings.top, 2 if settings.min_margin else 1)
     temperature = settings.temperature if settings.needs_softmax else None
@@ -87,6 +95,16 @@ def segment_encoded(
             top=top,
             temperature=temperature,
         )
+    if masks is not None and isinstance(settings.refine, MaskNaming):
+        paint_masks(
+            decoded,
+            masks,
+            encoded.text_map,
+            prototypes,
+            second=encoded.second,
+            top=top,
+            temperature=temperature,
+        )
     scores = decoded.scores.float().cpu().numpy()
     confidence = None
     if decoded.log_sum is not None:  # in its own memory: it is not needed any more
@@ -95,6 +113,8 @@ def segment_encoded(
     measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
     best = _top(decoded, classes, settings.top)
     labels = _labels(decoded, measured, classes, settings)
+    if masks is not None and isinstance(settings.refine, MaskSnap):
+        labels, scores = snap_to_masks(labels, scores, masks, settings.refine.min_share)
     return Segmentation(
         labels=labels,
         scores=scores,

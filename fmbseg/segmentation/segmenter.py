@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from PIL import Image
 
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.deployment import MaskSnap, SegmentSettings
+from fmbseg.deployment import MaskNaming, Pamr, SegmentSettings
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
@@ -22,14 +23,13 @@ from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import encode_images, second_map
 from fmbseg.segmentation.reduction import segment_encoded
-from fmbseg.segmentation.snapping import snap_to_masks
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.aligned.saved import SavedHead
-    from fmbseg.deployment import WindowSettings
+    from fmbseg.deployment import MaskSnap, WindowSettings
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
     from fmbseg.models.hub_files import HubOptions
@@ -232,8 +232,7 @@ class OpenVocabSegmenter(Shareable):
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
-        snap = settings.refine if isinstance(settings.refine, MaskSnap) else None
-        generator = None if snap is None else self._generator(snap)
+        generator = self._generator(settings.refine)
         image_text = None if settings.preserve is None else self._image_text()
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
@@ -247,8 +246,9 @@ class OpenVocabSegmenter(Shareable):
                     encoded = replace(encoded, second=SecondMap(own, settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
-                result = segment_encoded(encoded, prototypes, classes, settings)
-            yield result if snap is None or generator is None else _snapped(result, generator, snap)
+                masks = None if generator is None else generator.begin(encoded.image).everything()
+                result = segment_encoded(encoded, prototypes, classes, settings, masks)
+            yield result
 
     def _encode(
         self, images: Iterable[NDArray[np.uint8]], settings: SegmentSettings
@@ -298,17 +298,13 @@ class OpenVocabSegmenter(Shareable):
             )
         return self.encoder.text_encoder
 
-    def _generator(self, snap: MaskSnap) -> MaskGenerator:
-        spec = snap.generator
-        if not isinstance(spec, str):
-            return spec
-        if spec not in self._generators:
-            self._generators[spec] = MASK_GENERATORS.create(spec)
-        return self._generators[spec]
-
-
-def _snapped(result: Segmentation, generator: MaskGenerator, snap: MaskSnap) -> Segmentation:
-    assert result.image is not None  # segment_encoded keeps it
-    masks = generator.begin(result.image).everything()
-    labels, scores = snap_to_masks(result.labels, result.scores, masks, snap.min_share)
-    return replace(result, labels=labels, scores=scores)
+    def _generator(self, refine: Pamr | MaskSnap | MaskNaming | None) -> MaskGenerator | None:
+        if refine is None or isinstance(refine, Pamr):
+            return None
+        if not isinstance(refine.generator, str):
+            return refine.generator
+        options = refine.options if isinstance(refine, MaskNaming) else {}
+        key = json.dumps([refine.generator, dict(options)], sort_keys=True, default=str)
+        if key not in self._generators:
+            self._generators[key] = MASK_GENERATORS.create(refine.generator, **options)
+        return self._generators[key]

@@ -131,6 +131,7 @@ def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None
         (["--background", "similarity"], "'similarity' needs a threshold"),
         (["--heatmap", "dogs"], "there is no class 'dogs'; did you mean 'dog'?"),
         (["--refine", "mobilsam"], "did you mean 'mobilesam'?"),
+        (["--name-masks", "mobilsam"], "did you mean 'mobilesam'?"),
     ],
 )
 def test_options_that_make_no_sense_are_told(
@@ -140,6 +141,19 @@ def test_options_that_make_no_sense_are_told(
     result = RUNNER.invoke(app, [*command, "--head", str(chain.head), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert message in result.stderr
+
+
+def test_masks_are_named(chain: Chain, tmp_path: Path) -> None:
+    command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,ear,blanket,dog"]
+    plain = RUNNER.invoke(app, [*command, "--out", str(tmp_path / "plain")])
+    named = RUNNER.invoke(app, [*command, "--name-masks", "superpixels", "--out", str(tmp_path / "named")])
+    assert (plain.exit_code, named.exit_code) == (0, 0), named.output
+    before, after = (read_classes(tmp_path / one / "cat_classes.png") for one in ("plain", "named"))
+    assert after.max() <= 3
+    assert 0 < (before != after).mean() < 0.5
+    both = RUNNER.invoke(app, [*command, "--name-masks", "superpixels", "--refine", "pamr", "--out", "x"])
+    assert both.exit_code == 2
+    assert "give either --refine or --name-masks" in both.stderr
 
 
 def test_a_head_on_the_hub_that_cannot_be_reached(

@@ -18,12 +18,14 @@ from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.deployment import (
     Background,
     KnowledgePreservation,
+    MaskNaming,
     MaskSnap,
     Pamr,
     SegmentSettings,
     WindowSettings,
 )
 from fmbseg.images import ImageError
+from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
 from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
 from fmbseg.models.contracts import ImageTextFeatures
@@ -434,6 +436,22 @@ def test_heat_maps_are_the_similarities(encoder: AlignedEncoder, cat: NDArray[np
         result.heatmap("dog")
 
 
+class Halves:
+    spec, promptable, license = "halves", False, "CC0-1.0"
+
+    def begin(self, image: NDArray[np.uint8]) -> Halves:
+        self.size = image.shape[:2]
+        return self
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        raise NotImplementedError(f"not promptable, got {len(points)} sets of points")
+
+    def everything(self) -> MaskSet:
+        left = np.zeros(self.size, dtype=bool)
+        left[:, : self.size[1] // 2] = True
+        return MaskSet.from_masks(np.stack([left, ~left]))
+
+
 def test_pamr_and_masks_refine(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
     small = np.ascontiguousarray(cat[::3, ::3])
     segmenter = OpenVocabSegmenter(encoder, windows=SMALL)
@@ -442,27 +460,36 @@ def test_pamr_and_masks_refine(encoder: AlignedEncoder, cat: NDArray[np.uint8]) 
     assert set(np.unique(refined.labels)) <= set(np.unique(plain.labels))
     assert 0 < (refined.labels != plain.labels).mean() < 0.5
 
-    class Halves:
-        spec, promptable, license = "halves", False, "CC0-1.0"
-
-        def begin(self, image: NDArray[np.uint8]) -> Halves:
-            self.size = image.shape[:2]
-            return self
-
-        def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-            raise NotImplementedError(f"not promptable, got {len(points)} sets of points")
-
-        def everything(self) -> MaskSet:
-            left = np.zeros(self.size, dtype=bool)
-            left[:, : self.size[1] // 2] = True
-            return MaskSet.from_masks(np.stack([left, ~left]))
-
     snap = replace(segmenter.settings, refine=MaskSnap(Halves(), min_share=0.0))
     snapped = segmenter.segment(small, WORDS, settings=snap)
     middle = small.shape[1] // 2
     for half in (slice(None, middle), slice(middle, None)):
         assert (snapped.labels[:, half] == np.bincount(plain.labels[:, half].ravel()).argmax()).all()
     by_spec = replace(segmenter.settings, refine=MaskSnap("superpixels"))
+    assert segmenter.segment(small, WORDS, settings=by_spec).labels.shape == small.shape[:2]
+
+
+def test_masks_are_named_by_what_they_cover(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
+    small = np.ascontiguousarray(cat[::3, ::3])
+    segmenter = OpenVocabSegmenter(encoder, windows=SMALL)
+    named = replace(segmenter.settings, refine=MaskNaming(Halves()))
+    result = segmenter.segment(small, WORDS, settings=named)
+    masks = Halves().begin(small).everything()
+    with torch.inference_mode():
+        means = mask_means(masks, segmenter.text_map(small))
+        similarity = means @ encoder.encode_text(Vocabulary.of(WORDS)).T
+    best = similarity.max(dim=1)
+    for index in range(2):
+        assert (result.labels[masks.decode(index)] == best.indices[index].item()).all()
+        np.testing.assert_allclose(result.scores[masks.decode(index)], best.values[index].item(), rtol=1e-5)
+
+    unsure = replace(named, background=Background("similarity", float(best.values.mean())))
+    halves = segmenter.segment(small, WORDS, settings=unsure)
+    for index in range(2):  # the half that is less similar falls below the threshold
+        expected = 0 if best.values[index] < best.values.mean() else 1 + best.indices[index].item()
+        assert (halves.labels[masks.decode(index)] == expected).all()
+
+    by_spec = replace(segmenter.settings, refine=MaskNaming("superpixels", {"min_area_fraction": 0.05}))
     assert segmenter.segment(small, WORDS, settings=by_spec).labels.shape == small.shape[:2]
 
 
