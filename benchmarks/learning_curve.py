@@ -4,7 +4,8 @@
 500 and 1,000 photographs of labels that ``fmbseg label`` wrote, and measures each on fold ``val`` of
 ``--data`` as ``benchmarks/ablations.py`` does. ``ceiling`` is a head of the same shape on the true masks of
 fold ``train`` of ``--data`` and its names: masks that people drew, so it is no result of the method, but what
-its few photographs could give at most.
+its few photographs could give at most; ``--no-ceiling`` leaves it out, for the curve of other labels, such as
+those of a second round (``fmbseg label --aligned``).
 
 ``--heads`` measures heads that exist beside them, folders or names of those that come with the package; their
 rows say how many photographs they learned from.
@@ -137,11 +138,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 "head": name,
             }
         )
-    true = true_labels(folder, "train")
+    ceiling = {}
+    if arguments.ceiling:
+        true = true_labels(folder, "train")
+        ceiling["ceiling"] = _row(len(true), scores(true, ceiling_settings(base)))
     return {
         "benchmark": "learning_curve",
         "rows": rows,
-        "ceiling": _row(len(true), scores(true, ceiling_settings(base))),
+        **ceiling,
         "measured": {"photographs": len(val), "classes": len(folder.names)},
         "settings": {
             "recipe": recipe.name,
@@ -174,6 +178,9 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
             f"--{name}", type=lambda text: [int(part) for part in text.split(",")], default=default
         )
     parser.add_argument("--heads", nargs="*", default=[], help="that exist, to measure beside them")
+    parser.add_argument(
+        "--ceiling", action=argparse.BooleanOptionalAction, default=True, help="the head on true masks, too"
+    )
     arguments = parser.parse_args(command)
     check_options(parser, arguments, "learning_curve")
     return arguments

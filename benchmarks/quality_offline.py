@@ -9,11 +9,14 @@ wide vocabulary, fits the head on these labels, and measures on fold ``val`` of 
 - ``stage1_1``, ``stage1_2``, ``both``: the masks of Stage 1 for these photographs and names, painted, all of
   Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
 - ``aligned_alone``: the segmenter with the trained head alone, at the ``hubness`` that suits the head;
-- ``aligned``: the segmenter with the recipe's own settings for it, which may mix in what the image-text model
-  sees by itself (see :class:`fmbseg.deployment.KnowledgePreservation`).
+- ``aligned_mixed``: with the recipe's own settings for it but the refinement; they may mix in what the
+  image-text model sees by itself (see :class:`fmbseg.deployment.KnowledgePreservation`);
+- ``aligned``: with all of the recipe's own settings, which may name the masks of the mask model (see
+  :class:`fmbseg.deployment.MaskNaming`).
 
 mIoU is the data set's, over the classes in the ground truth, background left out. Seconds a photograph count
 all that a variant needs from the decoded photograph on: with Stage 1, the dense map and the mask model, too.
+Masks of everything are made once a photograph, and their seconds count wherever they are used.
 
 ``--head DIR`` (or the name of one that comes with the package) measures a head that exists: nothing is
 labelled or fitted, and no ``--pool`` is needed.
@@ -49,6 +52,7 @@ from benchmarks.offline_chain import (
 )
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.deployment import MaskNaming
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
@@ -78,7 +82,7 @@ STAGES = {
     "stage1_2": (EVERYTHING_STAGE,),
     "both": (POINT_STAGE, EVERYTHING_STAGE),
 }
-VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned_alone", "aligned")
+VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned_alone", "aligned_mixed", "aligned")
 
 
 class Clock:
@@ -105,7 +109,7 @@ class Clock:
 
 
 class TimedGenerator:
-    """A mask generator that tells how long its two ways to ask for masks took.
+    """A mask generator that tells how long its parts took for the image in hand, and encodes it once.
 
     Args:
         inner: what makes the masks.
@@ -113,23 +117,34 @@ class TimedGenerator:
 
     def __init__(self, inner: MaskGenerator) -> None:
         self.spec, self.promptable, self.license = inner.spec, inner.promptable, inner.license
-        self.reset()
         self._inner = inner
+        self._prompter: TimedPrompter | None = None
+        self.reset()
 
     def reset(self) -> None:
-        """Set both clocks to zero."""
-        self.prompt, self.everything = Clock(), Clock()
+        """Forget the image, and set the clocks to zero."""
+        self._prompter = None
+        self.encode, self.prompt, self.segment = Clock(), Clock(), Clock()
+
+    @property
+    def seconds_of_masks(self) -> float:
+        """What "segment everything" took so far, with the encoding."""
+        return self.encode.seconds + self.segment.seconds
 
     def begin(self, image: NDArray[np.uint8]) -> TimedPrompter:
-        """Encode an image; not timed here, since every way to ask for masks needs it."""
-        return TimedPrompter(self._inner.begin(image), self)
+        """Encode the image in hand, if that is not done yet."""
+        if self._prompter is None:
+            with self.encode:
+                self._prompter = TimedPrompter(self._inner.begin(image), self)
+        return self._prompter
 
 
 class TimedPrompter:
-    """One image of a :class:`TimedGenerator`."""
+    """The image in hand of a :class:`TimedGenerator`."""
 
     def __init__(self, inner: Prompter, generator: TimedGenerator) -> None:
         self._inner, self._generator = inner, generator
+        self._masks: MaskSet | None = None
 
     def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
         """Ask for masks at points."""
@@ -137,9 +152,11 @@ class TimedPrompter:
             return self._inner.prompt(points)
 
     def everything(self) -> MaskSet:
-        """Ask for all masks."""
-        with self._generator.everything:
-            return self._inner.everything()
+        """Ask for all masks; they are made once."""
+        if self._masks is None:
+            with self._generator.segment:
+                self._masks = self._inner.everything()
+        return self._masks
 
 
 class Measurer:
@@ -148,8 +165,11 @@ class Measurer:
     Args:
         labeler: of Stage 1.
         segmenter: with the trained head.
-        segmenting: settings of the variant ``aligned``.
+        segmenting: settings of the variant ``aligned``; the masks that it names are Stage 1's.
         folder: of photographs with masks; its names are the words.
+
+    Attributes:
+        segmenting: settings of each variant of the segmenter.
     """
 
     def __init__(
@@ -160,10 +180,15 @@ class Measurer:
         folder: MaskFolder,
     ) -> None:
         self._labeler, self._segmenter, self._folder = labeler, segmenter, folder
-        self._segmenting = {"aligned_alone": segmenter.settings, "aligned": segmenting}
         self._words = Vocabulary.of(folder.names)
         self._generator = TimedGenerator(labeler.generator)
         labeler.generator = self._generator
+        refine = MaskNaming(self._generator) if isinstance(segmenting.refine, MaskNaming) else None
+        self.segmenting = {
+            "aligned_alone": segmenter.settings,
+            "aligned_mixed": replace(segmenting, refine=None),
+            "aligned": segmenting if refine is None else replace(segmenting, refine=refine),
+        }
         with torch.inference_mode():
             self._prototypes = embed_vocabulary(labeler.encoder, self._words)
 
@@ -178,10 +203,11 @@ class Measurer:
                 maps[name] = self._dense(image, settings)
             seconds[name] = clock.seconds
         stage1_maps, stage1_seconds, detected = self._stage1(image, photograph.key)
-        for name, segmenting in self._segmenting.items():
+        for name, segmenting in self.segmenting.items():
+            masks = self._generator.seconds_of_masks if segmenting.refine else 0.0  # made in Stage 1
             with Clock() as clock:
                 maps[name] = self._segmenter.segment(image, self._words, settings=segmenting).labels
-            seconds[name] = clock.seconds
+            seconds[name] = masks + clock.seconds
         there = np.unique(target[target >= 0]).tolist()
         return {
             "id": photograph.key,
@@ -217,7 +243,7 @@ class Measurer:
         )
         maps = {name: record.label_map(stages, kept_only=False) for name, stages in STAGES.items()}
         seconds = {
-            "stage1_1": clock.seconds - self._generator.everything.seconds,
+            "stage1_1": clock.seconds - self._generator.segment.seconds,
             "stage1_2": clock.seconds - self._generator.prompt.seconds,
             "both": clock.seconds,
         }
@@ -271,6 +297,7 @@ def summary(rows: Sequence[Mapping[str, Any]], classes: int, *, promptable: bool
         **scores,
         "stage1_ratio": _ratio(scores["both"]["miou"], scores["dense"]["miou"]),
         "ratio": _ratio(scores["aligned"]["miou"], scores["dense"]["miou"]),
+        "ratio_mixed": _ratio(scores["aligned_mixed"]["miou"], scores["dense"]["miou"]),
         "ratio_alone": _ratio(scores["aligned_alone"]["miou"], scores["dense"]["miou"]),
         "presence": {"precision": number(presence.precision), "recall": number(presence.recall)},
         "measured": {
@@ -328,7 +355,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     segmenter = OpenVocabSegmenter(aligner)
     best = replace(recipe.segmenting, hubness=segmenter.settings.hubness)
     measurer = Measurer(labeler, segmenter, best, folder)
-    segmenting = {"aligned_alone": segmenter.settings.describe(), "aligned": best.describe()}
+    segmenting = {name: settings.describe() for name, settings in measurer.segmenting.items()}
     models, stage1 = labeler.origin["models"], labeler.origin["settings"]
     key = json.dumps(
         [

@@ -32,8 +32,10 @@ TITLES = {
     "quality_offline": "Quality of the offline chain",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
+    "second_round": "A second round of labels",
     "ablations": "Ablations: loss, head, temperature, masks",
     "ablations_recipe": "Ablations: the offline recipe",
+    "ablations_paper": "Ablations: the paper's training",
     "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",
     "adaptive_sampling": "Fewer points for segment-everything",
@@ -49,7 +51,8 @@ VARIANTS = {
     "stage1_2": "masks of everything, named",
     "both": "both stages' masks in one map",
     "aligned_alone": "the segmenter after alignment, the head alone",
-    "aligned": "the segmenter after alignment, with the recipe's settings",
+    "aligned_mixed": "the head, and what the image-text model sees by itself",
+    "aligned": "both, naming the masks of everything: the recipe's settings for deployment",
 }
 
 
@@ -207,6 +210,7 @@ RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "backbones": _backbones_elsewhere,
     "ablations": ablations,
     "ablations_recipe": ablations,
+    "ablations_paper": ablations,
 }
 
 

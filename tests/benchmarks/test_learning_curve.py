@@ -61,8 +61,8 @@ def test_a_row_a_count_and_the_ceiling(
     command = ["--data", str(tmp_path / "data"), "--labels", str(labels_of_two), "--counts", "2,9"]
     command += ["--work", str(tmp_path / "work"), "--training", training, "--heads", "offline"]
 
-    def run() -> dict[str, Any]:
-        main(command)
+    def run(*more: str) -> dict[str, Any]:
+        main([*command, *more])
         found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
         return found
 
@@ -76,3 +76,4 @@ def test_a_row_a_count_and_the_ceiling(
     assert len(journal.splitlines()) == 2
     assert run() == first
     assert (tmp_path / "work" / "trials.jsonl").read_text() == journal
+    assert run("--no-ceiling") == {name: value for name, value in first.items() if name != "ceiling"}
