@@ -58,9 +58,10 @@ def paint_masks(
     masks = masks.select(masks.areas > 0)
     if not len(masks):
         return
-    line = mask_means(masks, text_map).T[:, None]
+    maps = [text_map] if second is None else [text_map, second.text_map]  # on one grid
+    line, *other = mask_means(masks, torch.cat(maps)).T[:, None].chunk(len(maps))
     if second is not None:
-        second = replace(second, text_map=mask_means(masks, second.text_map).T[:, None])
+        second = replace(second, text_map=other[0])
     named = decode(line, prototypes, (1, len(masks)), second=second, top=top, temperature=temperature)
     for index in np.argsort(-masks.areas, kind="stable").tolist():
         inside = torch.from_numpy(masks.decode(index)).to(text_map.device)
