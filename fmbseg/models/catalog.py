@@ -10,6 +10,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
 from fmbseg.models.assets import (
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE1,
     EFFICIENTNET_LITE2,
     MINILM,
     AssetUnavailableError,
@@ -85,13 +87,15 @@ def _packaged(*files: PackagedFile) -> Callable[[], object]:
     return lambda: [packaged_file(file) for file in files]
 
 
+_LITES = (EFFICIENTNET_LITE2, EFFICIENTNET_LITE1, EFFICIENTNET_LITE0)
+
 CARDS: tuple[ModelCard, ...] = (
     ModelCard(
         "efficientnet_lite2",
         "EfficientNet-Lite2, strides 16 and 32 joined",
         "backbone",
         "Apache-2.0",
-        f"{_HERE}.backbones.efficientnet_lite2:efficientnet_lite2",
+        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2",
         packages=(EFFICIENTNET_LITE2.distribution,),
         find_weights=_packaged(EFFICIENTNET_LITE2),
         fetch_weights=_packaged(EFFICIENTNET_LITE2),
@@ -101,10 +105,20 @@ CARDS: tuple[ModelCard, ...] = (
         "EfficientNet-Lite2, strides 16 and 32 joined with its classes",
         "backbone",
         "Apache-2.0",
-        f"{_HERE}.backbones.efficientnet_lite2:efficientnet_lite2_classes",
+        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2_classes",
         packages=(EFFICIENTNET_LITE2.distribution,),
         find_weights=_packaged(EFFICIENTNET_LITE2),
         fetch_weights=_packaged(EFFICIENTNET_LITE2),
+    ),
+    ModelCard(
+        "efficientnet_lite_classes",
+        "EfficientNet-Lite2, strides 16 and 32 joined with the classes of Lite2, 1 and 0",
+        "backbone",
+        "Apache-2.0",
+        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite_classes",
+        packages=tuple(file.distribution for file in _LITES),
+        find_weights=_packaged(*_LITES),
+        fetch_weights=_packaged(*_LITES),
     ),
     ModelCard(
         "conse",

@@ -24,6 +24,7 @@ _FAMILIES = {
     "backbone": {
         "efficientnet_lite2": _NO_NAME,
         "efficientnet_lite2_classes": _NO_NAME,
+        "efficientnet_lite_classes": _NO_NAME,
         "hf": _REPOSITORY,
         "open_clip": rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
         "sam": r"vit_[blh]",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_IMAGE_CHANNELS = 3
+
+
 class HalvingConv(nn.Module):
     """A convolution of stride 2 with SAME padding, the same numbers as timm's ``Conv2dSame``.
 
@@ -59,8 +62,8 @@ def with_open_size(model: nn.Module, *, stride: int) -> nn.Module:
     """Copy a model, its ``Conv2dSame`` replaced, for inputs whose sides are multiples of ``stride``.
 
     Args:
-        model: whose convolutions of stride 2 stand in the order in which they are run; the copy shares
-            its weights.
+        model: a network, or several of one image, whose convolutions of stride 2 stand in the order in which
+            they are run, the first of each with the three channels of an image; the copy shares its weights.
         stride: what an input's sides are multiples of, a power of two.
     """
     from timm.layers.conv2d_same import Conv2dSame
@@ -70,6 +73,8 @@ def with_open_size(model: nn.Module, *, stride: int) -> nn.Module:
     multiple = stride
     for name, module in list(twin.named_modules()):
         if isinstance(module, Conv2dSame):
+            if module.in_channels == _IMAGE_CHANNELS:
+                multiple = stride
             parent, _, own = name.rpartition(".")
             setattr(twin.get_submodule(parent), own, HalvingConv(module, even=multiple % 2 == 0))
             multiple = multiple // 2 if multiple % 2 == 0 else 1

@@ -15,7 +15,7 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.onnx_file import export_onnx
 from fmbseg.demo.photographs import copy_photographs
 from fmbseg.images import find_images
-from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
+from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
 from fmbseg.models.exported import ExportedEncoder, ExportedModelError
 from fmbseg.models.image_text.conse import conse
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
-from fmbseg.models.backbones.efficientnet_lite2 import EfficientNetLite2, efficientnet_lite2
+from fmbseg.models.backbones.efficientnet_lite import EfficientNetLite2, efficientnet_lite2
 from fmbseg.models.image_text.conse import Conse, conse
 
 

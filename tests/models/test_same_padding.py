@@ -9,10 +9,11 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from fmbseg.models.backbones.efficientnet_lite2 import (
+from fmbseg.models.backbones.efficientnet_lite import (
     EfficientNetLite2,
     efficientnet_lite2,
     efficientnet_lite2_classes,
+    efficientnet_lite_classes,
 )
 from fmbseg.models.same_padding import HalvingConv
 
@@ -37,7 +38,7 @@ def test_other_convolutions_are_refused(options: dict[str, int]) -> None:
         HalvingConv(nn.Conv2d(1, 1, 3, **options))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("make", [efficientnet_lite2, efficientnet_lite2_classes])
+@pytest.mark.parametrize("make", [efficientnet_lite2, efficientnet_lite2_classes, efficientnet_lite_classes])
 def test_the_backbones_twin_shares_its_weights_and_numbers(make: Callable[[], EfficientNetLite2]) -> None:
     backbone = make()
     twin = backbone.for_export()

@@ -27,7 +27,7 @@ from fmbseg.deployment import (
 from fmbseg.images import ImageError
 from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
-from fmbseg.models.backbones.efficientnet_lite2 import efficientnet_lite2
+from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.image_text.conse import conse

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
-from fmbseg.models import efficientnet_lite2 as weights
+from fmbseg.models import efficientnet_lite as weights
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.image_text import minilm

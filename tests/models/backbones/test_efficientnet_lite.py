@@ -1,9 +1,13 @@
 import pytest
 import torch
 
-from fmbseg.models.backbones.efficientnet_lite2 import EfficientNetLite2, efficientnet_lite2_classes
+from fmbseg.models.backbones.efficientnet_lite import (
+    EfficientNetLite2,
+    efficientnet_lite2_classes,
+    efficientnet_lite_classes,
+)
 from fmbseg.models.contracts import Backbone
-from fmbseg.models.efficientnet_lite2 import load_classifier
+from fmbseg.models.efficientnet_lite import LITE0, LITE1, load_classifier
 from tests.models.backbones.contract import BackboneContract
 from tests.models.photographs import photograph
 
@@ -34,6 +38,24 @@ def test_the_classes_are_the_roots_of_the_classifiers_probabilities(efficientnet
         features[0, 472:, 0, 1], 0.75 * roots[0] + 0.25 * roots[1], rtol=1e-3, atol=1e-4
     )
     torch.testing.assert_close(roots.square().mean(dim=1), torch.ones(6))
+
+
+class TestWithClassesOfThreeNetworks(BackboneContract):
+    @pytest.fixture
+    def backbone(self) -> Backbone:
+        return efficientnet_lite_classes()
+
+
+def test_each_network_says_what_its_classifier_says() -> None:
+    backbone = efficientnet_lite_classes()
+    pixels = backbone.transform(photograph("coffee.png"), size=(32, 32))[None]  # one cell of stride 32
+    features = backbone.encode(pixels)
+    assert features.shape == (1, backbone.dim, 2, 2) == (1, 3472, 2, 2)
+    torch.testing.assert_close(features[:, :1472], efficientnet_lite2_classes().encode(pixels))
+    for start, network in ((1472, LITE1), (2472, LITE0)):
+        probabilities = load_classifier(network)(pixels).softmax(dim=1)[0]
+        expected = (1000 * probabilities).sqrt()[:, None, None].expand(-1, 2, 2)
+        torch.testing.assert_close(features[0, start : start + 1000], expected, rtol=1e-3, atol=1e-4)
 
 
 def stages_of_the_whole_classifier(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
