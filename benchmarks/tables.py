@@ -32,6 +32,7 @@ TITLES = {
     "quality_offline": "Quality of the offline chain",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
+    "learning_curve_lite2": "The same with one classifier instead of three",
     "second_round": "A second round of labels",
     "ablations": "Ablations: loss, head, temperature, masks",
     "ablations_recipe": "Ablations: the offline recipe",

