@@ -42,9 +42,10 @@ from fmbseg import Aligner, LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head_settings import HEAD_KINDS
 from fmbseg.alignment.settings import LossName, TrainingSettings
+from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskFolder
-from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
+from fmbseg.files import write_json
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
@@ -239,10 +240,9 @@ def measured(
     measurer: Measurer, rows: Sequence[Trial], seeds: Sequence[int], context: Sequence[str], journal: Path
 ) -> list[list[dict[str, Any]]]:
     """What each row's seeds gave; a head that the journal has is not fitted again."""
-    known = {line["key"]: line["result"] for line in read_jsonl(journal)}
-    write_jsonl(journal, [{"key": key, "result": result} for key, result in known.items()])
+    known = {line["key"]: line["result"] for line in read_rows(journal)}
     found: list[list[dict[str, Any]]] = []
-    with journal.open("a", encoding="utf-8") as file:
+    with RowJournal.after(journal) as file:
         for index, row in enumerate(rows, start=1):
             found.append([])
             for seed in seeds:
@@ -250,8 +250,7 @@ def measured(
                 key = key_of(trial, context)
                 if key not in known:
                     known[key] = measurer.measure(trial)
-                    file.write(json.dumps({"key": key, "result": known[key]}) + "\n")
-                    file.flush()
+                    file.append({"key": key, "result": known[key]})
                 found[-1].append(known[key])
             shown = [result["miou"] for result in found[-1]]
             print(
@@ -299,7 +298,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     rows = trials(base, arguments)
     if arguments.labels is not None:
-        labels = LabelSet.open(arguments.labels)
+        labels = LabelSet(arguments.labels)
         text = create_model(
             IMAGE_TEXT, labels.manifest["models"].get("image_text") or recipe.image_text, None
         )

@@ -43,7 +43,7 @@ from fmbseg import OpenVocabSegmenter, Vocabulary, __version__
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.deployment import WindowSettings
-from fmbseg.labels.files import write_json
+from fmbseg.files import write_json
 from fmbseg.models.transform import PixelTransform
 from fmbseg.segmentation.decoding import decode
 

@@ -38,7 +38,7 @@ from fmbseg import LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
-from fmbseg.labels.files import write_json
+from fmbseg.files import write_json
 from fmbseg.models.assets import sha256_of
 from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         training_settings(arguments),
         MaskFolder(arguments.data),
     )
-    labels = LabelSet.open(arguments.labels)
+    labels = LabelSet(arguments.labels)
     spec = labels.manifest["models"].get("image_text") or recipe.image_text
     encoder = backbone_of(arguments)
     backbone, text = create_model(BACKBONES, encoder, None), create_model(IMAGE_TEXT, spec, None)

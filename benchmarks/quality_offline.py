@@ -52,12 +52,13 @@ from benchmarks.offline_chain import (
 )
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.deployment import MaskNaming
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
+from fmbseg.files import write_json
 from fmbseg.labeling.description import describe
-from fmbseg.labels.files import read_jsonl, write_json, write_jsonl
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
@@ -263,15 +264,13 @@ def measured(
     measurer: Measurer, photographs: Sequence[MaskedPhotograph], journal: Path
 ) -> list[dict[str, Any]]:
     """Measure every photograph that the journal does not have yet; each is kept as soon as it is done."""
-    rows = read_jsonl(journal)
-    write_jsonl(journal, rows)  # without a last line that a kill cut short
+    rows = read_rows(journal)
     known = {row["id"] for row in rows}
     todo = [photograph for photograph in photographs if photograph.key not in known]
-    with Progress() as bars, journal.open("a", encoding="utf-8") as file:
+    with Progress() as bars, RowJournal.after(journal) as file:
         for photograph in bars.track(todo, "measuring", len(photographs), done=len(rows)):
             rows.append(measurer.measure(photograph))
-            file.write(json.dumps(rows[-1]) + "\n")
-            file.flush()
+            file.append(rows[-1])
     return rows
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from fmbseg.alignment.losses import tsupcon, tsupcon_clear
-from fmbseg.labels.files import write_json
+from fmbseg.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -28,7 +28,7 @@ from fmbseg.alignment.progress import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.contract import require_contract
-from fmbseg.models.assets import cache_home
+from fmbseg.files import cache_home
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS

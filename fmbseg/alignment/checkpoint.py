@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.labels.files import write_atomically
+from fmbseg.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -122,7 +122,7 @@ def open_labels(
     if isinstance(labels, str | Path):
         from fmbseg.labels.label_set import LabelSet
 
-        labels = LabelSet.open(Path(labels))
+        labels = LabelSet(Path(labels))
     if hasattr(labels, "image_path"):  # isinstance with a protocol would compute the fingerprint
         if vocabulary is not None:
             raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")

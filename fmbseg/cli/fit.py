@@ -65,7 +65,7 @@ def fit(
     }
     changed = {name: value for name, value in given.items() if value is not None}
     changed |= dict(parse_setting(text) for text in setting or ())
-    source = LabelSet.open(labels)
+    source = LabelSet(labels)
     aligner = _aligner(source, backbone, recipe, start, changed, hub)
     if dry_run:
         typer.echo(_plan(aligner, source))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.labels.files import write_json
+from fmbseg.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
 from fmbseg.evaluation.page import html_page
 from fmbseg.evaluation.pictures import picture_path, worst_and_best
-from fmbseg.labels.files import write_atomically, write_json
+from fmbseg.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fmbseg.checksums import read_rows
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.files import read_jsonl
 from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
 from fmbseg.labels.shards import SCHEMA, from_row, shard_name
 from fmbseg.vocabulary import Vocabulary
@@ -50,11 +50,6 @@ class LabelSet(LabelCollection):
                 f"({missing[0]} first). Run the same labelling again; it continues where it stopped"
             )
 
-    @classmethod
-    def open(cls, folder: str | Path) -> LabelSet:
-        """Open a folder of labels; the same as ``LabelSet(folder)``."""
-        return cls(folder)
-
     @property
     def vocabulary(self) -> Vocabulary:
         """The classes that the labels' indices point to."""
@@ -78,7 +73,7 @@ class LabelSet(LabelCollection):
     @property
     def errors(self) -> list[dict[str, Any]]:
         """Photographs that could not be labelled, each with ``path`` and ``error``."""
-        return read_jsonl(self.folder / ERRORS)
+        return read_rows(self.folder / ERRORS)
 
     def __len__(self) -> int:
         return sum(open_shard(shard).metadata.num_rows for shard in self._shards)

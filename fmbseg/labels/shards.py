@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmbseg.labels.files import open_atomically
+from fmbseg.files import open_atomically
 from fmbseg.labels.record import LabeledImage
 from fmbseg.masks import MaskSet
 

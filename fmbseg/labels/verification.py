@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.labels.files import read_jsonl
+from fmbseg.checksums import read_rows
 from fmbseg.labels.label_set import open_shard, read_shard
 from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
 from fmbseg.labels.record import STAGES
@@ -58,7 +58,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     folder = Path(folder)
     try:
         manifest = read_manifest(folder)
-        failed = Counter(row["shard"] for row in read_jsonl(folder / ERRORS))
+        failed = Counter(row["shard"] for row in read_rows(folder / ERRORS))
     except FileNotFoundError:
         raise
     except ValueError as error:

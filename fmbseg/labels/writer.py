@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fmbseg.labels.files import (
-    iterate_jsonl,
-    read_jsonl,
-    telling_of_a_full_disk,
-    write_json,
-    write_jsonl,
-)
+from fmbseg.checksums import RowJournal, iterate_rows, read_rows, write_rows
+from fmbseg.files import remove_leftovers, write_json
 from fmbseg.labels.manifest import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
 from fmbseg.labels.shards import shard_name, to_row, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import FileIO
     from types import TracebackType
 
     from fmbseg.labels.record import LabeledImage
@@ -53,7 +46,7 @@ class LabelWriter:
         plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
         self.manifest = {**plain, "hash": manifest_hash(plain)}
         self._lock = FileLock(self.folder / ".lock")
-        self._journal: FileIO | None = None
+        self._journal: RowJournal | None = None
         self._pending = 0  # photographs in the journal
 
     def __enter__(self) -> LabelWriter:
@@ -65,6 +58,7 @@ class LabelWriter:
                 f"another run is writing to {self.folder}; wait for it or use another folder"
             ) from error
         try:
+            remove_leftovers(self.folder)
             self._claim()
             self._resume()
         except BaseException:
@@ -144,11 +138,11 @@ class LabelWriter:
             journal.unlink(missing_ok=True)
             return
         # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
-        ends = [end for row, end in iterate_jsonl(journal) if row["shard"] == self._finished]
-        self._pending = len(ends)
-        # Unbuffered, so that after a failure nothing is left to be written later.
-        self._journal = journal.open("ab", buffering=0)
-        self._journal.truncate(ends[-1] if ends else 0)  # a line cut short by a kill goes
+        self._pending = end = chain = 0
+        for row, row_end, row_chain in iterate_rows(journal):
+            if row["shard"] == self._finished:
+                self._pending, end, chain = self._pending + 1, row_end, row_chain
+        self._journal = RowJournal(journal, end, chain)  # a line cut short by a kill goes
         self._close_full_shard()
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -156,31 +150,22 @@ class LabelWriter:
             raise ValueError(
                 f"all {self.manifest['images']['count']} photographs are already in {self.folder}"
             )
-        line = memoryview(json.dumps({"shard": self._finished, "row": row}).encode() + b"\n")
-        before = os.fstat(self._journal.fileno()).st_size
-        with telling_of_a_full_disk(self.folder / JOURNAL):
-            try:
-                while line:  # a disk that fills up may take a part
-                    line = line[self._journal.write(line) :]
-                os.fsync(self._journal.fileno())
-            except BaseException:
-                self._journal.truncate(before)
-                raise
+        self._journal.append({"shard": self._finished, "row": row})
         self._pending += 1
         self._close_full_shard()
 
     def _journaled(self) -> Iterator[dict[str, Any]]:
-        return (row["row"] for row, _ in iterate_jsonl(self.folder / JOURNAL))
+        return (row["row"] for row, _, _ in iterate_rows(self.folder / JOURNAL))
 
     def _close_full_shard(self) -> None:
         if self._pending < self._length(self._finished):
             return
         # Errors first: a kill in between writes the same errors again, and loses none.
         errors = self.folder / ERRORS
-        others = [row for row in read_jsonl(errors) if row["shard"] != self._finished]
+        others = [row for row in read_rows(errors) if row["shard"] != self._finished]
         failed = [{"shard": self._finished, **row} for row in self._journaled() if "error" in row]
         if others or failed or errors.exists():
-            write_jsonl(errors, sorted(others + failed, key=lambda row: int(row["shard"])))
+            write_rows(errors, sorted(others + failed, key=lambda row: int(row["shard"])))
         write_shard(
             self._shard(self._finished),
             (row for row in self._journaled() if "error" not in row),

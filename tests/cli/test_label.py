@@ -14,7 +14,7 @@ RUNNER = CliRunner()
 
 def test_one_bad_file_ends_no_run_but_is_told_and_strict_fails(chain: Chain) -> None:
     assert chain.label.exit_code == 1
-    labels = LabelSet.open(chain.labels)
+    labels = LabelSet(chain.labels)
     assert [image.path for image in labels] == ["cat.png", "rocket.jpg"]
     assert f"{chain.labels}: 2 photographs labelled, 1 not" in chain.label.stdout
     told = [line for line in chain.label.stderr.splitlines() if line.startswith("not labelled: notes.jpg")]
@@ -24,7 +24,7 @@ def test_one_bad_file_ends_no_run_but_is_told_and_strict_fails(chain: Chain) -> 
 
 def test_the_stand_in_is_told(chain: Chain) -> None:
     assert "warning: mask generator mobilesam: its weights are not here" in chain.label.stderr
-    assert LabelSet.open(chain.labels).manifest["models"]["mask_generator"] == "superpixels"
+    assert LabelSet(chain.labels).manifest["models"]["mask_generator"] == "superpixels"
 
 
 def test_the_summary_counts_classes(chain: Chain) -> None:

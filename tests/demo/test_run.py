@@ -117,7 +117,7 @@ def test_the_loss_falls_and_the_head_learns_its_labels(metrics: dict[str, Any]) 
 
 def test_labels_and_head_can_be_used_afterwards(report: DemoReport) -> None:
     out = report.page.parent
-    assert [record.path for record in LabelSet.open(out / "labels")] == ["Tom & <Cat>.png", "china.jpg"]
+    assert [record.path for record in LabelSet(out / "labels")] == ["Tom & <Cat>.png", "china.jpg"]
     encoder = OpenVocabSegmenter.from_pretrained(out / "head").encoder
     assert isinstance(encoder, AlignedEncoder)
     words = encoder.prototypes

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read(folder: Path) -> None:
-    labels = LabelSet.open(folder)
+    labels = LabelSet(folder)
     assert len(labels) == 4
     expected = [record("0.jpg"), empty_record("2.png"), record("3.jpg"), record("4.jpg")]
     for found, wanted in zip(labels, expected, strict=True):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.labels.files import read_jsonl, write_atomically, write_jsonl
 from fmbseg.labels.shards import SCHEMA, from_row, shard_name, to_row, write_shard
 from tests.labels.examples import ARRAYS, assert_equal, boxes, empty_record, record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from fmbseg.labels.record import LabeledImage
 
@@ -80,34 +80,3 @@ def test_a_shard_without_rows_has_its_columns(tmp_path: Path) -> None:
 def test_names_sort_like_numbers() -> None:
     assert shard_name(3) == "shard-00003.parquet"
     assert sorted([shard_name(10), shard_name(9)]) == [shard_name(9), shard_name(10)]
-
-
-def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "lines.jsonl"
-    path.write_bytes(b'{"a": 1}\n{"a": 2}\n{"a": ')
-    assert read_jsonl(path) == [{"a": 1}, {"a": 2}]
-    path.write_bytes(b'{"a": 1}')  # whole, but its line feed is missing: it may be more than it seems
-    assert read_jsonl(path) == []
-    assert read_jsonl(tmp_path / "absent") == []
-
-
-def test_a_damaged_line_names_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "lines.jsonl"
-    path.write_bytes(b'{"a": \x00}\n{"a": 2}\n')
-    with pytest.raises(ValueError, match=r"lines\.jsonl is damaged"):
-        read_jsonl(path)
-
-
-def test_lines_keep_any_text(tmp_path: Path) -> None:
-    rows = [{"path": "犬 \u2028 é\n"}, {"path": b"caf\xe9.jpg".decode("utf-8", "surrogateescape")}]
-    write_jsonl(tmp_path / "lines", rows)
-    assert read_jsonl(tmp_path / "lines") == rows
-
-
-def test_what_was_there_stays_if_writing_fails(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-    (tmp_path / ".file.tmp").mkdir()  # the temporary name cannot be opened
-    with pytest.raises(OSError, match="tmp"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fmbseg.checksums import RowJournal
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import JOURNAL, LabelWriter
@@ -99,8 +99,8 @@ def test_a_kill_between_the_errors_and_the_shard(whole: dict[str, bytes], tmp_pa
     write(folder, stop_after=5)
     # As if the sixth line was written and the errors, but not the shard.
     line = {"shard": 2, "row": {"path": "5.jpg", "error": "5.jpg is damaged"}}
-    with (folder / JOURNAL).open("a") as journal:
-        journal.write(json.dumps(line) + "\n")
+    with RowJournal.after(folder / JOURNAL) as journal:
+        journal.append(line)
     (folder / "errors.jsonl").write_bytes(whole["errors.jsonl"])
     write(folder)
     assert files(folder) == whole
@@ -124,7 +124,7 @@ def test_a_leftover_journal_of_a_finished_run_goes(whole: dict[str, bytes], tmp_
 def test_temporary_files_of_a_kill_do_no_harm(whole: dict[str, bytes], tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     write(folder, stop_after=1)
-    (folder / f".{shard_name(0)}.tmp").write_bytes(b"half a sha")
+    (folder / ".shard-00000.1-2-0123abcd.tmp.parquet").write_bytes(b"half a sha")
     write(folder)
     assert files(folder) == whole
 

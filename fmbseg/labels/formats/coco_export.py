@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import fmbseg
-from fmbseg.labels.files import encode, open_atomically
+from fmbseg.files import encode, open_atomically
 from fmbseg.labels.outlines import outlines
 from fmbseg.labels.record import STAGES
 

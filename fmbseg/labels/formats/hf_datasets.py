@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fmbseg.labels.files import encode, open_atomically, write_atomically
+from fmbseg.files import encode, open_atomically, write_atomically
 from fmbseg.labels.formats.datasets_card import datasets_card
 from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.missing_package import MissingPackageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fmbseg.labels.files import encode, write_atomically
+from fmbseg.files import encode, write_atomically
 from fmbseg.labels.formats.places import stems
 from fmbseg.palette import palette
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmbseg.labels.files import encode, telling_of_a_full_disk, write_atomically
+from fmbseg.files import encode, telling_of_a_full_disk, write_atomically
 from fmbseg.labels.formats.places import stems
 from fmbseg.labels.outlines import outlines
 

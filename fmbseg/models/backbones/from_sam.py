@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from fmbseg.models.assets import AssetUnavailableError, cache_home
+from fmbseg.files import cache_home
+from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.layers import chosen_layers

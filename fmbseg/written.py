@@ -1,0 +1,296 @@
+"""What in a folder fmbseg wrote itself: the only files there that it may replace or remove."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from fmbseg.checksums import encode_row, parse_row
+from fmbseg.files import DamagedFileError, atomic_path, inside, sha256_of, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+MARKER = ".fmbseg-written.jsonl"
+LOCK = ".fmbseg-written.lock"
+
+
+class WouldReplaceError(ValueError):
+    """Something is in the way that fmbseg did not write; the message names it, and nothing was written."""
+
+
+class WrittenFiles:
+    """Writes files into a folder that may hold other people's, and keeps a list of its own.
+
+    The list is the folder's marker, a file :data:`MARKER` with a line a file: its name, the SHA-256 of its
+    content (or where a link leads), and what wrote it. The line comes before the file takes its name, so that
+    after a kill at any moment no file of fmbseg's is unlisted, and a file of a listed name with another
+    content is someone else's.
+
+    On leaving without an error, what an earlier run of the same kind wrote and this one did not is removed;
+    on an error everything stays.
+
+    Args:
+        folder: to write to; made where it does not exist.
+        kind: what writes, in words for messages, for example ``"YOLO export"``.
+
+    Raises:
+        WouldReplaceError: another run is writing to the folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with WrittenFiles(folder, "export") as out:
+        ...         out.check(["a.txt", "b.txt"])
+        ...         out.write("a.txt", b"1")
+        ...         out.write("b.txt", b"2")
+        ...     with WrittenFiles(folder, "export") as out:
+        ...         out.write("a.txt", b"3")
+        ...     sorted(path.name for path in Path(folder).glob("*.txt"))
+        ['a.txt']
+    """
+
+    def __init__(self, folder: str | Path, kind: str) -> None:
+        self.folder = Path(folder)
+        self.kind = kind
+        self._lock = FileLock(self.folder / LOCK)
+        self._known: dict[str, list[dict[str, Any]]] = {}
+        self._written: dict[str, dict[str, Any]] = {}
+        self._checked: set[str] = set()
+
+    def __enter__(self) -> WrittenFiles:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise WouldReplaceError(
+                f"another run is writing to {self.folder}; wait for it or use another folder"
+            ) from error
+        self._known = read_marker(self.folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            self._lock.release()
+
+    def check(self, names: Iterable[str]) -> None:
+        """Make sure that every file that is going to be written is free, or fmbseg's own.
+
+        Args:
+            names: paths from the folder, with forward slashes.
+
+        Raises:
+            WouldReplaceError: a file or folder is in the way.
+            ValueError: a name leads out of the folder.
+        """
+        for name in names:
+            self._place(name)
+
+    @contextmanager
+    def path(self, name: str) -> Iterator[Path]:
+        """Yield a temporary path, with the name's suffix, whose file takes the name on leaving.
+
+        Raises:
+            WouldReplaceError: a file or folder is in the way.
+            OSError: it cannot be written.
+        """
+        place = self._place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(place) as temporary:
+            yield temporary
+            self._note(name, {"sha256": sha256_of(temporary)})
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all; raises as :meth:`path` does."""
+        with self.path(name) as temporary:
+            temporary.write_bytes(content)
+
+    def copy(self, name: str, photograph: Path) -> None:
+        """Copy a photograph; the copy may be an input again. Raises as :meth:`path` does."""
+        place = self._place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(place) as temporary:
+            shutil.copyfile(photograph, temporary)
+            self._note(name, {"sha256": sha256_of(temporary), "photograph": True})
+
+    def link(self, name: str, photograph: Path) -> None:
+        """Link to a photograph, or copy it where links cannot be made; raises as :meth:`path` does."""
+        place = self._place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        target = os.path.realpath(photograph)
+        temporary = place.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        try:
+            temporary.symlink_to(target)
+        except OSError:  # a system or a file system without links
+            self.copy(name, photograph)
+            return
+        self._note(name, {"link": target})
+        temporary.replace(place)
+
+    def _place(self, name: str) -> Path:
+        place = inside(self.folder, name, links_may_leave=False)
+        if name in self._checked:
+            return place
+        for parent in place.relative_to(self.folder).parents:
+            if (self.folder / parent).is_file():
+                raise WouldReplaceError(
+                    f"{self.folder / parent} is a file where a folder is to be: {_REMEDY}"
+                )
+        entries = self._known.get(name, [])
+        if os.path.lexists(place) and not any(_is_same(place, entry) for entry in entries):
+            what = "was changed since fmbseg wrote it" if entries else "is there, and fmbseg did not write it"
+            raise WouldReplaceError(f"{place} {what}: {_REMEDY}")
+        others = {entry["kind"] for entry in entries} - {self.kind}
+        if os.path.lexists(place) and others:
+            raise WouldReplaceError(
+                f"{place} was written by another command ({sorted(others)[0]}): {_REMEDY}"
+            )
+        self._checked.add(name)
+        return place
+
+    def _note(self, name: str, entry: dict[str, Any]) -> None:
+        """List a file before it takes its name."""
+        full = {"name": name, "kind": self.kind, **entry}
+        _append(self.folder, full)
+        self._written[name] = full
+
+    def _finish(self) -> None:
+        """Remove what this kind of writer wrote before and no longer writes; then list what is there."""
+        kept = [
+            entry
+            for name, entries in self._known.items()
+            for entry in entries
+            if entry["kind"] != self.kind and name not in self._written
+        ]
+        for name, entries in self._known.items():
+            if name not in self._written and any(entry["kind"] == self.kind for entry in entries):
+                self._remove(name, entries)
+        if not self._written and not kept:
+            (self.folder / MARKER).unlink(missing_ok=True)
+            return
+        rows = [*kept, *self._written.values()]
+        write_atomically(self.folder / MARKER, b"".join(encode_row(row)[0] for row in rows))
+
+    def _remove(self, name: str, entries: list[dict[str, Any]]) -> None:
+        place = self.folder / name
+        if not os.path.lexists(place):
+            return
+        if not any(_is_same(place, entry) for entry in entries):
+            warnings.warn(
+                f"{place} is of an earlier {self.kind}, but was changed since: it stays, though no part "
+                "of this one",
+                stacklevel=4,
+            )
+            return
+        place.unlink()
+        for parent in place.relative_to(self.folder).parents:
+            if parent == Path() or any((self.folder / parent).iterdir()):
+                break
+            (self.folder / parent).rmdir()
+
+
+@contextmanager
+def single_file(path: str | Path, kind: str) -> Iterator[Path]:
+    """Yield a temporary path, with the same suffix, for one file that a user named; then it takes that name.
+
+    The file is listed in its folder's marker, so that the same command may replace it.
+
+    Args:
+        path: of the file.
+        kind: what writes, in words for messages.
+
+    Raises:
+        WouldReplaceError: fmbseg did not write what is there, or it was changed since.
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    check_single(path, kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        yield temporary
+        _append(path.parent, {"name": path.name, "kind": kind, "sha256": sha256_of(temporary)})
+
+
+def check_single(path: str | Path, kind: str) -> None:
+    """Say before any work whether :func:`single_file` would refuse to write.
+
+    Raises:
+        WouldReplaceError: fmbseg did not write what is there, or it was changed since, or it is a folder.
+    """
+    path = Path(path)
+    if not os.path.lexists(path):
+        return
+    if path.is_dir():
+        raise WouldReplaceError(f"{path} is a folder: name a file")
+    entries = [entry for entry in read_marker(path.parent).get(path.name, []) if entry["kind"] == kind]
+    if not any(_is_same(path, entry) for entry in entries):
+        what = (
+            "was changed since fmbseg wrote it"
+            if entries
+            else "is there, and fmbseg did not write it as this"
+        )
+        raise WouldReplaceError(f"{path} {what}: {_REMEDY}")
+
+
+class OwnResults:
+    """Tells which files are results of fmbseg's own, by the markers of the folders above them."""
+
+    def __init__(self) -> None:
+        self._markers: dict[Path, dict[str, list[dict[str, Any]]]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        """Whether fmbseg wrote this file, and it is no copy of a photograph or link to one."""
+        absolute = Path.cwd() / path
+        for folder in absolute.parents:
+            if folder not in self._markers:
+                self._markers[folder] = read_marker(folder)
+            entries = self._markers[folder].get(absolute.relative_to(folder).as_posix(), [])
+            results = [entry for entry in entries if "link" not in entry and not entry.get("photograph")]
+            if any(_is_same(absolute, entry) for entry in results):
+                return True
+        return False
+
+
+def read_marker(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The marker's entries by name, several where a run was stopped; damaged ones are not believed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    try:
+        lines = (folder / MARKER).read_bytes().splitlines(keepends=True)
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            entry, _ = parse_row(line)
+        except DamagedFileError:  # then its file is not known as ours, and is not touched
+            continue
+        found.setdefault(str(entry["name"]), []).append(entry)
+    return found
+
+
+_REMEDY = "move it away, or give another place to write to"
+
+
+def _append(folder: Path, entry: dict[str, Any]) -> None:
+    line, _ = encode_row(entry)
+    with (folder / MARKER).open("ab") as file:  # in one call, so that lines of two writers do not mix
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_same(place: Path, entry: dict[str, Any]) -> bool:
+    if "link" in entry:
+        return place.is_symlink() and str(place.readlink()) == entry["link"]
+    return not place.is_symlink() and place.is_file() and sha256_of(place) == entry["sha256"]

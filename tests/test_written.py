@@ -1,0 +1,152 @@
+"""Nothing that fmbseg did not write is replaced, emptied or removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmbseg.written import MARKER, OwnResults, WouldReplaceError, WrittenFiles, check_single, single_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(folder: Path, files: dict[str, bytes], kind: str = "export") -> None:
+    with WrittenFiles(folder, kind) as out:
+        out.check(files)
+        for name, content in files.items():
+            out.write(name, content)
+
+
+def names(folder: Path) -> set[str]:
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return {name for name in found if not name.startswith(".")}
+
+
+def test_a_file_of_the_users_stops_everything_before_the_first_write(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_bytes(b"mine")
+    with pytest.raises(WouldReplaceError, match=r"b\.txt is there, and fmbseg did not write it"):
+        write(tmp_path, {"a.txt": b"1", "b.txt": b"2"})
+    assert names(tmp_path) == {"b.txt"}
+    assert (tmp_path / "b.txt").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("other", ["folder", "dangling link"])
+def test_so_does_whatever_else_has_the_name(tmp_path: Path, other: str) -> None:
+    if other == "folder":
+        (tmp_path / "a.txt").mkdir()
+    else:
+        (tmp_path / "a.txt").symlink_to("nowhere")
+    with pytest.raises(WouldReplaceError, match=r"a\.txt is there"):
+        write(tmp_path, {"a.txt": b"1"})
+
+
+def test_a_second_run_replaces_the_first_and_removes_what_it_no_longer_has(tmp_path: Path) -> None:
+    write(tmp_path, {"labels/x/a.txt": b"1", "labels/b.txt": b"2", "c.txt": b"3"})
+    (tmp_path / "labels" / "mine.txt").write_bytes(b"mine")
+    write(tmp_path, {"labels/b.txt": b"4"})
+    assert names(tmp_path) == {"labels", "labels/b.txt", "labels/mine.txt"}  # x is empty, and went
+    assert (tmp_path / "labels/b.txt").read_bytes() == b"4"
+
+
+def test_what_the_user_edited_is_the_users(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": b"1", "b.txt": b"2"})
+    (tmp_path / "a.txt").write_bytes(b"corrected by hand")
+    with pytest.raises(WouldReplaceError, match=r"a\.txt was changed since fmbseg wrote it"):
+        write(tmp_path, {"a.txt": b"3"})
+    with pytest.warns(UserWarning, match=r"a\.txt is of an earlier export, but was changed"):
+        write(tmp_path, {"b.txt": b"2"})
+    assert (tmp_path / "a.txt").read_bytes() == b"corrected by hand"
+
+
+def test_another_command_neither_replaces_nor_removes(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": b"1"})
+    write(tmp_path, {"b.txt": b"1"}, kind="report")
+    assert names(tmp_path) == {"a.txt", "b.txt"}
+    with pytest.raises(WouldReplaceError, match=r"written by another command \(export\)"):
+        write(tmp_path, {"a.txt": b"1"}, kind="report")
+
+
+def test_after_a_stop_at_any_moment_the_same_run_goes_through(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": b"old", "gone.txt": b"old"})
+    with pytest.raises(KeyboardInterrupt), WrittenFiles(tmp_path, "export") as out:  # noqa: PT012
+        out.write("a.txt", b"new")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == {"a.txt", "gone.txt"}  # nothing is removed on an error
+    write(tmp_path, {"a.txt": b"newer"})
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_a_damaged_marker_makes_files_untouchable_rather_than_free(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": b"1"})
+    marker = bytearray((tmp_path / MARKER).read_bytes())
+    marker[10] ^= 1
+    (tmp_path / MARKER).write_bytes(marker)
+    with pytest.raises(WouldReplaceError, match="fmbseg did not write it"):
+        write(tmp_path, {"a.txt": b"2"})
+
+
+def test_links_to_photographs_are_made_anew_and_the_photographs_stay(tmp_path: Path) -> None:
+    photograph = tmp_path / "photos" / "a.jpg"
+    photograph.parent.mkdir()
+    photograph.write_bytes(b"pixels")
+    for _ in range(2):
+        with WrittenFiles(tmp_path / "out", "export") as out:
+            out.link("images/a.jpg", photograph)
+    assert (tmp_path / "out/images/a.jpg").readlink() == photograph
+    # The folder's own link as the photograph: it leads to the file itself, never to itself.
+    with WrittenFiles(tmp_path / "out", "export") as out:
+        out.link("images/a.jpg", tmp_path / "out/images/a.jpg")
+    assert (tmp_path / "out/images/a.jpg").read_bytes() == b"pixels"
+    with pytest.raises(WouldReplaceError), WrittenFiles(tmp_path, "export") as out:
+        out.link("photos/a.jpg", photograph)
+    assert photograph.read_bytes() == b"pixels"
+    assert not photograph.is_symlink()
+
+
+def test_a_folder_that_is_a_link_out_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labels").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="by a link"):
+        write(tmp_path / "out", {"labels/a.txt": b"1"})
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with (
+        WrittenFiles(tmp_path, "export"),
+        pytest.raises(WouldReplaceError, match="another run is writing"),
+        WrittenFiles(tmp_path, "export"),
+    ):
+        pass
+
+
+def test_a_single_file_may_be_replaced_by_what_wrote_it_alone(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.jpg"
+    for content in (b"1", b"2"):
+        check_single(path, "sheet")
+        with single_file(path, "sheet") as temporary:
+            temporary.write_bytes(content)
+    assert path.read_bytes() == b"2"
+    with pytest.raises(WouldReplaceError, match="did not write it as this"):
+        check_single(path, "report")
+    path.write_bytes(b"a photograph")
+    with pytest.raises(WouldReplaceError, match="was changed"), single_file(path, "sheet"):
+        pass
+    assert path.read_bytes() == b"a photograph"
+
+
+def test_own_results_are_known_and_copies_of_photographs_are_none(tmp_path: Path) -> None:
+    photograph = tmp_path / "a.jpg"
+    photograph.write_bytes(b"pixels")
+    with WrittenFiles(tmp_path / "r", "segmentation") as out:
+        out.write("overlays/a.jpg", b"overlay")
+        out.copy("images/a.jpg", photograph)
+    own = OwnResults()
+    assert tmp_path / "r/overlays/a.jpg" in own
+    assert tmp_path / "r/images/a.jpg" not in own
+    assert photograph not in own
+    (tmp_path / "r/overlays/a.jpg").write_bytes(b"a photograph of that name")
+    assert tmp_path / "r/overlays/a.jpg" not in OwnResults()
