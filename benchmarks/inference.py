@@ -42,9 +42,9 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from fmbseg import OpenVocabSegmenter, Vocabulary, __version__
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.deployment import WindowSettings
 from fmbseg.files import write_json
 from fmbseg.models.transform import PixelTransform
+from fmbseg.segment_settings import WindowSettings
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from fmbseg.images import load_image
 from fmbseg.labeling.classes import Classes
-from fmbseg.labeling.mask_names import name_masks
+from fmbseg.labeling.mask_naming import name_masks
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE

@@ -10,9 +10,9 @@ wide vocabulary, fits the head on these labels, and measures on fold ``val`` of 
   Stage 1.2 and not the part drawn for training; a pixel without a mask is a miss;
 - ``aligned_alone``: the segmenter with the trained head alone, at the ``hubness`` that suits the head;
 - ``aligned_mixed``: with the recipe's own settings for it but the refinement; they may mix in what the
-  image-text model sees by itself (see :class:`fmbseg.deployment.KnowledgePreservation`);
+  image-text model sees by itself (see :class:`fmbseg.segment_settings.KnowledgePreservation`);
 - ``aligned``: with all of the recipe's own settings, which may name the masks of the mask model (see
-  :class:`fmbseg.deployment.MaskNaming`).
+  :class:`fmbseg.segment_settings.MaskNaming`).
 
 mIoU is the data set's, over the classes in the ground truth, background left out. Seconds a photograph count
 all that a variant needs from the decoded photograph on: with Stage 1, the dense map and the mask model, too.
@@ -53,7 +53,6 @@ from benchmarks.offline_chain import (
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.checksums import RowJournal, read_rows
-from fmbseg.deployment import MaskNaming
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
@@ -63,6 +62,7 @@ from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
+from fmbseg.segment_settings import MaskNaming
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ if TYPE_CHECKING:
 
     from fmbseg import LabelSet, PseudoLabeler
     from fmbseg.alignment.settings import TrainingSettings
-    from fmbseg.deployment import SegmentSettings
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.masks import MaskSet
     from fmbseg.models.contracts import MaskGenerator, Prompter
+    from fmbseg.segment_settings import SegmentSettings
 
 STAGES = {
     "stage1_1": (POINT_STAGE,),

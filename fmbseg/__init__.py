@@ -20,32 +20,39 @@ if TYPE_CHECKING:
     from fmbseg.aligned.card import HeadCard
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.alignment.aligner import Aligner
-    from fmbseg.deployment import Background, MaskNaming, MaskSnap, Pamr, SegmentSettings, WindowSettings
     from fmbseg.evaluation.datasets import open_data
     from fmbseg.evaluation.evaluate import evaluate
     from fmbseg.labeling.labeler import PseudoLabeler
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.masks import MaskSet
     from fmbseg.results import Segmentation
+    from fmbseg.segment_settings import (
+        Background,
+        MaskNaming,
+        MaskSnap,
+        Pamr,
+        SegmentSettings,
+        WindowSettings,
+    )
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
 
 _HOMES = {
     "AlignedEncoder": "fmbseg.aligned.encoder",
     "Aligner": "fmbseg.alignment.aligner",
-    "Background": "fmbseg.deployment",
+    "Background": "fmbseg.segment_settings",
     "HeadCard": "fmbseg.aligned.card",
     "LabelSet": "fmbseg.labels.label_set",
-    "MaskNaming": "fmbseg.deployment",
+    "MaskNaming": "fmbseg.segment_settings",
     "MaskSet": "fmbseg.masks",
-    "MaskSnap": "fmbseg.deployment",
+    "MaskSnap": "fmbseg.segment_settings",
     "OpenVocabSegmenter": "fmbseg.segmentation.segmenter",
-    "Pamr": "fmbseg.deployment",
+    "Pamr": "fmbseg.segment_settings",
     "PseudoLabeler": "fmbseg.labeling.labeler",
-    "SegmentSettings": "fmbseg.deployment",
+    "SegmentSettings": "fmbseg.segment_settings",
     "Segmentation": "fmbseg.results",
     "Vocabulary": "fmbseg.vocabulary",
-    "WindowSettings": "fmbseg.deployment",
+    "WindowSettings": "fmbseg.segment_settings",
     "evaluate": "fmbseg.evaluation.evaluate",
     "open_data": "fmbseg.evaluation.datasets",
 }

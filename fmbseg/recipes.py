@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.deployment import KnowledgePreservation, MaskNaming, SegmentSettings, WindowSettings
+from fmbseg.segment_settings import KnowledgePreservation, MaskNaming, SegmentSettings, WindowSettings
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Recipe:
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
         head: one of the package's own heads for these models (see :mod:`fmbseg.heads`), if there is one.
-        hubness: what suits its heads in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
+        hubness: what suits its heads in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
         segmenting: settings with which its heads segment best, where time does not matter.
     """
 
@@ -138,7 +138,7 @@ RECIPES = {
             "optimizer": "sgd",
             "temperature": 1.0,
             "text_weight": None,
-            "attention": True,
+            "head_kind": "block",
             "dense_weight": 0.0,
             "image_size": 448,
         },

@@ -10,9 +10,9 @@ import torch
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.contract import ContractError
-from fmbseg.deployment import WindowSettings
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.backbones.from_torch import module_backbone
+from fmbseg.segment_settings import WindowSettings
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from tests.aligned import tiny as _registered  # noqa: F401 - registers tiny-test
 from tests.alignment.photographs import labelled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +14,6 @@ from fmbseg.models.transform import PixelTransform
 from fmbseg.vocabulary import Vocabulary
 
 SCHEMA_VERSION = 2
-_READ = (1, SCHEMA_VERSION)  # 1 has `attention` in the place of the kind of the head
 _PACKAGES = ("fmbseg", "numpy", "pillow", "timm", "torch", "transformers")
 
 
@@ -48,7 +47,7 @@ class AlignedConfig:
         backbone_license: of the backbone's weights, as it says itself; empty if not known.
         text_license: of the text encoder's weights, likewise.
         vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
-        hubness: what suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
+        hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
         training: how it was trained, as JSON; kept as it is, never interpreted here.
         versions: of the packages that saved it.
 
@@ -77,7 +76,7 @@ class AlignedConfig:
                 f"for, or train a head with out_dim={self.text_dim}"
             )
         if not 0 <= self.hubness < math.inf:
-            raise AlignedEncoderError(f"hubness must be a number of at least 0; got {self.hubness!r}")
+            raise AlignedEncoderError(f"hubness is {self.hubness!r}: it must be a finite number from 0")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -112,9 +111,9 @@ class AlignedConfig:
         """
         top = _mapping(saved, "the config")
         schema = top.get("schema_version")
-        if isinstance(schema, bool) or schema not in _READ:
+        if isinstance(schema, bool) or schema != SCHEMA_VERSION:
             raise AlignedEncoderError(
-                f"schema_version is {schema!r}, but this fmbseg reads {' and '.join(map(str, _READ))}: "
+                f"schema_version is {schema!r}, but this fmbseg reads {SCHEMA_VERSION}: "
                 "install the version of fmbseg that saved it (see 'versions')"
             )
         backbone, text = (_mapping(top.get(key), repr(key)) for key in ("backbone", "text_encoder"))
@@ -124,7 +123,7 @@ class AlignedConfig:
                 stride=_value(backbone, "stride", int, "backbone"),
                 text_encoder=_value(text, "spec", str, "text_encoder"),
                 text_dim=_value(text, "dim", int, "text_encoder"),
-                head=HeadSettings.from_dict(_mapping(top.get("head"), "'head'")),
+                head=_head(top.get("head")),
                 transform=_transform(backbone.get("transform")),
                 backbone_license=str(backbone.get("license", "")),
                 text_license=str(text.get("license", "")),
@@ -137,6 +136,18 @@ class AlignedConfig:
             raise
         except (TypeError, ValueError) as error:  # of the head's settings or the vocabulary
             raise AlignedEncoderError(str(error)) from error
+
+
+def _head(saved: object) -> HeadSettings:
+    values = _mapping(saved, "'head'")
+    known = {one.name for one in fields(HeadSettings)}
+    if values.keys() != known:
+        missing, surplus = sorted(known - values.keys()), sorted(values.keys() - known)
+        raise AlignedEncoderError(
+            f"'head' must have the settings {', '.join(sorted(known))}: missing are "
+            f"{', '.join(missing) or 'none'}, unknown {', '.join(surplus) or 'none'}"
+        )
+    return HeadSettings(**values)
 
 
 def _transform(saved: object) -> PixelTransform | None:

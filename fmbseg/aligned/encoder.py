@@ -38,7 +38,7 @@ class AlignedEncoder(Shareable):
         head: maps the backbone's patches to the text space; put in evaluation mode.
         text_encoder: whose text space that is; a spec is loaded when words are first encoded.
         prototypes: text vectors of the classes of the training, so that their words need no text encoder.
-        hubness: what suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`).
+        hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
         training: how the head was trained, as JSON values; saved with it.
         hub: how files of a text encoder that is still to be loaded are looked for.
 
@@ -107,7 +107,7 @@ class AlignedEncoder(Shareable):
 
     @property
     def hubness(self) -> float:
-        """What suits the head in deployment (see :class:`~fmbseg.deployment.SegmentSettings`)."""
+        """What suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
         return self.config.hubness
 
     @property

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Literal, get_args
 
 HeadKind = Literal["block", "linear", "mlp", "block_without_attention", "two_blocks"]
 """What lies between the backbone's patches and the text space; the paper's is ``"block"``."""
@@ -46,15 +43,15 @@ class HeadSettings:
         for name in ("in_dim", "out_dim", "heads"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} of the head must be a positive whole number; got {value!r}")
+                raise ValueError(f"{name} of the head is {value!r}: it must be a whole number of at least 1")
         if self.in_dim % self.heads:
-            raise ValueError(f"{self.heads} attention heads do not divide in_dim {self.in_dim}")
+            raise ValueError(f"heads of the head is {self.heads}: it must divide in_dim, {self.in_dim}")
         ratio = self.mlp_ratio
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < float("inf"):
-            raise ValueError(f"mlp_ratio of the head must be a positive number; got {ratio!r}")
+            raise ValueError(f"mlp_ratio of the head is {ratio!r}: it must be a finite number above 0")
         if self.kind not in HEAD_KINDS:
             raise ValueError(
-                f"kind of the head must be one of {', '.join(map(repr, HEAD_KINDS))}; got {self.kind!r}"
+                f"kind of the head is {self.kind!r}: it must be one of {', '.join(map(repr, HEAD_KINDS))}"
             )
 
     @property
@@ -92,34 +89,6 @@ class HeadSettings:
         elif self.kind == "mlp":
             each += dim * self.hidden
         return 2 * patches * each
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> HeadSettings:
-        """The settings that ``dataclasses.asdict`` turned into ``saved``, now or before heads had kinds.
-
-        Raises:
-            TypeError: an unknown name, or one too few.
-            ValueError: for a value that makes no head.
-
-        Example:
-            >>> HeadSettings.from_dict({"in_dim": 8, "out_dim": 4, "heads": 1, "attention": False}).kind
-            'block_without_attention'
-        """
-        values = dict(saved)
-        if "attention" in values and "kind" not in values:
-            values["kind"] = kind_of_attention(values.pop("attention"))
-        return cls(**values)
-
-
-def kind_of_attention(attention: object) -> HeadKind:
-    """The kind of a head that was saved when all that was known of it was whether it had attention.
-
-    Raises:
-        ValueError: neither true nor false.
-    """
-    if not isinstance(attention, bool):
-        raise ValueError(f"attention of the head must be true or false; got {attention!r}")
-    return "block" if attention else "block_without_attention"
 
 
 def default_heads(in_dim: int) -> int:

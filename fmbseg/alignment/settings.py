@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind, kind_of_attention
+from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,10 +174,6 @@ class TrainingSettings:
         Raises:
             ValueError: an unknown name or a value out of range.
         """
-        if "attention" in saved and "head_kind" not in saved:  # saved before heads had kinds
-            saved = {name: value for name, value in saved.items() if name != "attention"} | {
-                "head_kind": kind_of_attention(saved["attention"])
-            }
         unknown = sorted(saved.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown training settings: {', '.join(unknown)}")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fmbseg.deployment import SegmentSettings
     from fmbseg.models.hub_files import HubOptions
+    from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
 

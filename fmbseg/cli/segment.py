@@ -23,9 +23,9 @@ from fmbseg.heads import DEFAULT_HEAD
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmbseg.deployment import BackgroundRule, MaskNaming, MaskSnap, Pamr
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
+    from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
@@ -91,8 +91,8 @@ def segment(
     """
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
-    from fmbseg.deployment import Background, KnowledgePreservation, SegmentSettings, WindowSettings
     from fmbseg.progress import Progress
+    from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings, WindowSettings
     from fmbseg.segmentation.classes import ResultClasses
 
     settings = SegmentSettings(
@@ -143,8 +143,8 @@ class Extras:
 
 
 def _refinement(refine: str | None, named: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
-    from fmbseg.deployment import MaskNaming, MaskSnap, Pamr
     from fmbseg.recipes import mask_options_for
+    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr
 
     if named is not None:
         if refine is not None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmbseg.deployment import SegmentSettings
     from fmbseg.evaluation.datasets import Sample, SegmentationData
     from fmbseg.results import Segmentation
+    from fmbseg.segment_settings import SegmentSettings
     from fmbseg.vocabulary import Vocabulary
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.deployment import Background, KnowledgePreservation, Pamr, SegmentSettings, WindowSettings
+from fmbseg.segment_settings import Background, KnowledgePreservation, Pamr, SegmentSettings, WindowSettings
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, coco_stuff_words
 from fmbseg.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ class Protocol:
         background: of sets that count background as a class; others have none. With the rule ``words``
             COCO-Stuff's 91 stuff names mean background, those that are classes of the set left out.
         windows: how an image is resized and cut.
-        hubness: see :class:`~fmbseg.deployment.SegmentSettings`; None for what suits the head.
+        hubness: see :class:`~fmbseg.segment_settings.SegmentSettings`; None for what suits the head.
         preserve: whether what the image-text model sees by itself is mixed in.
         refine: what is done to the result.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fmbseg.labeling.description import Description, describe
-from fmbseg.labeling.mask_names import MaskNames, name_masks, own_names
+from fmbseg.labeling.mask_naming import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.deployment import Background
+    from fmbseg.segment_settings import Background
     from fmbseg.vocabulary import Vocabulary
 
 NO_CLASS = -1
@@ -47,7 +47,7 @@ class ResultClasses:
             ValueError: nothing but background is left, or a class of that name is not marked as background.
 
         Example:
-            >>> from fmbseg.deployment import Background
+            >>> from fmbseg.segment_settings import Background
             >>> from fmbseg.vocabulary import Vocabulary
             >>> words = Vocabulary(("cat", "sky", "wall"), background=frozenset({1, 2}))
             >>> classes = ResultClasses.of(words, Background())

@@ -20,7 +20,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fmbseg.deployment import KnowledgePreservation
+    from fmbseg.segment_settings import KnowledgePreservation
 
 BLOCK_VALUES = 2**17
 """Similarities up-sampled at once, at most (512 KB in float32, which a cache holds)."""

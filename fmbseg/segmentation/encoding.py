@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmbseg.deployment import WindowSettings
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.transform import PixelTransform
+    from fmbseg.segment_settings import WindowSettings
     from fmbseg.vocabulary import Vocabulary
 
 

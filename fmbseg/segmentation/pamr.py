@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fmbseg.deployment import Pamr
+    from fmbseg.segment_settings import Pamr
 
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -32,7 +32,7 @@ def refine(scores: torch.Tensor, pixels: torch.Tensor, settings: Pamr) -> torch.
         (K, H, W), each value a weighted mean of those around it.
 
     Example:
-        >>> from fmbseg.deployment import Pamr
+        >>> from fmbseg.segment_settings import Pamr
         >>> refine(torch.ones(2, 4, 5), torch.rand(3, 4, 5), Pamr()).allclose(torch.ones(2, 4, 5))
         True
     """

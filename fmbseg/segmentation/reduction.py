@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fmbseg.deployment import MaskNaming, MaskSnap, Pamr
 from fmbseg.results import Segmentation, Similarities, TopClasses
+from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr
 from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
 from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
@@ -19,8 +19,8 @@ from fmbseg.segmentation.snapping import snap_to_masks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fmbseg.deployment import SegmentSettings
     from fmbseg.masks import MaskSet
+    from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
 
 _MOST_REFINED = 2**25

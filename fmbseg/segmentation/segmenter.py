@@ -15,10 +15,10 @@ from PIL import Image
 
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.deployment import MaskNaming, Pamr, SegmentSettings
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
+from fmbseg.segment_settings import MaskNaming, Pamr, SegmentSettings
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import encode_images, second_map
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.aligned.saved import SavedHead
-    from fmbseg.deployment import MaskSnap, WindowSettings
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
     from fmbseg.models.hub_files import HubOptions
     from fmbseg.results import Segmentation
+    from fmbseg.segment_settings import MaskSnap, WindowSettings
     from fmbseg.segmentation.encoding import TextSpaceEncoder
     from fmbseg.segmentation.reduction import EncodedImage
     from fmbseg.vocabulary import VocabularySource

@@ -190,16 +190,16 @@ def test_wrong_features_are_named(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"in_dim": 0}, "in_dim .* got 0"),
-        ({"out_dim": -3}, "out_dim .* got -3"),
-        ({"heads": 5}, "5 attention heads do not divide in_dim 12"),
-        ({"heads": True}, "heads .* got True"),
-        ({"in_dim": 12.0}, "in_dim .* got 12.0"),
-        ({"mlp_ratio": 0}, "mlp_ratio .* got 0"),
-        ({"mlp_ratio": float("nan")}, "mlp_ratio .* got nan"),
-        ({"mlp_ratio": "4"}, "mlp_ratio .* got '4'"),
-        ({"kind": "conv"}, "kind of the head must be one of 'block', .*got 'conv'"),
-        ({"kind": None}, "kind .* got None"),
+        ({"in_dim": 0}, "in_dim .* is 0: it must be"),
+        ({"out_dim": -3}, "out_dim .* is -3: it"),
+        ({"heads": 5}, "heads .* is 5: it must divide in_dim, 12"),
+        ({"heads": True}, "heads .* is True: it"),
+        ({"in_dim": 12.0}, "in_dim .* is 12.0: it"),
+        ({"mlp_ratio": 0}, "mlp_ratio .* is 0: it"),
+        ({"mlp_ratio": float("nan")}, "mlp_ratio .* is nan: it"),
+        ({"mlp_ratio": "4"}, "mlp_ratio .* is '4': it"),
+        ({"kind": "conv"}, "kind of the head is 'conv': it must be one of 'block'"),
+        ({"kind": None}, "kind .* is None: it"),
     ],
 )
 def test_settings_that_make_no_head(values: dict[str, object], message: str) -> None:

@@ -30,16 +30,6 @@ def test_every_loss_that_can_be_named_is_there() -> None:
     assert tuple(LOSSES) == get_args(LossName)
 
 
-@pytest.mark.parametrize(("attention", "kind"), [(True, "block"), (False, "block_without_attention")])
-def test_settings_that_were_saved_before_heads_had_kinds(attention: bool, kind: str) -> None:
-    saved = {**TrainingSettings(epochs=3).to_dict(), "attention": attention}
-    for newer in ("head_kind", "mlp_ratio", "loss", "classes"):
-        del saved[newer]
-    assert TrainingSettings.from_dict(saved) == TrainingSettings(epochs=3, head_kind=kind)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="attention of the head must be true or false; got 'no'"):
-        TrainingSettings.from_dict({"attention": "no"})
-
-
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown training settings: lr, tau"):
         TrainingSettings.from_dict({"tau": 1, "lr": 2, "epochs": 3})

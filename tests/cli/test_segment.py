@@ -127,8 +127,8 @@ def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--background", "colour"], "background rule 'colour' is none of"),
-        (["--background", "similarity"], "'similarity' needs a threshold"),
+        (["--background", "colour"], "rule is 'colour': it must be one of"),
+        (["--background", "similarity"], "threshold is None: it must be a number with the rule"),
         (["--heatmap", "dogs"], "there is no class 'dogs'; did you mean 'dog'?"),
         (["--refine", "mobilsam"], "did you mean 'mobilesam'?"),
         (["--name-masks", "mobilsam"], "did you mean 'mobilesam'?"),

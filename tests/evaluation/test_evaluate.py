@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.deployment import SegmentSettings
+    from fmbseg.segment_settings import SegmentSettings
     from fmbseg.vocabulary import Vocabulary
 
 NAMES = ("background", "cat", "cup")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fmbseg.deployment import Background, KnowledgePreservation, Pamr
 from fmbseg.evaluation.datasets import SegmentationData
 from fmbseg.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from fmbseg.segment_settings import Background, KnowledgePreservation, Pamr
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import benchmark_classes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fmbseg.deployment import Background
+from fmbseg.segment_settings import Background
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabulary import Vocabulary

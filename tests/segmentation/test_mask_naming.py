@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.deployment import KnowledgePreservation
 from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
+from fmbseg.segment_settings import KnowledgePreservation
 from fmbseg.segmentation.decoding import SecondMap, decode
 from fmbseg.segmentation.mask_naming import paint_masks
 

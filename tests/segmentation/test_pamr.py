@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fmbseg.deployment import Pamr
+from fmbseg.segment_settings import Pamr
 from fmbseg.segmentation.pamr import affinities, refine
 
 

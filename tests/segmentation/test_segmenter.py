@@ -15,7 +15,14 @@ from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
-from fmbseg.deployment import (
+from fmbseg.images import ImageError
+from fmbseg.mask_means import mask_means
+from fmbseg.masks import MaskSet
+from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
+from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.models.hubness import hubness_of
+from fmbseg.models.image_text.conse import conse
+from fmbseg.segment_settings import (
     Background,
     KnowledgePreservation,
     MaskNaming,
@@ -24,13 +31,6 @@ from fmbseg.deployment import (
     SegmentSettings,
     WindowSettings,
 )
-from fmbseg.images import ImageError
-from fmbseg.mask_means import mask_means
-from fmbseg.masks import MaskSet
-from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
-from fmbseg.models.contracts import ImageTextFeatures
-from fmbseg.models.hubness import hubness_of
-from fmbseg.models.image_text.conse import conse
 from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.photographs import photograph

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmbseg.labeling.classes import Classes
-from fmbseg.labeling.mask_names import mask_features, name_masks, own_names
+from fmbseg.labeling.mask_naming import mask_features, name_masks, own_names
 from fmbseg.masks import MaskSet
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fmbseg.deployment import (
+from fmbseg.segment_settings import (
     Background,
     KnowledgePreservation,
     MaskNaming,
@@ -24,21 +24,37 @@ from fmbseg.deployment import (
         (WindowSettings, {"short_side": 0}, "short_side is 0"),
         (WindowSettings, {"window": -1}, "window is -1"),
         (WindowSettings, {"step": 0}, "step is 0"),
-        (WindowSettings, {"step": 500}, "step is 500: windows of 448 pixels would leave gaps"),
-        (Background, {"rule": "colour"}, "'colour' is none of words, similarity, softmax, none"),
-        (Background, {"rule": "similarity"}, "'similarity' needs a threshold"),
-        (Background, {"rule": "words", "threshold": 0.4}, "'words' takes no threshold; got 0.4"),
-        (Pamr, {"iterations": 0}, "PAMR needs 1 iteration"),
-        (Pamr, {"dilations": (1, 0)}, "dilations of 1 pixel or more"),
-        (Pamr, {"dilations": ()}, "dilations of 1 pixel or more"),
-        (MaskSnap, {"min_share": 1.5}, "min_share is a part from 0 to 1, got 1.5"),
-        (MaskNaming, {"generator": object(), "options": {"threads": 1}}, "options are for a spec"),
+        (WindowSettings, {"step": 500}, "step is 500: it must be at most window, 448"),
+        (
+            Background,
+            {"rule": "colour"},
+            "rule is 'colour': it must be one of words, similarity, softmax",
+        ),
+        (
+            Background,
+            {"rule": "similarity"},
+            "threshold is None: it must be a number with the rule",
+        ),
+        (
+            Background,
+            {"rule": "words", "threshold": 0.4},
+            "threshold is 0.4: it must be None with the rule",
+        ),
+        (Pamr, {"iterations": 0}, "iterations is 0: it must be 1 or more"),
+        (Pamr, {"dilations": (1, 0)}, "must be one or more distances"),
+        (Pamr, {"dilations": ()}, "must be one or more distances"),
+        (MaskSnap, {"min_share": 1.5}, "min_share is 1.5: it must be from 0 to 1"),
+        (
+            MaskNaming,
+            {"generator": object(), "options": {"threads": 1}},
+            "options .* must be empty where",
+        ),
         (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
         (SegmentSettings, {"min_margin": -0.1}, "min_margin is -0.1"),
         (SegmentSettings, {"top": 0}, "top is 0"),
-        (SegmentSettings, {"scales": ()}, r"scales are \(\)"),
-        (SegmentSettings, {"scales": (1.0, 0.0)}, "one or more positive numbers"),
-        (KnowledgePreservation, {"weight": 1.1}, "weight is a part from 0 to 1, got 1.1"),
+        (SegmentSettings, {"scales": ()}, r"scales is \(\)"),
+        (SegmentSettings, {"scales": (1.0, 0.0)}, "must be one or more finite numbers above 0"),
+        (KnowledgePreservation, {"weight": 1.1}, "weight is 1.1: it must be from 0 to 1"),
         (KnowledgePreservation, {"slope": 0.0}, "slope is 0.0"),
         (KnowledgePreservation, {"short_side": 0}, "short_side is 0"),
     ],

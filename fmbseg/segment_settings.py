@@ -42,7 +42,9 @@ class WindowSettings:
             if length is not None and length < 1:
                 raise ValueError(f"{name} is {length}: it must be 1 or more pixels")
         if self.window is not None and self.step > self.window:
-            raise ValueError(f"step is {self.step}: windows of {self.window} pixels would leave gaps")
+            raise ValueError(
+                f"step is {self.step}: it must be at most window, {self.window}, or gaps are left"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,12 @@ class Background:
 
     def __post_init__(self) -> None:
         if self.rule not in _RULES:
-            raise ValueError(f"background rule {self.rule!r} is none of {', '.join(_RULES)}")
+            raise ValueError(f"rule is {self.rule!r}: it must be one of {', '.join(_RULES)}")
         if (self.threshold is not None) != (self.rule in ("similarity", "softmax")):
-            wants = "needs a threshold" if self.threshold is None else "takes no threshold"
-            raise ValueError(f"background rule {self.rule!r} {wants}; got {self.threshold!r}")
+            must = "a number" if self.threshold is None else "None"
+            raise ValueError(
+                f"threshold is {self.threshold!r}: it must be {must} with the rule {self.rule!r}"
+            )
 
     def __str__(self) -> str:
         return self.rule if self.threshold is None else f"{self.rule} below {self.threshold:g}"
@@ -95,10 +99,11 @@ class Pamr:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))
-        if self.iterations < 1 or not self.dilations or min(self.dilations) < 1:
+        if self.iterations < 1:
+            raise ValueError(f"iterations is {self.iterations}: it must be 1 or more")
+        if not self.dilations or min(self.dilations) < 1:
             raise ValueError(
-                f"PAMR needs 1 iteration or more and dilations of 1 pixel or more; got {self.iterations} "
-                f"and {self.dilations}"
+                f"dilations is {self.dilations}: it must be one or more distances of 1 pixel or more"
             )
 
 
@@ -129,7 +134,7 @@ class KnowledgePreservation:
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
-            raise ValueError(f"weight is a part from 0 to 1, got {self.weight}")
+            raise ValueError(f"weight is {self.weight}: it must be from 0 to 1")
         if self.slope is not None and not self.slope > 0:
             raise ValueError(f"slope is {self.slope}: it must be above 0, or None")
         if self.short_side < 1:
@@ -153,7 +158,7 @@ class MaskSnap:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_share <= 1:
-            raise ValueError(f"min_share is a part from 0 to 1, got {self.min_share}")
+            raise ValueError(f"min_share is {self.min_share}: it must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,9 @@ class MaskNaming:
 
     def __post_init__(self) -> None:
         if self.options and not isinstance(self.generator, str):
-            raise ValueError("options are for a spec: a mask generator that is made already has its own")
+            raise ValueError(
+                f"options is {dict(self.options)}: it must be empty where the generator is made already"
+            )
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
-            raise ValueError(f"scales are {self.scales}: one or more positive numbers are wanted")
+            raise ValueError(f"scales is {self.scales}: it must be one or more finite numbers above 0")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}: it must be above 0")
         if self.hubness is not None and not self.hubness >= 0:
