@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
-import stat
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fmbseg.files import check_regular
+from fmbseg.image_files import (
+    IMAGE_EXTENSIONS,
+    ImageFiles,
+    PassedOver,
+    find_images,
+    missing,
+    passed_over,
+    unreadable,
+)
 from fmbseg.rgb import ImageError, rgb_from_array, rgb_from_pillow
+from fmbseg.signatures import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_MAX_PIXELS", "IMAGE_EXTENSIONS", "ImageError", "ImageInput", "find_images", "load_image"]
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "IMAGE_EXTENSIONS",
+    "ImageError",
+    "ImageFiles",
+    "ImageInput",
+    "PassedOver",
+    "find_images",
+    "load_image",
+    "passed_over",
+]
 
 ImageInput: TypeAlias = "str | Path | Image.Image | NDArray[Any] | torch.Tensor"
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs."""
 
-IMAGE_EXTENSIONS = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"}
-    | {".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
-"""The extensions, in any case, by which :func:`find_images` knows an image."""
+_MAX_WHOLE = 1 << 30  # bytes of a file in a format of which Pillow reads all before it knows the image's size
 
 
 def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -73,63 +91,49 @@ def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> N
     )
 
 
-def find_images(folder_or_paths: str | Path | Iterable[str | Path], *, recursive: bool = True) -> list[Path]:
-    """The image files of a folder, of a file's own path, or of several of either.
-
-    In a folder, files count by their extension (:data:`IMAGE_EXTENSIONS`, in any case); hidden files and
-    folders (a leading dot) do not. A file that is named itself is taken whatever its extension.
-
-    Args:
-        folder_or_paths: a folder, a file, or any number of them.
-        recursive: also look into the folders within; links to folders are followed, each folder once.
-
-    Returns:
-        Paths without repetition, sorted by their text with forward slashes.
-
-    Raises:
-        ImageError: a path that does not exist, a folder that cannot be read or holds no image, no path.
-    """
-    paths = [folder_or_paths] if isinstance(folder_or_paths, (str, Path)) else list(folder_or_paths)
-    if not paths:
-        raise ImageError("no image: the list of paths is empty; give a folder or at least one file")
-    found: set[Path] = set()
-    for path in map(Path, paths):
-        found.update(_images_in(path, recursive=recursive) if _is_folder(path) else [path])
-    return sorted(found, key=lambda path: path.as_posix())
-
-
 def _open(path: Path) -> Image.Image:
     try:
+        check_regular(path)
+        _check_bytes(path)
         return Image.open(path)
-    except MemoryError:
+    except ImageError:
         raise
     except Exception as error:  # readers of headers fail on damaged bytes with nearly any exception
         raise _opening_error(path, error) from error
 
 
+def _check_bytes(path: Path) -> None:
+    """Refuse what Pillow would read whole before it looks at the size of the image."""
+    size = path.stat().st_size
+    if size > _MAX_WHOLE and kind_of(path) in ("WebP", "AVIF", "HEIC"):
+        raise ImageError(
+            f"{path} is too large: {size:,} bytes, at most {_MAX_WHOLE:,} are read of this format; "
+            "save it as JPEG or PNG, or get the file again"
+        )
+
+
 def _opening_error(path: Path, error: Exception) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        return _missing(path)
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return missing(path)
     if isinstance(error, IsADirectoryError):
         return ImageError(f"{path} is a folder; name a file, or list its files with find_images")
     if isinstance(error, UnidentifiedImageError):
+        size, kind = path.stat().st_size, kind_of(path)
+        what = f"it looks like {kind}" if kind else "of no kind that fmbseg knows"
         return ImageError(
-            f"{path} is not an image that Pillow can read ({path.stat().st_size} bytes, the first "
-            f"{_first_bytes(path)!r}); leave it out, or save it as JPEG or PNG"
+            f"{path} is not an image that Pillow can read ({size} bytes{f', {what}' if size else ''}); "
+            "leave it out, or save it as JPEG or PNG"
         )
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(
             f"{path} is too large: {error} Make it smaller, or if you trust it raise max_pixels and "
             f"PIL.Image.MAX_IMAGE_PIXELS"
         )
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # of check_regular
+        return ImageError(f"{path} {error.strerror}; leave it out")
     if isinstance(error, OSError) and error.errno is not None:  # from the system, not from a decoder
-        return _unreadable(path, error)
+        return unreadable(path, error)
     return _damaged(str(path), error)
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(8)
 
 
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -137,7 +141,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]
     try:
         image.load()
         return rgb_from_pillow(ImageOps.exif_transpose(image), name)
-    except (ImageError, MemoryError):
+    except ImageError:
         raise
     except Exception as error:  # decoders too
         raise _damaged(name, error) from error
@@ -166,54 +170,16 @@ def _check_size(size: Sequence[int], name: str, max_pixels: int) -> None:
         )
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _missing(path) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _missing(path: Path) -> ImageError:
-    return ImageError(f"{path} does not exist (looked from {Path.cwd()}); check its spelling")
-
-
-def _unreadable(path: Path | str, error: OSError) -> ImageError:
-    return ImageError(f"{path} cannot be read ({error.strerror}); check that you may read it")
-
-
 def _damaged(name: str, error: Exception) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(f"{name} needs more memory than there is; make it smaller or leave it out")
     return ImageError(
-        f"{name} is damaged and cannot be decoded ({type(error).__name__}: {error}); "
+        f"{name} is damaged and cannot be decoded ({type(error).__name__}: {_without_content(error)}); "
         f"get the file again or leave it out"
     )
 
 
-def _images_in(folder: Path, *, recursive: bool) -> list[Path]:
-    files = list(_files_in(folder, recursive=recursive))
-    images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
-    if not images:
-        raise ImageError(
-            f"no image in the folder {folder}{'' if recursive else ' itself'} (other files: {len(files)}); "
-            f"images are known by the extensions {' '.join(sorted(IMAGE_EXTENSIONS))}"
-        )
-    return images
-
-
-def _files_in(folder: Path, *, recursive: bool) -> Iterator[Path]:
-    """Files that are not hidden; links are followed, and no folder is entered twice."""
-    entered = {os.path.realpath(folder)}
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_stop):
-        yield from (Path(parent, name) for name in files if not name.startswith("."))
-        names = sorted(name for name in folders if recursive and not name.startswith("."))
-        folders.clear()
-        for name in names:
-            place = os.path.realpath(Path(parent, name))
-            if place not in entered:
-                entered.add(place)
-                folders.append(name)
-
-
-def _stop(error: OSError) -> NoReturn:
-    raise _unreadable(error.filename, error) from error
+def _without_content(error: Exception) -> str:
+    """A decoder's message up to where it may quote the file."""
+    text = re.split(r""":|b?['"]""", str(error))[0]
+    return (text if text.count("(") == text.count(")") else text.rpartition("(")[0]).strip()

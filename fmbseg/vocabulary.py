@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes, benchmark_names, is_benchmark
@@ -18,6 +19,38 @@ VocabularySource: TypeAlias = "Vocabulary | str | Path | Sequence[str] | Mapping
 
 DEFAULT_TEMPLATES = SIMPLE
 _SLOT = "{}"
+
+_BACKGROUND_NAMES = frozenset({"background", "backgrounds", "bg", "bkg"})
+_IGNORE_NAMES = frozenset(
+    {"ignore", "ignored", "ignore region", "ignored region", "ignored regions", "void", "unlabeled"}
+    | {"unlabelled", "unlabeled area", "unannotated", "not annotated", "dont care", "don't care", "dontcare"}
+    | {"out of roi"}
+)
+
+
+def meaning_of_name(name: str) -> Literal["background", "ignore"] | None:
+    """Tell whether a class's name means background, or pixels that do not count, as other tools write it.
+
+    Background are ``background``, ``_background_`` (labelme), ``bg`` and ``bkg``. Pixels that do not count
+    are ``ignore``, ``__ignore__`` (labelme), ``void`` (PASCAL VOC, CamVid), ``unlabeled`` and ``unlabelled``
+    (Cityscapes, Mapillary), ``unlabeled area``, ``unannotated``, ``out of roi``, ``dontcare`` (KITTI) and
+    ``ignored regions`` (VisDrone). Upper and lower case are one, and so are spaces, hyphens and underscores;
+    those around a name, and brackets, do not count.
+
+    Args:
+        name: of a class, from a file or a data set.
+
+    Returns:
+        ``"background"``, ``"ignore"``, or nothing for a class like any other.
+
+    Example:
+        >>> [meaning_of_name(name) for name in ("_background_", "Void", "cat", "Unlabelled")]
+        ['background', 'ignore', None, 'ignore']
+    """
+    plain = " ".join(re.sub(r"[\s_\-<>\[\](){}]+", " ", name).split()).casefold()
+    if plain in _BACKGROUND_NAMES:
+        return "background"
+    return "ignore" if plain in _IGNORE_NAMES else None
 
 
 @dataclass(frozen=True)

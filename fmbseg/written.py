@@ -251,14 +251,17 @@ class OwnResults:
         self._markers: dict[Path, dict[str, list[dict[str, Any]]]] = {}
 
     def __contains__(self, path: Path) -> bool:
-        """Whether fmbseg wrote this file, and it is no copy of a photograph or link to one."""
-        absolute = Path.cwd() / path
-        for folder in absolute.parents:
+        """Whether fmbseg wrote this file, and it is no copy of a photograph or link to one.
+
+        A link counts as what it leads to.
+        """
+        place = Path(os.path.realpath(path))
+        for folder in place.parents:
             if folder not in self._markers:
                 self._markers[folder] = read_marker(folder)
-            entries = self._markers[folder].get(absolute.relative_to(folder).as_posix(), [])
+            entries = self._markers[folder].get(place.relative_to(folder).as_posix(), [])
             results = [entry for entry in entries if "link" not in entry and not entry.get("photograph")]
-            if any(_is_same(absolute, entry) for entry in results):
+            if any(_is_same(place, entry) for entry in results):
                 return True
         return False
 

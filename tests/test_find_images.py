@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from fmbseg.images import IMAGE_EXTENSIONS, ImageError, find_images, load_image
+from fmbseg.images import IMAGE_EXTENSIONS, ImageError, PassedOver, find_images, load_image, passed_over
+from fmbseg.written import WrittenFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,59 @@ def test_links_are_followed_once(tree: Path) -> None:
     (tree / "deep" / "again").symlink_to(tree / "deep" / "er")
     found = find_images(tree)
     assert names(found, tree) == ["Z.tiff", "a.png", "b.JPG", "deep/again/d.Jpeg", "deep/c.webp"]
+
+
+def write_results(folder: Path, *names: str) -> None:
+    with WrittenFiles(folder, "segment") as out:
+        for name in names:
+            out.write(name, b"a picture")
+
+
+def test_own_results_are_no_input(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_images(tree)
+    write_results(tree, "e.png")
+    write_results(tree / "r1", "a.png", "maps/a.png")
+    (tree / "deep" / "link.png").symlink_to(tree / "r1" / "a.png")
+    (tree / "linked").symlink_to(tree / "r1" / "maps")
+    assert find_images(tree) == before
+    monkeypatch.chdir(tree)
+    assert names(find_images("deep/../."), Path("deep/..")) == names(before, tree)
+
+
+def test_copies_of_photographs_and_what_the_user_changed_are_input(tree: Path) -> None:
+    (tree / "a.png").write_bytes(b"a photograph")
+    with WrittenFiles(tree / "set", "export") as out:
+        out.copy("copy.png", tree / "a.png")
+        out.link("link.png", tree / "a.png")
+        out.write("mask.png", b"a mask")
+        out.write("drawn.png", b"a mask")
+    (tree / "set" / "drawn.png").write_bytes(b"painted over")
+    assert names(find_images(tree / "set"), tree / "set") == ["copy.png", "drawn.png", "link.png"]
+
+
+def test_an_own_result_that_is_named_is_refused(tree: Path) -> None:
+    write_results(tree / "r1", "a.png")
+    with pytest.raises(ImageError, match=r"r1/a\.png is a result that fmbseg wrote, not a photograph; name"):
+        find_images([tree / "a.png", tree / "r1" / "a.png"])
+    with pytest.raises(ImageError, match=r"no image in .*r1 \(other files: 0, results of fmbseg's own: 1\)"):
+        find_images(tree / "r1")
+
+
+def test_what_may_be_a_photograph_and_is_passed_over_is_told(tree: Path) -> None:
+    for name in ["IMG_1.HEIC", "deep/IMG_2.heic", "x.CR2", "film.mp4", "scan", "README", "data.yaml", ".raw"]:
+        (tree / name).touch()
+    write_results(tree / "r1", "head.onnx")
+    left = passed_over(tree)
+    assert names(list(left.paths), tree) == ["IMG_1.HEIC", "deep/IMG_2.heic", "film.mp4", "scan", "x.CR2"]
+    assert left.by_suffix() == {".heic": 2, ".cr2": 1, ".mp4": 1, "without an extension": 1}
+    assert str(left).startswith(
+        "5 files were passed over (2 .heic, 1 .cr2, 1 .mp4, 1 without an extension: IMG_1.HEIC, IMG_2.heic, "
+        "film.mp4 and 2 more): fmbseg does not read these formats"
+    )
+    assert len(passed_over(tree, recursive=False)) == 4
+    assert passed_over([tree / "a.png", tree / "x.CR2"]) == PassedOver()
+    assert not passed_over([])
+    assert str(passed_over([])) == ""
 
 
 def test_every_listed_extension_is_one_that_pillow_knows() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +21,6 @@ from PIL import Image
 from fmbseg.images import ImageError, find_images, load_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 RGB = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=6).map(lambda side: (*side, 3)))
@@ -202,7 +203,7 @@ def test_truncated_file_is_named(tmp_path: Path, format_: str) -> None:
 def test_text_called_jpg(tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text("<html>not found</html>")
-    with pytest.raises(ImageError, match=r"notes.jpg is not an image .*22 bytes.*<html>no.*save it as JPEG"):
+    with pytest.raises(ImageError, match=r"notes.jpg is not an image .*22 bytes, it looks like HTML"):
         load_image(path)
 
 
@@ -210,6 +211,43 @@ def test_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "empty.png"
     path.touch()
     with pytest.raises(ImageError, match=r"empty.png is not an image .*0 bytes"):
+        load_image(path)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, device = tmp_path / "pipe.jpg", tmp_path / "device.jpg"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match=r"pipe\.jpg is a pipe, not a regular file; leave it out"):
+        load_image(pipe)
+    with pytest.raises(ImageError, match=r"device\.jpg is a device"):
+        load_image(device)
+    monkeypatch.chdir(tmp_path)  # for the path of a socket may not be long
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.jpg")
+        with pytest.raises(ImageError, match=r"socket\.jpg is a socket"):
+            load_image("socket.jpg")
+
+
+def bytes_read() -> int:
+    """By this process, in all."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("format_", ["jpg", "png", "bmp", "tif", "gif", "jp2", "ppm"])
+def test_a_file_extended_to_20_gb_is_not_read_whole(tmp_path: Path, format_: str) -> None:
+    path = saved(tmp_path / f"long.{format_}", Image.fromarray(gradient()))
+    os.truncate(path, 20 * 10**9)
+    before = bytes_read()
+    assert load_image(path).shape == (12, 20, 3)
+    assert bytes_read() - before < 4_000_000
+
+
+@pytest.mark.parametrize("format_", ["webp", "avif"])
+def test_nor_is_one_of_a_format_that_pillow_reads_whole(tmp_path: Path, format_: str) -> None:
+    path = saved(tmp_path / f"long.{format_}", Image.fromarray(gradient()))
+    os.truncate(path, 20 * 10**9)
+    with pytest.raises(ImageError, match=rf"long\.{format_} is too large: 20,000,000,000 bytes"):
         load_image(path)
 
 

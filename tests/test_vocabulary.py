@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmbseg.vocabularies import benchmark_classes, benchmark_names, imagenet_class_names
-from fmbseg.vocabulary import Vocabulary
+from fmbseg.vocabulary import Vocabulary, meaning_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +140,34 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         Vocabulary(("cat", "dog"), prompts=(("cat",), ()))
     with pytest.raises(ValueError, match=r"background names class \[2\]"):
         Vocabulary(("cat", "dog"), background=frozenset({0, 2}))
+
+
+@pytest.mark.parametrize("name", ["background", "Background", "_background_", "__background__", "BG", " bg "])
+def test_names_that_mean_background(name: str) -> None:
+    assert meaning_of_name(name) == "background"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ignore",
+        "Ignore",
+        "__ignore__",
+        "void",
+        "VOID",
+        "unlabeled",
+        "Unlabelled",
+        "<void>",
+        "ignored_regions",
+    ],
+)
+def test_names_that_mean_pixels_that_do_not_count(name: str) -> None:
+    assert meaning_of_name(name) == "ignore"
+
+
+@pytest.mark.parametrize("name", ["cat", "background wall", "voidless", "other", "unknown", "", "bga"])
+def test_names_that_are_classes(name: str) -> None:
+    assert meaning_of_name(name) is None
 
 
 # ---------------------------------------------------------------- use
