@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fmbseg.heatmap import draw_heatmap, side_by_side
-from fmbseg.legend import draw_legend
+from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.heatmap import draw_heatmap
+from fmbseg.drawing.layout import side_by_side
+from fmbseg.drawing.legend import draw_legend
+from fmbseg.drawing.palette import palette
 from fmbseg.masks import MaskSet
 from fmbseg.missing_package import MissingPackageError
-from fmbseg.palette import colorize, distinct_colours, overlay, palette
 from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
 
@@ -312,24 +314,11 @@ class Segmentation:
         return labels if self.background == "none" else np.where(labels == 0, np.int32(-1), labels)
 
     def _drawn(self, labels: NDArray[np.int32], max_side: int | None) -> Image.Image:
-        height, width = labels.shape
-        scale = 1.0 if max_side is None else min(1.0, max_side / max(height, width))
-        size = (max(round(width * scale), 1), max(round(height * scale), 1))
-        # Nearest for the labels: a mean of class numbers is a third class.
-        small = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-        if self.image is None:
-            return Image.fromarray(colorize(small, len(self.names)))
-        photo = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.LANCZOS))
-        return Image.fromarray(overlay(photo, small, len(self.names)))
+        return draw_classes(labels, len(self.names), self.image, max_side=max_side)
 
     def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32], columns: int = 4) -> Image.Image:
-        colours = distinct_colours(len(self.names)).tolist()
-        counts = np.bincount(labels.ravel() + 1, minlength=len(self.names) + 1)[1:].tolist()
-        shown = sorted((-area, index) for index, area in enumerate(counts) if area)
-        names = draw_legend(
-            [(self.names[index], tuple(colours[index])) for _, index in shown], picture.height, columns
-        )
-        return side_by_side([picture, names])
+        shown = [(one.name, one.colour) for one in classes_in(labels, self.names)]
+        return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:
         """The classes that are there, and one mask for each."""

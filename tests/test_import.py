@@ -15,7 +15,7 @@ LIGHT_MODULES = [
     "fmbseg",
     "fmbseg.images",
     "fmbseg.masks",
-    "fmbseg.palette",
+    "fmbseg.drawing.classes",
     "fmbseg.registry",
     "fmbseg.results",
     "fmbseg.vocabulary",

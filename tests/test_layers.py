@@ -50,6 +50,19 @@ def test_what_stages_share_knows_nothing_of_them(room: str) -> None:
     assert not {name: rooms for name, rooms in wrong.items() if rooms}
 
 
+def test_drawing_knows_of_nothing_but_names_to_escape() -> None:
+    assert modules("drawing")
+    wrong = {path.name: rooms_of(path) - {"drawing", "escaping"} for path in modules("drawing")}
+    assert not {name: rooms for name, rooms in wrong.items() if rooms}
+
+
+def test_nothing_outside_drawing_draws() -> None:
+    """Pillow's pencil and fonts are drawing's alone; others open and save pictures."""
+    others = [path for path in PACKAGE.rglob("*.py") if "drawing" not in path.relative_to(PACKAGE).parts]
+    source = {path.name: path.read_text(encoding="utf-8") for path in others}
+    assert not [name for name, text in source.items() if "ImageDraw" in text or "ImageFont" in text]
+
+
 def test_nothing_outside_models_names_a_model_library() -> None:
     others = [path for path in PACKAGE.rglob("*.py") if "models" not in path.relative_to(PACKAGE).parts]
     wrong = {

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.layout import in_rows
+from fmbseg.drawing.legend import draw_caption
 from fmbseg.images import load_image
-from fmbseg.palette import distinct_colours, overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
 
-_FONT = 13
-_LINE = 18
 _GAP = 8
 
 
@@ -53,70 +51,16 @@ def contact_sheet(
         if index == position:
             cells.append(_cell(labels, image, side, kept_only=kept_only))
             position = next(wanted, -1)
-    return _grid(cells, min(columns, shown), side)
+    return in_rows(cells, columns, _GAP)
 
 
 def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only: bool) -> Image.Image:
     """One photograph with what stands under it, ``side`` pixels wide."""
-    names = labels.vocabulary.names
-    painted = image.label_map(kept_only=kept_only)
-    scale = min(side / max(image.size), 1.0)
-    height, width = (max(1, round(length * scale)) for length in image.size)
-    photograph = Image.fromarray(load_image(labels.image_path(image)))
-    small = np.asarray(photograph.resize((width, height), Image.Resampling.LANCZOS))
-    # Nearest for the labels: a mean of class numbers is a third class.
-    classes = np.asarray(Image.fromarray(painted).resize((width, height), Image.Resampling.NEAREST))
-    found, areas = np.unique(painted[painted >= 0], return_counts=True)
-    order = [int(index) for index in found[np.argsort(-areas, kind="stable")]]
-    colours = distinct_colours(len(names))
-    entries = [
-        (names[index], (int(r), int(g), int(b)))
-        for index, (r, g, b) in zip(order, colours[order], strict=True)
-    ]
-    caption = _caption(image.path, entries, side)
+    names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
+    picture = draw_classes(classes, len(names), load_image(labels.image_path(image)), max_side=side)
+    shown = [(one.name, one.colour) for one in classes_in(classes, names)]
+    caption = draw_caption(image.path, shown, side)
     cell = Image.new("RGB", (side, side + caption.height), "white")
-    cell.paste(
-        Image.fromarray(overlay(small, classes, len(names))), ((side - width) // 2, (side - height) // 2)
-    )
+    cell.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     cell.paste(caption, (0, side))
     return cell
-
-
-def _caption(path: str, entries: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> Image.Image:
-    """A photograph's name, and its classes with their colours on as many lines as they take."""
-    font = ImageFont.load_default(_FONT)
-    places: list[tuple[int, int]] = []
-    left, line = 0, 1
-    for name, _ in entries:
-        needed = round(font.getlength(name)) + 2 * _LINE
-        if left and left + needed > width:
-            left, line = 0, line + 1
-        places.append((left, line))
-        left += needed
-    caption = Image.new("RGB", (width, (line + 1 if entries else 1) * _LINE), "white")
-    draw = ImageDraw.Draw(caption)
-    draw.text((0, 2), _shortened(path, font, width), fill="black", font=font)
-    for (name, colour), (x, row) in zip(entries, places, strict=True):
-        y = row * _LINE
-        draw.rectangle((x, y + 3, x + _FONT, y + 3 + _FONT), fill=colour, outline=(60, 60, 60))
-        draw.text((x + _LINE, y + 2), _shortened(name, font, width - _LINE), fill="black", font=font)
-    return caption
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The end of a text that is too long for a line."""
-    while font.getlength(text) > width:
-        text = "…" + text[2:]
-    return text
-
-
-def _grid(cells: Sequence[Image.Image], columns: int, side: int) -> Image.Image:
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) + _GAP for row in rows]
-    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, sum(heights) + _GAP), "white")
-    top = _GAP
-    for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (_GAP + column * (side + _GAP), top))
-        top += height
-    return sheet

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fmbseg.drawing.palette import distinct_colours
 from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.writer import LabelWriter
-from fmbseg.palette import distinct_colours
 from tests.labels.examples import boxes, manifest, record
 
 if TYPE_CHECKING:

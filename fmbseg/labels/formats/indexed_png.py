@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fmbseg.drawing.palette import palette
 from fmbseg.files import encode, write_atomically
 from fmbseg.labels.formats.places import stems
-from fmbseg.palette import palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,12 +1,11 @@
-"""Pictures of a quantity, and pictures beside one another."""
+"""Pictures of a quantity."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from fmbseg.heatmap import draw_heatmap, side_by_side
+from fmbseg.drawing.heatmap import draw_heatmap
 
 
 def test_dark_to_bright() -> None:
@@ -20,7 +19,7 @@ def test_dark_to_bright() -> None:
 def test_limits_and_a_map_of_one_value() -> None:
     assert draw_heatmap(np.array([[2.0, 9.0]]), limits=(0, 2)).getpixel((0, 0)) == (253, 231, 37)
     assert draw_heatmap(np.ones((2, 2))).getpixel((0, 0)) == (68, 1, 84)
-    with pytest.raises(ValueError, match="got 2 and 1"):
+    with pytest.raises(ValueError, match="limits are 2 and 1"):
         draw_heatmap(np.ones((2, 2)), limits=(2, 1))
 
 
@@ -30,8 +29,15 @@ def test_the_image_shows_through() -> None:
     assert (right - left).tolist() == [70, 70, 70]
 
 
-def test_beside_one_another_on_white() -> None:
-    joined = side_by_side([Image.new("RGB", (2, 3), "red"), Image.new("RGB", (1, 1), "blue")])
-    assert joined.size == (3, 3)
-    assert joined.getpixel((2, 0)) == (0, 0, 255)
-    assert joined.getpixel((2, 2)) == (255, 255, 255)
+def test_of_the_image_only_its_brightness_shows() -> None:
+    coloured = np.array([[[255, 0, 0], [0, 255, 0], [85, 85, 85]]], np.uint8)
+    drawn = np.asarray(draw_heatmap(np.ones((1, 3)), coloured))
+    assert drawn[0, 0].tolist() == drawn[0, 1].tolist() == drawn[0, 2].tolist()
+
+
+def test_a_smaller_map_is_stretched_over_the_image() -> None:
+    image = np.full((40, 60, 3), 128, dtype=np.uint8)
+    picture = draw_heatmap(np.array([[0.1, 0.2, 0.9]], dtype=np.float32), image)
+    brightness = np.asarray(picture).astype(int).sum(axis=2)[20]
+    assert picture.size == (60, 40)
+    assert brightness[0] < brightness[30] < brightness[-1]

@@ -1,4 +1,4 @@
-"""Pictures of one quantity, dark to bright, and pictures beside one another."""
+"""Pictures of one quantity, dark to bright."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 _STOPS = np.array(  # matplotlib's "viridis" at tenths: brightness grows evenly, also for the colour-blind
@@ -29,9 +27,12 @@ def draw_heatmap(
     """Draw values from dark blue to bright yellow.
 
     Args:
-        values: (H, W).
-        image: RGB, uint8, (H, W, 3), that shows through.
+        values: (h, w); with an image they are resized to it, bilinearly.
+        image: RGB, uint8, (H, W, 3), that shows through in grey.
         limits: values that are drawn darkest and brightest; the least and the largest if not given.
+
+    Returns:
+        RGB.
 
     Raises:
         ValueError: limits that are not in order.
@@ -40,29 +41,16 @@ def draw_heatmap(
         >>> draw_heatmap(np.array([[0.0, 1.0]])).getpixel((1, 0))
         (253, 231, 37)
     """
+    if image is not None and values.shape != image.shape[:2]:
+        cells = Image.fromarray(values.astype(np.float32))
+        values = np.asarray(cells.resize((image.shape[1], image.shape[0]), Image.Resampling.BILINEAR))
     low, high = limits or (float(values.min()), float(values.max()))
     if low > high:
-        raise ValueError(f"limits are the darkest value and then the brightest; got {low} and {high}")
+        raise ValueError(f"limits are {low} and {high}: the darkest value comes first, then the brightest")
     place = (values - low).clip(0, high - low) / max(high - low, np.finfo(np.float32).tiny)
     channels = [np.interp(place, np.linspace(0, 1, len(_STOPS)), stops) for stops in _STOPS.T]
     colours = np.stack(channels, axis=-1)
     if image is not None:
-        colours = _ALPHA * colours + (1 - _ALPHA) * image
+        # In grey, so that the photograph's own colours are not taken for the map's.
+        colours = _ALPHA * colours + (1 - _ALPHA) * image.mean(axis=2, keepdims=True)
     return Image.fromarray(np.rint(colours).astype(np.uint8))
-
-
-def side_by_side(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
-    """Join pictures on white, left to right, ``gap`` pixels apart.
-
-    Example:
-        >>> side_by_side([Image.new("RGB", (2, 3)), Image.new("RGB", (4, 1))]).size
-        (6, 3)
-    """
-    width = sum(one.width for one in pictures) + gap * (len(pictures) - 1)
-    size = (width, max(one.height for one in pictures))
-    joined = Image.new("RGB", size, "white")
-    left = 0
-    for one in pictures:
-        joined.paste(one, (left, 0))
-        left += one.width + gap
-    return joined

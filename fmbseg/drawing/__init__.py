@@ -1,0 +1,1 @@
+"""Every picture and page that fmbseg draws: colours, maps, masks, legends, sheets, templates."""

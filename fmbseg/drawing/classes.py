@@ -1,0 +1,158 @@
+"""Class maps as pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fmbseg.drawing.palette import Colour, colour_of, distinct_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_ALPHA = 0.55
+
+
+class ShownClass(NamedTuple):
+    """A class that a map shows.
+
+    Attributes:
+        name: of the class.
+        colour: that it is drawn in.
+        share: part of all pixels that it covers, from 0 to 1.
+    """
+
+    name: str
+    colour: Colour
+    share: float
+
+
+def classes_in(labels: NDArray[np.integer], names: Sequence[str]) -> list[ShownClass]:
+    """The classes of a map, (H, W) with -1 for none, largest first.
+
+    Example:
+        >>> [shown.name for shown in classes_in(np.array([[1, 1, 0, -1]]), ["cat", "dog", "cow"])]
+        ['dog', 'cat']
+    """
+    areas = np.bincount(labels.ravel() + 1, minlength=len(names) + 1)[1:]
+    order = np.argsort(-areas, kind="stable").tolist()
+    return [
+        ShownClass(names[index], colour_of(index), float(areas[index] / labels.size))
+        for index in order
+        if areas[index]
+    ]
+
+
+def colorize(labels: NDArray[np.integer], count: int) -> NDArray[np.uint8]:
+    """Paint a class map.
+
+    Args:
+        labels: (H, W), -1 for no class.
+        count: number of classes.
+
+    Returns:
+        RGB, uint8, (H, W, 3); black where there is no class.
+    """
+    black = np.zeros((1, 3), dtype=np.uint8)
+    colours = np.concatenate([distinct_colours(count), black])  # -1 is the last row
+    painted: NDArray[np.uint8] = colours[labels]
+    return painted
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    count: int,
+    alpha: float = _ALPHA,
+    *,
+    dim: bool = False,
+) -> NDArray[np.uint8]:
+    """Lay the classes' colours over a photograph.
+
+    Args:
+        image: RGB, uint8, (H, W, 3).
+        labels: (H, W), -1 for no class.
+        count: number of classes.
+        alpha: share of the colour, from 0 to 1.
+        dim: whether the photograph is drawn pale where there is no class; else it stays as it is.
+
+    Raises:
+        ValueError: sizes that differ, or ``alpha`` outside [0, 1].
+    """
+    if image.shape != (*labels.shape, 3):
+        raise ValueError(f"image {image.shape} and labels {labels.shape} must have the same height and width")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}: it must be a share from 0 to 1")
+    rest = dimmed(image) if dim else image
+    return np.where(labels[:, :, None] < 0, rest, blend(image, colorize(labels, count), alpha))
+
+
+def draw_classes(
+    labels: NDArray[np.integer],
+    count: int,
+    image: NDArray[np.uint8] | None = None,
+    *,
+    max_side: int | None = None,
+    dim: bool = False,
+) -> Image.Image:
+    """Draw a class map over its photograph.
+
+    Args:
+        labels: (H, W), -1 for no class.
+        count: number of classes.
+        image: RGB, uint8, (H, W, 3); without it the map alone is drawn, on black.
+        max_side: shrink the picture so that no side is longer; in pixels.
+        dim: whether the photograph is drawn pale where there is no class.
+
+    Raises:
+        ValueError: sizes that differ.
+    """
+    size = shrunk_size(labels.shape, max_side)
+    small = fit_labels(labels, size)
+    if image is None:
+        return Image.fromarray(colorize(small, count))
+    return Image.fromarray(overlay(shrink(image, max_side), small, count, dim=dim))
+
+
+def shrunk_size(shape: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
+    """Height and width of a picture once neither is longer than ``max_side`` pixels; it never grows.
+
+    Example:
+        >>> shrunk_size((300, 600), 200), shrunk_size((30, 60), 200)
+        ((100, 200), (30, 60))
+    """
+    height, width = shape[:2]
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(height, width))
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def shrink(image: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
+    """Shrink an RGB image (H, W, 3) so that neither side is longer than ``max_side`` pixels."""
+    height, width = shrunk_size(image.shape, max_side)
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def fit_labels(labels: NDArray[np.integer] | NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Resize a class map or a mask (H, W) to ``size`` (height, width)."""
+    # By the nearest pixel: a mean of class numbers is a third class.
+    whole = Image.fromarray(labels.astype(np.int32))
+    return np.asarray(whole.resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def dimmed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A photograph (H, W, 3) in pale grey tones, so that colours on it stand out."""
+    grey = image.mean(axis=2, keepdims=True)
+    pale: NDArray[np.uint8] = np.rint(0.25 * image + 0.35 * grey + 0.1 * 255).astype(np.uint8)
+    return pale
+
+
+def blend(image: NDArray[np.uint8], tint: NDArray[np.uint8] | Colour, alpha: float) -> NDArray[np.uint8]:
+    """Mix a colour, or an image of colours (H, W, 3), into an image with the share ``alpha``."""
+    mixed: NDArray[np.uint8] = np.rint(
+        (1 - alpha) * image.astype(np.float32) + alpha * np.asarray(tint, dtype=np.float32)
+    ).astype(np.uint8)
+    return mixed
