@@ -22,7 +22,7 @@ from fmbseg.alignment.distributed import join_processes
 from fmbseg.alignment.examples import TrainingData, hold_out, prepare, training_size
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
 from fmbseg.alignment.label_source import models_without_paths, open_labels
-from fmbseg.alignment.logs import require_tensorboard
+from fmbseg.alignment.logs import check_logs, require_tensorboard
 from fmbseg.alignment.noise import LabelNoise
 from fmbseg.alignment.progress import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
@@ -35,6 +35,7 @@ from fmbseg.models.hubness import NEIGHBOURS
 from fmbseg.models.loading import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
+from fmbseg.models.weight_probe import probe_backbone, probe_text_encoder
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fmbseg.aligned.saved import SavedHead
+    from fmbseg.alignment.checkpoint import TrainingState
     from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.models.contracts import ImageTextEncoder
@@ -159,7 +161,9 @@ class Aligner(Shareable):
         Raises:
             TrainingDataError: labels that nothing can be learned from, or photographs missing or changed.
             AlignedEncoderError: a text encoder of another dimension than the head.
-            CheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or models.
+            TrainingCheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or
+                models; or another training is kept there at this moment.
+            WouldReplaceError: ``logs`` holds files of the logs' names that are no such logs.
             ValueError: a backbone that gives another grid than it says, or settings that ask for what there
                 is not.
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
@@ -172,9 +176,11 @@ class Aligner(Shareable):
         AlignedEncoder(self._backbone, head, text)  # refuses sizes that do not fit
         self._check_grid(source)
         old = self._old_vocabulary()
+        if logs is not None:
+            check_logs(Path(logs))
         kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
-        start = None if kept is None else kept.open(self._identity(source, head, text))
         with Progress(progress and self._processes.main) as bars, ExitStack() as files:
+            start = self._open(kept, files, source, head, text)
             data, held_out = self._prepare(source, bars)
             vectors, prototypes = self._prototypes(data.vocabulary, text, old)
             reports = TrainingReports(
@@ -359,6 +365,25 @@ class Aligner(Shareable):
             "processes": self._processes.count,
             "settings": settings,
         }
+
+    def _open(
+        self,
+        checkpoint: Checkpoint | None,
+        files: ExitStack,
+        source: LabelSource,
+        head: AlignmentHead,
+        text: ImageTextEncoder,
+    ) -> TrainingState | None:
+        """Lock a checkpoint and read it; of several processes, the main one locks it for all."""
+        if checkpoint is None:
+            return None
+        if self._processes.main:
+            files.enter_context(checkpoint)
+        probes = {
+            "backbone": probe_backbone(self._backbone.to(self._device), self._device),
+            "text encoder": probe_text_encoder(text),
+        }
+        return checkpoint.open(self._identity(source, head, text), probes)
 
     def _prepare(
         self, source: LabelSource, bars: Progress

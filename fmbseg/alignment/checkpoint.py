@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 
-from fmbseg.files import write_atomically
+from fmbseg.checksums import seal, unseal
+from fmbseg.files import DamagedFileError, check_regular, remove_leftovers, write_atomically
+from fmbseg.models.weight_probe import same_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
 
 STATE_FILE = "training.pt"
-_SCHEMA = 1
+_LOCK = ".lock"
+_SCHEMA = 2
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that is damaged, or of another training; the message names what differs."""
+class TrainingCheckpointError(ValueError):
+    """A checkpoint that is damaged, in use, or of another training; the message names what differs."""
 
 
 @dataclass
@@ -57,7 +62,9 @@ class TrainingState:
 
 @dataclass
 class Checkpoint:
-    """A folder that a training is kept in, as one file that is replaced whole.
+    """A folder that a training is kept in, as one file that is replaced whole and carries its checksum.
+
+    As a context manager, which may be entered again within itself, it holds the folder's lock.
 
     Args:
         folder: made if it does not exist.
@@ -65,59 +72,102 @@ class Checkpoint:
 
     Example:
         >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Checkpoint(folder).open({"labels": "ab12"}) is None
+        >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
+        ...     checkpoint.open({"labels": "ab12"}) is None
         True
     """
 
     folder: str | Path
     seconds: float = 300.0
     _identity: dict[str, Any] = field(default_factory=dict, init=False)
+    _probes: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
     _saved: float = field(default_factory=time.monotonic, init=False)
+    _lock: FileLock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lock = FileLock(Path(self.folder) / _LOCK)
+
+    def __enter__(self) -> Checkpoint:
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingCheckpointError(
+                f"another training is being kept in {self.folder}: wait for it, or take another folder"
+            ) from error
+        remove_leftovers(Path(self.folder))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
     @property
     def path(self) -> Path:
         """Of the file."""
         return Path(self.folder) / STATE_FILE
 
-    def open(self, identity: Mapping[str, Any]) -> TrainingState | None:
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Refuse early what :meth:`open` would refuse; ``identity`` may have a part of the names.
+
+        Raises:
+            TrainingCheckpointError: see :meth:`open`.
+        """
+        saved = self._read()
+        if saved is not None:
+            self._compare({name: saved["identity"].get(name) for name in identity}, identity)
+
+    def open(
+        self, identity: Mapping[str, Any], probes: Mapping[str, torch.Tensor] | None = None
+    ) -> TrainingState | None:
         """Read what is kept, if anything is.
 
         Args:
             identity: what the training is of, JSON values by name; kept with it and compared.
+            probes: what frozen models make of a fixed input (:mod:`fmbseg.models.weight_probe`), by what
+                they are; likewise.
 
         Raises:
-            CheckpointError: a file that cannot be read, or that is of another training.
+            TrainingCheckpointError: a file that cannot be read, or that is of another training.
         """
-        self._identity = dict(identity)
+        self._identity, self._probes = dict(identity), dict(probes or {})
         self._saved = time.monotonic()
-        if not self.path.exists():
+        saved = self._read()
+        if saved is None:
             return None
-        schema, kept, state = self._read()
-        if schema != _SCHEMA:
-            raise CheckpointError(
-                f"{self.path} has schema_version {schema!r}, but this fmbseg reads {_SCHEMA}: delete it to "
-                "train from the start"
-            )
-        self._check(kept)
-        return TrainingState(**state)
+        self._compare(saved["identity"], self._identity)
+        for role, found in self._probes.items():
+            if role not in saved["probes"] or not same_weights(saved["probes"][role], found):
+                raise TrainingCheckpointError(
+                    f"{self.path} is of another training: the {role} has other weights, though it has the "
+                    "same name. Take the weights of before to go on from it, or take another folder"
+                )
+        return TrainingState(**saved["state"])
 
-    def _read(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """The schema, the identity and the state that the file holds."""
-        content = io.BytesIO(self.path.read_bytes())
+    def _read(self) -> dict[str, Any] | None:
+        """What the file holds, None where there is none."""
         try:
-            saved = torch.load(content, map_location="cpu", weights_only=True)
-            return saved["schema_version"], dict(saved["identity"]), dict(saved["state"])
-        # What torch raises depends on where the damage is.
-        except (RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                f"{self.path} is damaged ({_first_line(error)}): delete it to train from the start"
-            ) from error
+            check_regular(self.path)
+            content = io.BytesIO(unseal(self.path.read_bytes(), self.path))
+            saved: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+            schema = saved["schema_version"]
+        except FileNotFoundError:
+            return None
+        except DamagedFileError as error:
+            raise TrainingCheckpointError(f"{error}, or fmbseg did not write it: {_REMEDY}") from error
+        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError) as error:
+            raise TrainingCheckpointError(f"{self.path} holds no training: {_REMEDY}") from error
+        if schema != _SCHEMA:
+            raise TrainingCheckpointError(
+                f"{self.path} has schema_version {schema!r}, but this fmbseg reads {_SCHEMA}: {_REMEDY}"
+            )
+        return saved
 
-    def _check(self, kept: Mapping[str, Any]) -> None:
-        differing = list(_differences(kept, self._identity))
+    def _compare(self, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        differing = list(_differences(kept, wanted))
         if differing:
-            raise CheckpointError(
+            raise TrainingCheckpointError(
                 f"{self.path} is of another training: {'; '.join(differing)}. Train as before to go on from "
                 "it, or take another folder"
             )
@@ -134,29 +184,25 @@ class Checkpoint:
         """
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        torch.save(
-            {"schema_version": _SCHEMA, "identity": self._identity, "state": shallow_dict(state)}, content
-        )
-        write_atomically(self.path, content.getvalue())
+        saved = {
+            "schema_version": _SCHEMA,
+            "identity": self._identity,
+            "probes": self._probes,
+            "state": dict(vars(state)),  # not copied, as `asdict` would copy every weight
+        }
+        torch.save(saved, content)
+        write_atomically(self.path, seal(content.getvalue()))
         self._saved = time.monotonic()
 
 
-def shallow_dict(state: TrainingState) -> dict[str, Any]:
-    """The fields by name, not copied, as ``asdict`` would copy every weight."""
-    return dict(vars(state))
+_REMEDY = "delete it to train from the start (nothing else is lost), or take another folder"
 
 
-def _differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
     """What differs, in words; of mappings, each entry by itself."""
-    found = []
     for name in sorted(kept.keys() | wanted.keys()):
         before, now = kept.get(name), wanted.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
-            found += _differences(before, now)
+            yield from _differences(before, now)
         elif before != now:
-            found.append(f"{name} was {before!r} and is {now!r}")
-    return found
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+            yield f"{name} was {before!r} and is {now!r}"

@@ -12,7 +12,7 @@ import numpy as np
 from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise
 from fmbseg.alignment.patch_labels import patch_labels, patch_means
-from fmbseg.models.assets import sha256_of
+from fmbseg.files import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path

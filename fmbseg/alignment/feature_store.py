@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+
+from fmbseg.checksums import encode_row, iterate_rows
+from fmbseg.files import DamagedFileError, telling_of_a_full_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,15 +31,16 @@ class FeatureKey(NamedTuple):
 class _Place(NamedTuple):
     part: Path
     offset: int
-    crc: int
+    digest: str
 
 
 class FeatureStore:
     """Grids of ``dim`` channels in a few large files, found by :class:`FeatureKey`.
 
     Every writer appends to a part of its own (``part-00003.f16`` and its index ``.jsonl``), so two runs may
-    share a folder. A grid counts once its index line is whole and its bytes have the checksum of that line;
-    what a run that was killed left half written is not found and is written again.
+    share a folder. A grid counts once its index line is whole, and is read if it and its key have the SHA-256
+    of that line. What is damaged, or was half written by a run that was killed, is not found and is written
+    again; damage is told in one warning.
 
     Args:
         folder: made if it does not exist.
@@ -58,9 +62,11 @@ class FeatureStore:
         self._places: dict[FeatureKey, _Place] = {}
         self._sound: set[FeatureKey] = set()
         self._part: BinaryIO | None = None
-        self._index: TextIO | None = None
+        self._index: BinaryIO | None = None
+        self._chain = 0
+        self._told = False
         for index in sorted(folder.glob("part-*.jsonl")):
-            self._places.update(_read_index(index))
+            self._read_index(index)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -87,13 +93,15 @@ class FeatureStore:
             return None
         shape = (self._dim, key.height, key.width)
         size = place.part.stat().st_size if place.part.is_file() else 0
-        if size < place.offset + _DTYPE.itemsize * self._dim * key.height * key.width:
+        whole = size >= place.offset + _DTYPE.itemsize * self._dim * key.height * key.width
+        grid = np.memmap(place.part, _DTYPE, "r", place.offset, shape) if whole else None
+        if key in self._sound and grid is not None:  # checked once: an epoch reads every grid again
+            return grid
+        if grid is None or _digest(key, grid.data) != place.digest:
+            self._tell(f"{place.part} is damaged: it does not have the checksums that it was written with")
+            del self._places[key]
             return None
-        grid = np.memmap(place.part, _DTYPE, mode="r", offset=place.offset, shape=shape)
-        if key not in self._sound:  # once: an epoch reads every grid again
-            if zlib.crc32(grid.data) != place.crc:
-                return None
-            self._sound.add(key)
+        self._sound.add(key)
         return grid
 
     def write(self, key: FeatureKey, grid: NDArray[np.float16]) -> None:
@@ -106,17 +114,35 @@ class FeatureStore:
             raise ValueError(f"the grid of {key} must be ({self._dim}, height, width); got {grid.shape}")
         if self._part is None or self._index is None:
             self._part, self._index = self._new_part()
+        part = self._folder / self._part.name
         content = np.ascontiguousarray(grid, _DTYPE).tobytes()
-        place = _Place(self._folder / self._part.name, self._part.tell(), zlib.crc32(content))
-        self._part.write(content)
-        self._part.flush()
-        # The line goes last: a grid is announced only when it is there.
-        self._index.write(json.dumps([*key, place.offset, place.crc]) + "\n")
-        self._index.flush()
+        place = _Place(part, self._part.tell(), _digest(key, content))
+        with telling_of_a_full_disk(part):
+            self._part.write(content)
+            self._part.flush()
+            # The line goes last: a grid is announced only when it is there.
+            row = {**key._asdict(), "offset": place.offset, "digest": place.digest}
+            line, self._chain = encode_row(row, self._chain)
+            self._index.write(line)
+            self._index.flush()
         self._places[key] = place
         self._sound.discard(key)
 
-    def _new_part(self) -> tuple[BinaryIO, TextIO]:
+    def _read_index(self, index: Path) -> None:
+        """Take the places of a part, up to the first damaged line."""
+        try:
+            for row, _, _ in iterate_rows(index):
+                key = FeatureKey(row["sha256"], row["height"], row["width"])
+                self._places[key] = _Place(index.with_suffix(".f16"), row["offset"], row["digest"])
+        except (DamagedFileError, OSError) as error:
+            self._tell(str(error))
+
+    def _tell(self, what: str) -> None:
+        if not self._told:
+            warnings.warn(f"{what}. What cannot be read is computed again", stacklevel=4)
+        self._told = True
+
+    def _new_part(self) -> tuple[BinaryIO, BinaryIO]:
         number = len(list(self._folder.glob("part-*.f16")))
         while True:
             path = self._folder / f"part-{number:05d}.f16"
@@ -125,15 +151,11 @@ class FeatureStore:
             except FileExistsError:  # another run was faster
                 number += 1
                 continue
-            return part, path.with_suffix(".jsonl").open("w", encoding="ascii")
+            self._chain = 0
+            return part, path.with_suffix(".jsonl").open("wb")
 
 
-def _read_index(index: Path) -> dict[FeatureKey, _Place]:
-    places = {}
-    part = index.with_suffix(".f16")
-    for line in index.read_text(encoding="ascii", errors="replace").splitlines(keepends=True):
-        if not line.endswith("]\n"):
-            break  # cut short: nothing was written after it
-        sha256, height, width, offset, crc = json.loads(line)
-        places[FeatureKey(sha256, height, width)] = _Place(part, offset, crc)
-    return places
+def _digest(key: FeatureKey, content: bytes | memoryview) -> str:
+    digest = hashlib.sha256(repr(tuple(key)).encode())
+    digest.update(content)
+    return digest.hexdigest()

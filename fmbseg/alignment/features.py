@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +16,10 @@ import torch
 
 from fmbseg.alignment.examples import training_size
 from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
+from fmbseg.checksums import seal, unseal
+from fmbseg.files import DamagedFileError, check_regular, write_atomically
 from fmbseg.images import load_image
+from fmbseg.models.weight_probe import probe_backbone, same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
 _GIGABYTE = 1e9
 _BYTES = 2  # of a float16
-_SAME = 0.005  # relative distance of probes below which two backbones count as one: devices differ by less
+_PROBE = "probe.npy"
 
 
 def feature_gigabytes(sizes: Iterable[tuple[int, int]], *, image_size: int, stride: int, dim: int) -> float:
@@ -230,27 +235,38 @@ def _gigabytes(cells: int, dim: int) -> float:
     return dim * cells * _BYTES / _GIGABYTE
 
 
-@torch.no_grad()
 def _folder_of(backbone: Backbone, device: torch.device, root: Path) -> Path:
     """The folder of this backbone: that of its spec whose probe is what the backbone makes of noise."""
-    side = max(1, backbone.native_size // backbone.stride) * backbone.stride
-    noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    probe = backbone.encode(noise.to(device)).float().cpu().numpy()
+    found = probe_backbone(backbone, device)
     identity = [backbone.spec, backbone.dim, backbone.stride, repr(backbone.transform)]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     for attempt in range(1000):
         folder = root / f"{name}-{attempt}"
-        kept = folder / "probe.npy"
-        if not kept.is_file():
+        known = _read_probe(folder)
+        if known is None:
             folder.mkdir(exist_ok=True)
-            part = folder / ".probe.part"
-            with part.open("wb") as file:
-                np.save(file, probe)
-            part.replace(kept)
+            content = io.BytesIO()
+            np.save(content, found.cpu().numpy())
+            write_atomically(folder / _PROBE, seal(content.getvalue()))
             return folder
-        known = np.load(kept, allow_pickle=False)
-        if known.shape == probe.shape:
-            distance = np.linalg.norm(known - probe) / max(float(np.linalg.norm(known)), 1e-12)
-            if distance < _SAME:
-                return folder
+        if same_weights(known, found):
+            return folder
     raise RuntimeError(f"{root} holds features of 1,000 backbones named {backbone.spec!r}: delete it")
+
+
+def _read_probe(folder: Path) -> torch.Tensor | None:
+    """The probe of a folder; where it is damaged, nobody knows whose the features are, and they go, too."""
+    try:
+        check_regular(folder / _PROBE)
+        content = io.BytesIO(unseal((folder / _PROBE).read_bytes(), folder / _PROBE))
+        return torch.from_numpy(np.load(content, allow_pickle=False))
+    except FileNotFoundError:
+        why = f"{folder / _PROBE} is missing"
+    except (DamagedFileError, OSError) as error:
+        why = str(error)
+    parts = [*folder.glob("part-*.jsonl"), *folder.glob("part-*.f16")]
+    if parts or (folder / _PROBE).exists():
+        warnings.warn(f"{why}. The features beside it are computed again", stacklevel=5)
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return None

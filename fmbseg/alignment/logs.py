@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fmbseg.alignment.trainer import EpochRecord, Step
+from fmbseg.files import check_regular, telling_of_a_full_disk, write_text
 from fmbseg.missing_package import MissingPackageError
+from fmbseg.written import WouldReplaceError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,7 +37,9 @@ class TrainingLog:
         tensorboard: also write events for TensorBoard to ``folder``.
 
     Raises:
+        WouldReplaceError: a file of one of these names is there that is no such log.
         MissingPackageError: TensorBoard is asked for and not installed.
+        OSError: a file cannot be written; a full disk is told as such, with the file's name.
 
     Example:
         >>> import tempfile
@@ -56,10 +61,12 @@ class TrainingLog:
     ) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._per_epoch = per_epoch
         self._start = time.monotonic()
         self._files = ExitStack()
         self._events: Any = None
+        check_logs(folder)
         if tensorboard:
             done = (epoch - 1) * per_epoch + batches
             self._events = self._files.enter_context(_events(folder, done + 1))
@@ -76,7 +83,8 @@ class TrainingLog:
 
     def close(self) -> None:
         """Close the files."""
-        self._files.close()
+        with telling_of_a_full_disk(self._folder):
+            self._files.close()
 
     def step(self, step: Step) -> None:
         """Write one batch."""
@@ -96,35 +104,67 @@ class TrainingLog:
                     self._events.add_scalar(f"epoch/{name}", value, record.epoch * self._per_epoch)
 
     def _table(self, path: Path, columns: tuple[str, ...], first: tuple[int, int]) -> _Table:
-        kept = _rows_before(path, columns, first)
-        return _Table(self._files.enter_context(path.open("w", newline="", encoding="utf-8")), columns, kept)
+        kept = [row for number, row in _rows(path, columns) if number < first]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+        write_text(path, text.getvalue())
+        return _Table(self._files.enter_context(path.open("a", newline="", encoding="utf-8")), path, columns)
 
 
 class _Table:
     """A CSV file that can be read while it is written."""
 
-    def __init__(self, file: TextIO, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
-        self._file = file
+    def __init__(self, file: TextIO, path: Path, columns: tuple[str, ...]) -> None:
+        self._file, self._path = file, path
         self._writer = csv.DictWriter(file, columns, lineterminator="\n")
-        self._writer.writeheader()
-        self._writer.writerows(rows)
-        file.flush()
 
     def row(self, values: dict[str, Any]) -> None:
-        self._writer.writerow(values)
-        self._file.flush()
+        with telling_of_a_full_disk(self._path):
+            self._writer.writerow(values)
+            self._file.flush()
 
 
-def _rows_before(path: Path, columns: tuple[str, ...], first: tuple[int, int]) -> list[dict[str, str]]:
-    """The whole rows of a file that come before an epoch and batch; none if it has other columns."""
-    if not path.exists():
+def check_logs(folder: Path) -> None:
+    """Refuse a folder whose files of the logs' names are not such logs; writes nothing.
+
+    Raises:
+        WouldReplaceError: names the file.
+    """
+    for name, columns in ((STEPS_FILE, _STEP_COLUMNS), (EPOCHS_FILE, _EPOCH_COLUMNS)):
+        _rows(folder / name, columns)
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[tuple[int, int], dict[str, str]]]:
+    """The whole rows of a log with their epoch and batch; a kill may have cut the last one short.
+
+    Raises:
+        WouldReplaceError: it is no log of these columns.
+        OSError: it cannot be read, or is no regular file.
+    """
+    try:
+        check_regular(path)
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = file.readlines()
+        reader = csv.DictReader(line for line in lines if line.endswith("\n"))
+        rows = list(reader)
+        whole = all(None not in (*row, *row.values()) for row in rows)
+        numbers = [(int(row["epoch"]), int(row.get("batch", 0))) for row in rows]
+    except FileNotFoundError:
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in file if line.endswith("\n")]  # a kill may have cut the last one short
-    reader = csv.DictReader(lines)
-    if tuple(reader.fieldnames or ()) != columns:
-        return []
-    return [row for row in reader if (int(row["epoch"]), int(row.get("batch", 0))) < first]
+    except (ValueError, LookupError, TypeError, csv.Error) as error:
+        raise _no_log(path) from error
+    # The header is written whole with the file, so that where there is anything, it is there.
+    if path.is_symlink() or not whole or (lines and tuple(reader.fieldnames or ()) != columns):
+        raise _no_log(path)
+    return list(zip(numbers, rows, strict=True))
+
+
+def _no_log(path: Path) -> WouldReplaceError:
+    return WouldReplaceError(
+        f"{path} is damaged, or is not the log of a training: move it away, or give another folder"
+    )
 
 
 def require_tensorboard(folder: str | Path | None) -> None:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from fmbseg.files import cache_home
+from fmbseg.models.weight_probe import probe_text_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from fmbseg.models.contracts import ImageTextEncoder
 
-_PROBE = "fmbseg knows a model by what it makes of this sentence."
 _KEY = "vectors"
 
 
@@ -37,8 +37,8 @@ def cached_text(encoder: ImageTextEncoder, what: str, compute: Callable[[], torc
         what: tells vocabularies apart, for example :attr:`fmbseg.vocabulary.Vocabulary.fingerprint`.
         compute: makes the vectors.
     """
-    probe = encoder.encode_text([_PROBE])
-    known = (encoder.spec, probe.device.type, probe.float().cpu().numpy().tobytes().hex(), what)
+    probe = probe_text_encoder(encoder)
+    known = (encoder.spec, probe.device.type, probe.cpu().numpy().tobytes().hex(), what)
     path = cache_home() / "text" / f"{sha256(repr(known).encode()).hexdigest()}.safetensors"
     kept = _read(path)
     if kept is not None:

@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from fmbseg.alignment.aligner import Aligner
-from fmbseg.alignment.checkpoint import STATE_FILE, Checkpoint, CheckpointError, TrainingState
+from fmbseg.alignment.checkpoint import STATE_FILE, Checkpoint, TrainingCheckpointError, TrainingState
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, train
+from fmbseg.checksums import seal, unseal
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
 from tests.alignment.photographs import labelled
@@ -111,32 +114,84 @@ def test_a_training_that_is_done_is_only_read(tmp_path: Path) -> None:
 def test_another_training_is_refused_with_both_named(tmp_path: Path) -> None:
     run(make_head(), Checkpoint(tmp_path))
     other = {"labels": "cd34", "settings": {"epochs": 3, "seed": 7}}
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(TrainingCheckpointError) as error:
         Checkpoint(tmp_path).open(other)
     assert "labels was 'ab12' and is 'cd34'; seed was 0 and is 7. Train as before" in str(error.value)
     assert "epochs" not in str(error.value)
+
+
+DAMAGED = r"training.pt is damaged: .*, or fmbseg did not write it: delete it to train from the start"
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     run(make_head(), Checkpoint(tmp_path))
     path = tmp_path / STATE_FILE
     content = path.read_bytes()
-    for bad in (b"", content[: len(content) // 2], b"\x80\x02]q\x00."):
+    for bad in (b"", content[: len(content) // 2], b"\x80\x02]q\x00.", content + b"\n"):
         path.write_bytes(bad)
-        with pytest.raises(CheckpointError, match=r"training.pt is damaged \(.*delete it to train from the"):
+        with pytest.raises(TrainingCheckpointError, match=DAMAGED):
             Checkpoint(tmp_path).open(IDENTITY)
 
 
+def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
+    run(make_head(), Checkpoint(tmp_path))
+    path = tmp_path / STATE_FILE
+    content = path.read_bytes()
+    random = Random(0)
+    for _ in range(200):
+        bad = bytearray(content)
+        bad[random.randrange(len(bad))] ^= 1 << random.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(TrainingCheckpointError, match=DAMAGED):
+            Checkpoint(tmp_path).open(IDENTITY)
+    path.write_bytes(content)
+    assert Checkpoint(tmp_path).open(IDENTITY) is not None
+
+
+def keep(folder: Path, **content: Any) -> None:
+    """A checkpoint of other content with a checksum that fits."""
+    file = BytesIO()
+    torch.save(content, file)
+    (folder / STATE_FILE).write_bytes(seal(file.getvalue()))
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    torch.save({"schema_version": 1, "identity": IDENTITY, "state": StoppedError}, tmp_path / STATE_FILE)
-    with pytest.raises(CheckpointError, match="damaged"):
+    keep(tmp_path, schema_version=2, identity=IDENTITY, state=StoppedError)
+    with pytest.raises(TrainingCheckpointError, match="holds no training"):
         Checkpoint(tmp_path).open(IDENTITY)
 
 
 def test_another_schema_is_told(tmp_path: Path) -> None:
-    torch.save({"schema_version": 9, "identity": IDENTITY, "state": {}}, tmp_path / STATE_FILE)
-    with pytest.raises(CheckpointError, match="schema_version 9, but this fmbseg reads 1"):
+    keep(tmp_path, schema_version=9, identity=IDENTITY, state={})
+    with pytest.raises(TrainingCheckpointError, match="schema_version 9, but this fmbseg reads 2"):
         Checkpoint(tmp_path).open(IDENTITY)
+
+
+def test_a_file_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / STATE_FILE).write_text("my notes")
+    with pytest.raises(TrainingCheckpointError, match="or fmbseg did not write it"):
+        run(make_head(), Checkpoint(tmp_path))
+    assert (tmp_path / STATE_FILE).read_text() == "my notes"
+
+
+def test_a_folder_is_locked_while_a_training_is_kept_in_it(tmp_path: Path) -> None:
+    with Checkpoint(tmp_path) as first:
+        with pytest.raises(TrainingCheckpointError, match=r"another training is being kept in .*: wait"):
+            Checkpoint(tmp_path).__enter__()
+        with first:  # again within itself
+            pass
+        with pytest.raises(TrainingCheckpointError, match="another training is being kept"):
+            fitted(tmp_path, TinyBackbone(), TINY, folder=tmp_path)
+    with Checkpoint(tmp_path):
+        pass
+
+
+def test_a_part_of_what_it_is_of_can_be_checked_early(tmp_path: Path) -> None:
+    run(make_head(), Checkpoint(tmp_path))
+    Checkpoint(tmp_path).check({"labels": "ab12"})
+    Checkpoint(tmp_path / "none").check({"labels": "cd34"})
+    with pytest.raises(TrainingCheckpointError, match="labels was 'ab12' and is 'cd34'"):
+        Checkpoint(tmp_path).check({"labels": "cd34"})
 
 
 def test_a_save_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,30 +226,39 @@ class Dying(TinyBackbone):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().encode(pixels)
 
-fitted(Path(sys.argv[1]), Dying(), TINY, checkpoint=True)
+fitted(Path(sys.argv[1]), Dying(), TINY, folder=Path(sys.argv[1], "kept"))
 """
 
 
-def fitted(folder: Path, backbone: TinyBackbone, settings: TrainingSettings, *, checkpoint: bool) -> Aligner:
-    aligner = Aligner(backbone, TinyImageText(), settings=settings, device="cpu")
-    kept = Checkpoint(folder / "kept", seconds=0) if checkpoint else None
-    return aligner.fit(labelled(folder, side=96), checkpoint=kept, logs=folder / "logs", progress=False)
+def fitted(
+    photographs: Path,
+    backbone: TinyBackbone,
+    settings: TrainingSettings,
+    *,
+    folder: Path | None = None,
+    text: TinyImageText | None = None,
+) -> Aligner:
+    aligner = Aligner(backbone, text or TinyImageText(), settings=settings, device="cpu")
+    kept = None if folder is None else Checkpoint(folder, seconds=0)
+    labels = labelled(photographs, side=96)
+    return aligner.fit(labels, checkpoint=kept, logs=photographs / "logs", progress=False)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_in_two_epochs_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """Three photographs in two batches: after the blank image each epoch asks for three grids."""
+    """Three photographs in two batches: after the blank image and the noise each epoch asks for three."""
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    fitted(tmp_path / "whole", TinyBackbone(), TINY, checkpoint=False).save_pretrained(tmp_path / "a")
+    fitted(tmp_path / "whole", TinyBackbone(), TINY).save_pretrained(tmp_path / "a")
     # Killed at the last grid of epoch 2; from its second batch on, at the last of epoch 4.
-    for calls, epoch in ((1 + 3 + 3, 2), (1 + 1 + 3 + 3, 4)):
+    for calls, epoch in ((2 + 3 + 3, 2), (2 + 1 + 3 + 3, 4)):
         command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(calls)]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-        state = torch.load(tmp_path / "killed" / "kept" / STATE_FILE, weights_only=True)["state"]
+        path = tmp_path / "killed" / "kept" / STATE_FILE
+        state = torch.load(BytesIO(unseal(path.read_bytes(), path)), weights_only=True)["state"]
         assert (state["epoch"], state["batches"]) == (epoch, 1)
-    aligner = fitted(tmp_path / "killed", TinyBackbone(), TINY, checkpoint=True)
+    aligner = fitted(tmp_path / "killed", TinyBackbone(), TINY, folder=tmp_path / "killed" / "kept")
     aligner.save_pretrained(tmp_path / "b")
     for file in ("model.safetensors", "config.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
@@ -210,15 +274,27 @@ def test_killed_in_two_epochs_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
 
 
 def test_the_aligner_refuses_other_labels_settings_and_weights(tmp_path: Path) -> None:
-    settings = replace(TINY, epochs=1)
-    fitted(tmp_path, TinyBackbone(), settings, checkpoint=True)
-    fitted(tmp_path, TinyBackbone(), replace(settings, cache_gb=1.0), checkpoint=True)  # of no matter
-    with pytest.raises(CheckpointError, match=r"temperature was 0.07 and is 0.5\. Train"):
-        fitted(tmp_path, TinyBackbone(), replace(settings, temperature=0.5), checkpoint=True)
-    with pytest.raises(CheckpointError, match=r"first weights was '\w{64}' and is .*seed was 0 and is 1"):
-        fitted(tmp_path, TinyBackbone(), replace(settings, seed=1), checkpoint=True)
+    settings, kept = replace(TINY, epochs=1), tmp_path / "kept"
+    fitted(tmp_path, TinyBackbone(), settings, folder=kept)
+    fitted(tmp_path, TinyBackbone(), replace(settings, cache_gb=1.0), folder=kept)  # of no matter
+    with pytest.raises(TrainingCheckpointError, match=r"temperature was 0.07 and is 0.5\. Train"):
+        fitted(tmp_path, TinyBackbone(), replace(settings, temperature=0.5), folder=kept)
+    with pytest.raises(TrainingCheckpointError, match=r"first weights was '\w{64}' .*seed was 0 and is 1"):
+        fitted(tmp_path, TinyBackbone(), replace(settings, seed=1), folder=kept)
     aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, device="cpu")
-    with pytest.raises(CheckpointError, match=r"labels was '\w{64}' and is '\w{64}'\. "):
-        aligner.fit(
-            labelled(tmp_path, ("chelsea", "coffee"), side=96), checkpoint=tmp_path / "kept", progress=False
-        )
+    with pytest.raises(TrainingCheckpointError, match=r"labels was '\w{64}' and is '\w{64}'\. "):
+        aligner.fit(labelled(tmp_path, ("chelsea", "coffee"), side=96), checkpoint=kept, progress=False)
+
+
+def test_other_weights_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    settings, kept = replace(TINY, epochs=1), tmp_path / "kept"
+    fitted(tmp_path, TinyBackbone(), settings, folder=kept)
+    before = (kept / STATE_FILE).read_bytes()
+    backbone, text = TinyBackbone(), TinyImageText()
+    backbone.weight = backbone.weight.flip(0)
+    with pytest.raises(TrainingCheckpointError, match="the backbone has other weights, though"):
+        fitted(tmp_path, backbone, settings, folder=kept)
+    text.encode_text = lambda prompts: TinyImageText().encode_text(prompts).flip(1)  # type: ignore[method-assign]
+    with pytest.raises(TrainingCheckpointError, match="the text encoder has other weights"):
+        fitted(tmp_path, TinyBackbone(), settings, folder=kept, text=text)
+    assert (kept / STATE_FILE).read_bytes() == before

@@ -137,9 +137,33 @@ def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
     (part,) = (tmp_path / "f").glob("*/*.f16")
     part.write_bytes(b"\0" * part.stat().st_size)
     backbone = CountingBackbone()
-    again = filled(backbone, photographs, tmp_path / "f")
+    with pytest.warns(UserWarning, match="computed again"):
+        again = filled(backbone, photographs, tmp_path / "f")
     assert backbone.photographs == 3
     assert all(torch.equal(one, other) for one, other in zip(features, again, strict=True))
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "text", "remove"])
+def test_where_nobody_knows_whose_features_they_are_all_are_computed_again(
+    tmp_path: Path, damage: str
+) -> None:
+    photographs = examples(tmp_path)
+    features = filled(TinyBackbone(), photographs, tmp_path / "f")
+    (probe,) = (tmp_path / "f").glob("*/probe.npy")
+    content = bytearray(probe.read_bytes())
+    content[200] ^= 4
+    if damage == "remove":
+        probe.unlink()
+    else:
+        probe.write_bytes({"flip": bytes(content), "cut": content[:90], "text": b"1 2 3"}[damage])
+    backbone = CountingBackbone()
+    with pytest.warns(UserWarning, match=r"probe.npy is .* The features beside it are computed again"):
+        again = filled(backbone, photographs, tmp_path / "f")
+    assert backbone.photographs == 3
+    assert all(torch.equal(one, other) for one, other in zip(features, again, strict=True))
+    later = CountingBackbone()
+    filled(later, photographs, tmp_path / "f")
+    assert later.photographs == 0
 
 
 def test_values_beyond_float16_name_the_photograph(tmp_path: Path) -> None:

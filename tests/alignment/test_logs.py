@@ -1,4 +1,6 @@
 import csv
+import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,9 @@ import pytest
 from fmbseg.alignment import logs
 from fmbseg.alignment.logs import TrainingLog, require_tensorboard
 from fmbseg.alignment.trainer import EpochRecord, Step
+from fmbseg.files import DiskFullError
 from fmbseg.missing_package import MissingPackageError
+from fmbseg.written import WouldReplaceError
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -61,6 +65,36 @@ def test_a_new_training_begins_the_files_anew(tmp_path: Path) -> None:
     write(TrainingLog(tmp_path), range(1, 3))
     TrainingLog(tmp_path).close()
     assert rows(tmp_path / "steps.csv") == rows(tmp_path / "epochs.csv") == []
+
+
+@pytest.mark.parametrize("name", ["steps.csv", "epochs.csv"])
+@pytest.mark.parametrize("content", ["x", "day,photographs\n1,2\n", "epoch\n"])
+def test_a_file_of_someone_elses_is_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(WouldReplaceError, match=f"{name} is damaged, or is not the log of a training: move"):
+        TrainingLog(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
+
+
+@pytest.mark.parametrize("row", [b"\xff,1,5,1,1,1", b"one,1,5,1,1,1", b"1,1,5", b"1,1,5,1,0,0,0"])
+def test_a_damaged_row_is_told_before_anything_is_written(tmp_path: Path, row: bytes) -> None:
+    write(TrainingLog(tmp_path), range(1, 3))
+    content = (tmp_path / "steps.csv").read_bytes() + row + b"\n"
+    (tmp_path / "steps.csv").write_bytes(content)
+    with pytest.raises(WouldReplaceError, match=r"steps.csv is damaged"):
+        TrainingLog(tmp_path, epoch=2)
+    assert (tmp_path / "steps.csv").read_bytes() == content
+
+
+class Full(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match=r"no room to write .*steps.csv"):
+        logs._Table(Full(), tmp_path / "steps.csv", ("epoch",)).row({"epoch": 1})
 
 
 def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
