@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from fmbseg.files import inside, sha256_of
 from fmbseg.images import ImageError, load_image
 from fmbseg.labeling.description import Crops, cut_crops, describe_all
 from fmbseg.labeling.ordered import ordered_map
@@ -111,14 +111,19 @@ def label_files(
 def _read(root: Path, path: str, encoder: ImageTextEncoder, settings: LabelingSettings) -> _Read:
     try:
         path.encode()  # the table's text is UTF-8
+        inside(root, path)  # as whoever reads the labels will ask
         image = load_image(root / path)  # first: its errors say what to do
-        content = (root / path).read_bytes()
+        digest = sha256_of(root / path)
     except UnicodeEncodeError:
         return _Unreadable(path, f"the name {path!r} is not UTF-8; rename the file"), None
-    except (ImageError, OSError) as error:
+    except ImageError as error:
         return _Unreadable(path, str(error).replace(str(root / path), path)), None
+    except OSError as error:
+        return _Unreadable(path, f"{path} cannot be read ({error.strerror}); leave it out"), None
+    except ValueError as error:
+        return _Unreadable(path, f"{error}; rename the file"), None
     crops = cut_crops(image, encoder, settings)
-    return _Photograph(path, sha256(content).hexdigest(), image), crops
+    return _Photograph(path, digest, image), crops
 
 
 def _described(read: Iterable[_Read], encoder: ImageTextEncoder, batch_size: int) -> Iterator[_Described]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import fmbseg
+from fmbseg.files import inside
 from fmbseg.labels.manifest import SCHEMA_VERSION
+from fmbseg.labels.photograph import checked_photograph
 from fmbseg.labels.record import EVERYTHING_STAGE
 from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
 from fmbseg.labels.statistics import Statistics
@@ -19,17 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.labels.photograph import HasPhotograph
     from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import Vocabulary
-
-
-class HasPath(Protocol):
-    """A record of a photograph, of this package or of another's making."""
-
-    @property
-    def path(self) -> str:
-        """Of the photograph, from the root of the labels."""
-        ...
 
 
 class LabelCollection(ABC):
@@ -66,9 +60,23 @@ class LabelCollection(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[LabeledImage]: ...
 
-    def image_path(self, record: HasPath) -> Path:
-        """Where the photograph of a record lies."""
-        return self.root / record.path
+    def image_path(self, record: HasPhotograph) -> Path:
+        """Where the photograph of a record lies, whether or not it is there.
+
+        Raises:
+            ValueError: the record's path leads out of :attr:`root`.
+        """
+        return inside(self.root, record.path)
+
+    def photograph_of(self, record: HasPhotograph) -> Path:
+        """Find the photograph of a record and make sure that it is the one that was labelled.
+
+        Whatever reads a photograph for a record asks here: masks of one photograph are never laid on another.
+
+        Raises:
+            PhotographError: it is not there, cannot be read or was changed since it was labelled.
+        """
+        return checked_photograph(self.root, record)
 
     def stage(self, *stages: int) -> LabelCollection:
         """Take the masks of some stages alone.

@@ -36,6 +36,7 @@ def contact_sheet(
 
     Raises:
         ValueError: a number below 1 (40 for ``side``), or no photograph at all.
+        PhotographError: a photograph is not there, or was changed since it was labelled.
         ImageError: a photograph cannot be read.
     """
     for name, value, least in (("count", count, 1), ("columns", columns, 1), ("side", side, 40)):
@@ -57,7 +58,7 @@ def contact_sheet(
 def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only: bool) -> Image.Image:
     """One photograph with what stands under it, ``side`` pixels wide."""
     names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
-    picture = draw_classes(classes, len(names), load_image(labels.image_path(image)), max_side=side)
+    picture = draw_classes(classes, len(names), load_image(labels.photograph_of(image)), max_side=side)
     shown = [(one.name, one.colour) for one in classes_in(classes, names)]
     caption = draw_caption(image.path, shown, side)
     cell = Image.new("RGB", (side, side + caption.height), "white")

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmbseg.checksums import read_rows
+from fmbseg.files import DamagedFileError
 from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
+from fmbseg.labels.row_checks import row_problems
 from fmbseg.labels.shards import SCHEMA, from_row, shard_name
 from fmbseg.vocabulary import Vocabulary
 
@@ -79,15 +81,19 @@ class LabelSet(LabelCollection):
         return sum(open_shard(shard).metadata.num_rows for shard in self._shards)
 
     def __iter__(self) -> Iterator[LabeledImage]:
+        root, classes = self.root, len(self._vocabulary)
         for shard in self._shards:
-            yield from map(from_row, read_shard(shard))
+            for row in read_shard(shard):
+                for problem in row_problems(row, classes, root):
+                    raise _damaged(shard, problem)
+                yield from_row(row)
 
 
 def read_shard(shard: Path) -> Iterator[dict[str, Any]]:
     """Yield a shard's rows, a few of them in memory at a time.
 
     Raises:
-        ValueError: the file is damaged.
+        DamagedFileError: the file is damaged.
     """
     batches = open_shard(shard).iter_batches(batch_size=16)
     while True:
@@ -104,7 +110,7 @@ def open_shard(shard: Path) -> pq.ParquetFile:
     """Open a shard for reading with its checksums.
 
     Raises:
-        ValueError: the file is damaged, or its columns are not those of a shard.
+        DamagedFileError: the file is damaged, or its columns are not those of a shard.
     """
     try:
         file = pq.ParquetFile(shard, page_checksum_verification=True)
@@ -115,7 +121,7 @@ def open_shard(shard: Path) -> pq.ParquetFile:
     return file
 
 
-def _damaged(shard: Path, why: str) -> ValueError:
-    return ValueError(
+def _damaged(shard: Path, why: str) -> DamagedFileError:
+    return DamagedFileError(
         f"{shard} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
     )

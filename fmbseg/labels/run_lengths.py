@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_LONGEST = 8  # characters of a run: 40 bits
 
 
 def check_counts(counts: bytes, size: tuple[int, int]) -> None:
@@ -24,7 +30,8 @@ def check_counts(counts: bytes, size: tuple[int, int]) -> None:
         Traceback (most recent call last):
         ValueError: its run lengths have 5 pixels, the image 4 x 6 = 24
     """
-    check_runs(_run_lengths(counts), size)
+    runs = _run_lengths(counts)
+    _check(int(runs.min(initial=0)), int(runs.sum()), size)
 
 
 def check_runs(runs: Sequence[int], size: tuple[int, int]) -> None:
@@ -33,35 +40,40 @@ def check_runs(runs: Sequence[int], size: tuple[int, int]) -> None:
     Raises:
         ValueError: one is negative, or they have another number of pixels.
     """
-    if any(run < 0 for run in runs):
-        raise ValueError(f"its run lengths have a negative one, {min(runs)}")
-    if sum(runs) != size[0] * size[1]:
+    _check(min(runs, default=0), sum(runs), size)
+
+
+def _check(least: int, pixels: int, size: tuple[int, int]) -> None:
+    if least < 0:
+        raise ValueError(f"its run lengths have a negative one, {least}")
+    if pixels != size[0] * size[1]:
         raise ValueError(
-            f"its run lengths have {sum(runs)} pixels, the image {size[0]} x {size[1]} = {size[0] * size[1]}"
+            f"its run lengths have {pixels} pixels, the image {size[0]} x {size[1]} = {size[0] * size[1]}"
         )
 
 
-def _run_lengths(counts: bytes) -> list[int]:
+def _run_lengths(counts: bytes) -> NDArray[np.int64]:
     """COCO's code: five bits a character from 48 on, the lowest first; 32 says that more follow.
 
     From the fourth on, a run stands as its difference to the one before the last, in two's complement.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = character - 48
-        if not 0 <= bits < 64:
-            raise ValueError(
-                f"its run lengths have the character {chr(character)!r}, which is none of theirs"
-            )
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    if shift:
+    bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    foreign = np.flatnonzero((bits < 0) | (bits > 63))
+    if len(foreign):
+        character = chr(counts[foreign[0]])
+        raise ValueError(f"its run lengths have the character {character!r}, which is none of theirs")
+    if not len(bits):
+        return bits
+    if bits[-1] & 32:
         raise ValueError("its run lengths end in the middle of one")
+    ends = np.flatnonzero(bits & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > _LONGEST:
+        raise ValueError("its run lengths have one that is longer than any image")
+    shifts = 5 * (np.arange(len(bits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((bits & 31) << shifts, starts)
+    runs -= np.where(bits[ends] & 16, 1 << 5 * lengths, 0)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
     return runs

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fmbseg.checksums import read_rows
 from fmbseg.labels.label_set import open_shard, read_shard
 from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
-from fmbseg.labels.record import STAGES
-from fmbseg.labels.run_lengths import check_counts
+from fmbseg.labels.photograph import PhotographError, checked_photograph
+from fmbseg.labels.row_checks import row_problems
 from fmbseg.labels.shards import shard_name, shard_origin
 from fmbseg.labels.writer import JOURNAL
 
@@ -38,12 +37,18 @@ class Problem:
         return f"{self.file}: {self.what}"
 
 
+class _Photograph(NamedTuple):
+    path: str
+    sha256: str
+
+
 def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     """Check all that a label set's files say, one record in memory at a time.
 
     The manifest's own hash; that every shard is there, whole (by its checksums), of this label set and of
     this place in it, and holds as many records as it should, errors counted; that every photograph comes
-    once; that every mask fills its photograph and has a known class and stage.
+    once and no path leaves the photographs' folder; that every mask fills its photograph and has a known
+    class and stage.
 
     Args:
         folder: of the label set.
@@ -65,6 +70,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
         return [Problem(folder.name, str(error))]
     found = list(_stray_files(folder, manifest))
     seen: set[str] = set()
+    root, classes = Path(manifest["root"]), len(manifest["vocabulary"]["names"])
     for index in range(shard_count(manifest)):
         shard = folder / shard_name(index)
         if not shard.exists():
@@ -73,9 +79,13 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
         try:
             found += _check_shard(shard, index, manifest, failed[index])
             for row in read_shard(shard):
-                found += _check_row(shard, row, manifest, seen)
-                if photographs:
-                    found += _check_photograph(Path(manifest["root"]), row)
+                wrong = list(row_problems(row, classes, root))
+                if row["path"] in seen:
+                    wrong.append(f"{row['path']} is in the label set twice")
+                seen.add(row["path"])
+                found += (Problem(shard.name, f"{what}; {_REDO}") for what in wrong)
+                if photographs and not wrong:
+                    found += _check_photograph(root, row)
         except ValueError as error:
             found.append(Problem(shard.name, str(error)))
     return found
@@ -108,37 +118,8 @@ def _check_shard(shard: Path, index: int, manifest: dict[str, Any], failed: int)
         )
 
 
-def _check_row(
-    shard: Path, row: dict[str, Any], manifest: dict[str, Any], seen: set[str]
-) -> Iterator[Problem]:
-    path, size = row["path"], (row["height"], row["width"])
-
-    def wrong(what: str) -> Problem:
-        return Problem(shard.name, f"{path}: {what}; {_REDO}")
-
-    if path in seen:
-        yield wrong("is in the label set twice")
-    seen.add(path)
-    classes = len(manifest["vocabulary"]["names"])
-    named = {mask["class_id"] for mask in row["masks"]}
-    if any(not 0 <= index < classes for index in named | set(row["detected"])):
-        yield wrong(f"has a class outside 0 to {classes - 1}")
-    if not named <= set(row["detected"]):
-        yield wrong("has a mask of a class that is not among those detected")
-    for number, mask in enumerate(row["masks"]):
-        if mask["stage"] not in STAGES:
-            yield wrong(f"mask {number} has stage {mask['stage']}")
-        try:
-            check_counts(mask["counts"].encode(), size)
-        except ValueError as error:
-            yield wrong(f"mask {number}: {error}")
-
-
 def _check_photograph(root: Path, row: dict[str, Any]) -> Iterator[Problem]:
     try:
-        digest = sha256((root / row["path"]).read_bytes()).hexdigest()
-    except OSError as error:
-        yield Problem(row["path"], f"cannot be read ({error.strerror}): put it back")
-        return
-    if digest != row["sha256"]:
-        yield Problem(row["path"], "was changed since it was labelled: put it back, or label again")
+        checked_photograph(root, _Photograph(row["path"], row["sha256"]))
+    except PhotographError as error:
+        yield Problem(row["path"], str(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from fmbseg.checksums import RowJournal, iterate_rows, read_rows, write_rows
-from fmbseg.files import remove_leftovers, write_json
+from fmbseg.files import inside, remove_leftovers, write_json
 from fmbseg.labels.manifest import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
 from fmbseg.labels.shards import shard_name, to_row, write_shard
 
@@ -94,7 +94,12 @@ class LabelWriter:
         return todo[self._pending :]
 
     def append(self, image: LabeledImage) -> None:
-        """Add the labels of the photograph at :attr:`position`."""
+        """Add the labels of the photograph at :attr:`position`.
+
+        Raises:
+            ValueError: its path leads out of the photographs' folder.
+        """
+        inside(Path(self.manifest["root"]), image.path)
         self._write(to_row(image))
 
     def append_error(self, path: str, error: str) -> None:

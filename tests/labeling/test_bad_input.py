@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +15,12 @@ import pytest
 from PIL import Image
 
 from fmbseg import LabelSet, PseudoLabeler
+from fmbseg.labeling.classes import Classes
+from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.models.mask_generators.superpixels import superpixels
+from fmbseg.vocabulary import Vocabulary
+from tests.labeling.colours import ColourEncoder
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -99,6 +105,58 @@ def test_a_folder_of_bad_files_alone(tmp_path: Path, conse_encoder: Conse) -> No
         labels = labeler.label(tmp_path / "in", ["cat"], tmp_path / "out", progress=False)
     assert len(labels) == 0
     assert len(labels.errors) == 1
+
+
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with pipes")
+def test_what_is_no_file_or_has_a_name_that_climbs(tmp_path: Path) -> None:
+    """A pipe would be waited for without end."""
+    source = tmp_path / "in"
+    source.mkdir()
+    os.mkfifo(source / "a.jpg")
+    Image.new("RGB", (20, 20), "red").save(source / "b\\..\\b.png")
+    Image.new("RGB", (20, 20), "red").save(source / "c.png")
+    labeler = PseudoLabeler(image_text=ColourEncoder(), mask_generator=superpixels())
+    with pytest.warns(UserWarning, match="2 of 3 photographs could not be labelled"):
+        labels = labeler.label(source, ["red", "blue"], tmp_path / "out", progress=False)
+    assert [image.path for image in labels] == ["c.png"]
+    pipe, name = (row["error"] for row in labels.errors)
+    assert pipe == "a.jpg is a pipe, not a regular file; leave it out"
+    assert "leads out of the folder" in name
+    assert name.endswith("rename the file")
+
+
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
+def test_a_file_far_larger_than_its_image_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of 20 GB with a photograph at its start would be."""
+    source = tmp_path / "in"
+    source.mkdir()
+    Image.new("RGB", (20, 20), "red").save(source / "a.jpg")
+    whole = sha256((source / "a.jpg").read_bytes() + bytes(5_000_000)).hexdigest()
+    with (source / "a.jpg").open("rb+") as file:
+        file.truncate(file.seek(0, os.SEEK_END) + 5_000_000)
+
+    def refuse(path: Path) -> bytes:
+        raise AssertionError(path)
+
+    labeler = PseudoLabeler(image_text=ColourEncoder(), mask_generator=superpixels())
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: refuse(path) if path.suffix == ".jpg" else b"")
+        results = label_files(
+            source,
+            ["a.jpg"],
+            Classes.embed(labeler.encoder, Vocabulary.of(["red", "blue"])),
+            labeler.encoder,
+            labeler.generator,
+            labeler.settings,
+            present=lambda _: None,
+            workers=1,
+        )
+        ((_, image),) = list(results)
+    assert not isinstance(image, str)
+    assert image.sha256 == whole
 
 
 MEMORY = """

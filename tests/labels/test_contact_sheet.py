@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fmbseg.drawing.palette import distinct_colours
+from fmbseg.files import sha256_of
 from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.writer import LabelWriter
@@ -30,6 +31,7 @@ def labels(tmp_path: Path) -> LabelSet:
             one = record(
                 f"{index}.png",
                 half,
+                sha256=sha256_of(root / f"{index}.png"),
                 class_ids=np.array([4], np.int32),
                 stages=np.array([12], np.int8),
                 similarities=np.ones(1, np.float32),

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.shards import SCHEMA, write_shard
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
@@ -19,7 +20,8 @@ from tests.labels.pictures import write_labels
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmbseg.labels.label_set import LabelSet
+
+REMEDY = "put it back, or label again"
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
         "holds 2 records, and errors.jsonl lists 0 photographs of it, but it is of 3" in problems(labels)[0]
     )
     rewrite(labels, 0, [*content[:2], content[0]])
-    assert "a.png: is in the label set twice" in problems(labels)[0]
+    assert "a.png is in the label set twice" in problems(labels)[0]
     rewrite(labels, 0, [*content, content[0]])
     assert len(problems(labels)) == 2
 
@@ -91,9 +93,11 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"counts": "5"}, "mask 1: its run lengths have 5 pixels, the image 24 x 36 = 864"),
-        ({"class_id": 9}, "has a class outside 0 to 3"),
-        ({"stage": 3}, "mask 1 has stage 3"),
+        ({"counts": "5"}, ", mask 1: its run lengths have 5 pixels, the image 24 x 36 = 864"),
+        ({"class_id": 9}, " has a class outside 0 to 3"),
+        ({"stage": 3}, ", mask 1: its stage is 3"),
+        ({"stage": None}, ", mask 1: it has an empty field"),
+        ({"points": [1.0]}, ", mask 1: a query point of it has no y"),
     ],
 )
 def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
@@ -102,7 +106,10 @@ def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: s
     content[0]["detected"].append(9) if "class_id" in change else None
     rewrite(labels, 0, content)
     (found,) = problems(labels)
-    assert found.startswith(f"shard-00000.parquet: a.png: {what}")
+    assert found.startswith(f"shard-00000.parquet: a.png{what}")
+    with pytest.raises(ValueError, match=r"shard-00000\.parquet is damaged \(a\.png") as error:
+        list(labels)
+    assert what in str(error.value)
 
 
 def test_a_mask_of_a_class_that_was_not_detected(labels: LabelSet) -> None:
@@ -125,10 +132,43 @@ def test_photographs_that_changed_or_are_gone(labels: LabelSet) -> None:
     (labels.root / "a.png").write_bytes((labels.root / "z.png").read_bytes())
     (labels.root / "z.png").unlink()
     assert problems(labels) == []
-    assert problems(labels, photographs=True) == [
-        "a.png: was changed since it was labelled: put it back, or label again",
-        "z.png: cannot be read (No such file or directory): put it back",
-    ]
+    first, last = problems(labels, photographs=True)
+    assert first == f"a.png: {labels.root / 'a.png'} was changed since it was labelled: {REMEDY}"
+    assert last == f"z.png: {labels.root / 'z.png'} cannot be read (No such file or directory): {REMEDY}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", "../../../etc/hostname", "deep/../../x", "C:\\x", "", "a\0b"]
+)
+def test_a_path_that_leaves_the_folder_of_the_photographs(labels: LabelSet, path: str) -> None:
+    """Else an export would write there, or hand on what lies there."""
+    content = rows(labels, 0)
+    content[1]["path"] = path
+    rewrite(labels, 0, content)
+    (found,) = problems(labels, photographs=True)
+    assert "the folder" in found
+    with pytest.raises(ValueError, match=r"shard-00000\.parquet is damaged"):
+        list(LabelSet(labels.folder))
+
+
+@pytest.mark.parametrize("column", ["path", "sha256", "height", "detected", "masks"])
+def test_an_empty_field(labels: LabelSet, column: str) -> None:
+    content = rows(labels, 0)
+    content[1][column] = None
+    rewrite(labels, 0, content)
+    assert "has an empty field" in problems(labels, photographs=True)[0]
+    with pytest.raises(ValueError, match="has an empty field"):
+        list(labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [({"sha256": "ab"}, "no SHA-256"), ({"width": 0}, "24 x 0 pixels")]
+)
+def test_a_record_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
+    content = rows(labels, 0)
+    content[0] |= change
+    rewrite(labels, 0, content)
+    assert what in problems(labels)[0]
 
 
 def test_errors_count_as_photographs(tmp_path: Path) -> None:
