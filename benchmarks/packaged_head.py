@@ -27,10 +27,12 @@ import torch
 from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.card import HeadCard
 from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.files import FILES
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.evaluation.datasets import open_data
 from fmbseg.evaluation.evaluate import evaluate
 from fmbseg.evaluation.protocols import get_protocol
+from fmbseg.files import write_atomically
 from fmbseg.heads import DEFAULT_HEAD
 
 if TYPE_CHECKING:
@@ -80,12 +82,12 @@ def replace_packaged(candidate: AlignedEncoder, report: EvaluationReport, folder
     card = HeadCard("apache-2.0", photographs=PHOTOGRAPHS, limits=LIMITS, reports=(report.to_dict(),))
     with tempfile.TemporaryDirectory() as temporary:
         candidate.save_pretrained(temporary, card=card)
-        sizes = {path.name: path.stat().st_size for path in sorted(Path(temporary).iterdir())}
+        sizes = {name: Path(temporary, name).stat().st_size for name in sorted(FILES)}
         if sum(sizes.values()) > MOST_BYTES:
             raise ValueError(f"its files have {sum(sizes.values())} bytes; at most {MOST_BYTES} are kept")
         folder.mkdir(parents=True, exist_ok=True)
         for file in sizes:
-            (folder / file).write_bytes((Path(temporary) / file).read_bytes())
+            write_atomically(folder / file, Path(temporary, file).read_bytes())
     return sizes
 
 

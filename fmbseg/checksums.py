@@ -56,8 +56,13 @@ def unseal(sealed: bytes, name: str | Path) -> bytes:
 
 def write_sealed_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object that carries its own checksum as ``sha256``, whole or not at all."""
+    write_json(path, sealed(content))
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with its own checksum as ``sha256``."""
     plain = json.loads(json.dumps(content))
-    write_json(path, {**plain, "sha256": _digest(plain)})
+    return {**plain, "sha256": _digest(plain)}
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmbseg.aligned.files import check_place
 from fmbseg.aligned.saved import SavedHead, fetch_head
-from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.hub_files import HubOptions, check_repository
 
 if TYPE_CHECKING:
     from fmbseg.aligned.card import HeadCard
@@ -44,7 +45,9 @@ def push_head(
     Raises:
         AlignedEncoderError: the folder holds no head, or a damaged one.
         PushError: the Hub is not reached, or refuses.
+        ValueError: ``repo`` is not the name of a repository; told before anything is read.
     """
+    check_repository(repo)
     return SavedHead.read(Path(folder)).push_to_hub(
         repo, card=card, branch=branch, private=private, token=token, commit_message=commit_message
     )
@@ -65,7 +68,11 @@ def pull_head(repo: str, out: str | Path | None = None, options: HubOptions | No
         AlignedEncoderError: it is no head, or damaged.
         AssetUnavailableError: it is neither to be had nor in the cache.
         UntrustedSpecError: it names a model that would read files of this machine or run code.
+        WouldReplaceError: (a ValueError) a file in ``out`` is not of an earlier pull; nothing was fetched.
     """
+    check_repository(repo)
+    if out is not None:
+        check_place(Path(out))
     saved = SavedHead.find(repo, options)
     saved.check_trust(backbone_given=False, text_given=False)
     if out is None:

@@ -244,6 +244,25 @@ def check_single(path: str | Path, kind: str) -> None:
         raise WouldReplaceError(f"{path} {what}: {_REMEDY}")
 
 
+def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
+    """Say before any work whether :class:`WrittenFiles` would refuse to write files to a folder.
+
+    Args:
+        folder: need not exist.
+        kind: what writes, as :class:`WrittenFiles` takes it.
+        names: paths from the folder, with forward slashes.
+
+    Raises:
+        WouldReplaceError: a file or folder is in the way.
+        ValueError: a name leads out of the folder.
+    """
+    if Path(folder).is_file():
+        raise WouldReplaceError(f"{folder} is a file: name a folder")
+    written = WrittenFiles(folder, kind)
+    written._known = read_marker(written.folder)
+    written.check(names)
+
+
 class OwnResults:
     """Tells which files are results of fmbseg's own, by the markers of the folders above them."""
 

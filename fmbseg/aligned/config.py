@@ -134,7 +134,8 @@ class AlignedConfig:
             )
         except AlignedEncoderError:
             raise
-        except (TypeError, ValueError) as error:  # of the head's settings or the vocabulary
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Of the head's settings, the transform or the vocabulary, for values of any type.
             raise AlignedEncoderError(str(error)) from error
 
 

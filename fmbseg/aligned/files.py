@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
+from fmbseg.checksums import read_sealed_json, sealed
+from fmbseg.files import DamagedFileError, encode, telling_of_a_full_disk
+from fmbseg.written import WrittenFiles, check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE)
+_KIND = "head"
 LARGEST_CONFIG = 64 * 2**20  # bytes: a hundred times that of a vocabulary of 20,000 classes
 _STORED = (torch.float32, torch.float16)
 _LARGEST_HEADER = 2**20  # bytes: that of a head of some twenty tensors takes 2,000
@@ -31,23 +36,43 @@ def write_files(
 ) -> None:
     """Write all files; equal content gives equal bytes.
 
-    Each is written under another name and renamed when complete, and the config holds the SHA-256 of the
-    weights, so that a save that was cut short is noticed when it is read.
+    They take their names one right after the other when all are complete. The config carries a checksum of
+    its own and the SHA-256 of the weights, so that damage, and a save that was cut short, is noticed when
+    they are read.
 
     Args:
-        folder: made if it does not exist.
+        folder: made if it does not exist; of what is in it, only an earlier save is replaced.
         config: goes to ``config.json``.
         tensors: go to ``model.safetensors``: in float16 those that lose nothing by it, else in float32.
         card: goes to ``README.md``; none is written where it is empty.
+
+    Raises:
+        WouldReplaceError: a file of another's is in the way; nothing was written.
+        OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: _smallest(tensor) for name, tensor in tensors.items()})
-    content = {**config.to_dict(), "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _replace(folder / WEIGHTS_FILE, weights)
-    _replace(folder / CONFIG_FILE, (text + "\n").encode())
+    about = {**config.to_dict(), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    ordered = json.loads(json.dumps(about, sort_keys=True, allow_nan=False))
+    text = json.dumps(sealed(ordered), indent=2, ensure_ascii=False) + "\n"
+    contents = {WEIGHTS_FILE: weights, CONFIG_FILE: encode(text)}
     if card:
-        _replace(folder / CARD_FILE, card.encode())
+        contents[CARD_FILE] = encode(card)
+    with WrittenFiles(folder, _KIND) as written:
+        written.check(contents)
+        with ExitStack() as stack:
+            for name, content in contents.items():
+                temporary = stack.enter_context(written.path(name))
+                with telling_of_a_full_disk(folder / name):
+                    temporary.write_bytes(content)
+
+
+def check_place(folder: Path) -> None:
+    """Say before any work whether a head could be written to a folder.
+
+    Raises:
+        WouldReplaceError: a file of another's is in the way, or one that was changed since it was written.
+    """
+    check_folder(folder, _KIND, FILES)
 
 
 def read_config(folder: Path) -> tuple[AlignedConfig, str]:
@@ -80,12 +105,12 @@ def parse_config(path: Path) -> tuple[AlignedConfig, str]:
             f"{path} has {path.stat().st_size} bytes, more than any head's config: it is refused unread"
         )
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content = read_sealed_json(path)
+    except DamagedFileError as error:
+        raise AlignedEncoderError(f"{error}; copy or save the head's files again") from error
+    try:
         return AlignedConfig.from_dict(content), str(content.get("weights_sha256"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # JSON, Unicode, brackets in brackets, the config's own checks
+    except AlignedEncoderError as error:
         raise AlignedEncoderError(f"{path}: {error}") from error
 
 
@@ -133,7 +158,7 @@ def read_tensors(
         )
     try:
         tensors = load(weights)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # the latter for a type that PyTorch does not have
         raise AlignedEncoderError(f"{path} is not a safetensors file: {error}") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in _STORED or not bool(torch.isfinite(tensor).all()):
@@ -175,15 +200,3 @@ def _check_shapes(
                 f"{where}: tensor {name!r} has shape {tuple(tensors[name].shape)}, "
                 f"but {CONFIG_FILE} makes it {shape}"
             )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
 from fmbseg.aligned.card import TAGS, HeadCard
+from fmbseg.aligned.files import FILES
+from fmbseg.models.hub_files import check_repository
 from fmbseg.models.hub_push import push_errors, ready_repository
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.remote_specs import local_part
 
 if TYPE_CHECKING:
     from fmbseg.aligned.config import AlignedConfig
-    from fmbseg.aligned.saved import SavedHead
     from fmbseg.registry import Registry
+
+
+class Saveable(Protocol):
+    """What is written of a head, as :class:`~fmbseg.aligned.saved.SavedHead` holds it."""
+
+    @property
+    def config(self) -> AlignedConfig:
+        """The parts by name and size."""
+        ...
+
+    def card_text(self, card: HeadCard | None = None, repo: str | None = None) -> str:
+        """The text of the model card."""
+        ...
+
+    def write(self, folder: Path, card: object) -> None:
+        """Write the files; a card's text is what ``str`` makes of it."""
+        ...
 
 
 class Shareable(
@@ -31,7 +49,7 @@ class Shareable(
     # The mixin would keep a copy of the constructor's arguments here: whole networks, and tokens.
     _hub_mixin_config = {}  # noqa: RUF012
 
-    def to_save(self) -> SavedHead:
+    def to_save(self) -> Saveable:
         """The head as it is saved."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its head is")
 
@@ -46,12 +64,13 @@ class Shareable(
         """Write ``config.json``, ``model.safetensors`` and ``README.md``; the frozen models go by their spec.
 
         Args:
-            folder: made if it does not exist; files of an earlier save are replaced.
+            folder: made if it does not exist; files of an earlier save are replaced, and no others.
             card: what the model card says beside what the head knows.
             model_card_kwargs: what the Hub's mixin hands on to :meth:`generate_model_card`.
 
         Raises:
             AlignedEncoderError: the card brings the figures of another head.
+            WouldReplaceError: (a ValueError) a file that fmbseg did not write is in the way.
         """
         about = {"card": card, **(model_card_kwargs or {})}
         self.to_save().write(Path(folder), self.generate_model_card(**about))
@@ -96,7 +115,9 @@ class Shareable(
         Raises:
             PushError: the Hub is not reached, or refuses; the message says why and what to do.
             AlignedEncoderError: the card brings the figures of another head.
+            ValueError: ``repo_id`` is not the name of a repository.
         """
+        check_repository(repo_id)
         _warn_of_local_models(self.to_save().config)
         with push_errors(repo_id):
             ready_repository(repo_id, private=private, branch=branch, token=token)
@@ -107,7 +128,7 @@ class Shareable(
                 token=token,
                 commit_message=commit_message,
                 model_card_kwargs={"card": card, "repo": repo_id},
-                **of_the_mixin,
+                **{"allow_patterns": list(FILES), **of_the_mixin},
             )
         return str(address)
 

@@ -50,8 +50,10 @@ def fit(
     hub: "HubOptions",
 ) -> None:
     """Train one block on pseudo labels (Stage 2); settings left out are the recipe's, or those of --start."""
+    from fmbseg.aligned.files import check_place
     from fmbseg.labels.label_set import LabelSet
 
+    check_place(out)
     given = {
         "epochs": epochs,
         "batch_size": batch_size,

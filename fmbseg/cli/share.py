@@ -28,6 +28,9 @@ def push(
     ] = None,
 ) -> None:
     """Push a head and its model card; the folder's own README.md unless the card's options are given."""
+    from fmbseg.models.hub_files import check_repository
+
+    check_repository(repo)  # before PyTorch is loaded, which takes its time
     from fmbseg.aligned.card import HeadCard
     from fmbseg.hub import push_head
 

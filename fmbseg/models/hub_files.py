@@ -127,7 +127,7 @@ def newest_folder(
         AssetUnavailableError: they are neither to be had nor in the cache, or the download was cut short.
         ValueError: ``repo`` is not the name of a repository.
     """
-    _check_repository(repo)
+    check_repository(repo)
     return _fetched(repo, files, options, optional, named="its path")
 
 
@@ -238,7 +238,7 @@ def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path 
     """
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    _check_repository(repo)
+    check_repository(repo)
     try:
         found = _snapshot(repo, files, options, local_files_only=True)
     except LocalEntryNotFoundError:
@@ -246,7 +246,17 @@ def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path 
     return None if _absent(found, files) else found
 
 
-def _check_repository(repo: str) -> None:
+def check_repository(repo: str) -> None:
+    """Make sure, without the network, that a name can be that of a repository.
+
+    Raises:
+        ValueError: it cannot.
+
+    Example:
+        >>> check_repository("me/../head")
+        Traceback (most recent call last):
+        ValueError: 'me/../head' is not the name of a Hub repository, which is 'owner/name'
+    """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -12,12 +11,15 @@ from skimage import data
 
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
+from fmbseg.aligned.files import FILES
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.checksums import read_sealed_json, write_sealed_json
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.registry import UnknownNameError
 from fmbseg.vocabulary import Vocabulary
+from fmbseg.written import LOCK, MARKER
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 
 WORDS = Vocabulary.of(["cat", "dog", "sofa"])
@@ -63,16 +65,14 @@ def test_save_and_load_give_the_same_vectors(tmp_path: Path) -> None:
     assert loaded.config == encoder.config
 
 
-@pytest.mark.parametrize("wrong", ["much", -1, None, [1], "NaN"])
+@pytest.mark.parametrize("wrong", ["much", -1, None, [1], "NaN", 10**400])
 def test_a_hubness_that_is_none(tmp_path: Path, wrong: object) -> None:
-    config = saved(tmp_path) / "config.json"
-    content = json.loads(config.read_text())
-    config.write_text(json.dumps({**content, "hubness": wrong}))
+    folder = saved(tmp_path)
+    edit_config(folder, lambda content: content.update(hubness=wrong))
     with pytest.raises(AlignedEncoderError, match=r"hubness|float"):
-        AlignedEncoder.from_pretrained(config.parent)
-    del content["hubness"]
-    config.write_text(json.dumps(content))
-    assert AlignedEncoder.from_pretrained(config.parent).hubness == 0
+        AlignedEncoder.from_pretrained(folder)
+    edit_config(folder, lambda content: content.pop("hubness"))
+    assert AlignedEncoder.from_pretrained(folder).hubness == 0
 
 
 def test_hubness_needs_words_to_be_measured_against() -> None:
@@ -83,10 +83,10 @@ def test_hubness_needs_words_to_be_measured_against() -> None:
 def test_equal_encoders_are_saved_in_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_encoder().save_pretrained(tmp_path / name)
-    files = ["README.md", "config.json", "model.safetensors"]
-    for file in files:
+    for file in FILES:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == files
+    there = {path.name for path in (tmp_path / "a").iterdir()}
+    assert there - {MARKER, LOCK} == set(FILES)
 
 
 def test_weights_that_lose_nothing_by_it_are_saved_in_half_their_size(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def edit_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = folder / "config.json"
-    content = json.loads(path.read_text())
+    content = read_sealed_json(path)
     change(content)
-    path.write_text(json.dumps(content))
+    write_sealed_json(path, content)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,13 @@ def test_a_config_that_does_not_fit_is_refused(
         AlignedEncoder.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\ufffd", '{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "\ufffd", '{"schema_version": 1}', "[" * 100_000, '{"a": NaN}', "1" * 5000]
+)
 def test_a_config_that_is_no_config_names_its_file(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path)
     (folder / "config.json").write_text(text)
-    with pytest.raises(AlignedEncoderError, match=r"config\.json: "):
+    with pytest.raises(AlignedEncoderError, match=r"config\.json (is|holds) .*; copy or save"):
         AlignedEncoder.from_pretrained(folder)
 
 
@@ -246,6 +248,16 @@ def test_weights_that_were_cut_short_are_refused(tmp_path: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AlignedEncoderError, match="cut short or replaced"):
+        AlignedEncoder.from_pretrained(folder)
+
+
+def test_a_type_that_torch_does_not_have_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    header = b'{"head.norm.bias":{"dtype":"F7","shape":[1],"data_offsets":[0,4]}}'
+    weights = len(header).to_bytes(8, "little") + header + bytes(4)
+    (folder / "model.safetensors").write_bytes(weights)
+    edit_config(folder, lambda c: c.update(weights_sha256=sha256(weights).hexdigest()))
+    with pytest.raises(AlignedEncoderError, match="not a safetensors file"):
         AlignedEncoder.from_pretrained(folder)
 
 

@@ -79,3 +79,36 @@ def make_segmenter(head: Path) -> dict[str, object]:
     from fmbseg import OpenVocabSegmenter
 
     return OpenVocabSegmenter.from_pretrained(head).describe()
+
+
+@pytest.mark.parametrize("name", ["bad name", "alice/head/more", "../head", "alice//head", "-alice/head-"])
+def test_a_bad_name_is_told_before_anything_is_read_or_asked(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(_folder: Path) -> None:
+        raise AssertionError("the head was read")
+
+    monkeypatch.setattr(SavedHead, "read", refuse)
+    for command in (("push", tmp_path, "--", name), ("pull", "--", name)):
+        code, said = fmbseg(*command)
+        assert (code, said) == (
+            1,
+            f"error: {name!r} is not the name of a Hub repository, which is 'owner/name'\n",
+        )
+    assert hub.seen == []
+
+
+def test_what_is_pulled_replaces_an_earlier_pull_and_nothing_else(
+    hub: Hub, head: Path, tmp_path: Path
+) -> None:
+    fmbseg("push", head, "alice/head")
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert fmbseg("pull", "alice/head", "--out", out)[0] == 0
+    (out / "README.md").write_text("my own notes")
+    asked = len(hub.seen)
+    code, said = fmbseg("pull", "alice/head", "--out", out)
+    assert code == 1
+    assert "README.md was changed since fmbseg wrote it" in said
+    assert len(hub.seen) == asked
+    assert (out / "README.md").read_text() == "my own notes"

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 
 from fmbseg import AlignedEncoder, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.aligned.files import FILES
 from fmbseg.hub import pull_head
 from fmbseg.models.registries import BACKBONES
 from fmbseg.models.remote_specs import UntrustedSpecError
@@ -35,14 +36,16 @@ SAFE = "timm:test_vit?weights=random"
 def files(tmp_path: Path) -> dict[str, bytes]:
     """The files of a head in good order, to be spoilt."""
     make_encoder().save_pretrained(tmp_path / "good")
-    found = {path.name: path.read_bytes() for path in (tmp_path / "good").iterdir()}
+    found = {name: (tmp_path / "good" / name).read_bytes() for name in FILES}
     return changed(found, lambda config: config["backbone"].update(spec=SAFE))
 
 
 def changed(files: dict[str, bytes], change: Callable[[Config], object]) -> dict[str, bytes]:
     config = json.loads(files["config.json"])
+    del config["sha256"]
     change(config)
-    return {**files, "config.json": json.dumps(config).encode()}
+    digest = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    return {**files, "config.json": json.dumps({**config, "sha256": digest}).encode()}
 
 
 def with_weights(files: dict[str, bytes], weights: bytes) -> dict[str, bytes]:
@@ -221,7 +224,7 @@ def test_configs_that_are_not_what_they_should_be(
 
 def test_brackets_in_brackets(hub: Hub, files: dict[str, bytes]) -> None:
     hub.put("bob/evil", {**files, "config.json": b"[" * 200_000})
-    refuse(AlignedEncoderError, r"config\.json: ", backbone=TinyBackbone())
+    refuse(AlignedEncoderError, r"config\.json is no JSON .*nested too deeply", backbone=TinyBackbone())
 
 
 def test_a_config_that_fills_the_memory(

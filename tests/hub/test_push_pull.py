@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ from huggingface_hub import constants
 
 from fmbseg import AlignedEncoder, Aligner, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.checksums import read_sealed_json, write_sealed_json
 from fmbseg.hub import pull_head, push_head
 from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.hub_files import HubOptions
@@ -153,15 +153,15 @@ def test_folders_are_pushed_and_pulled_without_the_frozen_models(hub: Hub, tmp_p
     encoder = make_encoder()
     encoder.save_pretrained(tmp_path / "head")
     config = tmp_path / "head" / "config.json"
-    content = json.loads(config.read_text())
+    content = read_sealed_json(config)
     content["backbone"]["spec"] = "timm:vit_that_nobody_has"  # a model is neither made nor looked for
-    config.write_text(json.dumps(content))
+    write_sealed_json(config, content)
     (tmp_path / "head" / "README.md").write_text("---\nlicense: mit\n---\nwritten by hand\n")
     push_head(tmp_path / "head", "alice/head")
     folder = pull_head("alice/head", tmp_path / "pulled")
-    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert sorted(path.name for path in folder.glob("[!.]*")) == FILES
     assert (folder / "README.md").read_text() == "---\nlicense: mit\n---\nwritten by hand\n"
-    assert json.loads((folder / "config.json").read_text()) == content
+    assert read_sealed_json(folder / "config.json") == content
     cached = pull_head("alice/head", options=HubOptions(local_files_only=True))
     assert cached.is_relative_to(tmp_path / "cache")
     with pytest.raises(AlignedEncoderError, match=r"config\.json is missing"):
