@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fmbseg.alignment.losses import tsupcon, tsupcon_clear
+from fmbseg.alignment.losses import LossOptions, tsupcon, tsupcon_clear
 from fmbseg.files import write_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def once(form: str, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> 
     patches, labels, prototypes = inputs
     patches.grad = None
     start = process_time()
-    torch.autograd.backward(FORMS[form](patches, labels, prototypes, temperature=TEMPERATURE))
+    torch.autograd.backward(FORMS[form](patches, labels, prototypes, LossOptions(temperature=TEMPERATURE)))
     return process_time() - start
 
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch.nn import functional
 
 from fmbseg.alignment.distributed import Processes
-from fmbseg.alignment.losses import alignment_loss
+from fmbseg.alignment.losses import LossOptions, alignment_loss
 from fmbseg.alignment.noise import drawn_labels, drawn_places
 
 if TYPE_CHECKING:
@@ -170,16 +170,13 @@ def contrast(
     vectors: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, settings: TrainingSettings
 ) -> torch.Tensor:
     """The loss that the settings name, of labelled patches (M, D) with classes (M,)."""
-    return alignment_loss(
-        settings.loss,
-        vectors,
-        labels,
-        prototypes,
+    options = LossOptions(
         temperature=settings.temperature,
         exclude_self=settings.exclude_self,
         text_weight=settings.text_weight,
         classes=settings.classes,
     )
+    return alignment_loss(settings.loss, vectors, labels, prototypes, options)
 
 
 def autocast(device: torch.device, precision: TrainingPrecision) -> AbstractContextManager[object]:

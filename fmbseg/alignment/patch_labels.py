@@ -118,7 +118,7 @@ def _check(
     if min(grid) < 1:
         raise ValueError(f"the patch grid must have at least one cell each way; got {grid}")
     if not 0 < min_coverage <= 1:
-        raise ValueError(f"min_coverage must be above 0 and at most 1; got {min_coverage}")
+        raise ValueError(f"min_coverage is {min_coverage}: it must be above 0 and at most 1")
     low, high = int(label_map.min()), int(label_map.max())
     if low < -1 or high >= num_classes:
         raise ValueError(

@@ -54,7 +54,8 @@ class TrainingSettings:
         loss: by name; the paper's is ``"tsupcon"``, the others are there to be measured against it (see
             :mod:`fmbseg.alignment.losses.rivals`).
         temperature: divides every dot product of the loss.
-        exclude_self: leave a patch out of its own positives (see :func:`~fmbseg.alignment.losses.tsupcon`).
+        exclude_self: leave a patch out of its own positives (see
+            :func:`~fmbseg.alignment.losses.tsupcon.tsupcon`).
         text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
         classes: whose texts are wrong answers in the loss: of the ``"dataset"``, as printed, or of the
             ``"batch"`` (likewise).
@@ -97,7 +98,7 @@ class TrainingSettings:
         >>> TrainingSettings(epochs=0)
         Traceback (most recent call last):
         ...
-        ValueError: epochs must be a positive whole number; got 0
+        ValueError: epochs is 0: it must be a positive whole number
     """
 
     epochs: int = 10
@@ -161,7 +162,7 @@ class TrainingSettings:
 
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:
-            raise ValueError(f"{name} must be {what}; got {self._of(name)!r}")
+            raise ValueError(f"{name} is {self._of(name)!r}: it must be {what}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -164,7 +164,7 @@ def test_wrong_training_settings_in_a_config_are_named(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["training"]["settings"]["epochs"] = 0
     path.write_text(json.dumps(content))
-    with pytest.raises(AlignedEncoderError, match="epochs must be a positive whole number; got 0"):
+    with pytest.raises(AlignedEncoderError, match="epochs is 0: it must be a positive whole number"):
         Aligner.from_pretrained(tmp_path / "model")
     AlignedEncoder.from_pretrained(tmp_path / "model")  # to use the encoder, they do not matter
 

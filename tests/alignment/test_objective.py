@@ -9,7 +9,7 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.head_settings import HeadKind
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.alignment.distillation import OldVocabulary
-from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.losses import LossOptions, tsupcon
 from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.noise import drawn_places
 from fmbseg.alignment.objective import Objective
@@ -29,7 +29,9 @@ def test_the_labelled_patches_of_all_photographs_meet_in_the_loss() -> None:
     head, examples = make_head(), make_examples(2)
     found = Objective(features_of, PROTOTYPES, SETTINGS).batch(head, examples, epoch=1)
     labels = torch.cat([torch.from_numpy(example.labels.ravel()).long() for example in examples])
-    expected = tsupcon(torch.cat([flat(head, 0), flat(head, 1)]), labels, PROTOTYPES, temperature=0.3)
+    expected = tsupcon(
+        torch.cat([flat(head, 0), flat(head, 1)]), labels, PROTOTYPES, LossOptions(temperature=0.3)
+    )
     assert found.value.item() == found.reported.item() == pytest.approx(expected.item(), rel=1e-6)
     assert found.patches == int((labels >= 0).sum()) == 12 + 18
 
@@ -41,7 +43,7 @@ def test_patches_of_weight_0_take_no_part() -> None:
         head, [replace(example, weights=weights)], epoch=1
     )
     labels = torch.from_numpy(np.where(weights > 0, example.labels, -1).ravel()).long()
-    expected = tsupcon(flat(head, 0), labels, PROTOTYPES, temperature=0.3)
+    expected = tsupcon(flat(head, 0), labels, PROTOTYPES, LossOptions(temperature=0.3))
     assert found.value.item() == pytest.approx(expected.item(), rel=1e-6)
     assert found.patches == 8
 
@@ -67,7 +69,7 @@ def test_of_drawn_patches_all_terms_are_as_of_the_whole_at_their_places(kind: He
         for each in (head(features_of(example)), dense_of(example), old.head(features_of(example)))
     )
     labels = torch.from_numpy(example.labels.ravel()).long()[places]
-    expected = tsupcon(vectors, labels, PROTOTYPES, temperature=0.3)
+    expected = tsupcon(vectors, labels, PROTOTYPES, LossOptions(temperature=0.3))
     expected += 2.0 * (1 - vectors[:, 1]).mean() + 0.5 * (1 - (vectors * dense).sum(dim=1)).mean()
     wanted, given = ((each @ PROTOTYPES.T / 0.3).log_softmax(dim=1) for each in (before.detach(), vectors))
     expected += 3.0 * functional.kl_div(given, wanted, reduction="batchmean", log_target=True)

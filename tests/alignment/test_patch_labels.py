@@ -85,8 +85,8 @@ def test_large_indices_survive() -> None:
         (np.full((4, 4), 7, np.int32), (1, 1), 0.5, "7 to 7, but classes are 0 to 2"),
         (np.full((4, 4), -2, np.int32), (1, 1), 0.5, "-2"),
         (np.zeros((4, 4), np.int32), (0, 1), 0.5, r"\(0, 1\)"),
-        (np.zeros((4, 4), np.int32), (1, 1), 0.0, "got 0.0"),
-        (np.zeros((4, 4), np.int32), (1, 1), 1.5, "got 1.5"),
+        (np.zeros((4, 4), np.int32), (1, 1), 0.0, "min_coverage is 0.0"),
+        (np.zeros((4, 4), np.int32), (1, 1), 1.5, "min_coverage is 1.5"),
     ],
 )
 def test_wrong_input_is_named(

@@ -80,5 +80,5 @@ def test_unknown_names_are_refused() -> None:
     ],
 )
 def test_values_out_of_range_are_named(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be .*; got "):
+    with pytest.raises(ValueError, match=f"^{name} is .*: it must be "):
         TrainingSettings(**{name: value})

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.losses import alignment_loss, tsupcon
+from fmbseg.alignment.losses import LossOptions, alignment_loss, tsupcon
 from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
 from tests.alignment.grids import PROTOTYPES, dense_of, features_of, make_examples, make_head
@@ -51,7 +51,7 @@ def test_the_first_steps_are_sgd_with_momentum_on_the_loss() -> None:
     velocity = [torch.zeros_like(weight) for weight in head.parameters()]
     for step in range(2):
         vectors = head(features_of(example))[0].flatten(1).T
-        loss = tsupcon(vectors, labels, PROTOTYPES, temperature=0.3)
+        loss = tsupcon(vectors, labels, PROTOTYPES, LossOptions(temperature=0.3))
         gradients = torch.autograd.grad(loss, list(head.parameters()))
         rate = 0.02 * (1 + math.cos(math.pi * step / 2)) / 2
         assert steps[step].loss == pytest.approx(loss.item(), rel=1e-5)
@@ -92,9 +92,7 @@ def test_the_loss_of_a_name_is_what_is_trained(name: LossName, classes: Literal[
             vectors,
             torch.from_numpy(example.labels.ravel()),
             texts if classes == "dataset" else texts[:2],
-            temperature=0.3,
-            exclude_self=True,
-            text_weight=0.5,
+            LossOptions(temperature=0.3, exclude_self=True, text_weight=0.5),
         )
     assert steps[0].loss == pytest.approx(expected.item(), rel=1e-5)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.examples import TrainingData, TrainingDataError, TrainingExample, hold_out
-from fmbseg.alignment.losses import tsupcon
+from fmbseg.alignment.losses import LossOptions, tsupcon
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.validation import validate
@@ -52,7 +52,7 @@ def test_accuracy_and_miou_are_counted_over_all_photographs() -> None:
     # Class 0: 1 right, 2 labelled, 2 found. Class 1: 1 right, 2 labelled, 1 found.
     assert score.miou == pytest.approx((1 / 3 + 1 / 2) / 2)
     losses = [
-        tsupcon(torch.eye(3)[found], torch.tensor(labels), torch.eye(3), temperature=0.07).item()
+        tsupcon(torch.eye(3)[found], torch.tensor(labels), torch.eye(3), LossOptions(temperature=0.07)).item()
         for found, labels in (([0, 0, 1], [0, 1, 1]), ([2], [0]))
     ]
     assert score.loss == pytest.approx(sum(losses) / 2)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmbseg.alignment.losses.blocked import tsupcon, tsupcon_of
-from fmbseg.alignment.losses.clear import tsupcon_clear
-from fmbseg.alignment.losses.inputs import labelled_batch
+from fmbseg.alignment.losses.inputs import AS_PRINTED, LossOptions, labelled_batch
 from fmbseg.alignment.losses.rivals import (
     clip_contrast,
     cross_entropy,
@@ -14,6 +12,8 @@ from fmbseg.alignment.losses.rivals import (
     supcon_cross_entropy,
     text_term,
 )
+from fmbseg.alignment.losses.tsupcon import tsupcon, tsupcon_of
+from fmbseg.alignment.losses.tsupcon_clear import tsupcon_clear
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from fmbseg.alignment.losses.inputs import Batch
-    from fmbseg.alignment.settings import Classes
 
-__all__ = ["LOSSES", "alignment_loss", "tsupcon", "tsupcon_clear"]
+__all__ = ["LOSSES", "LossOptions", "alignment_loss", "tsupcon", "tsupcon_clear"]
 
 LOSSES: dict[str, Callable[[Batch], torch.Tensor]] = {
     "tsupcon": tsupcon_of,
@@ -42,33 +41,23 @@ def alignment_loss(
     patches: torch.Tensor,
     labels: torch.Tensor,
     prototypes: torch.Tensor,
-    *,
-    temperature: float = 1.0,
-    ignore_index: int = -1,
-    exclude_self: bool = False,
-    text_weight: float | None = None,
-    classes: Classes = "dataset",
+    options: LossOptions = AS_PRINTED,
 ) -> torch.Tensor:
-    """Compute the loss of a name: :func:`tsupcon`, or one of :mod:`~fmbseg.alignment.losses.rivals`.
+    """Compute the loss of a name: TSupCon, or one of :mod:`~fmbseg.alignment.losses.rivals`.
 
     Args:
         name: of :data:`LOSSES`.
-        patches: as all that follow, see :func:`tsupcon`. An option that a rival has no use for changes
-            nothing: which it has is said where it is defined.
-        labels: of the patches.
-        prototypes: of the classes.
-        temperature: divides every dot product.
-        ignore_index: label of patches that have no class.
-        exclude_self: whether a patch is no positive of itself.
-        text_weight: of the texts against the patches.
-        classes: whose prototypes are wrong answers.
+        patches: unit vectors, (N, D), floating point.
+        labels: class of each patch, 0 to K - 1 or ``ignore_index``, (N,), integers.
+        prototypes: unit vectors of the classes' texts, (K, D).
+        options: temperature and what else the paper leaves open; as printed if not given.
 
     Returns:
         The loss, a scalar; without any labelled patch 0, with gradient 0.
 
     Raises:
         UnknownNameError: there is no such loss.
-        ValueError: see :func:`tsupcon`.
+        ValueError: for shapes that do not fit, or labels out of range.
 
     Example:
         >>> import torch
@@ -78,14 +67,5 @@ def alignment_loss(
     """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)
-    batch = labelled_batch(
-        patches,
-        labels,
-        prototypes,
-        temperature=temperature,
-        ignore_index=ignore_index,
-        exclude_self=exclude_self,
-        text_weight=text_weight,
-        classes=classes,
-    )
+    batch = labelled_batch(patches, labels, prototypes, options)
     return LOSSES[name](batch) if len(batch.labels) else batch.nothing

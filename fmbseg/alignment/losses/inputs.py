@@ -11,26 +11,59 @@ from fmbseg.alignment.settings import Classes
 
 
 @dataclass(frozen=True)
+class LossOptions:
+    """What a loss may be told beside its vectors and labels; the defaults are as the paper prints TSupCon.
+
+    An option that a rival has no use for changes nothing: which it has is said where it is defined.
+
+    Args:
+        temperature: divides every dot product.
+        ignore_index: label of patches that have no class.
+        exclude_self: leave ``l = i`` out of the sum of equation 4: a patch is no positive of itself.
+        text_weight: weight of the texts against the patches, each averaged; None is the printed form.
+        classes: whose prototypes are wrong answers: of the whole ``"dataset"``, which is the printed form
+            (the prototypes then are those of all classes detected in it), or of those in the ``"batch"``.
+
+    Raises:
+        ValueError: a temperature or weight that is not positive, or another word for ``classes``.
+    """
+
+    temperature: float = 1.0
+    ignore_index: int = -1
+    exclude_self: bool = False
+    text_weight: float | None = None
+    classes: Classes = "dataset"
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "text_weight"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}: it must be a positive number")
+        if self.classes not in get_args(Classes):
+            choices = ", ".join(map(repr, get_args(Classes)))
+            raise ValueError(f"classes is {self.classes!r}: it must be one of {choices}")
+
+
+AS_PRINTED = LossOptions()
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Labelled patches, the prototypes that count, and what a loss may be told.
+    """Labelled patches, the prototypes that count, and the options of the loss.
 
     Attributes:
         patches: (M, D), none of them unlabelled.
         labels: class of each, 0 to K - 1, (M,).
         prototypes: (K, D).
         counts: patches of each class, (K,), of the dtype of ``patches``.
-        temperature: divides every dot product.
-        exclude_self: whether a patch is no positive of itself.
-        text_weight: of the texts against the patches; None as the loss itself has it.
+        options: of the loss.
     """
 
     patches: torch.Tensor
     labels: torch.Tensor
     prototypes: torch.Tensor
     counts: torch.Tensor
-    temperature: float
-    exclude_self: bool
-    text_weight: float | None
+    options: LossOptions
 
     @property
     def nothing(self) -> torch.Tensor:
@@ -45,21 +78,12 @@ class Batch:
     @property
     def text_factor(self) -> float | torch.Tensor:
         """What TSupCon's sum over classes is multiplied by: with a weight of 1, both means weigh alike."""
-        if self.text_weight is None:
-            return 1.0
-        return self.text_weight * len(self.labels) / torch.count_nonzero(self.counts)
+        weight = self.options.text_weight
+        return 1.0 if weight is None else weight * len(self.labels) / torch.count_nonzero(self.counts)
 
 
 def labelled_batch(
-    patches: torch.Tensor,
-    labels: torch.Tensor,
-    prototypes: torch.Tensor,
-    *,
-    temperature: float = 1.0,
-    ignore_index: int = -1,
-    exclude_self: bool = False,
-    text_weight: float | None = None,
-    classes: Classes = "dataset",
+    patches: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, options: LossOptions
 ) -> Batch:
     """Check what a loss is given and leave out what does not count.
 
@@ -67,40 +91,24 @@ def labelled_batch(
         patches: (N, D), floating point.
         labels: class of each patch or ``ignore_index``, (N,), integers.
         prototypes: (K, D).
-        temperature: see :class:`Batch`.
-        ignore_index: label of patches that have no class, which are dropped.
-        exclude_self: see :class:`Batch`.
-        text_weight: likewise.
-        classes: ``"batch"`` drops the prototypes of classes without a patch.
+        options: of the loss.
 
     Raises:
-        ValueError: for shapes that do not fit, labels out of range, a temperature or weight that is not
-            positive, or another word for ``classes``.
+        ValueError: for shapes that do not fit, or labels out of range.
     """
-    _check_vectors(patches, labels, prototypes, ignore_index)
-    _check_positive("temperature", temperature)
-    _check_positive("text_weight", 1.0 if text_weight is None else text_weight)
-    if classes not in get_args(Classes):
-        raise ValueError(f"classes must be one of {', '.join(map(repr, get_args(Classes)))}; got {classes!r}")
-    labelled = labels != ignore_index
+    _check_vectors(patches, labels, prototypes, options.ignore_index)
+    labelled = labels != options.ignore_index
     labels = labels.long()
     if not labelled.all():  # else the copy, as large as the patches, is saved
         rows = labelled.nonzero()[:, 0]
         patches, labels = patches.index_select(0, rows), labels[rows]
     counts = torch.bincount(labels, minlength=len(prototypes))
-    if classes == "batch":
+    if options.classes == "batch":
         present = counts > 0
         prototypes = prototypes.index_select(0, present.nonzero()[:, 0])
         labels = (present.cumsum(0) - 1)[labels]
         counts = counts[present]
-    return Batch(
-        patches, labels, prototypes, counts.to(patches.dtype), temperature, exclude_self, text_weight
-    )
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name} must be positive; got {value}")
+    return Batch(patches, labels, prototypes, counts.to(patches.dtype), options)
 
 
 def _check_vectors(

@@ -1,7 +1,7 @@
 """What TSupCon is measured against: other losses of the same patches, labels and prototypes.
 
 Each takes a :class:`~fmbseg.alignment.losses.inputs.Batch` that has a patch. All divide dot products by its
-temperature; an option of the batch that a loss does not mention changes nothing.
+temperature; an option that a loss does not mention changes nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from fmbseg.alignment.losses.pairs import others_logsumexp
-from fmbseg.alignment.losses.terms import image_sum, text_logits, text_sum
+from fmbseg.alignment.losses.tsupcon import image_sum, others_logsumexp, text_logits, text_sum
 
 if TYPE_CHECKING:
     from fmbseg.alignment.losses.inputs import Batch
@@ -30,8 +29,9 @@ def supcon_cross_entropy(batch: Batch) -> torch.Tensor:
     SupCon is the mean over the patches that have a positive, and a patch is never its own. Unlike in TSupCon,
     no patch is a wrong answer of the classification. ``text_weight`` multiplies the cross-entropy; None as 1.
     """
-    weight = 1.0 if batch.text_weight is None else batch.text_weight
-    return image_term(replace(batch, exclude_self=True)) + weight * cross_entropy(batch)
+    weight = 1.0 if batch.options.text_weight is None else batch.options.text_weight
+    others = replace(batch, options=replace(batch.options, exclude_self=True))
+    return image_term(others) + weight * cross_entropy(batch)
 
 
 def clip_contrast(batch: Batch) -> torch.Tensor:
@@ -51,7 +51,7 @@ def clip_contrast(batch: Batch) -> torch.Tensor:
 
 def text_term(batch: Batch) -> torch.Tensor:
     """TSupCon's text term alone: the mean of equation 2 over the classes in the batch."""
-    log_others = others_logsumexp(batch.patches, batch.temperature)
+    log_others = others_logsumexp(batch.patches, batch.options.temperature)
     return text_sum(batch, log_others) / torch.count_nonzero(batch.counts)
 
 
@@ -60,6 +60,6 @@ def image_term(batch: Batch) -> torch.Tensor:
 
     With ``exclude_self`` it is SupCon: the mean over the patches that have another of their class.
     """
-    log_others = others_logsumexp(batch.patches, batch.temperature)
-    counted = int((batch.class_sizes > 1).sum()) if batch.exclude_self else len(batch.labels)
+    log_others = others_logsumexp(batch.patches, batch.options.temperature)
+    counted = int((batch.class_sizes > 1).sum()) if batch.options.exclude_self else len(batch.labels)
     return image_sum(batch, log_others) / max(counted, 1)

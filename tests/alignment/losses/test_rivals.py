@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fmbseg.alignment.losses import LOSSES, alignment_loss, pairs, tsupcon
+from fmbseg.alignment.losses import LOSSES, LossOptions, alignment_loss, tsupcon
 from fmbseg.unknown_name import UnknownNameError
-from tests.alignment.losses.vectors import LABELS, unit
+from tests.alignment.losses.vectors import LABELS, MODULE, unit
 
 PATCHES, PROTOTYPES = unit(len(LABELS), 6, seed=1), unit(5, 6, seed=2)
 TAU = 0.3
@@ -18,14 +18,9 @@ Y = [label for label in LABELS if label >= 0]
 
 
 def score(name: str, **options: object) -> float:
-    with mock.patch.object(pairs, "_TILE", 3):
+    with mock.patch.object(MODULE, "_TILE", 3):
         loss = alignment_loss(
-            name,
-            PATCHES,
-            torch.tensor(LABELS),
-            PROTOTYPES,
-            temperature=TAU,
-            **options,  # type: ignore[arg-type]
+            name, PATCHES, torch.tensor(LABELS), PROTOTYPES, LossOptions(temperature=TAU, **options)
         )
     return loss.item()
 
@@ -78,7 +73,7 @@ def test_clip_cannot_fall_below_the_logarithm_of_the_class_sizes() -> None:
     """Two classes of eight on their texts at a temperature that leaves nothing else: log 8."""
     labels = torch.arange(16) % 2
     texts = torch.eye(2, dtype=torch.float64)
-    loss = alignment_loss("clip", texts[labels], labels, texts, temperature=0.01)
+    loss = alignment_loss("clip", texts[labels], labels, texts, LossOptions(temperature=0.01))
     assert loss.item() == pytest.approx(math.log(8), rel=1e-12)
 
 
@@ -86,7 +81,7 @@ def test_clip_cannot_fall_below_the_logarithm_of_the_class_sizes() -> None:
 def test_text_and_image_terms_are_what_tsupcon_is_made_of(exclude_self: bool) -> None:
     """(M + K) L = classes in the batch * mean of (2) + counted patches * mean of (4)."""
     together = tsupcon(
-        PATCHES, torch.tensor(LABELS), PROTOTYPES, temperature=TAU, exclude_self=exclude_self
+        PATCHES, torch.tensor(LABELS), PROTOTYPES, LossOptions(temperature=TAU, exclude_self=exclude_self)
     ).item()
     counted = 6 if exclude_self else 8  # classes 2 and 4 are singletons
     parts = 4 * score("text") + counted * score("image", exclude_self=exclude_self)
@@ -113,10 +108,10 @@ def test_the_text_term_by_hand() -> None:
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     labels = torch.tensor([0, 1, 1, -1, 2, 0, 1])
     inputs = (unit(7, 3, seed=1).requires_grad_(), unit(4, 3, seed=2).requires_grad_())
-    with mock.patch.object(pairs, "_TILE", 4):
+    with mock.patch.object(MODULE, "_TILE", 4):
         assert torch.autograd.gradcheck(
             lambda patches, prototypes: alignment_loss(
-                name, patches, labels, prototypes, temperature=0.5, exclude_self=True
+                name, patches, labels, prototypes, LossOptions(temperature=0.5, exclude_self=True)
             ),
             inputs,
         )
@@ -126,7 +121,9 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("labels", [[-1, -1, -1], [-1, 1, -1]])
 def test_few_or_no_patches_stay_finite(name: str, labels: list[int]) -> None:
     patches = unit(3, 4, seed=1).requires_grad_()
-    loss = alignment_loss(name, patches, torch.tensor(labels), unit(2, 4, seed=2), temperature=0.1)
+    loss = alignment_loss(
+        name, patches, torch.tensor(labels), unit(2, 4, seed=2), LossOptions(temperature=0.1)
+    )
     (gradient,) = torch.autograd.grad(loss, patches)
     assert loss.isfinite()
     assert gradient.isfinite().all()
@@ -137,7 +134,7 @@ def test_few_or_no_patches_stay_finite(name: str, labels: list[int]) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_unlabelled_patches_change_nothing(name: str) -> None:
-    labelled = alignment_loss(name, Z, torch.tensor(Y), PROTOTYPES, temperature=TAU).item()
+    labelled = alignment_loss(name, Z, torch.tensor(Y), PROTOTYPES, LossOptions(temperature=TAU)).item()
     assert score(name) == pytest.approx(labelled, rel=1e-12)
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.alignment.losses import alignment_loss, pairs, tsupcon, tsupcon_clear
-from tests.alignment.losses.vectors import LABELS, unit
+from fmbseg.alignment.losses import LossOptions, alignment_loss, tsupcon, tsupcon_clear
+from tests.alignment.losses.vectors import LABELS, MODULE, unit
 
 Form = Callable[..., torch.Tensor]
 FORMS = [tsupcon, tsupcon_clear]
@@ -58,9 +58,12 @@ def test_value_and_gradient_are_the_printed_equations(
 ) -> None:
     patches = unit(len(LABELS), 6, seed=1).requires_grad_()
     prototypes = unit(5, 6, seed=2).requires_grad_()
-    with mock.patch.object(pairs, "_TILE", tile):
+    with mock.patch.object(MODULE, "_TILE", tile):
         loss = form(
-            patches, torch.tensor(LABELS), prototypes, temperature=temperature, exclude_self=exclude_self
+            patches,
+            torch.tensor(LABELS),
+            prototypes,
+            LossOptions(temperature=temperature, exclude_self=exclude_self),
         )
         gradients = torch.autograd.grad(loss, (patches, prototypes))
     expected = printed_equations(patches, LABELS, prototypes, temperature, exclude_self)
@@ -87,9 +90,12 @@ def test_any_labelling_is_the_printed_equations(
     patches, prototypes = unit(len(labels), 5, seed=seed), unit(4, 5, seed=seed + 1)
     expected = printed_equations(patches, labels, prototypes, temperature, exclude_self)
     for form in FORMS:
-        with mock.patch.object(pairs, "_TILE", tile):
+        with mock.patch.object(MODULE, "_TILE", tile):
             loss = form(
-                patches, torch.tensor(labels), prototypes, temperature=temperature, exclude_self=exclude_self
+                patches,
+                torch.tensor(labels),
+                prototypes,
+                LossOptions(temperature=temperature, exclude_self=exclude_self),
             )
         torch.testing.assert_close(loss, expected, rtol=1e-11, atol=1e-12)
 
@@ -118,8 +124,8 @@ def test_both_forms_have_the_same_values_and_gradients(
     prototypes = unit(4, 6, seed=seed + 1).to(precise).requires_grad_()
     found = []
     for form in FORMS:
-        with mock.patch.object(pairs, "_TILE", 7):
-            loss = form(patches, torch.tensor(labels), prototypes, **options)
+        with mock.patch.object(MODULE, "_TILE", 7):
+            loss = form(patches, torch.tensor(labels), prototypes, LossOptions(**options))
             found.append((loss, *torch.autograd.grad(loss, (patches, prototypes))))
     tolerance = 1e-10 if double else 1e-5
     for blocked, clear in zip(*found, strict=True):
@@ -136,7 +142,7 @@ def test_both_forms_agree_on_many_patches(precise: torch.dtype, tolerance: float
     patches.requires_grad_()
     found = []
     for form in FORMS:
-        loss = form(patches, labels, prototypes, temperature=0.07)
+        loss = form(patches, labels, prototypes, LossOptions(temperature=0.07))
         found.append((loss, torch.autograd.grad(loss, patches)[0]))
     (blocked, gradient), (clear, expected) = found
     torch.testing.assert_close(blocked, clear, rtol=tolerance, atol=0)
@@ -147,7 +153,7 @@ def test_both_forms_agree_on_many_patches(precise: torch.dtype, tolerance: float
 def test_classes_of_the_batch_are_as_if_there_were_no_others(form: Form) -> None:
     patches, prototypes = unit(6, 4, seed=1), unit(5, 4, seed=2).requires_grad_()
     few = form(patches, torch.tensor([0, 1, 1, 2, -1, 0]), prototypes[[0, 2, 4]])
-    many = form(patches, torch.tensor([0, 2, 2, 4, -1, 0]), prototypes, classes="batch")
+    many = form(patches, torch.tensor([0, 2, 2, 4, -1, 0]), prototypes, LossOptions(classes="batch"))
     torch.testing.assert_close(many, few)
     (gradient,) = torch.autograd.grad(many, prototypes)
     assert (gradient.norm(dim=1) > 0).tolist() == [True, False, True, False, True]
@@ -156,10 +162,10 @@ def test_classes_of_the_batch_are_as_if_there_were_no_others(form: Form) -> None
 def test_the_gradient_is_that_of_finite_differences() -> None:
     labels = torch.tensor([0, 1, 1, -1, 2, 0, 1])
     inputs = (unit(7, 3, seed=1).requires_grad_(), unit(4, 3, seed=2).requires_grad_())
-    with mock.patch.object(pairs, "_TILE", 2):
+    with mock.patch.object(MODULE, "_TILE", 2):
         assert torch.autograd.gradcheck(
             lambda patches, prototypes: tsupcon(
-                patches, labels, prototypes, temperature=0.3, exclude_self=True, text_weight=0.5
+                patches, labels, prototypes, LossOptions(temperature=0.3, exclude_self=True, text_weight=0.5)
             ),
             inputs,
         )
@@ -192,8 +198,8 @@ def test_a_singleton_has_minus_one_over_tau_as_printed_and_nothing_without_itsel
     eye, labels, tau = torch.eye(3, dtype=torch.float64), torch.arange(3), 0.5
     text_terms = 3 * (-1 / tau + math.log(math.exp(1 / tau) + 2 + 2))
     image_terms = 3 * (-1 / tau + math.log(2))
-    printed = form(eye, labels, eye, temperature=tau)
-    without_itself = form(eye, labels, eye, temperature=tau, exclude_self=True)
+    printed = form(eye, labels, eye, LossOptions(temperature=tau))
+    without_itself = form(eye, labels, eye, LossOptions(temperature=tau, exclude_self=True))
     assert printed.item() == pytest.approx((text_terms + image_terms) / 6, rel=1e-12)
     assert without_itself.item() == pytest.approx(text_terms / 6, rel=1e-12)
 
@@ -203,14 +209,16 @@ def test_a_text_weight_of_one_gives_both_means_the_same_weight(form: Form) -> No
     patches, prototypes = unit(len(LABELS), 6, seed=1), unit(5, 6, seed=2)
     labelled, present = 8, 4  # of ten patches two have no label, of five classes one is absent
     for weight in (1.0, 0.25):
-        loss = form(patches, torch.tensor(LABELS), prototypes, temperature=0.5, text_weight=weight)
+        loss = form(
+            patches, torch.tensor(LABELS), prototypes, LossOptions(temperature=0.5, text_weight=weight)
+        )
         expected = printed_equations(patches, LABELS, prototypes, 0.5, False, weight * labelled / present)
         torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
 
 
 def test_a_text_weight_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match="text_weight must be positive; got -1"):
-        tsupcon(torch.eye(2), torch.arange(2), torch.eye(2), text_weight=-1)
+    with pytest.raises(ValueError, match="text_weight is -1: it must be a positive number"):
+        tsupcon(torch.eye(2), torch.arange(2), torch.eye(2), LossOptions(text_weight=-1))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -227,7 +235,7 @@ def test_unlabelled_patches_change_nothing_and_get_no_gradient(form: Form) -> No
 def test_another_ignore_index() -> None:
     patches, prototypes = unit(4, 3, seed=5), unit(2, 3, seed=6)
     torch.testing.assert_close(
-        tsupcon(patches, torch.tensor([0, 255, 1, 0]), prototypes, ignore_index=255),
+        tsupcon(patches, torch.tensor([0, 255, 1, 0]), prototypes, LossOptions(ignore_index=255)),
         tsupcon(patches, torch.tensor([0, -1, 1, 0]), prototypes),
     )
 
@@ -261,7 +269,7 @@ def test_one_patch_alone_has_its_text_term_only(form: Form) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_low_temperature_stays_finite_in_single_precision(form: Form) -> None:
     patches = unit(50, 8, seed=11).float().requires_grad_()
-    loss = form(patches, torch.arange(50) % 5, unit(5, 8, seed=12).float(), temperature=0.005)
+    loss = form(patches, torch.arange(50) % 5, unit(5, 8, seed=12).float(), LossOptions(temperature=0.005))
     (gradient,) = torch.autograd.grad(loss, patches)
     assert loss.isfinite()
     assert gradient.isfinite().all()
@@ -274,7 +282,9 @@ def test_gradients_repeat_bit_for_bit_on_several_threads() -> None:
     torch.set_num_threads(2)
     try:
         gradients = [
-            torch.autograd.grad(tsupcon(patches, labels, prototypes, temperature=0.07), patches)[0]
+            torch.autograd.grad(tsupcon(patches, labels, prototypes, LossOptions(temperature=0.07)), patches)[
+                0
+            ]
             for _ in range(3)
         ]
     finally:
@@ -290,8 +300,8 @@ def test_gradients_repeat_bit_for_bit_on_several_threads() -> None:
         ((4, 3), [0.0, 1.0, 0.0, 1.0], (2, 3), 1.0, "float32"),
         ((4, 3), [0, 2, 0, 1], (2, 3), 1.0, "label 2 .* 0 to 1"),
         ((4, 3), [0, -2, 0, 1], (2, 3), 1.0, "label -2"),
-        ((4, 3), [0, 1, 0, 1], (2, 3), 0.0, "temperature must be positive; got 0"),
-        ((4, 3), [0, 1, 0, 1], (2, 3), float("nan"), "temperature must be positive; got nan"),
+        ((4, 3), [0, 1, 0, 1], (2, 3), 0.0, "temperature is 0.0: it must be a positive number"),
+        ((4, 3), [0, 1, 0, 1], (2, 3), float("nan"), "temperature is nan: it must be a positive number"),
     ],
 )
 @pytest.mark.parametrize("form", FORMS)
@@ -304,9 +314,14 @@ def test_wrong_input_is_named(
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        form(torch.ones(patches), torch.tensor(labels), torch.ones(prototypes), temperature=temperature)
+        form(
+            torch.ones(patches),
+            torch.tensor(labels),
+            torch.ones(prototypes),
+            LossOptions(temperature=temperature),
+        )
 
 
 def test_another_word_for_the_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="classes must be one of 'dataset', 'batch'; got 'image'"):
-        tsupcon(torch.eye(2), torch.arange(2), torch.eye(2), classes="image")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="classes is 'image': it must be one of 'dataset', 'batch'"):
+        tsupcon(torch.eye(2), torch.arange(2), torch.eye(2), LossOptions(classes="image"))  # type: ignore[arg-type]

@@ -5,9 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.alignment.losses import pairs
-from fmbseg.alignment.losses.pairs import others_logsumexp
-from tests.alignment.losses.vectors import unit
+from fmbseg.alignment.losses.tsupcon import others_logsumexp
+from tests.alignment.losses.vectors import MODULE, unit
 
 
 def row_by_row(vectors: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -32,7 +31,7 @@ def test_value_and_weighted_gradient_are_those_of_the_sums(
     vectors = unit(count, 4, seed=seed).requires_grad_()
     weights = torch.linspace(-1, 2, count, dtype=torch.float64)
     expected = row_by_row(vectors, temperature)
-    with mock.patch.object(pairs, "_TILE", tile):
+    with mock.patch.object(MODULE, "_TILE", tile):
         found = others_logsumexp(vectors, temperature)
         (gradient,) = torch.autograd.grad(found, vectors, weights)
     (expected_gradient,) = torch.autograd.grad(expected, vectors, weights)
@@ -42,7 +41,7 @@ def test_value_and_weighted_gradient_are_those_of_the_sums(
 
 def test_gradcheck() -> None:
     vectors = unit(7, 3, seed=1).requires_grad_()
-    with mock.patch.object(pairs, "_TILE", 3):
+    with mock.patch.object(MODULE, "_TILE", 3):
         assert torch.autograd.gradcheck(lambda z: others_logsumexp(z, 0.5), (vectors,))
 
 

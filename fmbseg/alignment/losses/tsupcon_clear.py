@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-from fmbseg.alignment.losses.inputs import Batch, labelled_batch
-
-if TYPE_CHECKING:
-    from fmbseg.alignment.settings import Classes
+from fmbseg.alignment.losses.inputs import AS_PRINTED, Batch, LossOptions, labelled_batch
 
 
 def tsupcon_clear(
     patches: torch.Tensor,
     labels: torch.Tensor,
     prototypes: torch.Tensor,
-    *,
-    temperature: float = 1.0,
-    ignore_index: int = -1,
-    exclude_self: bool = False,
-    text_weight: float | None = None,
-    classes: Classes = "dataset",
+    options: LossOptions = AS_PRINTED,
 ) -> torch.Tensor:
-    """Compute :func:`~fmbseg.alignment.losses.tsupcon` with whole matrices, to be read beside the equations.
+    """Compute TSupCon with whole matrices, to be read beside its equations.
 
-    Value, gradient, arguments and errors are the same; memory grows with the square of the patches.
+    Value, gradient, arguments and errors are those of :func:`~fmbseg.alignment.losses.tsupcon.tsupcon`;
+    memory grows with the square of the patches.
 
     Example:
         >>> from fmbseg.alignment.losses import tsupcon
@@ -36,22 +27,13 @@ def tsupcon_clear(
         ... )
         True
     """
-    batch = labelled_batch(
-        patches,
-        labels,
-        prototypes,
-        temperature=temperature,
-        ignore_index=ignore_index,
-        exclude_self=exclude_self,
-        text_weight=text_weight,
-        classes=classes,
-    )
+    batch = labelled_batch(patches, labels, prototypes, options)
     return _equation_1(batch) if len(batch.labels) else batch.nothing
 
 
 def _equation_1(batch: Batch) -> torch.Tensor:
     count = len(batch.labels)
-    scaled = batch.patches / batch.temperature
+    scaled = batch.patches / batch.options.temperature
     to_patches, to_texts = scaled @ batch.patches.T, scaled @ batch.prototypes.T
     itself = torch.eye(count, dtype=torch.bool, device=to_patches.device)
     log_others = to_patches.masked_fill(itself, -torch.inf).logsumexp(dim=1)
@@ -62,7 +44,7 @@ def _equation_1(batch: Batch) -> torch.Tensor:
     text_sum = (text_terms / batch.class_sizes).sum()  # of equation 2 over k
 
     positive = batch.labels[:, None] == batch.labels
-    if batch.exclude_self:
+    if batch.options.exclude_self:
         positive &= ~itself
     positives = positive.sum(dim=1)
     to_positives = to_patches.masked_fill(~positive, 0.0).sum(dim=1) / positives.clamp(min=1)
