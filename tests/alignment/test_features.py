@@ -155,7 +155,7 @@ def test_where_nobody_knows_whose_features_they_are_all_are_computed_again(
     if damage == "remove":
         probe.unlink()
     else:
-        probe.write_bytes({"flip": bytes(content), "cut": content[:90], "text": b"1 2 3"}[damage])
+        probe.write_bytes({"flip": bytes(content), "cut": bytes(content[:90]), "text": b"1 2 3"}[damage])
     backbone = CountingBackbone()
     with pytest.warns(UserWarning, match=r"probe.npy is .* The features beside it are computed again"):
         again = filled(backbone, photographs, tmp_path / "f")

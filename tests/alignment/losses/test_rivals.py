@@ -1,6 +1,7 @@
 """Each rival against another way to compute it: torch's own cross-entropy, whole matrices, or by hand."""
 
 import math
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -17,7 +18,7 @@ Z = PATCHES[[label >= 0 for label in LABELS]]
 Y = [label for label in LABELS if label >= 0]
 
 
-def score(name: str, **options: object) -> float:
+def score(name: str, **options: Any) -> float:
     with mock.patch.object(MODULE, "_TILE", 3):
         loss = alignment_loss(
             name, PATCHES, torch.tensor(LABELS), PROTOTYPES, LossOptions(temperature=TAU, **options)
