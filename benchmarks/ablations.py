@@ -47,7 +47,7 @@ from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.files import write_json
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
 

@@ -32,7 +32,7 @@ import torch
 from fmbseg import __version__
 from fmbseg.images import find_images, load_image
 from fmbseg.masks import MaskSet
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.mobilesam import mobilesam
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -57,7 +57,7 @@ class RememberingDecoder:
 
     def __init__(self, decoder: SamDecoder) -> None:
         self._decoder = decoder
-        self._known: dict[bytes, Decoded] = {}
+        self._known: dict[bytes, Candidates] = {}
         self.asked = 0
 
     @property
@@ -65,14 +65,14 @@ class RememberingDecoder:
         """Height and width of the image in pixels."""
         return self._decoder.size
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts, those that are not known yet."""
         self.asked += len(points)
         for point in points:
             if point.tobytes() not in self._known:
                 self._known[point.tobytes()] = self._decoder.decode(point[None])
         answers = [self._known[point.tobytes()] for point in points]
-        return Decoded(
+        return Candidates(
             torch.cat([one.logits for one in answers]), torch.cat([one.predicted_iou for one in answers])
         )
 

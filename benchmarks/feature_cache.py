@@ -31,7 +31,7 @@ from fmbseg.alignment.features import FeatureCache
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import train
 from fmbseg.images import find_images
-from fmbseg.models.assets import sha256_of
+from fmbseg.models.loading.assets import sha256_of
 from fmbseg.models.registries import BACKBONES
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.files import write_json
-from fmbseg.models.assets import sha256_of
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.assets import sha256_of
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fmbseg.aligned.files import check_place
 from fmbseg.aligned.saved import SavedHead, fetch_head
-from fmbseg.models.hub_files import HubOptions, check_repository
+from fmbseg.models.loading.hub_files import HubOptions, check_repository
 
 if TYPE_CHECKING:
     from fmbseg.aligned.card import HeadCard

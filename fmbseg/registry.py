@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from fmbseg.contract import require_contract
+from fmbseg.contract_check import require_contract
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.unknown_name import UnknownNameError
 

@@ -9,7 +9,7 @@ import torch
 
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
-from fmbseg.contract import ContractError
+from fmbseg.contract_check import ContractError
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.backbones.from_torch import module_backbone
 from fmbseg.segment_settings import WindowSettings

@@ -9,8 +9,8 @@ from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labeling.settings import LabelingSettings
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import RECIPES, Recipe, get_recipe

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.catalog import find_card
-from fmbseg.models.spec_options import revision_of
+from fmbseg.models.loading.spec_options import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fmbseg.aligned.head_settings import HeadSettings
-from fmbseg.models.spec_options import revision_of
+from fmbseg.models.loading.spec_options import revision_of
 from fmbseg.models.transform import PixelTransform
 from fmbseg.vocabulary import Vocabulary
 

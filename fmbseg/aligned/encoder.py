@@ -10,10 +10,10 @@ import torch
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.contract import require_contract
+from fmbseg.contract_check import require_contract
 from fmbseg.models.contracts import Backbone
-from fmbseg.models.hub_files import for_heads_and_models
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.create import create_model
+from fmbseg.models.loading.hub_files import for_heads_and_models
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.models.transform import PixelTransform
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.aligned.prototypes import Prototypes
     from fmbseg.models.contracts import ImageTextEncoder
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
 
 

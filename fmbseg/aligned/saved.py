@@ -25,9 +25,9 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.heads import packaged_head
-from fmbseg.models.hub_files import HubOptions, commit_of, newest_folder, size_on_hub
+from fmbseg.models.loading.hub_files import HubOptions, commit_of, newest_folder, size_on_hub
+from fmbseg.models.loading.trust import check_remote_spec
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
-from fmbseg.models.remote_specs import check_remote_spec
 
 _HEAD = "head."
 _PROTOTYPES = "prototypes"
@@ -102,7 +102,7 @@ class SavedHead(Shareable):
         """Refuse the models that a head from the Hub must not name; those that the user gives are theirs.
 
         Raises:
-            UntrustedSpecError: see :func:`~fmbseg.models.remote_specs.check_remote_spec`.
+            UntrustedSpecError: see :func:`~fmbseg.models.loading.trust.check_remote_spec`.
         """
         if not self.from_hub:
             return

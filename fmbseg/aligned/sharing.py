@@ -10,10 +10,10 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from fmbseg.aligned.card import TAGS, HeadCard
 from fmbseg.aligned.files import FILES
-from fmbseg.models.hub_files import check_repository
 from fmbseg.models.hub_push import push_errors, ready_repository
+from fmbseg.models.loading.hub_files import check_repository
+from fmbseg.models.loading.trust import local_part
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
-from fmbseg.models.remote_specs import local_part
 
 if TYPE_CHECKING:
     from fmbseg.aligned.config import AlignedConfig

@@ -27,12 +27,12 @@ from fmbseg.alignment.noise import LabelNoise
 from fmbseg.alignment.progress import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
-from fmbseg.contract import require_contract
+from fmbseg.contract_check import require_contract
 from fmbseg.files import cache_home
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.models.weight_probe import probe_backbone, probe_text_encoder
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.models.contracts import ImageTextEncoder
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary, VocabularySource
 
 _FEWEST_WORDS = 10 * NEIGHBOURS

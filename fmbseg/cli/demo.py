@@ -9,7 +9,7 @@ from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import RecipeName, Strict, split_words, with_hub_options
 
 if TYPE_CHECKING:
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
 @with_hub_options

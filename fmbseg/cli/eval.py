@@ -11,7 +11,7 @@ from fmbseg.cli.options import Strict, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
 @with_hub_options

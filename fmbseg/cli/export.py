@@ -8,7 +8,7 @@ import typer
 from fmbseg.cli.options import with_hub_options
 
 if TYPE_CHECKING:
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
 @with_hub_options

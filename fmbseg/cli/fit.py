@@ -11,7 +11,7 @@ from fmbseg.cli.options import OutFolder, with_hub_options
 if TYPE_CHECKING:
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
 @with_hub_options

@@ -19,7 +19,7 @@ from fmbseg.cli.options import (
 
 if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 _MASKS = {11: "masks from points", 12: "masks from everything", 20: "masks by hand"}
 

@@ -11,7 +11,7 @@ from fmbseg.unknown_name import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 app = typer.Typer(no_args_is_help=True, help="List the frozen models and fetch their weights.")
 
@@ -95,7 +95,7 @@ def fetch(
     hub: "HubOptions",
 ) -> None:
     """Fetch the weights of a recipe's three models and load each once; exit code 1 if one cannot run here."""
-    from fmbseg.models.loading import lack_of
+    from fmbseg.models.loading.create import lack_of
 
     try:
         chosen = get_recipe(recipe)

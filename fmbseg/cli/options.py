@@ -41,7 +41,7 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that loads models the options of where their files come from.
 
     Args:
-        command: takes ``hub``, the :class:`~fmbseg.models.hub_files.HubOptions`, by keyword.
+        command: takes ``hub``, the :class:`~fmbseg.models.loading.hub_files.HubOptions`, by keyword.
 
     Returns:
         The command with ``--cache-dir``, ``--local-files-only`` and ``--token`` in its place.
@@ -55,7 +55,7 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(**given: Any) -> None:
-        from fmbseg.models.hub_files import HubOptions
+        from fmbseg.models.loading.hub_files import HubOptions
 
         hub = HubOptions(**{name: given.pop(name) for name in _HUB_OPTIONS})
         command(**given, hub=hub)

@@ -23,7 +23,7 @@ from fmbseg.heads import DEFAULT_HEAD
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.results import Segmentation
     from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr
     from fmbseg.segmentation.classes import ResultClasses

@@ -28,7 +28,7 @@ def push(
     ] = None,
 ) -> None:
     """Push a head and its model card; the folder's own README.md unless the card's options are given."""
-    from fmbseg.models.hub_files import check_repository
+    from fmbseg.models.loading.hub_files import check_repository
 
     check_repository(repo)  # before PyTorch is loaded, which takes its time
     from fmbseg.aligned.card import HeadCard
@@ -52,7 +52,7 @@ def pull(
 ) -> None:
     """Fetch a head, check it, and print its folder; nothing in it is run."""
     from fmbseg.hub import pull_head
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
     options = HubOptions(revision, cache_dir, local_files_only, token)
     typer.echo(pull_head(repo, out, options))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.labels.label_set import LabelSet
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary
 
 MOST_ROWS = 24

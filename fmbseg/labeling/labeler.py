@@ -26,7 +26,7 @@ from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.mask_generators.kept_masks import KeptMasks
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.progress import Progress
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fmbseg.images import ImageInput
     from fmbseg.labeling.image_labels import ImageLabelSource
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
 
 STAND_IN = "superpixels"

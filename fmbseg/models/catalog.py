@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
-from fmbseg.models.assets import (
+from fmbseg.models.loading.assets import (
     EFFICIENTNET_LITE0,
     EFFICIENTNET_LITE1,
     EFFICIENTNET_LITE2,
     MINILM,
-    AssetUnavailableError,
     PackagedFile,
     fetch_mobilesam,
     packaged_file,
 )
+from fmbseg.models.loading.errors import AssetUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fmbseg.models.contracts import Backbone
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
 
 _BUILT_WITHOUT_WEIGHTS = ("timm", "hf", "open_clip", "sam", "local-dir")
 _CONTRACT = ("spec", "dim", "stride", "native_size", "license")

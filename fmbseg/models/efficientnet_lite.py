@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from fmbseg.models.assets import (
+from fmbseg.models.loading.assets import (
     EFFICIENTNET_LITE0,
     EFFICIENTNET_LITE1,
     EFFICIENTNET_LITE2,
-    AssetUnavailableError,
     PackagedFile,
     packaged_file,
 )
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:

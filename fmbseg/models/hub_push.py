@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fmbseg.models.hub_files import first_line, hub_errors
+from fmbseg.models.loading.errors import first_line
+from fmbseg.models.loading.hub_files import hub_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

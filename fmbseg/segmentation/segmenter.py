@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fmbseg.aligned.saved import SavedHead
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.results import Segmentation
     from fmbseg.segment_settings import MaskSnap, WindowSettings
     from fmbseg.segmentation.encoding import TextSpaceEncoder

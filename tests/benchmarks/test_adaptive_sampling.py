@@ -11,8 +11,9 @@ from PIL import Image
 
 from benchmarks.adaptive_sampling import RememberingDecoder, main, recovered, summary
 from fmbseg.masks import MaskSet
-from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.loading.assets import fetch_mobilesam
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.mask_generators.candidates import Candidates
 
 
 def test_it_measures_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,10 +44,10 @@ class Blank:
     def __init__(self) -> None:
         self.decoded = 0
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         self.decoded += len(points)
         sums = torch.from_numpy(points.sum(axis=(1, 2)))
-        return Decoded(sums[:, None, None, None].expand(-1, 1, 2, 2), torch.zeros(len(points), 1))
+        return Candidates(sums[:, None, None, None].expand(-1, 1, 2, 2), torch.zeros(len(points), 1))
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
-from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.loading.hub_files import HubOptions
 from tests.models.backbones.tiny_models import hf_folder
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fmbseg.cli.models import app
-from fmbseg.models.assets import has_mobilesam
+from fmbseg.models.loading.assets import has_mobilesam
 
 RUNNER = CliRunner()
 

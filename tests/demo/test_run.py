@@ -14,7 +14,7 @@ from fmbseg.demo.photographs import packaged_path
 from fmbseg.demo.run import DemoReport, DemoSettings, run_demo
 from fmbseg.images import ImageError
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.models.assets import has_mobilesam
+from fmbseg.models.loading.assets import has_mobilesam
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from tests.demo.page import Page, assert_self_contained
 

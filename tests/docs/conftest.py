@@ -15,7 +15,8 @@ from fmbseg import PseudoLabeler, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
-from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
+from fmbseg.models.loading.assets import fetch_mobilesam
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import RECIPES
 from tests.aligned.tiny import TinyBackbone, TinyImageText

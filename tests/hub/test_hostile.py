@@ -17,8 +17,8 @@ from fmbseg import AlignedEncoder, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.files import FILES
 from fmbseg.hub import pull_head
+from fmbseg.models.loading.trust import UntrustedSpecError
 from fmbseg.models.registries import BACKBONES
-from fmbseg.models.remote_specs import UntrustedSpecError
 from tests.aligned.tiny import TinyBackbone
 from tests.hub.heads import make_encoder
 

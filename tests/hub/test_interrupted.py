@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 from fmbseg import AlignedEncoder
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.hub_push import PushError
+from fmbseg.models.loading.errors import AssetUnavailableError
 from tests.aligned.tiny import TinyBackbone
 from tests.hub.heads import digest_of, make_encoder
 from tests.hub.server import Fault

@@ -12,10 +12,10 @@ from fmbseg import AlignedEncoder, Aligner, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.checksums import read_sealed_json, write_sealed_json
 from fmbseg.hub import pull_head, push_head
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.hub_push import PushError
-from fmbseg.models.remote_specs import UntrustedSpecError
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.trust import UntrustedSpecError
 from tests.aligned.tiny import TinyBackbone
 from tests.hub.heads import WORDS, digest_of, make_encoder
 from tests.models.hub_cache import forbid_network

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fmbseg import LabelSet
-from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
+from fmbseg.models.loading.assets import fetch_mobilesam
+from fmbseg.models.loading.errors import AssetUnavailableError
 from tests.labeling.runs import Server, done
 from tests.models.photographs import photograph
 

@@ -15,7 +15,7 @@ from PIL import Image
 from fmbseg import LabelSet, PseudoLabeler
 from fmbseg.images import ImageError
 from fmbseg.labeling.settings import LabelingSettings
-from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.mask_generators.superpixels import superpixels
 from fmbseg.unknown_name import UnknownNameError
 from tests.labeling.colours import ColourEncoder, painted

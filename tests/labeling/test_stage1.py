@@ -13,7 +13,7 @@ from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import label_image
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
-from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.mask_generators.superpixels import superpixels
 from tests.labeling.colours import ColourEncoder, painted
 from tests.models.photographs import photograph

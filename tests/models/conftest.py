@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fmbseg.models.assets import AssetUnavailableError, fetch_mobilesam
 from fmbseg.models.backbones.efficientnet_lite import EfficientNetLite2, efficientnet_lite2
 from fmbseg.models.image_text.conse import Conse, conse
+from fmbseg.models.loading.assets import fetch_mobilesam
+from fmbseg.models.loading.errors import AssetUnavailableError
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.catalog import CARDS, ModelCard, find_card
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.registry import Registry
 

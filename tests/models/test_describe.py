@@ -11,7 +11,7 @@ import timm
 from fmbseg.models.backbones.hf_kinds import ARCHITECTURES
 from fmbseg.models.backbones.presets import PRESETS, gate_of
 from fmbseg.models.describe import describe_backbone, model_specs
-from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 from fmbseg.unknown_name import UnknownNameError
 from tests.models.backbones.tiny_models import dinov2_folder

@@ -7,7 +7,6 @@ import timm
 import torch
 
 from fmbseg.images import load_image
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.efficientnet_lite import (
     LITE0,
     LITE1,
@@ -20,6 +19,7 @@ from fmbseg.models.efficientnet_lite import (
     map_by_position,
 )
 from fmbseg.models.image_text.conse import imagenet_names
+from fmbseg.models.loading.errors import AssetUnavailableError
 from tests.models.photographs import photograph
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.model_folder import LOCAL, local_folder, read_json
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path

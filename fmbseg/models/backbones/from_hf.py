@@ -14,7 +14,6 @@ from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
 from fmbseg.models.backbones.hf_kinds import ARCHITECTURES, KINDS
-from fmbseg.models.backbones.hf_weights import load_model
 from fmbseg.models.backbones.hf_wiring import wire
 from fmbseg.models.backbones.presets import gate_of
 from fmbseg.models.backbones.request import (
@@ -25,11 +24,17 @@ from fmbseg.models.backbones.request import (
     RANDOM,
     BackboneRequest,
 )
-from fmbseg.models.backbones.weights import seeded
-from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
-from fmbseg.models.model_folder import LOCAL, local_folder, read_json
-from fmbseg.models.spec_options import SpecError
-from fmbseg.models.transform import PixelTransform
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.hub_files import cached_folder, commit_of, hub_folder
+from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.loading.transformers_files import (
+    PREPROCESSOR,
+    configuration,
+    load_transformer,
+    pixel_transform,
+    transformers_folder,
+)
+from fmbseg.models.loading.weights import seeded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fmbseg.models.backbones.hf_kinds import Kind
-
-_PROCESSOR = "preprocessor_config.json"
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # read without unpickling code, both
-_BILINEAR = 2  # PIL's number, which preprocessor_config.json holds
+    from fmbseg.models.transform import PixelTransform
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
     Args:
         name: ``owner/repository`` or ``local-dir:/folder``, and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
-            looked for (see :class:`~fmbseg.models.hub_files.HubOptions`).
+            looked for (see :class:`~fmbseg.models.loading.hub_files.HubOptions`).
 
     Raises:
         AssetUnavailableError: the files are neither here nor to be had.
@@ -80,7 +82,7 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
         dim=wired.dim,
         stride=wired.stride,
         native_size=max(1, native // wired.stride) * wired.stride,
-        transform=_transform(source),
+        transform=_transform(source, request),
         layers=wired.layers,
         depth=wired.depth,
         final_norm=wired.norm,
@@ -108,7 +110,13 @@ def _find(request: BackboneRequest) -> _Source:
         folder = local_folder(name)
         return _known(read_json(folder / CONFIG), None, folder, request)
     if request.weights == PRETRAINED:
-        folder = _fetch(name, request.hub)
+        gate = gate_of(name)
+        folder = transformers_folder(
+            name,
+            request.hub,
+            licence=gate.licence if gate else "",
+            alternative=gate.alternative if gate else "",
+        )
         return _known(read_json(folder / CONFIG), name, folder, request)
     if name in ARCHITECTURES:
         model_type, values = ARCHITECTURES[name]
@@ -119,24 +127,9 @@ def _find(request: BackboneRequest) -> _Source:
     return _known(read_json(folder / CONFIG), name, folder, request)
 
 
-def _fetch(repo: str, hub: HubOptions) -> Path:
-    gate = gate_of(repo)
-    return hub_folder_of(
-        repo,
-        (CONFIG,),
-        _WEIGHTS,
-        hub,
-        optional=(_PROCESSOR, "*.index.json"),
-        licence=gate.licence if gate else "",
-        alternative=gate.alternative if gate else "",
-    )
-
-
 def _known(
     config: dict[str, Any], repo: str | None, folder: Path | None, request: BackboneRequest
 ) -> _Source:
-    from transformers import AutoConfig
-
     model_type = str(config.get("model_type", ""))
     if model_type not in KINDS:
         raise NoSpatialFeaturesError(
@@ -144,19 +137,24 @@ def _known(
             f"{', '.join(sorted(KINDS))}. Wrap the model as a backbone of your own instead"
         )
     kind = KINDS[model_type]
-    values = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
-    whole = AutoConfig.for_model(model_type, **values)
+    whole = configuration(model_type, config, folder or request.spec)
     return _Source(getattr(whole, kind.tower) if kind.tower else whole, kind, repo, folder)
 
 
 def _build(source: _Source, request: BackboneRequest) -> nn.Module:
+    import transformers
+
     if source.kind.model == "ViTMAEModel":
         source.config.mask_ratio = 0.0
     if request.weights == PRETRAINED:
         assert source.folder is not None
-        return load_model(source.kind, source.config, source.folder)
-    import transformers
-
+        loaded: nn.Module = load_transformer(
+            getattr(transformers, source.kind.model),
+            source.folder,
+            config=source.config,
+            **source.kind.arguments,
+        )
+        return loaded
     with seeded(), torch.device("meta") if request.weights == NO_WEIGHTS else nullcontext():
         made: nn.Module = getattr(transformers, source.kind.model)(source.config, **source.kind.arguments)
     return made.eval()
@@ -172,17 +170,13 @@ def _native(config: Any, stride: int) -> int:
     return math.isqrt(patches) * stride if patches else 224
 
 
-def _transform(source: _Source) -> PixelTransform:
-    path = None if source.folder is None else source.folder / _PROCESSOR
-    if path is None or not path.is_file():
-        return source.kind.transform
-    given = read_json(path)
-    default = source.kind.transform
-    return PixelTransform(
-        mean=tuple(given.get("image_mean") or default.mean),
-        std=tuple(given.get("image_std") or default.std),
-        interpolation="bilinear" if given.get("resample") == _BILINEAR else "bicubic",
-    )
+def _transform(source: _Source, request: BackboneRequest) -> PixelTransform:
+    """What is stated with the weights; that of the kind where there are none, or they are not here."""
+    if source.folder is not None and (
+        request.weights == PRETRAINED or (source.folder / PREPROCESSOR).is_file()
+    ):
+        return pixel_transform(source.folder)
+    return source.kind.transform
 
 
 def _license(source: _Source) -> str:

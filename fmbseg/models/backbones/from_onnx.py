@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.from_torch import transform_of
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.probing import probe
 from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, first_line
 
 _SIZE = 224
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -91,8 +90,9 @@ class OnnxModule(nn.Module):
                 str(path), options, providers=[name for name in _PROVIDERS if name in available]
             )
         except Exception as error:
-            first = str(error).strip().splitlines()[0]
-            raise SpecError(f"{path} is not an ONNX file that ONNX Runtime can run: {first}") from error
+            raise SpecError(
+                f"{path} is not an ONNX file that ONNX Runtime can run: {first_line(error)}"
+            ) from error
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or (shape[1] not in (3, None) and isinstance(shape[1], int)):

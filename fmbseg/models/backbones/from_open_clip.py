@@ -12,7 +12,7 @@ import torch
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.folders import OPEN_CLIP_CONFIG
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.open_clip_towers import read_tower
+from fmbseg.models.backbones.open_clip_networks import read_tower
 from fmbseg.models.backbones.request import (
     HUB_OPTIONS,
     NETWORK_OPTIONS,
@@ -21,10 +21,10 @@ from fmbseg.models.backbones.request import (
     RANDOM,
     BackboneRequest,
 )
-from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
-from fmbseg.models.hub_files import cached_folder, commit_of, hub_folder, hub_folder_of
-from fmbseg.models.model_folder import LOCAL, find_weights, local_folder, read_json
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.hub_files import cached_folder, commit_of, hub_folder
+from fmbseg.models.loading.model_folder import LOCAL, find_weights, local_folder, model_folder, read_json
+from fmbseg.models.loading.weights import fit, part_of, read_state_dict, seeded
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
@@ -58,7 +58,7 @@ def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
         name: ``model/tag``, or ``model`` for weights from elsewhere, ``hf-hub:owner/name`` or
             ``local-dir:/folder``; and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
-            looked for (see :class:`~fmbseg.models.hub_files.HubOptions`).
+            looked for (see :class:`~fmbseg.models.loading.hub_files.HubOptions`).
 
     Raises:
         UnknownNameError: open_clip has no such model, or the model no such tag.
@@ -73,7 +73,7 @@ def open_clip_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     def load(model: nn.Module, left_out: tuple[str, ...]) -> None:
         if file is not None:
-            load_strictly(model, part_of(read_state(file), "visual.", file), file, left_out)
+            fit(model, part_of(read_state_dict(file), "visual.", file), file, request.spec, left_out)
 
     with seeded(), torch.device("meta") if request.weights == NO_WEIGHTS else nullcontext():
         tower = read_tower(int(source.model["embed_dim"]), vision, _quick_gelu(source), request, load)
@@ -120,7 +120,7 @@ def _find(request: BackboneRequest) -> _Source:
     weights = (file, *_WEIGHTS) if file else _WEIGHTS
     folder: Path | None = None
     if request.weights == PRETRAINED:
-        folder = hub_folder_of(repo, (), weights, request.hub)
+        folder = model_folder(repo, weights, request.hub)
     elif request.weights == NO_WEIGHTS:
         cached = (cached_folder(repo, (one,), request.hub) for one in weights)
         folder = next((one for one in cached if one is not None), None)
@@ -136,7 +136,7 @@ def _of_folder(request: BackboneRequest) -> _Source:
         repo = request.name.removeprefix(HUB)
         needed = (OPEN_CLIP_CONFIG,)
         if request.weights == PRETRAINED:
-            folder = hub_folder_of(repo, needed, _WEIGHTS, request.hub)
+            folder = model_folder(repo, _WEIGHTS, request.hub, needed=needed)
         else:
             folder = hub_folder(repo, needed, request.hub)
     config = read_json(folder / OPEN_CLIP_CONFIG)

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from fmbseg.files import cache_home
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.backbones.layers import chosen_layers
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAINED, RANDOM, BackboneRequest
 from fmbseg.models.backbones.sam_encoder import SamEncoder
-from fmbseg.models.backbones.weights import load_strictly, part_of, read_state, seeded
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.loading.weights import fit, part_of, read_state_dict, seeded
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
@@ -83,7 +83,7 @@ def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
     ):
         encoder = _encoder(size)
     if file is not None:
-        load_strictly(encoder, part_of(read_state(file), "image_encoder.", file), file)
+        fit(encoder, part_of(read_state_dict(file), "image_encoder.", file), file, f"SAM's {model}")
     norm = request.norm is not False
     network = SamEncoder(
         encoder.patch_embed.proj,

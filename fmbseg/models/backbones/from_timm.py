@@ -21,9 +21,10 @@ from fmbseg.models.backbones.request import (
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of
 from fmbseg.models.backbones.timm_source import WEIGHTS, TimmSource, find_source
-from fmbseg.models.backbones.weights import WeightsError, check_finite, read_state, seeded
-from fmbseg.models.hub_files import commit_of
-from fmbseg.models.model_folder import find_weights
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.hub_files import commit_of
+from fmbseg.models.loading.model_folder import find_weights
+from fmbseg.models.loading.weights import check_finite, read_state_dict, reading, seeded
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
     Args:
         name: timm's name with or without a tag, ``hf-hub:owner/name`` or ``local-dir:/folder``, and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
-            looked for (see :class:`~fmbseg.models.hub_files.HubOptions`).
+            looked for (see :class:`~fmbseg.models.loading.hub_files.HubOptions`).
 
     Raises:
         UnknownNameError: timm has no such model.
@@ -81,7 +82,6 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
 
 def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.Module:
     import timm
-    from safetensors import SafetensorError
 
     overlay = dict(source.overlay)
     on_meta = request.weights == NO_WEIGHTS
@@ -96,20 +96,19 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
     if file is not None:
         # What is no safetensors is read here: older versions of timm would unpickle anything.
         safe = file.suffix == ".safetensors"
-        overlay |= {"file": str(file)} if safe else {"state_dict": read_state(file)}
+        overlay |= {"file": str(file)} if safe else {"state_dict": read_state_dict(file)}
         overlay["custom_load"] = False
-    with seeded(), torch.device("meta") if on_meta else nullcontext():
-        try:
-            model: nn.Module = timm.create_model(
-                source.architecture,
-                pretrained=file is not None,
-                pretrained_cfg_overlay=overlay,
-                **plan.arguments,
-            )
-        except (RuntimeError, KeyError, SafetensorError) as error:
-            if file is None:
-                raise
-            raise WeightsError(f"{file} does not fit timm:{source.architecture}: {error}") from error
+    with (
+        seeded(),
+        torch.device("meta") if on_meta else nullcontext(),
+        nullcontext() if file is None else reading(file, f"timm:{source.architecture}"),
+    ):
+        model: nn.Module = timm.create_model(
+            source.architecture,
+            pretrained=file is not None,
+            pretrained_cfg_overlay=overlay,
+            **plan.arguments,
+        )
     if file is not None:
         check_finite(model, file)
         model.pretrained_cfg.pop("state_dict", None)  # type: ignore[union-attr,operator]

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.facts import BackboneFacts
 from fmbseg.models.backbones.frozen import FrozenBackbone
-from fmbseg.models.backbones.probing import first_line, probe
+from fmbseg.models.backbones.probing import probe
 from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
-from fmbseg.models.backbones.weights import WeightsError, check_finite
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, WeightsError, first_line
+from fmbseg.models.loading.weights import check_finite
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -145,8 +144,7 @@ def _load(path: Path) -> nn.Module:
         with _nothing_unpickled():
             return torch.export.load(path).module()
     except (RuntimeError, pickle.UnpicklingError, ValueError, EOFError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be loaded: {first}") from error
+        raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error
 
 
 def _kind_of(path: Path) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fmbseg.models.backbones.positions import Interpolation
 
 
-class Tokens(nn.Module):
+class TokenGrid(nn.Module):
     """Patch tokens of some blocks, joined, as a grid.
 
     What the blocks give is caught on its way: transformers itself keeps all or none.
@@ -73,7 +73,7 @@ class Tokens(nn.Module):
         self.model(pixel_values=pixels, **self._arguments)
 
 
-class UnmaskedTokens(Tokens):
+class UnmaskedTokens(TokenGrid):
     """Of a masked autoencoder: nothing is masked, and the patches keep their order."""
 
     def _run(self, pixels: torch.Tensor, grid: tuple[int, int]) -> None:
@@ -81,7 +81,7 @@ class UnmaskedTokens(Tokens):
         self.model(pixel_values=pixels, noise=order.expand(len(pixels), -1), **self._arguments)
 
 
-class CutTokens(Tokens):
+class CutTokens(TokenGrid):
     """Of a model that takes patches cut beforehand and their grid (NaFlex)."""
 
     def _run(self, pixels: torch.Tensor, grid: tuple[int, int]) -> None:

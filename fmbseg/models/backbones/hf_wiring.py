@@ -11,7 +11,7 @@ from torch import nn
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid
 from fmbseg.models.backbones.hf_networks import (
     CutTokens,
-    Tokens,
+    TokenGrid,
     UnmaskedTokens,
     stage_maps,
     use_positions,
@@ -19,7 +19,7 @@ from fmbseg.models.backbones.hf_networks import (
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.sam_encoder import SamEncoder
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
 
 if TYPE_CHECKING:
     from fmbseg.models.backbones.hf_kinds import Kind
@@ -63,7 +63,7 @@ def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest)
         use_positions(_named(model, "embeddings"), 1, kind.positions, patch)
     takes = inspect.signature(model.forward).parameters
     arguments = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
-    made: type[Tokens] = Tokens
+    made: type[TokenGrid] = TokenGrid
     if kind.shape == "naflex":
         made = CutTokens
     elif "noise" in takes:

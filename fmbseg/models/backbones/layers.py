@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, OneSize, tokens_to_grid
-from fmbseg.models.backbones.weights import WeightsError
+from fmbseg.models.loading.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,8 +158,3 @@ def _takes(grid: GridOf, height: int, width: int, dim: int) -> bool:
     except Exception:  # noqa: BLE001 - foreign networks raise what they like; resizing serves instead
         return False
     return tuple(given.shape) == wanted
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first; its type where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

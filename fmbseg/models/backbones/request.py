@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.hub_files import HubOptions
-from fmbseg.models.spec_options import (
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.spec_options import (
     OF_ONE_MACHINE,
-    SpecError,
     check_options,
     climbs,
     join_options,

@@ -12,7 +12,7 @@ import torch
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import DINO, PLAIN, Interpolation
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

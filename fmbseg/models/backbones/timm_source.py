@@ -6,7 +6,6 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.backbones.request import (
@@ -14,9 +13,9 @@ from fmbseg.models.backbones.request import (
     PRETRAINED,
     BackboneRequest,
 )
-from fmbseg.models.hub_files import cached_folder, hub_folder_of
-from fmbseg.models.model_folder import LOCAL, local_folder, read_json
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import AssetUnavailableError, SpecError
+from fmbseg.models.loading.hub_files import cached_folder
+from fmbseg.models.loading.model_folder import LOCAL, local_folder, model_folder, read_json
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def find_source(request: BackboneRequest) -> TimmSource:
         return _of_folder(name, local_folder(name))
     if name.startswith(_HUB):
         repo = name.removeprefix(_HUB)
-        return _of_folder(name, hub_folder_of(repo, (CONFIG,), WEIGHTS, request.hub), repo)
+        return _of_folder(name, model_folder(repo, WEIGHTS, request.hub, needed=(CONFIG,)), repo)
     if f"timm:{name}" not in PRESETS.values():
         name = _known(name)
     repo = _repo_of(name)
@@ -79,7 +78,7 @@ def find_source(request: BackboneRequest) -> TimmSource:
             f"timm has no weights on the Hub for {name}: name a file of your own by '?weights=/path/to/file'"
         )
     if request.weights == PRETRAINED:
-        return TimmSource(name, name, repo, hub_folder_of(repo, (CONFIG,), WEIGHTS, request.hub))
+        return TimmSource(name, name, repo, model_folder(repo, WEIGHTS, request.hub, needed=(CONFIG,)))
     if repo and request.weights == NO_WEIGHTS:
         return TimmSource(name, name, repo, cached_folder(repo, (CONFIG,), request.hub))
     return TimmSource(name, name)

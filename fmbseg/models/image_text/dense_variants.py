@@ -22,7 +22,7 @@ DenseName = Literal["maskclip", "value", "sclip", "clearclip", "naclip"]
 NACLIP_SIGMA_CELLS = 5.0
 
 
-class Tokens(NamedTuple):
+class BlockInput(NamedTuple):
     """What the last block is given.
 
     Attributes:
@@ -56,7 +56,7 @@ class AttentionBlock(Protocol):
         ...
 
 
-def maskclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+def maskclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Value path with residual and MLP; Zhou et al. 2022, "Extract Free Dense Labels from CLIP".
 
     arXiv 2112.01071, as its code does it: ``x + out(v)``, then ``x + mlp(ln_2(x))``.
@@ -65,7 +65,7 @@ def maskclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
     return block.feed_forward(block.add(tokens.states, block.merge(values)))
 
 
-def value(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+def value(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as FeatUp has it.
 
     Fu et al. 2024, "FeatUp: A Model-Agnostic Framework for Features at Any Resolution", arXiv 2403.10516.
@@ -74,7 +74,7 @@ def value(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
     return block.merge(values)
 
 
-def sclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+def sclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Correlative self-attention: softmax(q q') + softmax(k k'), residual and MLP kept.
 
     Wang et al. 2024, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference",
@@ -85,7 +85,7 @@ def sclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
     return block.feed_forward(block.add(tokens.states, block.merge(mixed)))
 
 
-def clearclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+def clearclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Query-query attention without residual and MLP.
 
     Lan et al. 2024, "ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language Inference",
@@ -95,7 +95,7 @@ def clearclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
     return block.merge(_attend(queries, values))
 
 
-def naclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
+def naclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Key-key attention drawn to neighbours by a Gaussian of 5 cells, without residual and MLP.
 
     Hajimiri et al. 2025, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
@@ -105,7 +105,7 @@ def naclip(block: AttentionBlock, tokens: Tokens) -> torch.Tensor:
     return block.merge(_attend(keys, values, bias=_neighbourhood(tokens).to(keys.dtype)))
 
 
-DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, Tokens], torch.Tensor]] = {
+DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, BlockInput], torch.Tensor]] = {
     "maskclip": maskclip,
     "value": value,
     "sclip": sclip,
@@ -114,7 +114,7 @@ DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, Tokens], torch.Tensor]] = {
 }
 
 
-def dense_variant(name: str) -> Callable[[AttentionBlock, Tokens], torch.Tensor]:
+def dense_variant(name: str) -> Callable[[AttentionBlock, BlockInput], torch.Tensor]:
     """Return a variant by name.
 
     Raises:
@@ -134,7 +134,7 @@ def _attend(likes: torch.Tensor, values: torch.Tensor, *, bias: torch.Tensor | N
     return F.scaled_dot_product_attention(likes, likes, values, attn_mask=bias)
 
 
-def _neighbourhood(tokens: Tokens) -> torch.Tensor:
+def _neighbourhood(tokens: BlockInput) -> torch.Tensor:
     """exp(-distance^2 / 2 sigma^2) between cells, 0 to and from tokens that are no cells, (L, L)."""
     height, width = tokens.grid
     device = tokens.states.device

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import nn
 
-from fmbseg.models.assets import MINILM, packaged_file
+from fmbseg.models.loading.assets import MINILM, packaged_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

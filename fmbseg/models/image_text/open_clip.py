@@ -13,24 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.checkpoints import CheckpointError, reading
-from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.image_text.dense_variants import dense_variant
-from fmbseg.models.image_text.open_clip_files import CONFIG, OpenClipFiles, find_open_clip
 from fmbseg.models.image_text.open_clip_towers import open_clip_tower
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.towers import CELLS
-from fmbseg.models.model_folder import LOCAL
-from fmbseg.models.precision import check_precision
-from fmbseg.models.spec_options import join_options, split_options
+from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.model_folder import LOCAL
+from fmbseg.models.loading.open_clip_files import CONFIG, OpenClipFiles, find_open_clip
+from fmbseg.models.loading.precision import check_precision
+from fmbseg.models.loading.spec_options import join_options, split_options
+from fmbseg.models.loading.weights import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
-    from fmbseg.models.precision import Precision
+    from fmbseg.models.loading.precision import Precision
 
 _OPTIONS = ("dense", "crop_size", "precision", "revision")
 
@@ -72,7 +72,7 @@ def open_clip(
         UnknownNameError: no such architecture, tag or variant.
         SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
-        CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
+        WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """
     bare, written = split_options(name, _OPTIONS, family="open_clip")
@@ -122,7 +122,7 @@ def _build(files: OpenClipFiles, name: str) -> Any:
                 f"Hub is reached, or copy its cache ({str(error).splitlines()[0]})"
             ) from error
     if not files.weights.is_file():
-        raise CheckpointError(f"there is no file {files.weights}: give the path of a checkpoint")
+        raise WeightsError(f"there is no file {files.weights}: give the path of a checkpoint")
     with reading(files.weights, f"open_clip's {name}"):
         library.load_checkpoint(model, str(files.weights), strict=True, weights_only=True)
     return model

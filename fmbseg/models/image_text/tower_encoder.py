@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
-from fmbseg.models.precision import Precision, autocast, check_precision
+from fmbseg.models.loading.precision import Precision, autocast, check_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

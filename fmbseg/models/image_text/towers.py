@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from einops import rearrange, repeat
 
-from fmbseg.models.image_text.dense_variants import AttentionBlock, Tokens, dense_variant
+from fmbseg.models.image_text.dense_variants import AttentionBlock, BlockInput, dense_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ class TransformerTower:
         """Encode (B, 3, H, W): all blocks once, the last one once more for the cells."""
         pooled = self.forward(pixels)
         grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
-        tokens = Tokens(self.tap.take(), self.prefix, grid)
+        tokens = BlockInput(self.tap.take(), self.prefix, grid)
         cells = dense_variant(self.variant)(self.block, tokens)[:, self.prefix :]
         alone = repeat(cells, "b l c -> (b l) t c", t=self.prefix + 1)
         dense = rearrange(self.head(alone), "(b h w) d -> b d h w", h=grid[0], w=grid[1])

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.image_text.crop_sizes import checked_crop_size
 from fmbseg.models.image_text.dense_variants import dense_variant
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.transformers_towers import FAMILIES, native_crop, pooled_of, transformers_tower
-from fmbseg.models.model_folder import license_of, read_json
-from fmbseg.models.precision import check_precision
-from fmbseg.models.spec_options import join_options, split_options
-from fmbseg.models.transformers_files import load_transformer, pixel_transform, transformers_folder
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.precision import check_precision
+from fmbseg.models.loading.spec_options import join_options, split_options
+from fmbseg.models.loading.transformers_files import load_transformer, pixel_transform, transformers_folder
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from fmbseg.models.precision import Precision
+    from fmbseg.models.loading.precision import Precision
 
 _OPTIONS = ("dense", "crop_size", "precision", "revision")
 
@@ -60,7 +60,7 @@ def hf(
         UnknownNameError: no such variant, or a model of another family.
         SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
-        CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
+        WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """
     import transformers

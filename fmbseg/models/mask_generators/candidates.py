@@ -25,7 +25,7 @@ _FULL_SIZE_AT_ONCE_ON_CPU = 4  # so many fit in the cache
 _EDGE_TOLERANCE_PX = 20.0
 
 
-class Decoded(NamedTuple):
+class Candidates(NamedTuple):
     """What a decoder says of N prompts; C candidates each, of which C = 1 where the model chose by itself.
 
     Attributes:
@@ -47,7 +47,7 @@ class SamDecoder(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102 - said above
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image."""
         ...
 
@@ -149,7 +149,7 @@ def full_size(decoder: SamDecoder, logits: torch.Tensor, offset: float) -> Itera
 
 def passing(
     decoder: SamDecoder,
-    decoded: Decoded,
+    decoded: Candidates,
     settings: EverythingSettings,
     crop: Crop,
     size: tuple[int, int],

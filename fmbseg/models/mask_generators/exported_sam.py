@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from fmbseg.models.mask_generators.candidates import Decoded
-from fmbseg.models.mask_generators.lean_decoder import EncodedImage, LeanDecoder, three_masks
+from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.lean_decoder import EncodedFrame, LeanDecoder, three_masks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class ExportedDecoder:
     lean: LeanDecoder
     single: bool
 
-    def decode(self, image: EncodedImage, points: torch.Tensor) -> Decoded:
+    def decode(self, image: EncodedFrame, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P points (N, P, 2) in pixels of the frame."""
         if not self.single:
             return self.lean.decode(image, points, three_masks)
@@ -133,7 +133,9 @@ def agreeing(sam: ExportedSam, session: onnxruntime.InferenceSession, side: int)
         graph = run_graph(session, embedding.numpy(), points[0].numpy())
         decoder = ExportedDecoder(LeanDecoder(*sam), single=len(graph.logits) == 1)
         ours = decoder.decode(decoder.lean.begin(embedding), points)
-        theirs = Decoded(graph.logits[-ours.logits.shape[1] :], graph.predicted_iou[-ours.logits.shape[1] :])
+        theirs = Candidates(
+            graph.logits[-ours.logits.shape[1] :], graph.predicted_iou[-ours.logits.shape[1] :]
+        )
         if not all(
             torch.allclose(one[0], other, rtol=_TOLERANCE, atol=_TOLERANCE * float(other.abs().mean()))
             for one, other in zip(ours, theirs, strict=True)
@@ -144,7 +146,7 @@ def agreeing(sam: ExportedSam, session: onnxruntime.InferenceSession, side: int)
 
 def run_graph(
     session: onnxruntime.InferenceSession, embedding: NDArray[np.float32], points: NDArray[np.float32]
-) -> Decoded:
+) -> Candidates:
     """Decode one prompt by the graph: its masks (C, h, w), one or four, and their predicted IoUs (C,).
 
     Args:
@@ -166,7 +168,7 @@ def run_graph(
             "orig_im_size": np.array([1, 1], np.float32),
         },
     )
-    return Decoded(torch.from_numpy(logits[0]), torch.from_numpy(predicted_iou[0]))
+    return Candidates(torch.from_numpy(logits[0]), torch.from_numpy(predicted_iou[0]))
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[onnx.NodeProto]]:

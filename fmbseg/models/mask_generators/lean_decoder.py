@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.candidates import Candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class _Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EncodedImage:
+class EncodedFrame:
     """An image, and what all its prompts share.
 
     Attributes:
@@ -127,7 +127,7 @@ class LeanDecoder:
 
         return type(mask_decoder) is MaskDecoder and type(mask_decoder.transformer) is TwoWayTransformer
 
-    def begin(self, embedding: torch.Tensor) -> EncodedImage:
+    def begin(self, embedding: torch.Tensor) -> EncodedFrame:
         """Compute what all prompts of an image share.
 
         Args:
@@ -159,7 +159,7 @@ class LeanDecoder:
                 image = image * gain
                 bases = [basis * gain for basis in bases] + [gain[None, None], shift[None, None]]
             last = transformer.final_attn_token_to_image
-            return EncodedImage(
+            return EncodedFrame(
                 embedding,
                 tuple(layers),
                 _project(last.k_proj, last.num_heads, image, positions),
@@ -169,10 +169,10 @@ class LeanDecoder:
 
     def decode(
         self,
-        image: EncodedImage,
+        image: EncodedFrame,
         points: torch.Tensor,
         choose: Callable[[torch.Tensor], torch.Tensor] = three_masks,
-    ) -> Decoded:
+    ) -> Candidates:
         """Decode N prompts.
 
         Args:
@@ -188,13 +188,13 @@ class LeanDecoder:
             tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
             size = _PROMPTS_AT_ONCE_ON_CPU if points.device.type == "cpu" else len(tokens)
             parts = [self._decode(image, part, choose) for part in tokens.split(size)]  # type: ignore[no-untyped-call]
-        return Decoded(
+        return Candidates(
             torch.cat([part.logits for part in parts]), torch.cat([part.predicted_iou for part in parts])
         )
 
     def _decode(
-        self, image: EncodedImage, tokens: torch.Tensor, choose: Callable[[torch.Tensor], torch.Tensor]
-    ) -> Decoded:
+        self, image: EncodedFrame, tokens: torch.Tensor, choose: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Candidates:
         """Decode the prompts whose tokens these are, (N, T, C)."""
         decoder = self._decoder
         tokens, places = _two_way(decoder.transformer, image, tokens)
@@ -221,11 +221,11 @@ class LeanDecoder:
             logits, "n (h w) (y1 x1) (y2 x2) m -> n m (h y1 y2) (w x1 x2)",
             w=image.embedding.shape[3], x1=2, x2=2,
         )  # fmt: skip
-        return Decoded(logits, scores.take_along_dim(chosen, dim=1))
+        return Candidates(logits, scores.take_along_dim(chosen, dim=1))
 
     def _draw(
         self,
-        image: EncodedImage,
+        image: EncodedFrame,
         places: _Places,
         answers: torch.Tensor,
         weights: torch.Tensor,
@@ -262,7 +262,7 @@ def _pixel_weight(convolution: Any) -> torch.Tensor:
     return rearrange(weight, "c d y x -> c (y x d)")
 
 
-def _two_way(transformer: Any, image: EncodedImage, tokens: torch.Tensor) -> tuple[torch.Tensor, _Places]:
+def _two_way(transformer: Any, image: EncodedFrame, tokens: torch.Tensor) -> tuple[torch.Tensor, _Places]:
     """The two-way transformer: what becomes of the tokens (N, T, C), and of the image's places."""
     count, size = len(tokens), image.pixels.shape[0]
     places = _Places(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fmbseg.models.assets import fetch_mobilesam
+from fmbseg.models.loading.assets import fetch_mobilesam
 from fmbseg.models.mask_generators.onnx_sam import OnnxSam, require_onnx
 from fmbseg.models.mask_generators.settings import EverythingSettings
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.missing_package import MissingPackageError
-from fmbseg.models.checkpoints import CheckpointError
 from fmbseg.models.checks import check_image
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.model_folder import UNKNOWN_LICENSE
+from fmbseg.models.loading.spec_options import check_name
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.exported_sam import (
     ExportedDecoder,
     NotSamsOwnError,
@@ -25,8 +27,6 @@ from fmbseg.models.mask_generators.exported_sam import (
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
-from fmbseg.models.model_folder import UNKNOWN_LICENSE
-from fmbseg.models.spec_options import check_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class OnnxSam:
 
         Raises:
             ValueError: not an RGB image of uint8.
-            CheckpointError: a graph is damaged, or not of SAM's kind.
+            WeightsError: a graph is damaged, or not of SAM's kind.
         """
         check_image(image, self.spec)
         return SamPrompter(image, self.decoder, self.settings)
@@ -111,12 +111,12 @@ class OnnxSam:
         shapes = [one.shape for one in session.get_inputs()]
         square = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == 3
         if not square or not isinstance(shapes[0][3], int) or shapes[0][2] != shapes[0][3]:
-            raise CheckpointError(
+            raise WeightsError(
                 f"{self._encoder_path} takes {shapes}, not one input of shape (1, 3, S, S): it is no SAM "
                 f"encoder"
             )
         if len(session.get_outputs()) != 1:
-            raise CheckpointError(f"{self._encoder_path} has several outputs: it is no SAM encoder")
+            raise WeightsError(f"{self._encoder_path} has several outputs: it is no SAM encoder")
         return session
 
     @cached_property
@@ -136,7 +136,7 @@ class OnnxSam:
             _DECODER_OUTPUTS - {one.name for one in session.get_outputs()}
         )
         if missing:
-            raise CheckpointError(
+            raise WeightsError(
                 f"{self._decoder_path} has no {', '.join(sorted(missing))}: it is no decoder as "
                 f"segment_anything's export_onnx_model.py makes it; export it with that"
             )
@@ -146,7 +146,7 @@ class OnnxSam:
         import onnxruntime
 
         if not path.is_file():
-            raise CheckpointError(f"there is no file {path}: give the path of an ONNX graph")
+            raise WeightsError(f"there is no file {path}: give the path of an ONNX graph")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         # Idle threads that spin between decodes take the cores from torch and from other processes: with both
@@ -155,7 +155,7 @@ class OnnxSam:
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no base of their own
-            raise CheckpointError(
+            raise WeightsError(
                 f"{path} cannot be read ({str(error).splitlines()[0]}): it is damaged, cut short or no "
                 f"ONNX graph; "
                 f"get it again"
@@ -212,12 +212,12 @@ class GraphDecoder(FramedDecoder):
         super().__init__(frame, embedding)
         self._session, self._embedding = session, embedding
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
         found = [run_graph(self._session, self._embedding, one) for one in self._frame.points(points)]
         # The mask of the single-mask token stands before the three.
         first = 0 if found[0].logits.shape[0] == 1 else 1
-        return Decoded(
+        return Candidates(
             torch.stack([one.logits[first:] for one in found]),
             torch.stack([one.predicted_iou[first:] for one in found]),
         )
@@ -237,7 +237,7 @@ class WeightsDecoder(FramedDecoder):
         self._decoder = decoder
         self._image = decoder.lean.begin(torch.from_numpy(embedding))
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2)."""
         return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)))
 
@@ -254,7 +254,7 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
 
     Raises:
         ValueError: the name is not a pair or leads through ``..``, or a setting is outside its range.
-        CheckpointError: a file is missing.
+        WeightsError: a file is missing.
         ImportError: ONNX or ONNX Runtime is not installed.
     """
     options = EverythingSettings.of({"points_per_batch": points_per_batch, **settings})
@@ -265,7 +265,7 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
     paths = [Path(one).expanduser() for one in (encoder, decoder)]
     for path in paths:  # at once, so that a run over many images fails before its first image
         if not path.is_file():
-            raise CheckpointError(f"there is no file {path}: give the path of an ONNX graph")
+            raise WeightsError(f"there is no file {path}: give the path of an ONNX graph")
     return OnnxSam(paths[0], paths[1], options, spec=f"onnx-sam:{name}", threads=threads)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.models.mask_generators.candidates import Decoded, SamDecoder
+    from fmbseg.models.mask_generators.candidates import Candidates, SamDecoder
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 
@@ -87,7 +87,7 @@ class SamPrompter:
             found = found.select(kept[found.predicted_iou[kept].argsort(descending=True, stable=True)])
         return found.masks(self._decoder.size)
 
-    def _best(self, decoded: Decoded) -> MaskSet:
+    def _best(self, decoded: Candidates) -> MaskSet:
         """Bring the best candidate of each prompt to full size."""
         logits, ious = _best_logits(decoded), decoded.predicted_iou.amax(dim=1)
         height, width = size = self._decoder.size
@@ -120,7 +120,7 @@ class SamPrompter:
         return every.select(nms(every.boxes, every.predicted_iou, settings.box_nms_threshold))
 
 
-def _best_logits(decoded: Decoded) -> torch.Tensor:
+def _best_logits(decoded: Candidates) -> torch.Tensor:
     """Take of each prompt the candidate of highest predicted IoU, (N, h, w)."""
     best = decoded.predicted_iou.argmax(dim=1)
     return decoded.logits[torch.arange(len(best), device=best.device), best]
@@ -128,7 +128,7 @@ def _best_logits(decoded: Decoded) -> torch.Tensor:
 
 def _seen(
     decoder: SamDecoder,
-    decoded: Decoded,
+    decoded: Candidates,
     found: Found,
     inside: NDArray[np.bool_],
     points: NDArray[np.float32],
@@ -142,7 +142,7 @@ def _seen(
     )
 
 
-def _likely(decoder: SamDecoder, decoded: Decoded, points: NDArray[np.float32]) -> torch.Tensor:
+def _likely(decoder: SamDecoder, decoded: Candidates, points: NDArray[np.float32]) -> torch.Tensor:
     """How likely each point lies in what each prompt brought, (N, P); see :class:`Seen`."""
     count, candidates = decoded.predicted_iou.shape
     inside = decoder.sample(decoded.logits.flatten(0, 1), points).view(count, candidates, -1).sigmoid()

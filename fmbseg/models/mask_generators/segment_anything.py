@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.checkpoints import fit, read_state_dict
-from fmbseg.models.mask_generators.candidates import Decoded
-from fmbseg.models.mask_generators.lean_decoder import EncodedImage, LeanDecoder
+from fmbseg.models.loading.spec_options import check_name
+from fmbseg.models.loading.weights import fit, read_state_dict
+from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.lean_decoder import EncodedFrame, LeanDecoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
-from fmbseg.models.spec_options import check_name
 from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
-    from fmbseg.models.precision import Precision
+    from fmbseg.models.loading.precision import Precision
 
 TYPES = ("vit_h", "vit_l", "vit_b")
 _WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}
@@ -55,7 +55,7 @@ class SegmentAnything:
         features: torch.Tensor = embedding[0]
         return features
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
+    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         encoder = self.module.prompt_encoder
@@ -67,7 +67,7 @@ class SegmentAnything:
             dense_prompt_embeddings=dense,
             multimask_output=True,
         )
-        return Decoded(logits, iou)
+        return Candidates(logits, iou)
 
 
 class LeanSegmentAnything(SegmentAnything):
@@ -81,15 +81,15 @@ class LeanSegmentAnything(SegmentAnything):
         super().__init__(module)
         self._lean = LeanDecoder(module.prompt_encoder, module.mask_decoder)
 
-    def encode(self, pixels: torch.Tensor) -> EncodedImage:
+    def encode(self, pixels: torch.Tensor) -> EncodedFrame:
         """Encode (1, 3, side, side)."""
         return self._lean.begin(super().encode(pixels))
 
-    def feature_map(self, embedding: EncodedImage) -> torch.Tensor:
+    def feature_map(self, embedding: EncodedFrame) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16)."""
         return embedding.embedding[0]
 
-    def decode(self, embedding: EncodedImage, points: torch.Tensor) -> Decoded:
+    def decode(self, embedding: EncodedFrame, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         return self._lean.decode(embedding, points)
 
@@ -114,7 +114,7 @@ def sam(
 
     Raises:
         UnknownNameError: no such type or setting.
-        CheckpointError: the checkpoint is damaged, or of another type.
+        WeightsError: the checkpoint is damaged, or of another type.
         ValueError: the name has no checkpoint or leads through ``..``, or a setting is outside its range.
     """
     options = EverythingSettings.of(settings)

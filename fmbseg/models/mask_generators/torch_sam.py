@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from fmbseg.models.checks import check_image
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.loading.precision import Precision, autocast, check_precision
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
-from fmbseg.models.precision import Precision, autocast, check_precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class SamModel(Protocol):
         """Return of what ``encode`` gave the map (C, h, w) that covers the frame."""
         ...
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
+    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each."""
         ...
 
@@ -110,12 +110,12 @@ class TorchSamDecoder:
         """Height and width of the image in pixels."""
         return self.frame.size
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
         placed = torch.from_numpy(self.frame.points(points)).to(self.device)
         with autocast(self.device, self.precision):
             decoded = self.model.decode(self.embedding, placed)
-        return Decoded(decoded.logits.float(), decoded.predicted_iou.float())
+        return Candidates(decoded.logits.float(), decoded.predicted_iou.float())
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring coarse logits (N, h, w) to the image, (N, H, W)."""

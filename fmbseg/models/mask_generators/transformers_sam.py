@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.checkpoints import CheckpointError
-from fmbseg.models.hub_files import HubOptions
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.spec_options import join_options, split_options
+from fmbseg.models.loading.transformers_files import load_transformer, pixel_transform, transformers_folder
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_frame import SamFrame, SquashedFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
-from fmbseg.models.model_folder import license_of, read_json
-from fmbseg.models.spec_options import join_options, split_options
-from fmbseg.models.transformers_files import load_transformer, pixel_transform, transformers_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fmbseg.models.loading.precision import Precision
     from fmbseg.models.mask_generators.sam_frame import Frame
-    from fmbseg.models.precision import Precision
     from fmbseg.models.transform import PixelTransform
 
 _TYPES = {"SamModel": ("sam",), "Sam2Model": ("sam2", "sam2_video")}
@@ -63,7 +63,7 @@ class TransformersSam:
         smallest: torch.Tensor = embedding if isinstance(embedding, torch.Tensor) else embedding[-1]
         return smallest[0]
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Decoded:
+    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
         labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)
         output = self.module(
@@ -72,7 +72,7 @@ class TransformersSam:
             input_labels=labels,
             multimask_output=True,
         )
-        return Decoded(output.pred_masks[0], output.iou_scores[0])
+        return Candidates(output.pred_masks[0], output.iou_scores[0])
 
 
 def hf_sam(
@@ -102,7 +102,7 @@ def hf_sam(
         UnknownNameError: no such setting.
         SpecError: no such option of a spec.
         AssetUnavailableError: files are neither here nor to be had.
-        CheckpointError: weights are damaged, of another architecture, or come without preprocessing.
+        WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
     """
     hub = HubOptions(revision, cache_dir, local_files_only, token)
@@ -146,7 +146,7 @@ def _load(
     config = read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind not in _TYPES[model_class]:
-        raise CheckpointError(
+        raise WeightsError(
             f"{folder / 'config.json'} is of model_type {kind!r}, not {_TYPES[model_class][0]!r}: "
             f"'hf-sam:' is for "
             f"SAM, 'hf-sam2:' for SAM 2"

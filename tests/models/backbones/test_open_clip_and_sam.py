@@ -11,7 +11,7 @@ from open_clip import factory, pretrained
 
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.describe import describe_backbone
-from fmbseg.models.hub_files import HubOptions
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 from tests.models.backbones import tiny_models as tiny
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network

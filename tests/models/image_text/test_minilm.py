@@ -1,8 +1,8 @@
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from fmbseg.models.assets import MINILM, packaged_file
 from fmbseg.models.image_text.minilm import MiniLM
+from fmbseg.models.loading.assets import MINILM, packaged_file
 
 
 def test_is_the_mean_of_the_tokens_states_of_each_sentence_alone() -> None:

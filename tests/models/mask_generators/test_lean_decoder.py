@@ -15,7 +15,7 @@ from fmbseg.models.mask_generators import lean_decoder
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 
 if TYPE_CHECKING:
-    from fmbseg.models.mask_generators.candidates import Decoded
+    from fmbseg.models.mask_generators.candidates import Candidates
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def reference(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> tuple[
     return masks, iou
 
 
-def decode(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> Decoded:
+def decode(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> Candidates:
     lean = LeanDecoder(sam.prompt_encoder, sam.mask_decoder)
     return lean.decode(lean.begin(embedding), points)
 

@@ -12,7 +12,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from fmbseg.models.contracts import MaskGenerator
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.mobilesam import mobilesam
 from fmbseg.models.mask_generators.onnx_sam import OnnxSam, WeightsDecoder
 from fmbseg.models.registries import MASK_GENERATORS
@@ -131,7 +131,7 @@ def test_the_cat_is_found_with_fewer_prompts(
 ) -> None:
     spent, decode = [], WeightsDecoder.decode
 
-    def count(decoder: WeightsDecoder, points: NDArray[np.float32]) -> Decoded:
+    def count(decoder: WeightsDecoder, points: NDArray[np.float32]) -> Candidates:
         spent.append(len(points))
         return decode(decoder, points)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fmbseg.models.checkpoints import CheckpointError
+from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.mask_generators.mobilesam import mobilesam
 from fmbseg.models.mask_generators.onnx_sam import GraphDecoder, onnx_sam
 from fmbseg.models.mask_generators.sam_frame import SamFrame
@@ -33,7 +33,7 @@ def test_what_is_no_pair_is_refused(name: str) -> None:
 
 
 def test_missing_files_are_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no file .*encoder"):
+    with pytest.raises(WeightsError, match=r"there is no file .*encoder"):
         onnx_sam(f"{tmp_path}/encoder.onnx,{tmp_path}/decoder.onnx")
 
 
@@ -48,9 +48,9 @@ def test_files_cut_short_and_swapped_are_refused(mobilesam_files: tuple[Path, Pa
     decoder = mobilesam_files[1]
     short = tmp_path / "short.onnx"
     short.write_bytes(decoder.read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match=r"short\.onnx cannot be read"):
+    with pytest.raises(WeightsError, match=r"short\.onnx cannot be read"):
         onnx_sam(f"{short},{decoder}", threads=1).begin(image)
-    with pytest.raises(CheckpointError, match="it is no SAM encoder"):
+    with pytest.raises(WeightsError, match="it is no SAM encoder"):
         onnx_sam(f"{decoder},{decoder}", threads=1).begin(image)
 
 

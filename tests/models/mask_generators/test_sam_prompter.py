@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, calculate_stability_score
 
 from fmbseg.models.mask_generators import sam_prompter
-from fmbseg.models.mask_generators.candidates import Decoded
+from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.sampling import GridSampler, Seen
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -33,7 +33,7 @@ class Rectangles:
         self.batches: list[int] = []
         self.upscaled = 0
 
-    def decode(self, points: NDArray[np.float32]) -> Decoded:
+    def decode(self, points: NDArray[np.float32]) -> Candidates:
         self.batches.append(len(points))
         logits = torch.full((len(points), len(self.rectangles), HEIGHT, WIDTH), -3.0)
         ious = torch.zeros(len(points), len(self.rectangles))
@@ -44,7 +44,7 @@ class Rectangles:
                     logits[row, column, top:bottom, left:right] = self.edge
                     logits[row, column, top + 1 : bottom - 1, left + 1 : right - 1] = 3.0
                     ious[row, column] = self.ious[column]
-        return Decoded(logits, ious)
+        return Candidates(logits, ious)
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         self.upscaled += len(logits)

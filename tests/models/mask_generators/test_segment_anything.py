@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from fmbseg.models.checkpoints import CheckpointError
+from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.mask_generators.segment_anything import sam
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators.tiny import segment_anything_module
@@ -138,9 +138,7 @@ def test_names_that_lead_nowhere_are_refused(name: str, message: str) -> None:
 
 def test_a_checkpoint_of_another_type_is_told_apart(tmp_path: Path) -> None:
     torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, 1280)}, tmp_path / "h.pth")
-    with pytest.raises(
-        CheckpointError, match=r"h\.pth is not a checkpoint of SAM vit_b .*the width of vit_h"
-    ):
+    with pytest.raises(WeightsError, match=r"h\.pth is not a checkpoint of SAM vit_b .*the width of vit_h"):
         sam(f"vit_b@{tmp_path / 'h.pth'}")
 
 
@@ -157,7 +155,7 @@ def test_a_checkpoint_is_loaded_strictly(
     assert MASK_GENERATORS.create(spec, device="cpu").begin(image).prompt(prompts).rles == expected.rles
     del state["mask_decoder.iou_token.weight"]
     torch.save(state, tmp_path / "b.pth")
-    with pytest.raises(CheckpointError, match=r"1 missing \(mask_decoder\.iou_token\.weight\)"):
+    with pytest.raises(WeightsError, match=r"1 missing \(mask_decoder\.iou_token\.weight\)"):
         MASK_GENERATORS.create(spec)
 
 
@@ -166,7 +164,7 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     torch.save({"a": torch.zeros(1000)}, tmp_path / "whole.pth")
     content = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "short.pth").write_bytes(content[:kept])
-    with pytest.raises(CheckpointError, match=r"short\.pth"):
+    with pytest.raises(WeightsError, match=r"short\.pth"):
         sam(f"vit_b@{tmp_path / 'short.pth'}")
 
 

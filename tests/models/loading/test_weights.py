@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fmbseg.models.checkpoints import CheckpointError, fit, read_state_dict
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.weights import fit, read_state_dict
 
 LINE = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
 
@@ -36,7 +37,7 @@ class Touch:
 
 def test_no_code_of_a_pickle_runs(tmp_path: Path) -> None:
     torch.save({"weight": Touch(str(tmp_path / "ran"))}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointError, match=r"evil\.pth is no file of plain tensors .* would run code"):
+    with pytest.raises(WeightsError, match=r"evil\.pth is no file of plain tensors .* would run code"):
         read_state_dict(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 
@@ -46,21 +47,21 @@ def test_no_code_of_a_pickle_runs(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_is_refused(suffix: str, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=str(path)):
+    with pytest.raises(WeightsError, match=str(path)):
         read_state_dict(path)
 
 
 def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="holds list, not tensors by name"):
+    with pytest.raises(WeightsError, match="holds list, not tensors by name"):
         read_state_dict(tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="there is no file"):
+    with pytest.raises(WeightsError, match="there is no file"):
         read_state_dict(tmp_path / "b.pth")
 
 
 def test_what_does_not_fit_is_listed() -> None:
     state = {"weight": torch.ones(1, 3), "scale": torch.ones(1)}
-    with pytest.raises(CheckpointError, match=r"1 missing \(bias\); 1 unknown \(scale\); 1 of another shape"):
+    with pytest.raises(WeightsError, match=r"1 missing \(bias\); 1 unknown \(scale\); 1 of another shape"):
         fit(torch.nn.Linear(2, 1), state, Path("a.pth"), "a line")
 
 

@@ -12,7 +12,7 @@ from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN, PositionTable
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of
-from fmbseg.models.spec_options import SpecError
+from fmbseg.models.loading.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmbseg.models.assets import AssetUnavailableError
+from fmbseg.files import inside, parse_json
+from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+INDEX = ".index.json"
 _REVISION = r"[\w+@=][^\s\\:?*\[~^]*"  # as git names them: no path from the root, none of git's own signs
 
 
@@ -187,7 +188,7 @@ def _fetched(
 def hub_folder_of(
     repo: str,
     files: Sequence[str],
-    choices: Sequence[str],
+    choices: Sequence[Sequence[str]],
     options: HubOptions,
     *,
     optional: Sequence[str] = (),
@@ -199,7 +200,8 @@ def hub_folder_of(
     Args:
         repo: ``owner/name``.
         files: that the repository must have, beside one of the choices.
-        choices: names or patterns, the best first, for example safetensors before pickles.
+        choices: each of names or patterns that go together, the best first, for example safetensors before
+            pickles.
         options: how to look for them.
         optional: see :func:`hub_folder`.
         alternative: likewise.
@@ -209,14 +211,14 @@ def hub_folder_of(
         AssetUnavailableError: as :func:`hub_folder` raises it for the first choice.
     """
     for choice in choices:
-        if (cached := cached_folder(repo, (*files, choice), options)) is not None:
+        if (cached := cached_folder(repo, (*files, *choice), options)) is not None:
             return cached
     first: AssetUnavailableError | None = None
     for choice in choices:
         try:
             return hub_folder(
                 repo,
-                (*files, choice),
+                (*files, *choice),
                 options,
                 optional=optional,
                 alternative=alternative,
@@ -294,10 +296,26 @@ def _snapshot(repo: str, files: Sequence[str], options: HubOptions, *, local_fil
 def _absent(folder: Path, files: Sequence[str]) -> list[str]:
     """Patterns that no file of the folder fulfils, and parts that an index names and that are not there."""
     absent = [pattern for pattern in files if not any(folder.glob(pattern))]
-    for index in folder.glob("*.index.json"):
-        parts = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-        absent += sorted(part for part in parts if not (folder / part).is_file())
+    for index in files:
+        if index.endswith(INDEX) and index not in absent:
+            absent += [part for part in parts_of(folder / index) if not (folder / part).is_file()]
     return absent
+
+
+def parts_of(index: Path) -> list[str]:
+    """Names of the files that an index of weights in several files names, sorted.
+
+    Raises:
+        WeightsError: the index is damaged, or names a file outside of its folder.
+    """
+    try:
+        named = parse_json(index.read_bytes(), index)["weight_map"].values()
+        parts = sorted({inside(index.parent, part).relative_to(index.parent).as_posix() for part in named})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{index} does not say which files hold the weights ({error}): get it again"
+        ) from error
+    return parts
 
 
 def _gated(repo: str, licence: str, alternative: str) -> str:
@@ -307,11 +325,6 @@ def _gated(repo: str, licence: str, alternative: str) -> str:
         f"{repo} is gated{under}: accept its licence at https://huggingface.co/{repo} and log in "
         f"(`hf auth login`, or token=...){instead}"
     )
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without the advice and the request that the Hub's client puts below."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _unavailable(repo: str, files: Sequence[str], options: HubOptions, reason: str, named: str) -> str:

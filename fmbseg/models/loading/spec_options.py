@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote
 
+from fmbseg.models.loading.errors import SpecError
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
 _READABLE = "/,:@- "
 _PARTS = re.compile(r"[/\\@,]")  # of a path; specs put paths behind an @ and join two by a comma
-
-
-class SpecError(ValueError):
-    """A spec, or an option of a model, that cannot be meant; the message says what can."""
 
 
 def split_options(spec: str, known: Collection[str], *, family: str) -> tuple[str, dict[str, str]]:

@@ -59,7 +59,7 @@ def check_remote_spec(registry: Registry[Any], spec: str, argument: str) -> None
         >>> check_remote_spec(BACKBONES, "torch:/home/me/model.pt", "backbone")
         Traceback (most recent call last):
         ...
-        fmbseg.models.remote_specs.UntrustedSpecError: the head comes from the Hub and names the backbone \
+        fmbseg.models.loading.trust.UntrustedSpecError: the head comes from the Hub and names the backbone \
 'torch:/home/me/model.pt', but ...
     """
     what = local_part(registry, spec)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from fmbseg.models.precision import Precision, autocast
+from fmbseg.models.loading.precision import Precision, autocast
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp16", "bf16"])

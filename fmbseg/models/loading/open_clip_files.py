@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.checkpoints import CheckpointError
-from fmbseg.models.model_folder import (
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.model_folder import (
     LOCAL,
     UNKNOWN_LICENSE,
     find_weights,
@@ -15,13 +15,14 @@ from fmbseg.models.model_folder import (
     model_folder,
     read_json,
 )
-from fmbseg.models.transform import PixelTransform
+from fmbseg.models.loading.preprocessing import stated_transform
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fmbseg.models.hub_files import HubOptions
+    from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.models.transform import PixelTransform
 
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -59,7 +60,7 @@ def find_open_clip(name: str, options: HubOptions, given: Mapping[str, Any]) -> 
     Raises:
         UnknownNameError: no such architecture or tag.
         AssetUnavailableError: files are neither here nor to be had.
-        CheckpointError: a file is damaged, or says not how images are to be prepared.
+        WeightsError: a file is damaged, or says not how images are to be prepared.
         ValueError: the name is none of these.
     """
     if name.startswith((HUB, LOCAL)):
@@ -81,7 +82,7 @@ def _from_folder(name: str, options: HubOptions) -> OpenClipFiles:
     folder = model_folder(name, WEIGHTS, options)
     content = read_json(folder / CONFIG)
     if not isinstance(content.get("model_cfg"), dict):
-        raise CheckpointError(f"{folder / CONFIG} has no 'model_cfg': it is not open_clip's; get it again")
+        raise WeightsError(f"{folder / CONFIG} has no 'model_cfg': it is not open_clip's; get it again")
     config = content["model_cfg"]
     own = folder if name.startswith(LOCAL) else None
     return OpenClipFiles(
@@ -115,7 +116,7 @@ def _from_tag(architecture: str, tag: str, options: HubOptions) -> OpenClipFiles
 
 def _from_file(architecture: str, file: Path, options: HubOptions, given: Mapping[str, Any]) -> OpenClipFiles:
     if not given.get("mean") or not given.get("std"):
-        raise CheckpointError(
+        raise WeightsError(
             f"{file} is a bare checkpoint: nothing says which preprocessing it was trained with, and "
             f"fmbseg does "
             f"not guess; pass mean=(r, g, b), std=(r, g, b) and interpolation=..., or keep it in a folder "
@@ -139,26 +140,16 @@ def transform_of(stated: Mapping[str, Any], where: object) -> PixelTransform:
         where: it stands, for the message.
 
     Raises:
-        CheckpointError: mean or std are missing, or the interpolation is unknown.
+        WeightsError: mean or std are missing, or the interpolation is unknown.
     """
     mean, std = stated.get("mean"), stated.get("std")
-    if not _three(mean) or not _three(std):
-        raise CheckpointError(
-            f"{where} states no mean and std of three channels (mean {mean!r}, std {std!r}): nothing says "
-            f"which "
-            f"preprocessing the weights were trained with, and fmbseg does not guess; write them there"
-        )
     interpolation = stated.get("interpolation") or "bicubic"
-    if interpolation not in ("bilinear", "bicubic"):
-        raise CheckpointError(f"{where} asks for interpolation {interpolation!r}: use bilinear or bicubic")
-    return PixelTransform(tuple(map(float, mean)), tuple(map(float, std)), interpolation)  # type: ignore[arg-type]
-
-
-def _three(values: object) -> bool:
-    return (
-        isinstance(values, (list, tuple))
-        and len(values) == 3
-        and all(isinstance(one, (int, float)) for one in values)
+    return stated_transform(
+        mean,
+        std,
+        interpolation,
+        f"{where} states mean {mean!r}, std {std!r}, interpolation {interpolation!r}",
+        "three numbers, three numbers and bilinear or bicubic are needed; write them there",
     )
 
 

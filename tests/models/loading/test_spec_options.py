@@ -1,7 +1,8 @@
 import pytest
 
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.spec_options import join_options, split_options
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
-from fmbseg.models.spec_options import SpecError, join_options, split_options
 
 
 @pytest.mark.parametrize(

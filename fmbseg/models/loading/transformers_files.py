@@ -1,0 +1,142 @@
+"""Models of transformers from a folder: configuration, weights fitted strictly, no code of theirs run."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.models.loading.errors import WeightsError, first_line
+from fmbseg.models.loading.model_folder import find_weights, model_folder, read_json
+from fmbseg.models.loading.preprocessing import stated_transform
+from fmbseg.models.loading.weights import check_finite, reading, refuse_misfits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.models.transform import PixelTransform
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
+
+# What a checkpoint may hold beside the part that is built: other towers, decoders, heads, poolers, tables.
+_NOT_BUILT = re.compile(
+    r"(^|\.)(text_model|text_projection|visual_projection|logit_scale|logit_bias|decoder|classifier|lm_head|"
+    r"cls_classifier|distillation_classifier|mask_decoder|prompt_encoder|shared_image_embedding|pooler|"
+    r"position_ids|relative_position_index)(\.|$)"
+)
+
+
+def transformers_folder(name: str, options: HubOptions, *, alternative: str = "", licence: str = "") -> Path:
+    """Return the folder of a model named ``owner/name`` or ``local-dir:/path``.
+
+    Args:
+        name: of the model.
+        options: how to look for it on the Hub.
+        alternative: for a gated repository, the spec of a model that anyone may use instead.
+        licence: for a repository known to be gated, the name of its licence.
+
+    Raises:
+        AssetUnavailableError: the files are neither here nor to be had.
+    """
+    return model_folder(name, WEIGHTS, options, needed=(CONFIG,), alternative=alternative, licence=licence)
+
+
+def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
+    """Make a model of transformers with the weights of a folder; every tensor must be there and fit.
+
+    Args:
+        model_class: with ``from_pretrained``.
+        folder: with ``config.json`` and weights.
+        arguments: of the model, for example its configuration where it is a part of the folder's.
+
+    Raises:
+        WeightsError: weights are damaged, not finite, missing in part or of another architecture.
+    """
+    weights = find_weights(folder, WEIGHTS)
+    with reading(weights, model_class.__name__), _quiet():
+        model, report = model_class.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported here, with all else that does not fit
+            dtype="float32",
+            **arguments,
+        )
+    refuse_misfits(
+        weights,
+        f"{model_class.__name__} as {folder / CONFIG} describes it",
+        missing=sorted(report["missing_keys"]),
+        unknown=sorted(key for key in report["unexpected_keys"] if not _NOT_BUILT.search(key)),
+        reshaped=sorted(map(str, report["mismatched_keys"])),
+    )
+    check_finite(model, weights)
+    return model.eval()
+
+
+def configuration(model_type: str, values: Mapping[str, Any], where: object) -> Any:
+    """Make a configuration of transformers out of what a ``config.json`` says; no code that it names runs.
+
+    Args:
+        model_type: that transformers knows.
+        values: of the file.
+        where: it is from, for the message.
+
+    Raises:
+        WeightsError: a value has another type or range than the model's configuration takes.
+    """
+    from transformers import AutoConfig
+
+    known = {key: value for key, value in values.items() if key not in ("model_type", "auto_map")}
+    try:
+        return AutoConfig.for_model(model_type, **known)
+    except Exception as error:  # each model's configuration refuses values by errors of its own
+        raise WeightsError(
+            f"{where} is no configuration of a {model_type} ({first_line(error)}): get it again"
+        ) from error
+
+
+def pixel_transform(folder: Path) -> PixelTransform:
+    """Read the preprocessing that travels with a model of transformers.
+
+    Raises:
+        AssetUnavailableError: the folder has no preprocessor_config.json.
+        WeightsError: it states no mean, std or an interpolation that is not known.
+    """
+    path = folder / PREPROCESSOR
+    stated = read_json(path)
+    mean, std, resample = (stated.get(key) for key in ("image_mean", "image_std", "resample"))
+    return stated_transform(
+        mean,
+        std,
+        _INTERPOLATIONS.get(resample) if isinstance(resample, int) else None,
+        f"{path} states image_mean {mean!r}, image_std {std!r}, resample {resample!r}",
+        "three numbers, three numbers and 2 (bilinear) or 3 (bicubic) are needed; get the model's own",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no warnings of transformers: what it would warn of is refused here."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
