@@ -50,7 +50,7 @@ def test_a_command_hands_them_to_what_loads_its_models(
         raise _SeenError
 
     monkeypatch.setattr(MADE_BY[command], remember)
-    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet.open", lambda _: _Labels())
+    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda _: _Labels())
     monkeypatch.setattr("fmbseg.evaluation.datasets.open_data", lambda *_, **__: None)
     monkeypatch.setattr("fmbseg.cli.segment._images_of", lambda path: [path / "a.jpg"])
     result = RUNNER.invoke(app, [_placed(part, tmp_path) for part in COMMANDS[command] + GIVEN])
