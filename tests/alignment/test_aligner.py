@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from fmbseg.alignment.examples import TrainingDataError, prepare
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
+from fmbseg.checksums import read_sealed_json, write_sealed_json
 from fmbseg.images import load_image
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import SCHEMA_VERSION
@@ -161,9 +161,9 @@ def test_save_load_and_go_on(tmp_path: Path) -> None:
 def test_wrong_training_settings_in_a_config_are_named(tmp_path: Path) -> None:
     tiny(tmp_path).fit(labelled(tmp_path, side=96), progress=False).save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
-    content = json.loads(path.read_text())
+    content = read_sealed_json(path)
     content["training"]["settings"]["epochs"] = 0
-    path.write_text(json.dumps(content))
+    write_sealed_json(path, content)
     with pytest.raises(AlignedEncoderError, match="epochs is 0: it must be a positive whole number"):
         Aligner.from_pretrained(tmp_path / "model")
     AlignedEncoder.from_pretrained(tmp_path / "model")  # to use the encoder, they do not matter
