@@ -174,16 +174,18 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def parse_json(content: bytes | str, name: str | Path) -> Any:
+def parse_json(content: bytes | str, name: str | Path, *, not_finite: bool = False) -> Any:
     """Parse JSON from anywhere.
 
     Args:
         content: the text, or its bytes in UTF-8.
         name: of the file, for the message.
+        not_finite: whether ``NaN`` and ``Infinity``, which are not JSON but which tools write, are taken;
+            for a reader that checks each number and can say where it stands.
 
     Raises:
-        DamagedFileError: it is no JSON, no UTF-8, nested too deeply, or holds a number that JSON does not
-            have (``NaN``, ``Infinity``).
+        DamagedFileError: it is no JSON, no UTF-8, nested too deeply, or holds ``NaN`` or ``Infinity``
+            where they are not taken.
 
     Example:
         >>> parse_json('{"a": [1, 2]}', "a.json")
@@ -191,7 +193,7 @@ def parse_json(content: bytes | str, name: str | Path) -> Any:
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=None if not_finite else _no_number)
     except RecursionError as error:
         raise DamagedFileError(f"{name} is no JSON that can be read: it is nested too deeply") from error
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ class UnknownNameError(KeyError, ValueError):
     Example:
         >>> print(UnknownNameError("class", "dgo", ["cat", "dog"]))
         there is no class 'dgo'; did you mean 'dog'? Available: cat, dog
+        >>> print(UnknownNameError("class", "TV", ["cat", "tv"]))
+        there is no class 'TV'; did you mean 'tv'? Available: cat, tv
     """
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
@@ -30,8 +33,20 @@ class UnknownNameError(KeyError, ValueError):
     def __str__(self) -> str:
         # KeyError would print the repr of its argument, quotes and all.
         kind, name, available = self.args
-        near = get_close_matches(name, available, n=3, cutoff=0.6)
+        same = [other for other in available if _folded(other) == _folded(name)]
+        near = same or get_close_matches(name, available, n=3, cutoff=0.6)
         meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+        if any(_composed(other) == _composed(name) for other in same):
+            meant += " It looks the same, but its letters have another Unicode form."
         listed = ", ".join(available[:_LISTED]) or "nothing"
         more = f" and {len(available) - _LISTED} more" if len(available) > _LISTED else ""
         return f"there is no {kind} {name!r}{meant} Available: {listed}{more}"
+
+
+def _folded(name: str) -> str:
+    """Equal for names that differ in case, outer space or the Unicode form of their letters alone."""
+    return _composed(name).casefold().strip()
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

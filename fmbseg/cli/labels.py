@@ -143,7 +143,10 @@ def import_labels(
     from fmbseg.labels.formats.coco_import import import_coco
 
     given = None if classes is None and vocabulary is None else words(classes, vocabulary)
-    typer.echo(summary(import_coco(annotations, photographs, out, vocabulary=given)))
+    labels = import_coco(annotations, photographs, out, vocabulary=given)
+    typer.echo(summary(labels))
+    for failure in labels.errors:
+        complain(f"{failure['path']}: {failure['error']}", "not labelled")
 
 
 @app.command()

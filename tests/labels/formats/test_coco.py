@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from fmbseg.labels.formats.coco_export import export_coco
@@ -19,6 +16,7 @@ from fmbseg.labels.record import EVERYTHING_STAGE, HAND_STAGE
 from fmbseg.labels.verification import verify
 from fmbseg.vocabulary import Vocabulary
 from tests.labels.examples import assert_equal
+from tests.labels.formats.by_hand import by_hand, changed, write, write_photographs
 from tests.labels.pictures import NAMES, SIZES, write_labels
 
 if TYPE_CHECKING:
@@ -84,42 +82,9 @@ def test_another_shape_and_shard_size_are_refused(labels: LabelSet, tmp_path: Pa
         import_coco(tmp_path / "coco.json", labels.root, tmp_path / "out", shard_size=0)
 
 
-SQUARE = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
-
-
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    folder = tmp_path / "mine"
-    (folder / "deep").mkdir(parents=True)
-    for name in ("a cat.jpg", "deep/dog.jpg", "nothing.jpg"):
-        Image.new("RGB", (12, 8), "red").save(folder / name)
-    return folder
-
-
-def by_hand() -> dict[str, Any]:
-    """As a tool would write it: no attributes, ids from 0, categories in an order of its own."""
-    names = ["images/1f2e3d4c-a cat.jpg", "/data/local-files/?d=mine%2Fdeep%2Fdog.jpg", "default/nothing.jpg"]
-    images = [{"id": i, "file_name": name, "height": 8, "width": 12} for i, name in enumerate(names)]
-    mask = np.zeros((8, 12), np.uint8)
-    mask[3:, 5:] = 1
-    counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
-    runs = [5 * 8 + 3, *[5, 3] * 6, 5]
-    annotations = [
-        {"segmentation": [SQUARE], "category_id": 7},
-        {"segmentation": {"size": [8, 12], "counts": counts}, "category_id": 0},
-        {"segmentation": {"size": [8, 12], "counts": runs}, "category_id": 7, "iscrowd": 1},
-        {"segmentation": [], "category_id": 7},  # a box without a mask
-    ]
-    for number, annotation in enumerate(annotations):
-        annotation |= {"id": number, "image_id": [0, 0, 1, 1][number], "bbox": [0, 0, 1, 1], "area": 1}
-    categories = [{"id": 7, "name": "cat"}, {"id": 0, "name": "sofa/bed 🛋"}, {"id": 3, "name": "unused"}]
-    return {"images": images, "annotations": annotations, "categories": categories}
-
-
-def write(folder: Path, content: Any) -> Path:
-    path = folder / "tool.json"
-    path.write_text(json.dumps(content))
-    return path
+    return write_photographs(tmp_path / "mine")
 
 
 class TestByHand:
@@ -166,18 +131,6 @@ def runs_mask() -> Any:
     return values.reshape(12, 8).T
 
 
-def changed(**changes: Any) -> dict[str, Any]:
-    """What ``by_hand`` gives, with entries changed: ``annotations__0__image_id=9``."""
-    content = copy.deepcopy(by_hand())
-    for place, value in changes.items():
-        *way, last = place.split("__")
-        target: Any = content
-        for step in way:
-            target = target[int(step) if step.isdecimal() else step]
-        target[int(last) if last.isdecimal() else last] = value
-    return content
-
-
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -188,7 +141,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(annotations__0__image_id=9), "annotation 0 has image_id 9, which no entry has"),
         (changed(annotations__0__category_id=9), "annotation 0 has category_id 9, which no entry has"),
         (changed(categories__0__name="two\nlines"), "spans several lines: 'two\\nlines'"),
-        (changed(categories__0__name="unused"), "class named twice: 'unused'"),
+        (changed(categories__0__name="unused"), "the categories 3 and 7 are both named 'unused'"),
         (changed(images__0__file_name="other.jpg"), "'other.jpg' is not in "),
         (changed(images__0__file_name="nothing.jpg"), "images 0 and 2 are both nothing.jpg"),
         (changed(images__0={"id": 0}), "the field 'file_name' is missing"),
@@ -207,7 +160,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(annotations__1__segmentation={"size": [8, 12]}), "the mask of annotation 1 cannot be read"),
         (
             changed(annotations__0__attributes={"similarity": "much"}),
-            "could not convert string to float: 'much'",
+            "annotation 0: attributes.similarity is the text 'much': it must be a number",
         ),
     ],
 )
