@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # paragraph separators; and what turns the direction of reading (embeddings, overrides, isolates).
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~$#!@]")  # of Markdown, and of the tables, formulas, mentions of GitHub
-_STARTS_A_BLOCK = re.compile(r"(?=[-+=:])|(?<=\d)(?=[.)])")
+_BLOCK_START = re.compile(r"(?=[-+=:])|(?<=\d)(?=[.)](?: |$))")  # of a list, a rule or a heading
 
 
 def terminal(text: str) -> str:
@@ -39,11 +39,15 @@ def markdown(text: str) -> str:
         >>> print(markdown("<b>cat</b> | [dog](x)"))
         &lt;b&gt;cat&lt;/b&gt; \| \[dog\](x)
     """
+    line = _inline(text)
+    at = len(line) - len(line.lstrip("0123456789"))
+    return f"{line[:at]}\\{line[at:]}" if _BLOCK_START.match(line, at) else line
+
+
+def _inline(text: str) -> str:
+    """Text that does not begin a line."""
     line = _SPECIAL.sub(r"\\\g<0>", terminal(" ".join(text.split())))
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    start = re.match(r"\d*", line)
-    at = start.end() if start else 0
-    return f"{line[:at]}\\{line[at:]}" if _STARTS_A_BLOCK.match(line, at) else line
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown_code(text: str) -> str:
@@ -71,6 +75,6 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> st
         | --- | --- |
         | x\|y | 1 |
     """
-    cells = ([markdown(str(cell)) for cell in row] for row in chain([heads], rows))
+    cells = ([_inline(str(cell)) for cell in row] for row in chain([heads], rows))
     first, *rest = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([first, f"| {' | '.join('---' for _ in heads)} |", *rest])

@@ -1,4 +1,4 @@
-"""The model card of a head: what people read on its page, and what the Hub's search reads of it."""
+"""What is told of a head beside what it knows itself."""
 
 from __future__ import annotations
 
@@ -7,21 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.aligned.card_text import card_body
-from fmbseg.aligned.config import AlignedEncoderError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from fmbseg.aligned.config import AlignedConfig
-
-TAGS = ("open-vocabulary", "semantic-segmentation", "annotation-free", "fmbseg", "arxiv:2403.09307")
-_METRICS = {
-    "miou": "mean_iou",
-    "pixel_accuracy": "accuracy",
-    "mean_accuracy": "mean_accuracy",
-    "boundary_iou": "boundary_iou",
-}
 
 
 @dataclass(frozen=True)
@@ -53,61 +40,6 @@ class HeadCard:
     def measured(self) -> list[Mapping[str, Any]]:
         """The reports' content."""
         return [report for report in self.reports if not isinstance(report, str | Path)]
-
-
-def render_card(config: AlignedConfig, head_sha256: str, card: HeadCard, repo: str | None = None) -> str:
-    """Write the card of a head as Markdown with the Hub's metadata before it.
-
-    Args:
-        config: of the head.
-        head_sha256: of its weights, as :meth:`AlignedEncoder.describe` gives it.
-        card: what the head does not know.
-        repo: ``owner/name`` that it will have, if that is known.
-
-    Raises:
-        AlignedEncoderError: a report of another head.
-    """
-    reports = card.measured()
-    for report in reports:
-        measured = report["model"].get("head_sha256")
-        if measured != head_sha256:
-            raise AlignedEncoderError(
-                f"the report of {report['data']['name']} was measured with the head {measured}, "
-                f"but this one is {head_sha256}: evaluate this head, or leave the report out"
-            )
-    body = card_body(config, card, reports, repo)
-    return f"---\n{_metadata(card, reports, repo)}---\n\n{body}"
-
-
-def _metadata(card: HeadCard, reports: list[Mapping[str, Any]], repo: str | None) -> str:
-    from huggingface_hub import EvalResult, ModelCardData
-
-    results = [
-        EvalResult(
-            task_type="image-segmentation",
-            task_name="Open-vocabulary semantic segmentation",
-            dataset_type=report["data"]["name"],
-            dataset_name=f"{report['data']['name']}, {report['measured']} images",
-            dataset_split=report["data"]["split"],
-            dataset_config=f"protocol {report['protocol']['name']}, {report['protocol']['names']} names",
-            metric_type=kind,
-            metric_value=report["figures"][name],
-        )
-        for report in reports
-        for name, kind in _METRICS.items()
-        if report["figures"].get(name) is not None
-    ]
-    name = (repo or "aligned-head").rpartition("/")[2]
-    data = ModelCardData(
-        language=None,
-        license=card.license,
-        library_name="fmbseg",
-        pipeline_tag="image-segmentation",
-        tags=list(TAGS),
-        model_name=name if results else None,
-        eval_results=results or None,
-    )
-    return data.to_yaml() + "\n"
 
 
 def _read_report(report: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:

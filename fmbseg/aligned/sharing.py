@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
-from fmbseg.aligned.card import TAGS, HeadCard
+from fmbseg.aligned.card_page import TAGS
 from fmbseg.aligned.files import FILES
 from fmbseg.models.hub_push import push_errors, ready_repository
 from fmbseg.models.loading.hub_files import check_repository
@@ -16,6 +16,7 @@ from fmbseg.models.loading.trust import local_part
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 
 if TYPE_CHECKING:
+    from fmbseg.aligned.card import HeadCard
     from fmbseg.aligned.config import AlignedConfig
     from fmbseg.registry import Registry
 

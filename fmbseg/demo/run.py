@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from fmbseg.demo.meter import Meter
 from fmbseg.demo.metrics import collect
 from fmbseg.demo.panels import panels_of
 from fmbseg.demo.photographs import copy_photographs, credit_of
-from fmbseg.demo.report import Row, write_report
+from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
+from fmbseg.files import write_json, write_text
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.progress import Progress
@@ -125,8 +125,8 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     truth = _truth(labels, labeler, segmenter) if settings.images is None else None
     metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
     page, figures = settings.out / "report.html", settings.out / "metrics.json"
-    write_report(page, rows, metrics)
-    figures.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(page, report_page(rows, metrics))
+    write_json(figures, metrics)
     return DemoReport(page, figures, labels.errors)
 
 

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.drawing.pages import render_page
+from fmbseg.escaping import markdown, markdown_table
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
-from fmbseg.evaluation.page import html_page
 from fmbseg.evaluation.pictures import picture_path, worst_and_best
 from fmbseg.files import write_atomically, write_json
 
@@ -27,6 +28,9 @@ TITLES = {
     "accuracy_medium": "class accuracy in medium components",
     "accuracy_large": "class accuracy in large components",
 }
+
+_FIGURE_HEADS = ("figure", "%")
+_CLASS_HEADS = ("class", "IoU", "accuracy", "boundary IoU", "pixels")
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,19 @@ class EvaluationReport:
 
     def to_markdown(self) -> str:
         """Figures, choices and the table of classes."""
-        parts = [f"# {self.title()}"]
+        parts = [f"# {markdown(self.title())}"]
         if self.failures:
-            listed = "\n".join(f"- `{failure['key']}`: {failure['error']}" for failure in self.failures)
             parts += [
                 f"**{len(self.failures)} images could not be read and are not in the figures:**",
-                listed,
+                "\n".join(f"- {markdown(one['key'])}: {markdown(one['error'])}" for one in self.failures),
             ]
-        figures = [(TITLES[name], percent(value)) for name, value in self.figures.items()]
-        parts += [_table(("figure", "%"), figures), "## How it was measured"]
-        parts += [_table(("choice", "value"), self.choices()), "## Classes"]
-        parts.append(_table(("class", "IoU", "accuracy", "boundary IoU", "pixels"), self._class_rows()))
+        parts += [markdown_table(_FIGURE_HEADS, self._figure_rows()), "## How it was measured"]
+        parts += [markdown_table(("choice", "value"), self.choices()), "## Classes"]
+        parts.append(markdown_table(_CLASS_HEADS, self._class_rows()))
         return "\n\n".join(parts) + "\n"
+
+    def _figure_rows(self) -> list[tuple[str, str]]:
+        return [(TITLES[name], percent(value)) for name, value in self.figures.items()]
 
     def _class_rows(self) -> list[tuple[str, ...]]:
         columns = ("iou", "accuracy", "boundary_iou")
@@ -156,23 +161,25 @@ class EvaluationReport:
         pictures = [
             (
                 heading,
-                [(key, f"{key}: mIoU {percent(scores[key])} %", picture_path(run, key)) for key in keys],
+                [
+                    (f"{key}: mIoU {percent(scores[key])} %", picture_path(run, key).read_bytes())
+                    for key in keys
+                ],
             )
             for heading, keys in (("Worst images", worst), ("Best images", best))
         ]
-        return html_page(
-            self.title(),
-            figures=[(TITLES[name], percent(value)) for name, value in self.figures.items()],
+        return render_page(
+            "fmbseg.evaluation",
+            "report.html",
+            title=self.title(),
+            failures=self.failures,
+            figure_heads=_FIGURE_HEADS,
+            figures=self._figure_rows(),
             choices=self.choices(),
-            classes=self._class_rows(),
             pictures=pictures,
-            failures=[(failure["key"], failure["error"]) for failure in self.failures],
+            class_heads=_CLASS_HEADS,
+            classes=self._class_rows(),
         )
-
-
-def _table(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _given(choice: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.escaping import markdown_table
 from fmbseg.evaluation.journal import RunError
 from fmbseg.evaluation.report import REPORT_FILE, percent
 
@@ -39,9 +40,9 @@ PAPER = (
     ("FMbSeg", ("67.73", "85.65", "42.72", "57.63", "29.88", "28.37", "16.25")),
 )
 NOTE = (
-    "The first rows are the paper's, in % mIoU: GroupViT to TCL as TCL reports them (TCL with PAMR), the "
+    "The rows to FMbSeg are the paper's, in % mIoU: GroupViT to TCL as TCL reports them (TCL with PAMR), the "
     "others as their papers do. The paper says 30 categories for Cityscapes; TCL's protocol has 19. A run "
-    "with * is not of the whole set, or left images out."
+    "with † is not of the whole set, or left images out."
 )
 
 
@@ -52,7 +53,7 @@ class Run:
     Args:
         method: what was measured and how.
         data: the set's name.
-        cell: its mIoU in percent, with a star if it is not of the whole set.
+        cell: its mIoU in percent, with † if it is not of the whole set.
     """
 
     method: str
@@ -77,7 +78,7 @@ class Run:
             model = report["model"]
             digest = model.get("head_sha256") or model["file_sha256"]
             method = f"{model['backbone']} {digest[:8]}, {protocol['name']}"
-            cell = percent(report["figures"]["miou"]) + ("" if whole else "*")
+            cell = percent(report["figures"]["miou"]) + ("" if whole else "†")
             return cls(method, data["name"], cell)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
@@ -106,17 +107,7 @@ def table(folders: Iterable[str | Path]) -> str:
         cells[run.data] = run.cell
         columns.setdefault(run.data, run.data)
     extra = [""] * (len(columns) - len(COLUMNS))
-    lines = [
-        _line("method", columns.values()),
-        "|---" * (len(columns) + 1) + "|",
-        *(_line(method, [*cells, *extra]) for method, cells in PAPER),
-        *(
-            _line(f"**{method}**", [cells.get(name, "") for name in columns])
-            for method, cells in rows.items()
-        ),
-    ]
-    return "\n".join([*lines, "", NOTE, ""])
-
-
-def _line(first: str, cells: Iterable[str]) -> str:
-    return "| " + " | ".join([first, *(cell or "-" for cell in cells)]) + " |"
+    papers = [(method, *cells, *extra) for method, cells in PAPER]
+    ours = [(method, *(cells.get(name, "") for name in columns)) for method, cells in rows.items()]
+    filled = [[cell or "-" for cell in row] for row in (*papers, *ours)]
+    return f"{markdown_table(('method', *columns.values()), filled)}\n\n{NOTE}\n"

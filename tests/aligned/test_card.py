@@ -10,10 +10,15 @@ import pytest
 from huggingface_hub import ModelCard
 
 from fmbseg import AlignedEncoder
-from fmbseg.aligned.card import HeadCard, render_card
+from fmbseg.aligned.card import HeadCard
+from fmbseg.aligned.card_page import render_card
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.escaping import terminal
+from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone
+from tests.hostile import NAMES
 from tests.hub.heads import WORDS, digest_of, make_encoder
+from tests.markdown_page import MarkdownPage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +70,7 @@ def test_it_says_what_when_how_and_what_not(tmp_path: Path) -> None:
         "Trained on 3 classes",
         ", ".join(WORDS.names),
         "| photographs | 1234 |",
-        "| SHA-256 of the label manifest | " + "ab" * 32,
+        "| fingerprint of the labels | " + "ab" * 32,
         "| pseudo labels: mask generator | mobilesam |",
         "| learning rate | 0.001 |",
         "| loss, first and last epoch | 5.250, 2.500 |",
@@ -141,18 +146,32 @@ def test_a_report_that_is_none_or_a_part_is_refused() -> None:
         HeadCard(reports=(report("abc", shard=[1, 2]),))
 
 
-def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
-    from fmbseg.aligned.card_text import card_body
-    from fmbseg.vocabulary import Vocabulary
-
-    words = Vocabulary.of(["<script>alert(1)</script>", "a | b", "[dog](http://x)"])
-    config = make_encoder().config
-    object.__setattr__(config, "vocabulary", words)
-    body = card_body(config, HeadCard(), [], None)
-    assert "&lt;script>" in body
-    assert "<script>" not in body
-    assert r"a \| b" in body
-    assert r"\[dog\](http://x)" in body
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_text_and_not_markup(name: str) -> None:
+    encoder = make_encoder(**{**TRAINING, "labels": {"photographs": name, "models": {"image_text": name}}})
+    measured = report(digest_of(encoder), data={"name": name, "split": name, "of": 9, "images": 9})
+    measured["protocol"].update(name=name, names=name, background=name)
+    config = replace(
+        encoder.config,
+        vocabulary=Vocabulary.of([" ".join(name.split()), "cat"]),
+        backbone=name,
+        text_encoder=name,
+        backbone_license=name,
+        text_license=name,
+        versions={"torch": name},
+    )
+    card = HeadCard(license=name, photographs=name, limits=name, reports=(measured,))
+    content = render_card(config, digest_of(encoder), card, "alice/head")
+    page = MarkdownPage(content.partition("\n---\n")[2])
+    assert not page.kinds & {"html_block", "html_inline", "image"}
+    assert page.links == ["https://arxiv.org/abs/2403.09307"]
+    shown = terminal(" ".join(name.split()))
+    assert page.texts.count(shown) >= 8  # cells of the tables, and the limits
+    assert f"{shown}, cat." in " ".join(page.texts)
+    assert content.count("\n---\n") == 1
+    data: Any = ModelCard(content).data
+    assert data.license == name
+    assert data.eval_results[0].dataset_type == name
 
 
 def test_a_head_without_a_record_says_so(tmp_path: Path) -> None:

@@ -44,12 +44,19 @@ def test_a_row_for_each_head_and_the_papers_columns(tmp_path: Path) -> None:
     assert len({len(cells(line)) for line in lines[:14]}) == 1
     paper = next(line for line in lines if line.startswith("| FMbSeg"))
     assert cells(paper) == ["FMbSeg", "67.73", "85.65", "42.72", "57.63", "29.88", "28.37", "16.25", "-"]
-    assert cells(lines[12]) == ["**dinov2 abcabcab, paper**", "67.73", *"-----", "10.00*", "-"]
-    assert cells(lines[13]) == ["**dinov2 defdefde, paper**", *"-------", "25.00"]
+    assert cells(lines[12]) == ["dinov2 abcabcab, paper", "67.73", *"-----", "10.00†", "-"]
+    assert cells(lines[13]) == ["dinov2 defdefde, paper", *"-------", "25.00"]
+
+
+def test_names_of_sets_and_models_stay_in_their_cells(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", "a | b\n<script>", 0.5)
+    lines = table([run]).splitlines()
+    assert lines[0].endswith(r"| ADE | a \| b &lt;script&gt; |")
+    assert len(lines) == 15
 
 
 def test_without_runs_it_is_the_papers() -> None:
-    assert sum(line.startswith("| ") for line in table([]).splitlines()) == 11
+    assert sum(line.startswith("| ") for line in table([]).splitlines()) == 12  # with the heads and the rule
 
 
 def test_runs_that_do_not_fit(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""A report's Markdown and page: names are text, whatever is in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from fmbseg.escaping import terminal
+from fmbseg.evaluation.pictures import picture_path
+from fmbseg.evaluation.report import EvaluationReport
+from tests.demo.page import Page, assert_self_contained
+from tests.hostile import NAMES
+from tests.markdown_page import MarkdownPage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def report_of(name: str) -> EvaluationReport:
+    """A report in which everything that can come from elsewhere is ``name``."""
+    return EvaluationReport(
+        model={"backbone": name},
+        data={"name": name, "split": name, "classes": [name], "images": 2, "of": 2},
+        protocol={
+            "name": name,
+            "window": None,
+            "class_count": 1,
+            "prompted_words": 1,
+            "background": name,
+            "threshold": None,
+            "names": name,
+            "templates": [name],
+            "short_side": 448,
+            "mirror": False,
+            "refine": None,
+        },
+        shard=(1, 1),
+        measured=1,
+        failures=({"key": name, "error": name},),
+        figures={"miou": 0.5},
+        per_class=({"class": name, "iou": 0.5, "accuracy": 0.5, "boundary_iou": None, "pixels": 7},),
+        images={name: 0.5},
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_text_and_not_markup(name: str, tmp_path: Path) -> None:
+    report = report_of(name)
+    picture_path(tmp_path, name).parent.mkdir()
+    Image.new("RGB", (4, 3)).save(picture_path(tmp_path, name))
+    report.write(tmp_path)
+
+    markdown = MarkdownPage((tmp_path / "report.md").read_text(encoding="utf-8"))
+    assert not markdown.kinds & {"html_block", "html_inline", "image", "link"}
+    shown = terminal(" ".join(name.split()))
+    assert markdown.texts.count(shown) == 4  # the class, its background, its names, its template
+    assert f"{shown}: {shown}" in markdown.texts
+    assert f"{shown}, protocol {shown}" in markdown.texts
+
+    page = Page.read(tmp_path / "report.html")
+    assert_self_contained(page)
+    assert len(page.images) == 1
+    assert page.images[0]["alt"] == f"{terminal(name)}: mIoU 50.00 %"
+    assert page.text.count(terminal(name)) >= 10
+    assert "\x1b" not in page.text
