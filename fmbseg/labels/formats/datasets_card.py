@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmbseg.escaping import markdown
+from fmbseg.escaping import markdown, markdown_code
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
@@ -37,6 +37,7 @@ def datasets_card(labels: LabelCollection, license: str | None = None) -> str:  
         data,
         template_path=str(_TEMPLATE),
         text=markdown,
+        code=markdown_code,
         count=count,
         names=labels.vocabulary.names,
         most=_SHOWN_CLASSES,

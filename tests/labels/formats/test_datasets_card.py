@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from huggingface_hub import DatasetCard
@@ -30,7 +30,8 @@ def test_names_are_text_and_not_markup(name: str, tmp_path: Path) -> None:
     for text in (f"2: {shown}, cat.", f"image text: {shown}", f"Photographs and labels: {shown}."):
         assert text in page.texts
     assert content.count("\n---\n") == 1
-    assert DatasetCard(content).data.license == name
+    data: Any = DatasetCard(content).data
+    assert data.license == name
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
