@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.escaping import markdown, markdown_code, markdown_table
 from fmbseg.models.catalog import find_card
-from fmbseg.models.spec_options import revision_of
+from fmbseg.models.loading.spec_options import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
