@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -10,6 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LISTED = 40
+_NEAR = 3
+
+
+def near_misses(name: str, available: Iterable[str]) -> list[str]:
+    """Names that somebody may have meant, the likeliest first, at most three.
+
+    Those that differ in case, in spaces, hyphens and underscores or in the Unicode form of their letters
+    alone come first, and alone.
+
+    Example:
+        >>> near_misses("Hot_Dog", ["dog", "hot dog"]), near_misses("dgo", ["cat", "dog"])
+        (['hot dog'], ['dog'])
+    """
+    names = list(available)
+    same = [other for other in names if _folded(other) == _folded(name)]
+    return same[:_NEAR] or get_close_matches(name, names, n=_NEAR, cutoff=0.6)
 
 
 class UnknownNameError(KeyError, ValueError):
@@ -33,10 +50,9 @@ class UnknownNameError(KeyError, ValueError):
     def __str__(self) -> str:
         # KeyError would print the repr of its argument, quotes and all.
         kind, name, available = self.args
-        same = [other for other in available if _folded(other) == _folded(name)]
-        near = same or get_close_matches(name, available, n=3, cutoff=0.6)
+        near = near_misses(name, available)
         meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-        if any(_composed(other) == _composed(name) for other in same):
+        if any(_composed(other) == _composed(name) for other in near):
             meant += " It looks the same, but its letters have another Unicode form."
         listed = ", ".join(available[:_LISTED]) or "nothing"
         more = f" and {len(available) - _LISTED} more" if len(available) > _LISTED else ""
@@ -44,8 +60,8 @@ class UnknownNameError(KeyError, ValueError):
 
 
 def _folded(name: str) -> str:
-    """Equal for names that differ in case, outer space or the Unicode form of their letters alone."""
-    return _composed(name).casefold().strip()
+    """Equal for names that :func:`near_misses` takes for the same."""
+    return re.sub(r"[\s_-]+", "", _composed(name).casefold())
 
 
 def _composed(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes, benchmark_names, is_benchmark
 from fmbseg.vocabularies.templates import SIMPLE, templates_of
+from fmbseg.vocabulary_files import SUFFIXES, is_saved, read_classes
 
 VocabularySource: TypeAlias = "Vocabulary | str | Path | Sequence[str] | Mapping[str, str]"
 
@@ -83,15 +85,15 @@ class Vocabulary:
     templates: tuple[str, ...] = DEFAULT_TEMPLATES
 
     def __post_init__(self) -> None:
+        given_names: object = self.names
+        if isinstance(given_names, str):
+            raise ValueError(f"names is a list; write [{given_names!r}]")
         names = tuple(_clean_word(name, f"class {index}") for index, name in enumerate(self.names))
         _check_names(names)
         given = self.prompts or tuple((name,) for name in names)
-        prompts = tuple(
-            tuple(_clean_word(word, f"a word of class {index}") for word in words)
-            for index, words in enumerate(given)
-        )
+        prompts = tuple(_clean_words(words, f"class {index}") for index, words in enumerate(given))
         _check_prompts(names, prompts)
-        background = frozenset(self.background)
+        background = frozenset(_indices(self.background))
         outside = sorted(index for index in background if not 0 <= index < len(names))
         if outside:
             raise ValueError(f"background names class {outside}, but classes go from 0 to {len(names) - 1}")
@@ -107,8 +109,10 @@ class Vocabulary:
         Args:
             source: a vocabulary; a list of names; a mapping ``{word: class}`` (several words may lead to
                 one class; classes are in the order of their first word); a benchmark's name (``voc20``,
-                ``voc20:clean``); or the path of a ``.txt`` file (one name a line, ``#`` starts a comment)
-                or a ``.json`` file (a list, a mapping, or what :meth:`to_dict` gave).
+                ``voc20:clean``); or the path of a file: ``.txt`` (one name a line, ``#`` starts a comment),
+                ``.json`` (a list, a mapping, or what :meth:`to_dict` gave), ``.yaml`` or ``.names``, in any
+                form that :func:`fmbseg.vocabulary_files.read_classes` knows. Names in a file have the
+                meaning that :meth:`with_meanings` gives them.
             templates: instead of the source's own: ``"simple"``, ``"clip80"`` or sentences with one ``{}``.
 
         Raises:
@@ -137,11 +141,11 @@ class Vocabulary:
             names = tuple(benchmark_classes(text))
             # Only the lists that add the class have it, and they have it first.
             return cls(names=names, background=frozenset({0} if names[0] == BACKGROUND else ()))
-        if Path(text).suffix.lower() in (".txt", ".json"):
+        if Path(text).suffix.lower() in SUFFIXES:
             return cls._from_file(Path(text))
         raise ValueError(
             f"{UnknownNameError('class list', text, benchmark_names())}. "
-            f"For words give a list, [{text!r}]; for a file, the path of a .txt or .json"
+            f"For words give a list, [{text!r}]; for a file, a path that ends in {', '.join(SUFFIXES)}"
         )
 
     @classmethod
@@ -154,10 +158,13 @@ class Vocabulary:
     @classmethod
     def _from_file(cls, path: Path) -> Vocabulary:
         try:
-            content = _parse(path)
-            return cls.from_dict(content) if _is_saved(content) else cls._of(content)
+            content = read_classes(path)
+            if is_saved(content):
+                return cls.from_dict(content)
+            return cls._of(content).with_meanings(str(path))
         except (OSError, ValueError) as error:
-            raise ValueError(f"no vocabulary in {path}: {error}") from error
+            said = str(error.strerror) if isinstance(error, OSError) else str(error)
+            raise ValueError(said if str(path) in said else f"no vocabulary in {path}: {said}") from error
 
     def __len__(self) -> int:
         return len(self.names)
@@ -183,6 +190,43 @@ class Vocabulary:
             names=tuple(self.names[index] for index in kept),
             prompts=tuple(self.prompts[index] for index in kept),
             background=frozenset(),
+        )
+
+    def with_meanings(self, source: str) -> Vocabulary:
+        """The same classes, with the meaning that other tools give some names.
+
+        What means background (:func:`meaning_of_name`) becomes a background class; what means pixels that do
+        not count is left out, with a warning.
+
+        Args:
+            source: of the names, for the warning.
+
+        Raises:
+            ValueError: no class is left.
+
+        Example:
+            >>> read = Vocabulary.of(["_background_", "cat"]).with_meanings("labels.txt")
+            >>> read.names, read.background
+            (('_background_', 'cat'), frozenset({0}))
+        """
+        meanings = [meaning_of_name(name) for name in self.names]
+        kept = [index for index, meaning in enumerate(meanings) if meaning != "ignore"]
+        for name, meaning in zip(self.names, meanings, strict=True):
+            if meaning == "ignore":
+                warnings.warn(
+                    f"{source}: {name!r} stands for pixels that do not count, and is left out; "
+                    "if it is a class of yours, give it another name",
+                    stacklevel=2,
+                )
+        return replace(
+            self,
+            names=tuple(self.names[index] for index in kept),
+            prompts=tuple(self.prompts[index] for index in kept),
+            background=frozenset(
+                place
+                for place, index in enumerate(kept)
+                if index in self.background or meanings[index] == "background"
+            ),
         )
 
     def texts(self) -> list[tuple[int, str]]:
@@ -213,10 +257,15 @@ class Vocabulary:
         missing = sorted({"names", "prompts", "background", "templates"} - set(saved))
         if missing:
             raise ValueError(f"a saved vocabulary lacks {', '.join(missing)}")
+        for key in ("names", "prompts", "background", "templates"):
+            if not isinstance(saved[key], (list, tuple)):
+                raise ValueError(
+                    f"{key} of a saved vocabulary is a list, not {type(saved[key]).__name__} {saved[key]!r}"
+                )
         return cls(
             names=tuple(saved["names"]),
-            prompts=tuple(tuple(words) for words in saved["prompts"]),
-            background=frozenset(saved["background"]),
+            prompts=tuple(saved["prompts"]),
+            background=frozenset(_indices(saved["background"])),
             templates=tuple(saved["templates"]),
         )
 
@@ -236,6 +285,20 @@ def _clean_word(word: object, what: str) -> str:
     if len(stripped.splitlines()) > 1:
         raise ValueError(f"{what} spans several lines: {word!r}; give one name a class")
     return stripped
+
+
+def _clean_words(words: object, what: str) -> tuple[str, ...]:
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise ValueError(f"the words of {what} are a list, not {type(words).__name__} {words!r}")
+    return tuple(_clean_word(word, f"a word of {what}") for word in words)
+
+
+def _indices(background: Iterable[object]) -> list[int]:
+    indices = [index for index in background if isinstance(index, int) and not isinstance(index, bool)]
+    wrong = [index for index in background if isinstance(index, bool) or not isinstance(index, int)]
+    if wrong:
+        raise ValueError(f"background holds indices of classes, not {type(wrong[0]).__name__} {wrong[0]!r}")
+    return indices
 
 
 def _check_names(names: tuple[str, ...]) -> None:
@@ -268,26 +331,13 @@ def _checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     if not templates:
         raise ValueError(f"no template; the plain word is {_SLOT!r}, the default {DEFAULT_TEMPLATES[0]!r}")
     for template in templates:
+        if not isinstance(template, str):
+            raise ValueError(
+                f"a template is text with one {_SLOT}, not {type(template).__name__} {template!r}"
+            )
         if template.count(_SLOT) != 1:
             raise ValueError(
                 f"template {template!r} has {template.count(_SLOT)} slots {_SLOT}; it needs exactly one, "
                 f"as in {DEFAULT_TEMPLATES[0]!r}"
             )
     return tuple(templates)
-
-
-def _parse(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() == ".json":
-        content = json.loads(text)
-        if not isinstance(content, (list, dict)):
-            raise ValueError("the JSON is neither a list of names nor a mapping {word: class}")
-        return content
-    if path.suffix.lower() != ".txt":
-        raise ValueError(f"a file of names ends in .txt or .json, not {path.suffix!r}")
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
-
-
-def _is_saved(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("names"), list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fmbseg.unknown_name import UnknownNameError
+from fmbseg.unknown_name import UnknownNameError, near_misses
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,18 @@ from fmbseg.unknown_name import UnknownNameError
 )
 def test_near_misses(name: str, told: str) -> None:
     assert told in str(UnknownNameError("class", name, ["dog", "cafe\u0301"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("hot_dog", "hot dog"),
+        ("Hot-Dog", "hot dog"),
+        ("hotdog", "hot dog"),
+        ("IMG 1.JPG", "IMG_1.jpg"),
+        ("STRASSE", "stra\u00dfe"),
+        ("dgo", "dog"),
+    ],
+)
+def test_what_was_meant(name: str, meant: str) -> None:
+    assert near_misses(name, ["cat", "dog", "fog", "hot dog", "IMG_1.jpg", "stra\u00dfe"])[0] == meant

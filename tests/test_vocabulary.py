@@ -69,7 +69,7 @@ def test_saved_vocabulary_is_read_back_from_json(tmp_path: Path) -> None:
 
 
 def test_a_path_object_is_a_file_even_if_it_is_called_like_a_benchmark(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"voc20.*No such file"):
+    with pytest.raises(ValueError, match=r"voc20: a file of names ends in"):
         Vocabulary.of(tmp_path / "voc20")
 
 
@@ -90,7 +90,7 @@ def test_a_path_object_is_a_file_even_if_it_is_called_like_a_benchmark(tmp_path:
         (7, "not int 7"),
         ("dog", r"there is no class list 'dog'.*For words give a list, \['dog'\]"),
         ("voc2O", "did you mean .*'voc20'"),
-        ("words.csv", "the path of a .txt or .json"),
+        ("words.csv", "for a file, a path that ends in .txt"),
         ("no/such/words.txt", "no vocabulary in no/such/words.txt: .*No such file"),
     ],
 )
@@ -104,11 +104,11 @@ def test_what_is_no_vocabulary_says_why(source: Any, message: str) -> None:
     [
         ("a.txt", "# nothing but a comment\n", "a.txt: the vocabulary is empty"),
         ("a.txt", "cat\ndog\ncat\n", "a.txt: class named twice: 'cat'"),
-        ("a.json", "{", "a.json: Expecting"),
+        ("a.json", "{", "a.json is no JSON that can be read .Expecting"),
         ("a.json", '"cat"', "neither a list of names nor a mapping"),
         ("a.json", '{"cat": ["kitten"]}', "the class of 'cat' must be text, got list"),
-        ("a.json", '{"names": ["cat"]}', "lacks background, prompts, templates"),
-        ("a.csv", "cat", "ends in .txt or .json, not '.csv'"),
+        ("a.json", '{"names": ["cat"], "prompts": [["cat"]]}', "lacks background, templates"),
+        ("a.csv", "cat", "ends in .txt, .names, .json, .yaml or .yml, not '.csv'"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -140,6 +140,47 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         Vocabulary(("cat", "dog"), prompts=(("cat",), ()))
     with pytest.raises(ValueError, match=r"background names class \[2\]"):
         Vocabulary(("cat", "dog"), background=frozenset({0, 2}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("names", "cat", "names of a saved vocabulary is a list, not str 'cat'"),
+        ("prompts", 3, "prompts of a saved vocabulary is a list, not int 3"),
+        ("prompts", ["cat"], "the words of class 0 are a list, not str 'cat'"),
+        ("prompts", [None], "the words of class 0 are a list, not NoneType None"),
+        ("prompts", [[["cat"]]], r"a word of class 0 must be text, got list"),
+        ("background", {"0": 1}, "background of a saved vocabulary is a list, not dict"),
+        ("background", ["0"], "background holds indices of classes, not str '0'"),
+        ("background", [True], "background holds indices of classes, not bool True"),
+        ("background", [[]], r"background holds indices of classes, not list \[\]"),
+        ("templates", "a {}.", "templates of a saved vocabulary is a list, not str"),
+        ("templates", [7], r"a template is text with one {}, not int 7"),
+    ],
+)
+def test_a_saved_vocabulary_with_parts_of_another_type_is_refused(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    path = tmp_path / "saved.json"
+    path.write_text(json.dumps({**Vocabulary.of(["cat"]).to_dict(), key: value}))
+    with pytest.raises(ValueError, match=rf"saved\.json: {message}"):
+        Vocabulary.of(path)
+
+
+def test_text_where_a_list_is_due_is_not_taken_letter_by_letter() -> None:
+    with pytest.raises(ValueError, match=r"names is a list; write \['cat'\]"):
+        Vocabulary("cat")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the words of class 0 are a list, not str 'cat'"):
+        Vocabulary(("cat",), prompts=("cat",))  # type: ignore[arg-type]
+
+
+def test_names_with_a_meaning() -> None:
+    classes = Vocabulary.of({"wall": "Background", "cat": "cat", "kitten": "cat", "rest": "void"})
+    with pytest.warns(UserWarning, match="words: 'void' stands for pixels that do not count"):
+        read = classes.with_meanings("words")
+    assert read == Vocabulary(("Background", "cat"), (("wall",), ("cat", "kitten")), frozenset({0}))
+    with pytest.warns(UserWarning, match="void"), pytest.raises(ValueError, match="empty"):
+        Vocabulary.of(["void"]).with_meanings("words")
 
 
 @pytest.mark.parametrize("name", ["background", "Background", "_background_", "__background__", "BG", " bg "])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import RecipeName, Strict, split_words, with_hub_options
+from fmbseg.cli.options import RecipeName, Strict, with_hub_options
+from fmbseg.vocabulary_files import split_words
 
 if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbseg.vocabulary_files import split_words
+
 if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary
 
-Classes = Annotated[str | None, typer.Option(help="Words, separated by commas: cat,dog,sofa.")]
+Classes = Annotated[str | None, typer.Option(help='Words, separated by commas: cat,dog,"salt, pepper".')]
 VocabularyName = Annotated[
     str | None,
     typer.Option(
-        "--vocabulary", help="A .txt or .json file of words, or a benchmark's list: voc20, ade20k150, ..."
+        "--vocabulary",
+        help="A .txt, .json or .yaml file of words, or a benchmark's list: voc20, ade20k150, ...",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any image could not be read.")]
@@ -85,16 +88,19 @@ def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
     if (classes is None) == (vocabulary is None):
         raise typer.BadParameter("give the words either as --classes cat,dog or as --vocabulary FILE_OR_NAME")
     if classes is not None:
-        return Vocabulary.of(split_words(classes))
+        return _of_words(classes)
     assert vocabulary is not None
     return Vocabulary.of(vocabulary)
 
 
-def split_words(text: str) -> list[str]:
-    """Words separated by commas; what is left between two commas is dropped if empty.
+def _of_words(classes: str) -> "Vocabulary":
+    from fmbseg.vocabularies import is_benchmark
+    from fmbseg.vocabulary import Vocabulary
+    from fmbseg.vocabulary_files import SUFFIXES
 
-    Example:
-        >>> split_words("cat, coffee cup,")
-        ['cat', 'coffee cup']
-    """
-    return [word.strip() for word in text.split(",") if word.strip()]
+    names = split_words(classes)
+    if len(names) == 1 and (
+        is_benchmark(names[0]) or (Path(names[0]).suffix.lower() in SUFFIXES and Path(names[0]).is_file())
+    ):
+        raise typer.BadParameter(f"{names[0]} is a list of words: write --vocabulary {names[0]}")
+    return Vocabulary.of(names).with_meanings("--classes")

@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import fmbseg
 from fmbseg.cli.main import app
+from fmbseg.cli.options import words
+from fmbseg.vocabulary import Vocabulary
 
 RUNNER = CliRunner()
 
@@ -61,3 +64,20 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("fmbseg.cli.options.split_words", fail)
     result = RUNNER.invoke(app, ["label", "x", "--classes", "cat", "--out", "labels"])
     assert isinstance(result.exception, TypeError)
+
+
+@pytest.mark.parametrize("option", ["voc20", "words.txt"])
+def test_a_list_of_words_behind_classes_is_no_word(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("words.txt").write_text("cat\n")
+    result = RUNNER.invoke(app, ["label", "x", "--classes", option, "--out", "o"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert f"{option} is a list of words: write --vocabulary {option}" in result.output
+
+
+def test_words_of_the_command_line_have_their_meaning() -> None:
+    with pytest.warns(UserWarning, match="--classes: 'void' stands for pixels that do not count"):
+        vocabulary = words('"salt, pepper",Background,void', None)
+    assert vocabulary == Vocabulary(("salt, pepper", "Background"), background=frozenset({1}))

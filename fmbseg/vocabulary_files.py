@@ -1,0 +1,246 @@
+"""Class names in the forms that tools write them: lists, tables of indices, label maps, captions."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+from fmbseg.files import check_regular, parse_json, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+Classes: TypeAlias = "list[Any] | dict[Any, Any]"
+"""Names in order, or a mapping {word: class}, or what ``Vocabulary.to_dict`` gave."""
+
+_LINES = (".txt", ".names")  # the second is Darknet's
+SUFFIXES = (*_LINES, ".json", ".yaml", ".yml")
+_MAX_TEXT_BYTES = 1 << 26
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_KEYS = ("names", "classes", "labels", "categories", "id2label", "label2id")
+_SAVED = frozenset({"prompts", "background", "templates"})
+
+_COMMENT = re.compile(r"(^|\s)#.*")
+_CAPTION_END = re.compile(r"\s*\.(?:\s+|$)")
+_CAPTION = re.compile(r".*\s\.(\s.*|$)|([^.]+\.\s+)+[^.]+\.")  # "cat . dog ." or "cat. dog."
+# Each has the name in its group "name", and the index, where there is one, in "index".
+_INDEX = r"""["']?(?P<index>\d+)["']?"""
+_COLOUR = r"\d+[\s,;]+\d+[\s,;]+\d+"
+_TABLES = {
+    "index, name and colour": re.compile(rf"{_INDEX}[\s,;:]+(?P<name>\D.*?)[\s,;:]+{_COLOUR}"),
+    "name and colour": re.compile(rf"(?P<name>\D.*?)[\s,;:]+{_COLOUR}"),
+    "colour and name": re.compile(rf"{_COLOUR}[\s,;:]+(?P<name>\D.*)"),
+    "CVAT's label map": re.compile(r"(?P<name>[^:]+):\d+,\d+,\d+:[^:]*:[^:]*"),
+    "index and name": re.compile(rf"{_INDEX}\s*(?:[\t:=,]\s*|[.)]\s+)(?P<name>\S.*)"),
+    "index, space and name": re.compile(rf"{_INDEX}\s+(?P<name>[^\d\s].*)"),
+    "name and index": re.compile(rf"(?P<name>.*\S)\s*[\t:=,]\s*{_INDEX}"),
+}
+
+
+def read_classes(path: Path) -> Classes:
+    """Read the class names of a file.
+
+    Lines (``.txt``, ``.names``): a name a line, with or without quotation marks, ``- `` before it or a comma
+    behind; a table of indices and names (``0: cat``, ``1<TAB>cat``, ``2 cat``, ``cat: 0``), of names and
+    colours, or CVAT's label map; a caption as GroundingDINO takes it (``cat . dog .``). ``#`` starts a
+    comment.
+    ``.json``: a list of names or of objects with a name; a mapping of indices to names, of names to indices
+    or of words to classes; COCO's ``categories``. ``.yaml``: a list, or YOLO's ``names``.
+
+    Args:
+        path: of the file; in UTF-8, or UTF-16 with its mark.
+
+    Raises:
+        ValueError: it is of another form; the message names the line where there is one.
+        OSError: it cannot be read, or is no regular file.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return _of_content(read_json(path))
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"a file of names ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, not {suffix!r}"
+        )
+    text = _read_text(path)
+    if suffix not in _LINES or re.search(r"^names:", text, re.MULTILINE):
+        return _of_content(_parse_yaml(text))
+    if text.lstrip()[:1] in ("[", "{"):
+        return _of_content(_parse_flow(text, path))
+    return _of_lines(text, path)
+
+
+def is_saved(content: Classes) -> TypeGuard[dict[str, Any]]:
+    """Whether this is what ``Vocabulary.to_dict`` gave, whole or not."""
+    return isinstance(content, dict) and "names" in content and bool(_SAVED & content.keys())
+
+
+def split_words(text: str) -> list[str]:
+    """Words separated by commas; what is left between two commas is dropped if empty.
+
+    A word that holds a comma stands in quotation marks. A caption, as GroundingDINO takes it, is taken apart.
+
+    Raises:
+        ValueError: a quotation mark that is not closed.
+
+    Example:
+        >>> split_words("cat, coffee cup,")
+        ['cat', 'coffee cup']
+        >>> split_words('"salt, pepper",dog'), split_words("cat . dog .")
+        (['salt, pepper', 'dog'], ['cat', 'dog'])
+    """
+    if _CAPTION.fullmatch(text.strip()) and "," not in text:
+        return _split_caption(text)
+    try:
+        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"the words {text!r} have a quotation mark that is not closed ({error})") from error
+    return [word.strip() for row in rows for word in row if word.strip()]
+
+
+def _read_text(path: Path) -> str:
+    check_regular(path)
+    if path.stat().st_size > _MAX_TEXT_BYTES:
+        raise ValueError(f"{path.stat().st_size:,} bytes are too many for a list of names")
+    content = path.read_bytes()
+    encoding = _MARKS.get(content[:2], "utf-8-sig")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"line {line} is no text in UTF-8; save the file in UTF-8") from error
+
+
+# JSON and YAML
+
+
+def _parse_flow(text: str, path: Path) -> Any:
+    try:
+        return parse_json(text, path)
+    except ValueError:  # a list as Python prints it is YAML
+        return _parse_yaml(text)
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        # A loader that makes strings alone, for a class may be called "no", and that runs nothing.
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise ValueError(f"{where}no YAML ({problem})") from error
+    except RecursionError as error:
+        raise ValueError("no YAML that can be read: it is nested too deeply") from error
+
+
+def _of_content(content: Any) -> Classes:
+    if isinstance(content, dict):
+        return _of_mapping(content)
+    if isinstance(content, list):
+        if content and all(isinstance(one, dict) and _is_index(one.get("id")) for one in content):
+            content = sorted(content, key=lambda one: int(one["id"]))
+        return [_name_of(one) for one in content]
+    raise ValueError("it holds neither a list of names nor a mapping {word: class}")
+
+
+def _of_mapping(content: Mapping[Any, Any]) -> Classes:
+    held = [key for key in _KEYS if isinstance(content.get(key), (list, dict))]
+    if held and not (_SAVED & content.keys()):
+        return _of_content(content[held[0]])
+    if content and all(_is_index(key) for key in content):
+        return _in_order({int(key): name for key, name in content.items()}, len(content))
+    if content and all(_is_index(index) for index in content.values()):
+        return _in_order({int(index): name for name, index in content.items()}, len(content))
+    if any(_is_index(key) for key in content):
+        raise ValueError("its keys are numbers and words; a mapping is {word: class}, or {index: class}")
+    return dict(content)
+
+
+def _is_index(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"[0-9]{1,9}", value) is not None
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _in_order(names: Mapping[int, Any], entries: int) -> list[Any]:
+    if len(names) < entries:
+        raise ValueError("an index stands twice; give each class its own")
+    return [_name_of(names[index]) for index in sorted(names)]
+
+
+def _name_of(entry: Any) -> Any:
+    """Of COCO's categories and the like, the name; anything else as it is."""
+    return entry["name"] if isinstance(entry, dict) and "name" in entry else entry
+
+
+# Lines
+
+
+def _of_lines(text: str, path: Path) -> list[str]:
+    whole = {number: _COMMENT.sub("", line).strip() for number, line in enumerate(text.splitlines(), start=1)}
+    lines = {number: _bare(line) for number, line in whole.items() if line}
+    if len(lines) == 1 and list(lines.values()) == [line for line in whole.values() if line]:
+        lines = dict(enumerate(split_words(*lines.values())))  # a list as on the command line
+    table = _of_table(lines)
+    if table is not None:
+        return table
+    names = []
+    for number, line in lines.items():
+        _check_line(line, f"{path}, line {number}", is_quoted=whole.get(number) != line)
+        names += _split_caption(line) if _CAPTION.fullmatch(line) else [line]
+    return names
+
+
+def _bare(line: str) -> str:
+    """A line without the marks of a list and without quotation marks around the whole."""
+    line = re.sub(r"^[-*]\s+", "", line)
+    whole = re.fullmatch(r"""(?P<mark>["'])(?P<name>(?:(?!(?P=mark)).)+)(?P=mark)\s*,?""", line)
+    return whole["name"].strip() if whole else line.removesuffix(",").rstrip()
+
+
+def _of_table(lines: Mapping[int, str]) -> list[str] | None:
+    """Names of a table, where every line is a row of one; in the order of its indices, if it has them."""
+    for form, pattern in _TABLES.items():
+        rows = [pattern.fullmatch(line) for line in lines.values()]
+        found = [row for row in rows if row]
+        if not found or len(found) < len(lines):
+            continue
+        if "index" not in pattern.groupindex:
+            return [_bare(row["name"]) for row in found]
+        indices = [int(row["index"]) for row in found]
+        if form == "index, space and name" and not _counts_up(indices):  # such as "7 up", "101 dalmatians"
+            continue
+        return _in_order({int(row["index"]): _bare(row["name"]) for row in found}, len(found))
+    return None
+
+
+def _counts_up(indices: list[int]) -> bool:
+    return len(indices) > 1 and indices == list(range(indices[0], indices[0] + len(indices)))
+
+
+def _split_caption(text: str) -> list[str]:
+    return [word.strip() for word in _CAPTION_END.split(text) if word.strip()]
+
+
+_DOUBTS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (
+        lambda line: re.search(r"[,;|]", line),
+        "is taken as one name; give one name a line, several words for one class as JSON: {word: class}",
+    ),
+    (lambda line: line.isdecimal(), "is a number; it is taken as a name"),
+)
+
+
+def _check_line(line: str, where: str, *, is_quoted: bool) -> None:
+    if re.search(r"[\t{}]|^<([!/?]|(html|head|body|div|p)\b)", line):
+        raise ValueError(
+            f"{where}: {line!r} is no name, and the lines are no table of a known form; give one name a line"
+        )
+    for is_doubtful, what in _DOUBTS:
+        if is_doubtful(line) and not is_quoted:
+            warnings.warn(f"{where}: {line!r} {what}", stacklevel=6)
