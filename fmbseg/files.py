@@ -18,11 +18,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 _NO_ROOM = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
-_TEMPORARY = re.compile(r"\..*\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp(\..*)?")  # as atomic_path names them
+_TEMPORARY = re.compile(r"\.(.*)\.[0-9]+-[0-9]+-[0-9a-f]{8}\.tmp(\..*)?")  # as temporary_beside names them
+_STEM = 60  # letters of a file's name that its temporary name has, so that it is not too long
 _BLOCK = 1 << 20
 
 
@@ -66,8 +67,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written; a full disk is told as such, with the file's name.
     """
-    own = f"{os.getpid()}-{threading.get_ident()}-{os.urandom(4).hex()}"
-    temporary = path.with_name(f".{path.stem[:60]}.{own}.tmp{path.suffix}")
+    temporary = temporary_beside(path)
     with telling_of_a_full_disk(path):
         try:
             yield temporary
@@ -78,10 +78,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that a killed writer left in a folder; for who holds the folder's lock."""
+def temporary_beside(path: Path) -> Path:
+    """A hidden name beside ``path``, with its suffix, that no other call gives."""
+    own = f"{os.getpid()}-{threading.get_ident()}-{os.urandom(4).hex()}"
+    return path.with_name(f".{path.stem[:_STEM]}.{own}.tmp{path.suffix}")
+
+
+def remove_leftovers(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Remove temporary files that a killed writer left in a folder; for who holds the folder's lock.
+
+    Args:
+        folder: itself, without the folders within.
+        names: of the files whose temporary files go; of all where not given.
+    """
+    wanted = None if names is None else {(Path(name).stem[:_STEM], Path(name).suffix) for name in names}
     for path in folder.glob(".*.tmp*"):
-        if _TEMPORARY.fullmatch(path.name):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and (wanted is None or (found[1], found[2] or "") in wanted):
             path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from fmbseg.checksums import encode_row, parse_row
-from fmbseg.files import DamagedFileError, atomic_path, inside, sha256_of, write_atomically
+from fmbseg.files import (
+    DamagedFileError,
+    atomic_path,
+    inside,
+    remove_leftovers,
+    sha256_of,
+    temporary_beside,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,8 +107,12 @@ class WrittenFiles:
             self._place(name)
 
     @contextmanager
-    def path(self, name: str) -> Iterator[Path]:
+    def path(self, name: str, *, photograph: bool = False) -> Iterator[Path]:
         """Yield a temporary path, with the name's suffix, whose file takes the name on leaving.
+
+        Args:
+            name: path from the folder, with forward slashes.
+            photograph: whether it is a photograph, which may be an input again, and no result.
 
         Raises:
             WouldReplaceError: a file or folder is in the way.
@@ -110,7 +122,8 @@ class WrittenFiles:
         place.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(place) as temporary:
             yield temporary
-            self._note(name, {"sha256": sha256_of(temporary)})
+            mark = {"photograph": True} if photograph else {}
+            self._note(name, {"sha256": sha256_of(temporary), **mark})
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all; raises as :meth:`path` does."""
@@ -119,18 +132,15 @@ class WrittenFiles:
 
     def copy(self, name: str, photograph: Path) -> None:
         """Copy a photograph; the copy may be an input again. Raises as :meth:`path` does."""
-        place = self._place(name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(place) as temporary:
+        with self.path(name, photograph=True) as temporary:
             shutil.copyfile(photograph, temporary)
-            self._note(name, {"sha256": sha256_of(temporary), "photograph": True})
 
     def link(self, name: str, photograph: Path) -> None:
         """Link to a photograph, or copy it where links cannot be made; raises as :meth:`path` does."""
         place = self._place(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         target = os.path.realpath(photograph)
-        temporary = place.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        temporary = temporary_beside(place)
         try:
             temporary.symlink_to(target)
         except OSError:  # a system or a file system without links
@@ -168,6 +178,7 @@ class WrittenFiles:
 
     def _finish(self) -> None:
         """Remove what this kind of writer wrote before and no longer writes; then list what is there."""
+        self._remove_leftovers()
         kept = [
             entry
             for name, entries in self._known.items()
@@ -182,6 +193,14 @@ class WrittenFiles:
             return
         rows = [*kept, *self._written.values()]
         write_atomically(self.folder / MARKER, b"".join(encode_row(row)[0] for row in rows))
+
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of what was written now, which an earlier run that was killed left."""
+        folders = {self.folder: [MARKER]}
+        for name in self._written:
+            folders.setdefault((self.folder / name).parent, []).append(Path(name).name)
+        for folder, names in folders.items():
+            remove_leftovers(folder, names)
 
     def _remove(self, name: str, entries: list[dict[str, Any]]) -> None:
         place = self.folder / name

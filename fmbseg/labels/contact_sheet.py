@@ -10,6 +10,7 @@ from PIL import Image
 from fmbseg.drawing.classes import classes_in, draw_classes
 from fmbseg.drawing.layout import in_rows
 from fmbseg.drawing.legend import draw_caption
+from fmbseg.escaping import terminal
 from fmbseg.images import load_image
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only:
     """One photograph with what stands under it, ``side`` pixels wide."""
     names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
     picture = draw_classes(classes, len(names), load_image(labels.photograph_of(image)), max_side=side)
-    shown = [(one.name, one.colour) for one in classes_in(classes, names)]
-    caption = draw_caption(image.path, shown, side)
+    shown = [(terminal(one.name), one.colour) for one in classes_in(classes, names)]
+    caption = draw_caption(terminal(image.path), shown, side)
     cell = Image.new("RGB", (side, side + caption.height), "white")
     cell.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     cell.paste(caption, (0, side))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from fmbseg.polygons import polygons
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-# Directions in which an outline runs with the inside on its right: right, down, left, up, as (row, column).
-_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
@@ -40,7 +39,8 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
     for number, place in enumerate(ndimage.find_objects(regions), start=1):
         corner = np.array([place[1].start, place[0].start], np.int32)
         for piece, offset in _without_holes(regions[place] == number, corner):
-            found.append(_outline(piece) + offset)
+            ((ring,),) = polygons(piece)  # one part, and no hole
+            found.append(np.array(ring[:-1], np.int32) + offset)
     return found
 
 
@@ -59,37 +59,3 @@ def _without_holes(
         pieces, count = ndimage.label(region[:, start:stop])
         for number in range(1, count + 1):
             yield from _without_holes(pieces == number, corner + np.array([start, 0], np.int32))
-
-
-def _outline(region: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Walk once around a connected region without holes; (P, 2) of (x, y)."""
-    turns_from = _edges(region)
-    start = min(turns_from)
-    at, direction = start, 0  # the topmost, leftmost corner: its edge runs right
-    corners = []
-    while True:
-        corners.append(at)
-        while direction in turns_from[at]:  # straight on
-            turns_from[at].remove(direction)
-            at = (at[0] + _STEPS[direction][0], at[1] + _STEPS[direction][1])
-            if (direction + 1) % 4 in turns_from[at]:
-                break  # where two pixels touch by a corner, stay at one's side: turn right
-        if not turns_from[at]:
-            break
-        right = (direction + 1) % 4
-        direction = right if right in turns_from[at] else (direction + 3) % 4
-    return np.array([(column, row) for row, column in corners], np.int32)
-
-
-def _edges(region: NDArray[np.bool_]) -> dict[tuple[int, int], set[int]]:
-    """From each corner of the lattice, the directions in which the outline leaves it."""
-    padded = np.pad(region, 1)
-    inside = padded[1:-1, 1:-1]
-    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
-    # Where the edge on each side of a pixel starts, beside the pixel's own row and column.
-    starts = ((0, 0), (0, 1), (1, 1), (1, 0))
-    edges: dict[tuple[int, int], set[int]] = {}
-    for direction, (neighbour, (down, right)) in enumerate(zip(neighbours, starts, strict=True)):
-        for row, column in np.argwhere(inside & ~neighbour).tolist():
-            edges.setdefault((row + down, column + right), set()).add(direction)
-    return edges

@@ -81,13 +81,18 @@ def test_export_and_import(labels: LabelSet, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "file"), [("yolo", "labels/deep/b.txt"), ("png", "deep/b.png"), ("datasets", "data")]
+    ("to", "file", "told"),
+    [
+        ("yolo", "labels/deep/b.txt", "10 masks; left out: 5 masks not drawn for training"),
+        ("png", "deep/b.png", "10 masks; left out: 5 masks not drawn for training"),
+        ("datasets", "data", "15 masks"),
+    ],
 )
-def test_export_to_folders(labels: LabelSet, tmp_path: Path, to: str, file: str) -> None:
+def test_export_to_folders(labels: LabelSet, tmp_path: Path, to: str, file: str, told: str) -> None:
     out = tmp_path / to
     result = run("export", labels.folder, "--to", to, "--out", out)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.endswith(": 4 photographs\n")
+    assert result.stdout.endswith(f": 4 photographs, {told}\n")
     assert (out / file).exists()
 
 

@@ -77,6 +77,12 @@ def test_numbers_that_are_too_small(labels: LabelSet, wrong: dict[str, int]) -> 
         contact_sheet(labels, **wrong)  # type: ignore[arg-type]
 
 
+def test_a_photograph_that_was_replaced_is_not_drawn_under_old_masks(labels: LabelSet) -> None:
+    Image.new("RGB", (200, 100), "blue").save(labels.root / "2.png")
+    with pytest.raises(ValueError, match=r"2\.png was changed since it was labelled: put it back, or label"):
+        contact_sheet(labels, count=5)
+
+
 def test_no_photograph(tmp_path: Path) -> None:
     with LabelWriter(tmp_path, manifest(1)) as writer:
         writer.append_error("0.jpg", "damaged")

@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import fmbseg
-from fmbseg.files import encode, open_atomically
+from fmbseg.files import encode
+from fmbseg.labels.formats.exported import survey, with_pixels
 from fmbseg.labels.outlines import outlines
 from fmbseg.labels.record import STAGES
+from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from fmbseg.labels.collection import LabelCollection
+    from fmbseg.labels.formats.exported import Exported
     from fmbseg.labels.record import LabeledImage
 
 Shape = Literal["rle", "polygons"]
+KIND = "COCO export"
 
 
-def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rle") -> Path:
+def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rle") -> Exported:
     """Write labels as one COCO JSON file; memory holds one photograph at a time.
 
     Ids are unique over the whole set: photographs, annotations and categories each count from 1. A category's
@@ -30,38 +34,46 @@ def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rl
     photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
     :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels.
 
+    Masks without a pixel are left out. Photographs in which a class was found but of which there is no mask
+    are counted in a warning: tools take a photograph without an annotation for one of nothing.
+
     Args:
         labels: a label set, or what was made of one.
-        path: of the JSON file.
+        path: of the JSON file; one that an earlier export wrote is replaced.
         shape: ``"rle"`` (compressed run lengths), or ``"polygons"``, which more tools can edit. Both hold the
             same pixels: a polygon runs along the edges of pixels, and a region with a hole is cut in two.
 
     Returns:
-        The path of the file.
+        The path of the file, and what was written and left out, counted.
 
     Raises:
         ValueError: another ``shape``.
+        PhotographError: a photograph was changed since it was labelled.
+        WouldReplaceError: ``path`` is a folder, or a file that an export did not write.
         OSError: the file cannot be written.
     """
     if shape not in get_args(Shape):
         raise ValueError(f"shape is {shape!r}: it must be one of {', '.join(get_args(Shape))}")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    vocabulary = labels.vocabulary
-    with open_atomically(path) as file:
-        file.write(b'{\n"info": ')
-        file.write(_json({"description": "Pseudo labels of fmbseg", "fmbseg": _about(labels)}))
-        file.write(b',\n"licenses": [],\n"categories": ')
-        categories = enumerate(vocabulary.names, start=1)
-        _write_list(file, ({"id": index, "name": name, "supercategory": ""} for index, name in categories))
-        file.write(b',\n"images": ')
-        _write_list(
-            file, (_image(image, number, vocabulary.names) for number, image in enumerate(labels, start=1))
-        )
-        file.write(b',\n"annotations": ')
-        _write_list(file, _annotations(labels, shape))
-        file.write(b"\n}\n")
-    return path
+    check_single(path, KIND)
+    found = survey(labels, path, for_training=False, photographs_needed=False)
+    with single_file(path, KIND) as temporary, temporary.open("wb") as file:
+        _write(file, labels, shape)
+    return found.counts.warn()
+
+
+def _write(file: BinaryIO, labels: LabelCollection, shape: Shape) -> None:
+    names = labels.vocabulary.names
+    file.write(b'{\n"info": ')
+    file.write(_json({"description": "Pseudo labels of fmbseg", "fmbseg": _about(labels)}))
+    file.write(b',\n"licenses": [],\n"categories": ')
+    categories = enumerate(names, start=1)
+    _write_list(file, ({"id": index, "name": name, "supercategory": ""} for index, name in categories))
+    file.write(b',\n"images": ')
+    _write_list(file, (_image(image, number, names) for number, image in enumerate(labels, start=1)))
+    file.write(b',\n"annotations": ')
+    _write_list(file, _annotations(labels, shape))
+    file.write(b"\n}\n")
 
 
 def _about(labels: LabelCollection) -> dict[str, Any]:
@@ -86,7 +98,7 @@ def _image(image: LabeledImage, number: int, names: Sequence[str]) -> dict[str, 
 
 def _annotations(labels: LabelCollection, shape: Shape) -> Iterator[dict[str, Any]]:
     count = 0
-    for number, image in enumerate(labels, start=1):
+    for number, image in enumerate(map(with_pixels, labels), start=1):
         areas, boxes = image.masks.areas.tolist(), image.masks.boxes.tolist()
         for index, (x0, y0, x1, y1) in enumerate(boxes):
             count += 1

@@ -13,16 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fmbseg.files import encode, open_atomically, write_atomically
+from fmbseg.files import encode
 from fmbseg.labels.formats.datasets_card import datasets_card
+from fmbseg.labels.formats.exported import Exported, survey, with_pixels
+from fmbseg.labels.formats.places import DATASETS, export_folder
 from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
+from fmbseg.models.loading.hub_files import check_repository
+from fmbseg.written import LOCK, MARKER
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
 
+_CARD = "README.md"
 _GROUP = 16  # photographs in memory at once; their bytes are among them
 
 
@@ -32,37 +37,41 @@ def export_datasets(
     *,
     shard_size: int = 500,
     license: str | None = None,  # noqa: A002 - the Hub's word
-) -> Path:
+) -> Exported:
     """Write a folder that ``datasets.load_dataset(folder)`` loads and the Hub shows.
 
     Args:
         labels: a label set, or what was made of one.
-        folder: to write to.
+        folder: to write to; nothing in it is replaced that an earlier export did not write.
         shard_size: photographs a file; each holds the photographs themselves.
         license: of the photographs and labels, for the card.
 
     Returns:
-        The folder.
+        The folder, and what was written and left out, counted.
 
     Raises:
         ImportError: the package `datasets` is not installed.
         ValueError: ``shard_size`` below 1.
-        OSError: a photograph cannot be read, or a file not be written.
+        PhotographError: a photograph is not there, or was changed since it was labelled.
+        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
+        OSError: a file cannot be written.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
     folder, schema = Path(folder), _schema(labels.vocabulary.names)
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    rows = (_row(labels, image) for image in labels)
+    found = survey(labels, folder, for_training=False, photographs_needed=True)
     count = max(1, -(-len(labels) // shard_size))
-    for index in range(count):
-        shard = folder / "data" / f"train-{index:05d}-of-{count:05d}.parquet"
-        with open_atomically(shard) as file, pq.ParquetWriter(file, schema) as writer:
-            part = islice(rows, shard_size)
-            while group := list(islice(part, _GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
-    write_atomically(folder / "README.md", encode(datasets_card(labels, license)))
-    return folder
+    shards = [f"data/train-{index:05d}-of-{count:05d}.parquet" for index in range(count)]
+    rows = (_row(labels, with_pixels(image)) for image in labels)
+    with export_folder(folder, DATASETS, found.photographs.values()) as out:
+        out.check([*shards, _CARD])
+        for shard in shards:
+            with out.path(shard) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+                part = islice(rows, shard_size)
+                while group := list(islice(part, _GROUP)):
+                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        out.write(_CARD, encode(datasets_card(labels, license)))
+    return found.counts.warn()
 
 
 def push_datasets(
@@ -76,8 +85,11 @@ def push_datasets(
     commit_message: str,
 ) -> str:
     """Push what :func:`export_datasets` writes (see :meth:`LabelCollection.push_to_hub`)."""
+    check_repository(repo)  # before the photographs are gone through
     with TemporaryDirectory() as temporary:
-        folder = export_datasets(labels, Path(temporary), license=license)
+        folder = export_datasets(labels, Path(temporary), license=license).path
+        for own in (MARKER, LOCK):
+            (folder / own).unlink(missing_ok=True)
         with push_errors(repo):
             ready_repository(repo, private=private, branch=branch, token=token, kind="dataset")
             return push_folder(
@@ -113,7 +125,7 @@ def _schema(names: tuple[str, ...]) -> pa.Schema:
 
 
 def _row(labels: LabelCollection, image: LabeledImage) -> dict[str, Any]:
-    photograph = labels.image_path(image)
+    photograph = labels.photograph_of(image)  # again, for all were compared before the first was written
     return {
         **to_row(image),
         "image": {"bytes": photograph.read_bytes(), "path": photograph.name},

@@ -10,34 +10,44 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.drawing.palette import palette
-from fmbseg.files import encode, write_atomically
-from fmbseg.labels.formats.places import stems
+from fmbseg.files import encode
+from fmbseg.labels.formats.exported import Exported, drawn, survey
+from fmbseg.labels.formats.places import PNG, export_folder, stems
+from fmbseg.vocabularies import BACKGROUND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fmbseg.labels.collection import LabelCollection
 
 VOID = 255
 """Value of pixels that no mask covers, which VOC's tools leave out of training and of scores."""
+_IGNORE = "ignore"
 
 
-def export_png(labels: LabelCollection, folder: str | Path) -> Path:
-    """Write one PNG a photograph: value 0 is never used, 1 and on are the classes, 255 is no label.
+def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
+    """Write one PNG a photograph: 1 and on are the classes, 255 is no label, 0 is background.
 
     Of overlapping masks the one on top counts (:meth:`fmbseg.labels.record.LabeledImage.label_map`); masks
     that were not drawn for training are left out. ``classes.txt`` has a line a value: the value, a tab, the
-    class's name; 0 is "background", as in VOC, and 255 "ignore".
+    class's name; 0 is "background", as in VOC, and 255 "ignore". A class of one of these two names has that
+    value and no other, so that its pixels mean what they say; without one, 0 is never used.
 
     Args:
         labels: a label set, or what was made of one.
-        folder: to write to; photographs in folders come to lie in folders.
+        folder: to write to; photographs in folders come to lie in folders. Nothing in it is replaced that an
+            earlier export did not write.
 
     Returns:
-        The folder.
+        The folder, and what was written and left out, counted.
 
     Raises:
         ValueError: more than 254 classes, or two photographs whose names differ in their extension alone.
+            Nothing was written.
+        PhotographError: a photograph was changed since it was labelled. Nothing was written.
+        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
         OSError: a file cannot be written.
     """
     folder = Path(folder)
@@ -47,17 +57,27 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Path:
             f"an indexed PNG holds at most {VOID - 1} classes, the vocabulary has {len(names)}: filter the "
             "labels' classes into a set of a smaller vocabulary, or export to COCO or datasets"
         )
-    places = stems(labels)
-    for image in labels:
-        png = folder / f"{places[image.path]}.png"
-        png.parent.mkdir(parents=True, exist_ok=True)
-        values = image.label_map() + 1
-        values[values == 0] = VOID
-        write_atomically(png, _png(values.astype(np.uint8)))
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [(0, "background"), *enumerate(names, start=1), (VOID, "ignore")]
-    write_atomically(folder / "classes.txt", encode("".join(f"{value}\t{name}\n" for value, name in lines)))
-    return folder
+    found = survey(labels, folder, for_training=True, photographs_needed=False)
+    places = {path: f"{stem}.png" for path, stem in stems(found.photographs).items()}
+    values = _values(names)
+    with export_folder(folder, PNG, found.photographs.values()) as out:
+        out.check([*places.values(), "classes.txt"])
+        for image in labels:
+            out.write(places[image.path], _png(values[drawn(image, for_training=True).label_map()]))
+        out.write("classes.txt", encode(_classes(names, values)))
+    return found.counts.warn()
+
+
+def _values(names: Sequence[str]) -> NDArray[np.uint8]:
+    """The value of each class and, as the last, of no class."""
+    own = {BACKGROUND: 0, _IGNORE: VOID}
+    values = [own.get(name, index) for index, name in enumerate(names, start=1)]
+    return np.array([*values, VOID], np.uint8)  # the last is where -1 points to
+
+
+def _classes(names: Sequence[str], values: NDArray[np.uint8]) -> str:
+    named = {0: BACKGROUND, **dict(zip(values.tolist(), names, strict=False)), VOID: _IGNORE}
+    return "".join(f"{value}\t{name}\n" for value, name in sorted(named.items()))
 
 
 def _png(values: NDArray[np.uint8]) -> bytes:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from fmbseg.files import encode, telling_of_a_full_disk, write_atomically
-from fmbseg.labels.formats.places import stems
+from fmbseg.files import encode
+from fmbseg.images import load_image
+from fmbseg.labels.formats.exported import Exported, drawn, survey
+from fmbseg.labels.formats.places import YOLO, export_folder
+from fmbseg.labels.formats.yolo_layout import is_read_by_yolo, places_of
 from fmbseg.labels.outlines import outlines
 
 if TYPE_CHECKING:
@@ -20,41 +25,111 @@ if TYPE_CHECKING:
 
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
+    from fmbseg.written import WrittenFiles
+
+# What YAML does not take as it is within quotes, and JSON does.
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
-def export_yolo(labels: LabelCollection, folder: str | Path) -> Path:
+def export_yolo(
+    labels: LabelCollection, folder: str | Path, *, copy: bool = False, val: float = 0.0, seed: int = 0
+) -> Exported:
     """Write labels so that ``yolo segment train data=FOLDER/data.yaml`` takes them.
 
     ``labels/<photograph>.txt`` has a line a kept mask: the class's index, then x and y of its outline, as
     fractions of width and height. Where a mask has several parts, a line without width leads from one to the
-    next and back, as Ultralytics' own converter does. ``images/`` holds links to the photographs, or copies
-    where links cannot be made; ``data.yaml`` the names.
+    next and back, as Ultralytics' own converter does. ``images/`` holds the photographs, ``data.yaml`` the
+    names. Folders named ``images`` in a photograph's path are left out of its place, for Ultralytics looks
+    for labels where the last of them is.
+
+    A photograph in which a class was found, but of which no mask is left, is left out with a warning: YOLO
+    would take it for a photograph of nothing. One in which no class was found is just that. What Ultralytics
+    does not read (GIF, JPEG 2000, AVIF and others) is written as PNG.
 
     Args:
         labels: a label set, or what was made of one.
-        folder: to write to.
+        folder: to write to; nothing in it is replaced that an earlier export did not write.
+        copy: copy the photographs, so that the folder can be moved to another machine; else they are links
+            to where they lie (copies where links cannot be made).
+        val: share of the photographs, 0 to below 1, that is set apart for validation (at least one above 0),
+            in ``images/val``; the others lie in ``images/train``. At 0 training and validation are the same.
+        seed: of that choice. It hangs on each photograph's path, not on their order.
 
     Returns:
-        The path of ``data.yaml``.
+        The path of ``data.yaml``, and what was written and left out, counted.
 
     Raises:
-        ValueError: two photographs whose names differ in their extension alone.
-        FileNotFoundError: a photograph is not there.
+        ValueError: two photographs that would have one place, or ``val`` outside its range or of a set of one
+            photograph. Nothing was written.
+        PhotographError: a photograph is not there, or was changed since it was labelled. Nothing was written.
+        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
         OSError: a file cannot be written.
     """
-    folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    places = stems(labels)
-    for image in labels:
-        text = folder / "labels" / f"{places[image.path]}.txt"
-        text.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(text, encode("".join(_lines(image))))
-        _link(labels.image_path(image), folder / "images" / image.path)
-    data = folder / "data.yaml"
-    names = (f"  {index}: {_quoted(name)}\n" for index, name in enumerate(labels.vocabulary.names))
-    header = f"path: {_quoted(str(folder))}\ntrain: images\nval: images\nnames:\n"
-    write_atomically(data, encode(header + "".join(names)))
-    return data
+    if not 0 <= val < 1:
+        raise ValueError(f"val is {val}: it must be 0, or a share below 1")
+    folder = Path(folder)
+    found = survey(labels, folder / "data.yaml", for_training=True, photographs_needed=True)
+    chosen = {path: place for path, place in found.photographs.items() if path not in found.without_mask}
+    entries = _entries(chosen, val, seed)
+    with export_folder(folder, YOLO, found.photographs.values()) as out:
+        out.check([*(name for one in entries.values() for name in (one.text, one.image)), "data.yaml"])
+        for image in labels:
+            if image.path in entries:
+                one = entries[image.path]
+                out.write(one.text, encode("".join(_lines(drawn(image, for_training=True)))))
+                _write_photograph(out, one, copy=copy)
+        out.write("data.yaml", encode(_data(labels.vocabulary.names, split=val > 0)))
+    done = replace(
+        found.counts,
+        photographs=len(entries),
+        left_out=len(found.without_mask),
+        converted=sum(one.converted for one in entries.values()),
+        validation=sum(one.validation for one in entries.values()),
+    )
+    return done.warn()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One photograph: where it lies, and the names of its files from the export's folder."""
+
+    photograph: Path
+    image: str
+    text: str
+    converted: bool
+    validation: bool
+
+
+def _entries(photographs: dict[str, Path], val: float, seed: int) -> dict[str, _Entry]:
+    entries = {}
+    for path, (part, stem) in places_of(list(photographs), val=val, seed=seed).items():
+        converted = not is_read_by_yolo(photographs[path])
+        image = f"images/{part}{stem}{'.png' if converted else Path(path).suffix}"
+        text = f"labels/{part}{stem}.txt"
+        entries[path] = _Entry(photographs[path], image, text, converted, validation=part == "val/")
+    return entries
+
+
+def _write_photograph(out: WrittenFiles, entry: _Entry, *, copy: bool) -> None:
+    if entry.converted:
+        with out.path(entry.image, photograph=True) as temporary:
+            Image.fromarray(load_image(entry.photograph)).save(temporary, format="PNG")
+    elif copy:
+        out.copy(entry.image, entry.photograph)
+    else:
+        out.link(entry.image, entry.photograph)
+
+
+def _data(names: Sequence[str], *, split: bool) -> str:
+    """``data.yaml``; without the field ``path``, so that Ultralytics starts from where the file lies."""
+    train, val = ("images/train", "images/val") if split else ("images", "images")
+    listed = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(names))
+    return f"train: {train}\nval: {val}\nnames:\n{listed}"
+
+
+def _quoted(text: str) -> str:
+    """In YAML's double quotes, which are JSON's but for a few characters."""
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def joined(polygons: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
@@ -77,29 +152,10 @@ def joined(polygons: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
     return np.concatenate([*there, *back])
 
 
-def _quoted(text: str) -> str:
-    """In YAML's double quotes, which are JSON's but for surrogates."""
-    return json.dumps(text, ensure_ascii=False)
-
-
 def _lines(image: LabeledImage) -> list[str]:
     height, width = image.size
     lines = []
-    for index in np.flatnonzero(image.kept):
-        polygons = outlines(image.masks.decode(int(index)))
-        if polygons:
-            points = (joined(polygons) / (width, height)).ravel()
-            lines.append(f"{image.class_ids[index]} {' '.join(f'{value:.6g}' for value in points)}\n")
+    for index in range(len(image.masks)):
+        points = (joined(outlines(image.masks.decode(index))) / (width, height)).ravel()
+        lines.append(f"{image.class_ids[index]} {' '.join(f'{value:.6g}' for value in points)}\n")
     return lines
-
-
-def _link(photograph: Path, link: Path) -> None:
-    if not photograph.is_file():
-        raise FileNotFoundError(f"{photograph} is not there: put it back, or label again")
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    try:
-        link.symlink_to(photograph.absolute())
-    except OSError:  # a system or a file system without links
-        with telling_of_a_full_disk(link):
-            shutil.copyfile(photograph, link)

@@ -33,7 +33,7 @@ def labels(tmp_path: Path) -> LabelSet:
 @pytest.mark.parametrize("shape", ["rle", "polygons"])
 class TestThereAndBack:
     def test_the_labels_are_equal(self, labels: LabelSet, tmp_path: Path, shape: Any) -> None:
-        path = export_coco(labels, tmp_path / "out" / "coco.json", shape=shape)
+        path = export_coco(labels, tmp_path / "out" / "coco.json", shape=shape).path
         again = import_coco(path, labels.root, tmp_path / "again", shard_size=3)
         assert again.vocabulary == labels.vocabulary
         assert again.manifest["models"] == labels.manifest["models"]
@@ -43,7 +43,7 @@ class TestThereAndBack:
         assert verify(again.folder, photographs=True) == []
 
     def test_pycocotools_reads_the_same_masks(self, labels: LabelSet, tmp_path: Path, shape: Any) -> None:
-        read = COCO(export_coco(labels, tmp_path / "coco.json", shape=shape))
+        read = COCO(export_coco(labels, tmp_path / "coco.json", shape=shape).path)
         assert [one["name"] for one in read.loadCats(read.getCatIds())] == NAMES
         assert sorted(read.getAnnIds()) == list(range(1, 16))
         assert sorted(read.getImgIds()) == [1, 2, 3, 4]
@@ -63,7 +63,7 @@ class TestThereAndBack:
 
 
 def test_an_import_goes_on_and_refuses_another_file(labels: LabelSet, tmp_path: Path) -> None:
-    path = export_coco(labels, tmp_path / "coco.json")
+    path = export_coco(labels, tmp_path / "coco.json").path
     first = import_coco(path, labels.root, tmp_path / "again", shard_size=1)
     shard = first.folder / "shard-00002.parquet"
     before = shard.read_bytes()
@@ -203,6 +203,6 @@ def test_five_thousand_classes(photographs: Path, tmp_path: Path) -> None:
     labels = import_coco(write(tmp_path, content), photographs, tmp_path / "out")
     assert len(labels.vocabulary) == 5000
     assert next(iter(labels)).class_ids.tolist() == [4999, 0]
-    again = import_coco(export_coco(labels, tmp_path / "2.json"), photographs, tmp_path / "again")
+    again = import_coco(export_coco(labels, tmp_path / "2.json").path, photographs, tmp_path / "again")
     for found, wanted in zip(again, labels, strict=True):
         assert_equal(found, wanted)

@@ -46,7 +46,7 @@ def test_an_annotation_without_a_mask_is_told_and_makes_no_negative(
     ]
     export_yolo(labels, tmp_path / "yolo")
     assert not list((tmp_path / "yolo").rglob("dog*"))
-    exported = export_coco(labels, tmp_path / "again.json").read_text("utf-8")
+    exported = export_coco(labels, tmp_path / "again.json").path.read_text("utf-8")
     assert '"segmentation": []' not in exported
 
 

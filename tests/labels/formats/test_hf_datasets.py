@@ -38,7 +38,7 @@ def test_the_shards_load_as_they_are(labels: LabelSet, tmp_path: Path) -> None:
 
 
 def test_the_export_loads_with_classes_and_pictures(labels: LabelSet, tmp_path: Path) -> None:
-    folder = export_datasets(labels, tmp_path / "hub", shard_size=3)
+    folder = export_datasets(labels, tmp_path / "hub", shard_size=3).path
     assert len(list((folder / "data").glob("*.parquet"))) == 2
     found = load(tmp_path, str(folder))
     classes = found.features["masks"].feature["class_id"]

@@ -24,7 +24,7 @@ def labels(tmp_path: Path) -> LabelSet:
 
 
 def test_values_and_palette(labels: LabelSet, tmp_path: Path) -> None:
-    folder = export_png(labels, tmp_path / "png")
+    folder = export_png(labels, tmp_path / "png").path
     for image in labels:
         with Image.open((folder / image.path).with_suffix(".png")) as png:
             assert png.mode == "P"

@@ -1,0 +1,150 @@
+"""What an export wrote and what it left out, counted, and the check that comes before it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmbseg.labels.collection import LabelCollection
+    from fmbseg.labels.record import LabeledImage
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        path: of the file, or of the folder.
+        photographs: that were written, or whose labels were.
+        masks: that were written.
+        empty_masks: without a pixel, which no format gets.
+        masks_not_drawn: that were not drawn for training, for formats of training alone.
+        without_mask: photographs in which a class was found, but of which no mask is left.
+        left_out: of these, those that the format would take for photographs of nothing.
+        converted: photographs that were written as PNG, for the format's tools do not read what they are.
+        validation: photographs for validation.
+        not_compared: photographs that are not there, so that nobody can say whether they were changed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> print(Exported(Path("coco.json"), photographs=3, masks=7, empty_masks=1))
+        coco.json: 3 photographs, 7 masks; left out: 1 mask without a pixel
+    """
+
+    path: Path
+    photographs: int = 0
+    masks: int = 0
+    empty_masks: int = 0
+    masks_not_drawn: int = 0
+    without_mask: int = 0
+    left_out: int = 0
+    converted: int = 0
+    validation: int = 0
+    not_compared: int = 0
+
+    def __str__(self) -> str:
+        written = [_counted(self.photographs, "photograph"), _counted(self.masks, "mask")]
+        if self.validation:
+            written[0] += f" ({self.validation} for validation)"
+        if self.converted:
+            written[0] += f" ({self.converted} as PNG)"
+        missing = [
+            (self.empty_masks, "mask", "without a pixel"),
+            (self.masks_not_drawn, "mask", "not drawn for training"),
+            (self.left_out, "photograph", "with a class but no mask"),
+        ]
+        told = ", ".join(f"{_counted(count, what)} {why}" for count, what, why in missing if count)
+        return f"{self.path}: {', '.join(written)}{f'; left out: {told}' if told else ''}"
+
+    def warn(self) -> Exported:
+        """Warn of what may surprise; return the same."""
+        nothing = (
+            "a class was found there but no mask is left, which this format takes for a photograph of nothing"
+        )
+        surprises = [
+            (self.left_out, "photograph", f"left out: {nothing}"),
+            (
+                self.without_mask - self.left_out,
+                "photograph",
+                "without a mask, though a class was found there",
+            ),
+            (self.empty_masks, "mask", "without a pixel left out"),
+            (self.not_compared, "photograph", "not there, so that nobody knows whether it was changed"),
+        ]
+        for count, what, why in surprises:
+            if count:
+                warnings.warn(f"{self.path}: {_counted(count, what)} {why}", stacklevel=3)
+        return self
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def with_pixels(image: LabeledImage) -> LabeledImage:
+    """The record without its masks of no pixel."""
+    areas = image.masks.areas
+    return image if (areas > 0).all() else image.select(areas > 0)
+
+
+def drawn(image: LabeledImage, *, for_training: bool) -> LabeledImage:
+    """The record with the masks that a format gets: none without a pixel.
+
+    Args:
+        image: the record.
+        for_training: take those alone that were drawn for training.
+    """
+    image = with_pixels(image)
+    return image.select(image.kept) if for_training else image
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What an export will find, gone through before anything is written.
+
+    Attributes:
+        photographs: where each lies, by its path in the labels.
+        without_mask: paths of those in which a class was found, but of which no mask will be written.
+        counts: of what will be written.
+    """
+
+    photographs: dict[str, Path]
+    without_mask: set[str]
+    counts: Exported
+
+
+def survey(labels: LabelCollection, path: Path, *, for_training: bool, photographs_needed: bool) -> Survey:
+    """Compare every photograph with its record, and count.
+
+    Args:
+        labels: that will be exported.
+        path: of what will be written, for the counts.
+        for_training: whether only masks that were drawn for training will be written.
+        photographs_needed: whether a photograph that is not there is an error.
+
+    Raises:
+        PhotographError: a photograph was changed since it was labelled, or its path leads out of the root, or
+            one that is needed is not there.
+    """
+    found = Survey({}, set(), Exported(path))
+    counts: Counter[str] = Counter()
+    for image in labels:
+        some, last = with_pixels(image), drawn(image, for_training=for_training)
+        counts["photographs"] += 1
+        counts["masks"] += len(last.masks)
+        counts["empty_masks"] += len(image.masks) - len(some.masks)
+        counts["masks_not_drawn"] += len(some.masks) - len(last.masks)
+        if not len(last.masks) and (len(image.masks) or image.detected):
+            found.without_mask.add(image.path)
+        place = labels.image_path(image)
+        if place.exists() or photographs_needed:
+            place = labels.photograph_of(image)
+        else:
+            counts["not_compared"] += 1
+        found.photographs[image.path] = place
+    return replace(found, counts=Exported(path, without_mask=len(found.without_mask), **counts))
