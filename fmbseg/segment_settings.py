@@ -57,6 +57,8 @@ class Background:
             ``threshold``; ``softmax``: no class's share of the softmax reaches ``threshold``; ``none``: there
             is no background. With the last three, classes marked as background are left out.
         threshold: of ``similarity`` and ``softmax``.
+        at_threshold: whether a pixel whose score is exactly the threshold is background, as in TCL's code;
+            else it is of its class.
 
     Raises:
         ValueError: an unknown rule, or a threshold that is missing or not wanted.
@@ -68,6 +70,7 @@ class Background:
 
     rule: BackgroundRule = "words"
     threshold: float | None = None
+    at_threshold: bool = False
 
     def __post_init__(self) -> None:
         if self.rule not in _RULES:
@@ -79,7 +82,9 @@ class Background:
             )
 
     def __str__(self) -> str:
-        return self.rule if self.threshold is None else f"{self.rule} below {self.threshold:g}"
+        if self.threshold is None:
+            return self.rule
+        return f"{self.rule} {'up to' if self.at_threshold else 'below'} {self.threshold:g}"
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,7 @@ class SegmentSettings:
             "mirror": self.mirror,
             "background": self.background.rule,
             "threshold": self.background.threshold,
+            "at_threshold": self.background.at_threshold,
             "temperature": self.temperature,
             "class_thresholds": dict(self.class_thresholds),
             "hubness": self.hubness,

@@ -52,7 +52,7 @@ class Protocol:
 
     Example:
         >>> PROTOCOLS["paper"].background, PROTOCOLS["tcl"].background.threshold
-        (Background(rule='words', threshold=None), 0.5)
+        (Background(rule='words', threshold=None, at_threshold=False), 0.5)
     """
 
     name: str
@@ -129,7 +129,7 @@ class Protocol:
             "about": self.about,
             "class_count": len(data.names),
             "prompted_words": len(vocabulary),
-            "background": _background(data, settings, len(vocabulary.background)),
+            "background": _background(data, self.background, len(vocabulary.background)),
             "threshold": settings["threshold"],
             "names": names,
             "templates": list(self.templates),
@@ -146,12 +146,10 @@ class Protocol:
         }
 
 
-def _background(data: SegmentationData, settings: dict[str, Any], words: int) -> str:
+def _background(data: SegmentationData, background: Background, words: int) -> str:
     if not data.has_background:
         return "not counted"
-    if settings["background"] == "words":
-        return f"{words} stuff words of COCO-Stuff"
-    return f"{settings['background']} below {settings['threshold']:g}"
+    return f"{words} stuff words of COCO-Stuff" if background.rule == "words" else str(background)
 
 
 PROTOCOLS = {
@@ -170,16 +168,16 @@ PROTOCOLS = {
     ),
     "tcl": Protocol(
         "tcl",
-        "TCL without its refinement: nine templates, background where no similarity reaches 0.5.",
+        "TCL without its refinement: nine templates, background where no similarity is above 0.5.",
         TCL_TEMPLATES,
-        Background("similarity", 0.5),
+        Background("similarity", 0.5, at_threshold=True),
         preserve=TCL_PRESERVATION,
     ),
     "tcl-pamr": Protocol(
         "tcl-pamr",
-        "TCL with PAMR, as its tables are: nine templates, background where no similarity reaches 0.4.",
+        "TCL with PAMR, as its tables are: nine templates, background where no similarity is above 0.4.",
         TCL_TEMPLATES,
-        Background("similarity", 0.4),
+        Background("similarity", 0.4, at_threshold=True),
         preserve=TCL_PRESERVATION,
         refine=Pamr(),
     ),

@@ -140,8 +140,10 @@ def _labels(
     for start in range(0, len(words), step):
         rows = slice(start, start + step)
         found = classes.result_of[words[rows]]
-        if settings.background.threshold is not None:
-            found[measured[rows] < settings.background.threshold] = 0
+        limit = settings.background.threshold
+        if limit is not None:
+            at, scores = settings.background.at_threshold, measured[rows]
+            found[scores <= limit if at else scores < limit] = 0
         if least is not None:
             found[measured[rows] < least[found]] = (
                 NO_CLASS if classes.background is None else classes.background

@@ -61,8 +61,8 @@ def test_sets_without_background_have_none(tmp_path: Path) -> None:
 def test_tcls_settings(tmp_path: Path) -> None:
     voc = data("voc21", tmp_path)
     plain, refined = get_protocol("tcl"), get_protocol("tcl-pamr")
-    assert plain.settings(voc).background == Background("similarity", 0.5)
-    assert refined.settings(voc).background == Background("similarity", 0.4)
+    assert plain.settings(voc).background == Background("similarity", 0.5, at_threshold=True)
+    assert refined.settings(voc).background == Background("similarity", 0.4, at_threshold=True)
     assert refined.settings(voc).refine == Pamr(10, (1, 2, 4, 8, 12, 24))
     for protocol in (plain, refined):
         assert protocol.settings(voc).preserve == KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
@@ -98,7 +98,7 @@ def test_every_report_tells_every_choice(tmp_path: Path) -> None:
         "name": "tcl-pamr",
         "class_count": 21,
         "prompted_words": 20,
-        "background": "similarity below 0.4",
+        "background": "similarity up to 0.4",
         "threshold": 0.4,
         "names": "clean",
         "window": 448,

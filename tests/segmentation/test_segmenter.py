@@ -343,6 +343,12 @@ def test_background_by_words_and_by_threshold(encoder: AlignedEncoder, cat: NDAr
     assert found.background == f"similarity below {threshold:g}"
     assert np.array_equal(found.labels, np.where(plain.scores < np.float32(threshold), 0, plain.labels + 1))
 
+    highest = float(plain.scores.max())  # exactly the score of a pixel
+    for at_threshold, left in ((False, int((plain.scores == plain.scores.max()).sum())), (True, 0)):
+        rule = Background("similarity", highest, at_threshold=at_threshold)
+        result = segmenter.segment(cat, WORDS, settings=replace(segmenter.settings, background=rule))
+        assert int((result.labels != 0).sum()) == left
+
 
 def test_confidence_is_the_softmax_and_its_threshold(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
     settings = SegmentSettings(windows=SMALL, temperature=0.2, confidence=True)
