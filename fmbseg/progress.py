@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Column
 from rich.text import Text
 
+from fmbseg.escaping import terminal
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
@@ -43,13 +45,13 @@ class Progress:
     def __init__(self, shown: bool = True, console: Console | None = None) -> None:
         self._shown = shown
         self._bars = rich.Progress(
-            rich.TextColumn("{task.description}"),
+            rich.TextColumn("{task.description}", markup=False),
             rich.BarColumn(),
             # On a narrow terminal the bar alone gives way: figures that are cut short say nothing.
             rich.MofNCompleteColumn(table_column=Column(no_wrap=True)),
             _Rate(table_column=Column(no_wrap=True)),
             rich.TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
-            rich.TextColumn("{task.fields[detail]}"),
+            rich.TextColumn("{task.fields[detail]}", markup=False),
             console=console or Console(stderr=True),
             disable=not shown,
             # Lines on standard output are results: they stand above the bars on a terminal, and go where they
@@ -69,7 +71,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line above the bars."""
         if self._shown:
-            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(terminal(text), markup=False, highlight=False, soft_wrap=True)
 
     def track(self, items: Iterable[_T], description: str, total: int, *, done: int = 0) -> Iterator[_T]:
         """Go through items under a bar.
@@ -87,7 +89,9 @@ class Progress:
 
     def bar(self, description: str, total: int, *, done: int = 0) -> Bar:
         """Add a bar that the caller moves."""
-        return Bar(self._bars, self._bars.add_task(description, total=total, completed=done, detail=""))
+        return Bar(
+            self._bars, self._bars.add_task(terminal(description), total=total, completed=done, detail="")
+        )
 
 
 class Bar:
@@ -98,4 +102,5 @@ class Bar:
 
     def advance(self, images: int, *, description: str | None = None, detail: str = "") -> None:
         """Move on, and say what is being done and how it goes."""
-        self._bars.update(self._task, advance=images, description=description, detail=detail)
+        shown = None if description is None else terminal(description)
+        self._bars.update(self._task, advance=images, description=shown, detail=terminal(detail))

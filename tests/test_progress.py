@@ -50,3 +50,15 @@ def test_an_error_inside_stops_the_bars_and_passes(capsys: pytest.CaptureFixture
     with pytest.raises(ZeroDivisionError):
         divide()
     assert "1/2" in capsys.readouterr().err
+
+
+def test_names_are_shown_as_they_are_and_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as bars:
+        bars.note("\x1b[2J[bold]a[/].jpg")
+        bar = bars.bar("[x]", 1)
+        bar.advance(1, detail="[/red]\x1b[31m")
+    said = capsys.readouterr().err
+    assert r"\x1b[2J[bold]a[/].jpg" in said
+    assert "[x]" in said
+    assert "\x1b[2J" not in said
+    assert "\x1b[31m" not in said

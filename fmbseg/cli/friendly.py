@@ -8,6 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from fmbseg.cli.streams import BROKEN_PIPE
+from fmbseg.escaping import terminal
+
 
 class FriendlyGroup(TyperGroup):
     """A group of commands that ends an error of the user's with one line on stderr and exit code 1.
@@ -23,6 +26,8 @@ class FriendlyGroup(TyperGroup):
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
+            except BrokenPipeError as error:  # who reads the output has read enough
+                raise typer.Exit(BROKEN_PIPE) from error
             except Exception as error:
                 if ctx.params.get("debug") or not _is_for_the_user(error):
                     raise
@@ -32,7 +37,7 @@ class FriendlyGroup(TyperGroup):
 
 def complain(problem: object, kind: str = "error") -> None:
     """Print a problem on stderr, on one line."""
-    typer.echo(f"{kind}: {' '.join(str(problem).split())}", err=True)
+    typer.echo(f"{kind}: {terminal(' '.join(str(problem).split()))}", err=True)
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from fmbseg.cli.friendly import FriendlyGroup
 from fmbseg.cli.label import label
 from fmbseg.cli.segment import segment
 from fmbseg.cli.share import pull, push
+from fmbseg.cli.streams import any_streams
 
 app = typer.Typer(
     name="fmbseg",
@@ -49,4 +50,5 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with any_streams():
+        app()
