@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from fmbseg.evaluation.layouts import LAYOUTS, Encoding, Layout
 from fmbseg.evaluation.mask_files import DataSetError, read_target
 from fmbseg.evaluation.mask_folder import MaskFolder
+from fmbseg.files import inside
 from fmbseg.images import load_image
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes
@@ -109,10 +111,7 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
     base = _base(name, layout, root, chosen)
     keys = _keys(name, layout, base, chosen)
     encoding = _encoding(name, layout, base, chosen, keys)
-    samples = tuple(
-        Sample(key, base / _fill(layout.image, chosen, key), base / _fill(encoding.mask, chosen, key))
-        for key in keys
-    )
+    samples = tuple(_sample(key, base, chosen, layout, encoding) for key in keys)
     missing = [path for sample in samples for path in (sample.image, sample.mask) if not path.is_file()]
     if missing:
         raise _incomplete(name, layout, f"{missing[0]} is missing ({len(missing)} files in all)")
@@ -127,6 +126,14 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
         table=encoding.table(),
         listed_in=f"the set {name}",
     )
+
+
+def _sample(key: str, base: Path, split: str, layout: Layout, encoding: Encoding) -> Sample:
+    try:
+        image, mask = (inside(base, _fill(pattern, split, key)) for pattern in (layout.image, encoding.mask))
+    except ValueError as error:
+        raise DataSetError(f"the key {key!r} names no image of the set: {error}") from error
+    return Sample(key, image, mask)
 
 
 def _fill(pattern: str, split: str, key: str) -> str:
@@ -148,9 +155,16 @@ def _base(name: str, layout: Layout, root: Path, split: str) -> Path:
 def _keys(name: str, layout: Layout, base: Path, split: str) -> list[str]:
     if layout.listing is not None:
         listing = base / _fill(layout.listing, split, "")
-        keys = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            lines = listing.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _incomplete(name, layout, f"{listing} cannot be read ({error})") from error
+        keys = [line.split()[0] for line in lines if line.strip()]
         if not keys:
             raise _incomplete(name, layout, f"{listing} is empty")
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise DataSetError(f"{listing} lists {twice[0]!r} twice: each image counts once")
         return keys
     before, after = _fill(layout.image, split, "\0").split("\0")
     found = sorted(path.relative_to(base).as_posix() for path in base.glob(before + layout.key + after))

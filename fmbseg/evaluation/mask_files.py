@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.evaluation.confusion import NO_CLASS
+from fmbseg.files import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,13 +48,16 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         DataSetError: it cannot be read, or has other than one channel of 8 bits.
     """
     try:
+        check_regular(path)
         with Image.open(path) as mask:
             if mask.mode not in ("L", "P"):
                 raise DataSetError(
                     f"{path} is of mode {mask.mode}: a mask has one channel of 8 bits, the classes' values"
                 )
             return np.asarray(mask, dtype=np.uint8)
-    except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on broken files
+    except (DataSetError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers fail on damaged bytes with nearly any exception
         raise DataSetError(f"{path} cannot be read: {error}") from error
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
+import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fmbseg.evaluation.mask_files import DataSetError, read_target, value_table
+from fmbseg.files import inside
 from fmbseg.images import ImageError, find_images, load_image
-from fmbseg.vocabularies import BACKGROUND
+from fmbseg.vocabulary import meaning_of_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -45,17 +50,19 @@ class MaskFolder:
         manifest.csv       a row a photograph; the columns id and fold are read. May be left out: then all
                            images are of the fold "all"
         classes.txt        a line a class: the value in the masks, a tab, the name
-        images/<id>.jpg    or another image extension
+        images/<id>.jpg    or another image extension; an id may have folders, "x/a". One without folders
+                           may also name an image in a folder, if it is the only one of that name
         masks/<id>.png     8 bits, one channel
 
-    Values named "background", or whose name starts with "ignore", belong to no class.
+    Values whose names mean background or pixels that do not count (see
+    :func:`~fmbseg.vocabulary.meaning_of_name`), or start with "ignore", belong to no class.
 
     Args:
         folder: that holds them.
 
     Attributes:
         names: of the classes, in the order of classes.txt.
-        background: the values that are named "background".
+        background: the values whose names mean background.
         table: for each value of a mask its class, as
             :func:`~fmbseg.evaluation.mask_files.value_table` makes it.
         photographs: in the order of manifest.csv.
@@ -73,7 +80,8 @@ class MaskFolder:
                 f"{self.folder / 'classes.txt'} names no class beside background and ignore"
             )
         self.names = tuple(words.values())
-        self.background = frozenset(value for value, name in values.items() if name == BACKGROUND)
+        background = {value for value, name in values.items() if meaning_of_name(name) == "background"}
+        self.background = frozenset(background)
         self.table = value_table({value: index for index, value in enumerate(words)}, list(values))
         listed = (self.folder / "manifest.csv").is_file()
         self.photographs = _read_manifest(self.folder) if listed else _all_images(self.folder)
@@ -108,7 +116,7 @@ class MaskFolder:
 
 
 def _is_no_class(name: str) -> bool:
-    return name == BACKGROUND or name.startswith("ignore")
+    return meaning_of_name(name) is not None or name.casefold().startswith("ignore")
 
 
 def _read_text(path: Path) -> str:
@@ -124,7 +132,7 @@ def _read_classes(path: Path) -> dict[int, str]:
         value, tab, name = line.partition("\t")
         if not line.strip():
             continue
-        if not tab or not value.isdecimal() or int(value) > 255 or not name.strip():
+        if not tab or not value.isdecimal() or len(value) > 3 or int(value) > 255 or not name.strip():
             raise MaskFolderError(
                 f"{path}, line {number}: {line!r} is not a value of 0 to 255, a tab and a name"
             )
@@ -143,32 +151,87 @@ def _images(folder: Path) -> list[Path]:
 
 def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
     """Every image, named by its path below images/ without the extension."""
-    photographs = []
+    photographs: dict[str, MaskedPhotograph] = {}
     for image in _images(folder):
-        key = image.relative_to(folder / "images").with_suffix("").as_posix()
+        key = _stem(image, folder)
         mask = folder / "masks" / f"{key}.png"
         if not mask.is_file():
             raise MaskFolderError(f"{image} has no mask: {mask} is missing")
-        photographs.append(MaskedPhotograph(key, image, mask, "all"))
-    if len({photograph.key for photograph in photographs}) < len(photographs):
-        raise MaskFolderError(f"{folder / 'images'} has two images of one name, but one mask")
-    return tuple(photographs)
+        if key in photographs:
+            raise MaskFolderError(
+                f"{photographs[key].image} and {image} are two images of one name, with one mask, {mask}"
+            )
+        photographs[key] = MaskedPhotograph(key, image, mask, "all")
+    return tuple(photographs.values())
+
+
+def _stem(image: Path, folder: Path) -> str:
+    return image.relative_to(folder / "images").with_suffix("").as_posix()
 
 
 def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
     path = folder / "manifest.csv"
-    rows = list(csv.DictReader(_read_text(path).splitlines()))
+    try:
+        rows = list(csv.DictReader(io.StringIO(_read_text(path), newline="")))
+    except csv.Error as error:
+        raise MaskFolderError(f"{path} is no table that can be read: {error}") from error
     if not rows or not {"id", "fold"} <= rows[0].keys():
         raise MaskFolderError(f"{path} needs rows with the columns id and fold")
-    images = {image.stem: image for image in _images(folder)}
-    photographs = []
-    for row in rows:
-        key = row["id"]
-        mask = folder / "masks" / f"{key}.png"
-        if key not in images or not mask.is_file():
-            missing = mask if key in images else folder / "images" / f"{key}.jpg"
-            raise MaskFolderError(f"{path} lists {key!r}, but {missing} is missing")
-        photographs.append(MaskedPhotograph(key, images[key], mask, row["fold"]))
-    if len({photograph.key for photograph in photographs}) < len(photographs):
-        raise MaskFolderError(f"{path} lists an id twice")
-    return tuple(photographs)
+    images = _ImagesById(folder)
+    photographs: dict[str, MaskedPhotograph] = {}
+    for number, row in enumerate(rows, start=1):
+        key, fold = row["id"], row["fold"]
+        where = f"{path}, row {number}"
+        if not key or not fold:
+            raise MaskFolderError(f"{where} has no {'fold' if key else 'id'}")
+        if key in photographs:
+            raise MaskFolderError(f"{where}: the id {key!r} is there twice")
+        try:
+            mask = inside(folder / "masks", f"{key}.png")
+            image = images.find(key)
+        except ValueError as error:
+            raise MaskFolderError(f"{where}: {error}") from error
+        if not mask.is_file():
+            raise MaskFolderError(f"{where} lists {key!r}, but {mask} is missing")
+        photographs[key] = MaskedPhotograph(key, image, mask, fold)
+    return tuple(photographs.values())
+
+
+class _ImagesById:
+    """Finds the image of an id in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_path: dict[str, list[Path]] = {}
+        self._by_name: dict[str, list[Path]] = {}
+        for image in _images(folder):
+            stem = _stem(image, folder)
+            self._by_path.setdefault(stem, []).append(image)
+            self._by_name.setdefault(PurePosixPath(stem).name, []).append(image)
+
+    def find(self, key: str) -> Path:
+        """The one image of an id.
+
+        Raises:
+            ValueError: there is none, or there are several.
+        """
+        found = self._by_path.get(key) or ([] if "/" in key else self._by_name.get(key, []))
+        if len(found) > 1:
+            raise ValueError(
+                f"the id {key!r} may be {found[0]} or {found[1]}: rename one, or write its folder in the id"
+            )
+        if found:
+            return found[0]
+        near = _near(key, self._by_path)
+        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(f"lists {key!r}, but {self.folder / 'images' / f'{key}.jpg'} is missing{meant}")
+
+
+def _near(key: str, known: Iterable[str]) -> list[str]:
+    """Ids that differ in case, Unicode form, slashes or an extension alone."""
+
+    def folded(text: str) -> str:
+        return unicodedata.normalize("NFC", text).casefold().replace("\\", "/").strip()
+
+    wanted = {folded(key), folded(key).rpartition(".")[0]}
+    return sorted(one for one in known if folded(one) in wanted)[:3]

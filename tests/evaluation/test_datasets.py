@@ -154,3 +154,30 @@ def test_any_folder_with_a_file_of_names(folder: Path) -> None:  # noqa: F811
     (folder / "classes.txt").write_text("0\tignore\n7\tcat\n3\tdining table\n255\tignore (crowd)\n")
     with pytest.raises(DataSetError, match="names no 'background'"):
         open_data("folder_background", folder, split="a")
+
+
+@pytest.mark.parametrize("key", ["../../../elsewhere", "a/../../b", "a\0"])
+def test_listed_keys_that_lead_out(tmp_path: Path, key: str) -> None:
+    layouts.voc(tmp_path)
+    listing = tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
+    listing.write_text(f"2007_000033\n{key}\n")
+    with pytest.raises(DataSetError, match="names no image of the set"):
+        open_data("voc21", tmp_path)
+
+
+def test_listings_that_repeat_or_are_no_text(tmp_path: Path) -> None:
+    layouts.voc(tmp_path)
+    listing = tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
+    listing.write_text("2007_000033\n2007_000033\n")
+    with pytest.raises(DataSetError, match="lists '2007_000033' twice"):
+        open_data("voc21", tmp_path)
+    listing.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataSetError, match=r"val\.txt cannot be read"):
+        open_data("voc21", tmp_path)
+
+
+def test_background_of_another_tool_may_count(folder: Path) -> None:  # noqa: F811 - the fixture
+    (folder / "classes.txt").write_text("0\t_background_\n7\tcat\n3\ttable\n255\tvoid\n")
+    data = open_data("folder_background", folder)
+    assert data.names == ("background", "cat", "table")
+    assert data.load(data.samples[0])[1].tolist() == [[0, 1, 2], [-1, 1, 0]]

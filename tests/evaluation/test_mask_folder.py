@@ -61,7 +61,14 @@ def test_masks_with_a_palette_are_read_by_their_values(folder: Path) -> None:
         ("manifest.csv", "id,split\none,val\n", "columns id and fold"),
         ("manifest.csv", "id,fold\n", "columns id and fold"),
         ("manifest.csv", "id,fold\nthree,val\n", r"'three'.*images/three\.jpg is missing"),
-        ("manifest.csv", "id,fold\none,val\none,val\n", "twice"),
+        ("manifest.csv", "id,fold\none,val\none,val\n", "row 2: the id 'one' is there twice"),
+        ("manifest.csv", "id,fold\none\n", "row 1 has no fold"),
+        ("manifest.csv", "id,fold\n,val\n", "row 1 has no id"),
+        ("manifest.csv", 'id,fold\n"one' + "x" * 200_000 + ",val\n", "is no table that can be read"),
+        ("manifest.csv", "id,fold\nONE,val\n", r"did you mean 'one'\?"),
+        ("manifest.csv", "id,fold\none.jpg,val\n", r"did you mean 'one'\?"),
+        ("classes.txt", "1\tcat\n" + "9" * 5000 + "\tdog\n", "line 2"),
+        ("classes.txt", "0\tBackground\n1\tvoid\n", "names no class"),
     ],
 )
 def test_files_that_are_wrong_are_named(folder: Path, file: str, content: str, message: str) -> None:
@@ -69,6 +76,67 @@ def test_files_that_are_wrong_are_named(folder: Path, file: str, content: str, m
     with pytest.raises(MaskFolderError, match=message) as error:
         MaskFolder(folder)
     assert str(folder / file) in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["../other/one", "/etc/passwd", "a/../../one", "..\\one", "one\0", "."])
+def test_ids_that_lead_out(folder: Path, key: str) -> None:
+    (folder / "manifest.csv").write_bytes(f'id,fold\n"{key}",val\n'.encode())
+    with pytest.raises(MaskFolderError, match=r"manifest\.csv"):
+        MaskFolder(folder)
+
+
+def add(folder: Path, image: str, mask: str | None = None) -> None:
+    for name in (f"images/{image}", f"masks/{mask}.png" if mask else None):
+        if name:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (3, 2), 7).save(folder / name)
+
+
+def listing(folder: Path, *keys: str) -> MaskFolder:
+    (folder / "manifest.csv").write_text("id,fold\n" + "".join(f"{key},val\n" for key in keys), "utf-8")
+    return MaskFolder(folder)
+
+
+def test_ids_with_folders(folder: Path) -> None:
+    add(folder, "x/one.png", "x/one")
+    add(folder, "y/one.png", "y/one")
+    found = {one.key: one.image for one in listing(folder, "one", "x/one", "y/one").photographs}
+    images = folder / "images"
+    assert found == {
+        "one": images / "one.jpg", "x/one": images / "x" / "one.png", "y/one": images / "y" / "one.png",
+    }  # fmt: skip
+    with pytest.raises(MaskFolderError, match=r"lists 'z/one', but .*images/z/one\.jpg is missing"):
+        listing(folder, "z/one")
+
+
+def test_an_id_that_may_be_two_images(folder: Path) -> None:
+    add(folder, "x/deep.png", "deep")
+    assert listing(folder, "deep").photographs[0].image == folder / "images" / "x" / "deep.png"
+    add(folder, "y/deep.jpg")
+    with pytest.raises(MaskFolderError, match=r"row 1: the id 'deep' may be .*x/deep\.png or .*y/deep\.jpg"):
+        listing(folder, "deep")
+    add(folder, "one.png")
+    with pytest.raises(MaskFolderError, match=r"the id 'one' may be .*one\.jpg or .*one\.png"):
+        listing(folder, "one")
+
+
+def test_another_unicode_form_of_an_id(folder: Path) -> None:
+    add(folder, "be\u0301.jpg", "be\u0301")
+    with pytest.raises(MaskFolderError, match="did you mean 'be\u0301'"):
+        listing(folder, "b\u00e9")
+
+
+@pytest.mark.parametrize(
+    ("name", "background"),
+    [("Background", True), ("_background_", True), ("Ignore", False), ("__ignore__", False), ("void", False),
+     ("unlabeled", False), ("IGNORE (crowd)", False)],
+)  # fmt: skip
+def test_names_of_other_tools_are_no_classes(folder: Path, name: str, background: bool) -> None:
+    (folder / "classes.txt").write_text(f"0\t{name}\n7\tcat\n3\ttable\n255\tdontcare\n", "utf-8")
+    data = MaskFolder(folder)
+    assert data.names == ("cat", "table")
+    assert data.background == (frozenset({0}) if background else frozenset())
+    assert data.load(data.fold("val")[0])[1].tolist() == [[-1, 0, 1], [-1, 0, -1]]
 
 
 def test_without_a_manifest_all_images_count(folder: Path) -> None:
@@ -80,7 +148,7 @@ def test_without_a_manifest_all_images_count(folder: Path) -> None:
         MaskFolder(folder)
     Image.new("RGB", (3, 2)).save(folder / "images" / "one.png")
     write_mask(folder, "two", [[3, 3]])
-    with pytest.raises(MaskFolderError, match="two images of one name"):
+    with pytest.raises(MaskFolderError, match=r"one\.jpg and .*one\.png are two images of one name"):
         MaskFolder(folder)
 
 
