@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fmbseg.written import WrittenFiles
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,16 @@ PHOTOGRAPHS = (
 )
 
 
-def copy_photographs(folder: Path) -> None:
-    """Copy :data:`PHOTOGRAPHS` to ``folder``; nothing is downloaded.
+def copy_photographs(out: WrittenFiles, folder: str) -> None:
+    """Copy :data:`PHOTOGRAPHS` to a folder within ``out``; nothing is downloaded.
 
     Raises:
         FileNotFoundError: a package is not installed, or without its photograph.
+        WouldReplaceError: a file of another's is in the way.
     """
     sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in PHOTOGRAPHS}
-    folder.mkdir(parents=True, exist_ok=True)
     for photograph, source in sources.items():
-        shutil.copyfile(source, folder / photograph.name)
+        out.copy(f"{folder}/{photograph.name}", source)
 
 
 def packaged_path(module: str, file: str) -> Path:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.aligned.files import FILES
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.demo import ground_truth
 from fmbseg.demo.meter import Meter
 from fmbseg.demo.metrics import collect
 from fmbseg.demo.panels import panels_of
-from fmbseg.demo.photographs import copy_photographs, credit_of
+from fmbseg.demo.photographs import PHOTOGRAPHS, copy_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
-from fmbseg.files import write_json, write_text
+from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
+from fmbseg.labels.manifest import ERRORS, MANIFEST
+from fmbseg.labels.shards import shard_name
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+from fmbseg.written import LOCK, MARKER, WrittenFiles
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary
@@ -38,7 +43,8 @@ FEW_PHOTOGRAPHS = {"epochs": 20, "batch_size": 4, "patches_per_image": None, "im
 more passes, and larger photographs show more."""
 
 _MARK = ".fmbseg-demo"
-_PARTS = ("photographs", "labels", "features", "head")
+_SHARD = 1000
+"""Photographs in one file of labels."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class DemoSettings:
     """What the demo is to do.
 
     Args:
-        out: folder to write to: new, empty, or of an earlier demo, whose files are replaced.
+        out: folder to write to: new, empty, or of an earlier demo. Its files are replaced, and only they;
+            features that it computed are taken up again.
         images: folder of photographs; those of :mod:`fmbseg.demo.photographs` if not given.
         classes: words to label and train with; see :func:`fmbseg.demo.words.demo_vocabularies`.
         new_words: words to segment with that are not trained on; likewise.
@@ -82,30 +89,53 @@ class DemoReport:
 
 
 def run_demo(settings: DemoSettings) -> DemoReport:
-    """Run the whole chain and write ``report.html`` and ``metrics.json``.
+    """Run the whole chain and write ``report.html`` and ``metrics.json``, with the labels and the head.
 
     Raises:
         ValueError: an output folder that holds other things, or the photographs themselves; words that make
             no vocabulary; photographs in which nothing was found; an unknown recipe.
+        WouldReplaceError: (a ValueError) a file of another's is in the way; nothing was written.
         FileNotFoundError: the demo's own photographs are not installed.
     """
-    recipe = get_recipe(settings.recipe)
-    training = settings.training or TrainingSettings.from_dict({**recipe.training, **FEW_PHOTOGRAPHS})
     trained, new = demo_vocabularies(
         settings.classes, settings.new_words, own_images=settings.images is not None
     )
-    if settings.images is not None:
-        _check_images(settings.images, settings.out)
-    _claim(settings.out)
-    photographs = settings.images
-    if photographs is None:
-        photographs = settings.out / "photographs"
-        copy_photographs(photographs)
+    get_recipe(settings.recipe)
+    count = len(PHOTOGRAPHS) if settings.images is None else _count(settings.images, settings.out)
+    _check_folder(settings.out)
+    with WrittenFiles(settings.out, "demo") as written, TemporaryDirectory() as work:
+        written.check(_names(count))
+        written.write(_MARK, b"")
+        if settings.images is None:
+            copy_photographs(written, "photographs")
+        rows, metrics, failures = _run(settings, trained, new, Path(work))
+        for folder in ("labels", "head"):
+            for path in sorted(Path(work, folder).glob("[!.]*")):
+                with written.path(f"{folder}/{path.name}") as place:
+                    shutil.copyfile(path, place)
+        written.write("metrics.json", encode(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"))
+        written.write("report.html", encode(report_page(rows, metrics)))
+    return DemoReport(settings.out / "report.html", settings.out / "metrics.json", failures)
+
+
+def _run(
+    settings: DemoSettings, trained: Vocabulary, new: Vocabulary, work: Path
+) -> tuple[list[Row], dict[str, Any], list[dict[str, Any]]]:
+    """Label, fit and segment; labels and head go to ``work``.
+
+    Returns:
+        The report's photographs, its figures, and the photographs that could not be labelled.
+    """
+    recipe = get_recipe(settings.recipe)
+    training = settings.training or TrainingSettings.from_dict({**recipe.training, **FEW_PHOTOGRAPHS})
     meter = Meter()
     with meter.stage("load models"):
         labeler = PseudoLabeler(settings.recipe, hub=settings.hub)
     with meter.stage("label"):
-        labels = labeler.label(photographs, trained, settings.out / "labels", progress=settings.progress)
+        photographs = settings.images or settings.out / "photographs"
+        labels = labeler.label(
+            photographs, trained, work / "labels", shard_size=_SHARD, progress=settings.progress
+        )
     with meter.stage("fit"):
         aligner = Aligner(
             recipe.backbone,
@@ -114,7 +144,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
             cache_dir=settings.out / "features",
             hub=settings.hub,
         ).fit(labels, progress=settings.progress)
-        aligner.save_pretrained(settings.out / "head")
+        aligner.save_pretrained(work / "head")
     segmenter = OpenVocabSegmenter(aligner)
     wide = None
     if recipe.head is not None:
@@ -124,10 +154,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     rows, agreement = _rows(labels, observer, trained, meter, settings)
     truth = _truth(labels, labeler, segmenter) if settings.images is None else None
     metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
-    page, figures = settings.out / "report.html", settings.out / "metrics.json"
-    write_text(page, report_page(rows, metrics))
-    write_json(figures, metrics)
-    return DemoReport(page, figures, labels.errors)
+    return rows, metrics, list(labels.errors)
 
 
 def _rows(
@@ -155,22 +182,38 @@ def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegment
     return ground_truth.measure(load_image(labels.root / ground_truth.PHOTOGRAPH), labeler, segmenter)
 
 
-def _check_images(images: Path, out: Path) -> None:
-    """Refuse photographs that are not there, or that emptying the output folder would delete."""
-    find_images(images)
+def _count(images: Path, out: Path) -> int:
+    """How many photographs there are; refuse those that lie among what is written."""
+    found = find_images(images)
     if images.resolve().is_relative_to(out.resolve()):
         raise ValueError(
-            f"the photographs {images} lie in the output folder {out}, whose files are replaced: "
-            "give another folder with --out"
+            f"the photographs {images} lie in the output folder {out}: give another folder with --out"
         )
+    return len(found)
 
 
-def _claim(out: Path) -> None:
-    """Make the folder, or empty that of an earlier demo; one that holds anything else is refused."""
-    mark = out / _MARK
-    if out.exists() and not mark.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} holds files that are not a demo's: give an empty or new folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    for part in _PARTS:
-        shutil.rmtree(out / part, ignore_errors=True)
+def _names(count: int) -> list[str]:
+    """Every file that the demo of so many photographs can write."""
+    shards = [shard_name(index) for index in range(-(-count // _SHARD))]
+    return [
+        _MARK,
+        "report.html",
+        "metrics.json",
+        *(f"photographs/{one.name}" for one in PHOTOGRAPHS),
+        *(f"labels/{name}" for name in (MANIFEST, ERRORS, *shards)),
+        *(f"head/{name}" for name in FILES),
+    ]
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that holds anything but an earlier demo."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: give a folder with --out")
+    if not out.is_dir() or (out / _MARK).exists():
+        return
+    others = sorted(path.name for path in out.iterdir() if path.name not in (MARKER, LOCK))
+    if others:
+        raise ValueError(
+            f"{out} holds files that are not a demo's, such as {others[0]}: "
+            "give an empty or new folder with --out"
+        )
