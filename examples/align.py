@@ -11,7 +11,7 @@ from fmbseg import Aligner, LabelSet
 
 def main(labels: str, out: str, backbone: str | None = None) -> None:
     """Train and save."""
-    aligner = Aligner(backbone, recipe="offline").fit(LabelSet.open(labels))
+    aligner = Aligner(backbone, recipe="offline").fit(LabelSet(labels))
     for epoch in aligner.history:
         print(f"pass {epoch.epoch}: loss {epoch.loss:.3f} over {epoch.patches} patches")
     aligner.save_pretrained(out)

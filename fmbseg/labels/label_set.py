@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from fmbseg.checksums import read_rows
-from fmbseg.files import DamagedFileError
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
+from fmbseg.labels.manifest import read_manifest, shard_count
 from fmbseg.labels.row_checks import row_problems
-from fmbseg.labels.shards import SCHEMA, from_row, shard_name
+from fmbseg.labels.shard_checks import check_failures, check_shards
+from fmbseg.labels.shard_files import damaged, read_shard, shard_name
+from fmbseg.labels.shards import from_row
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -25,14 +24,17 @@ if TYPE_CHECKING:
 class LabelSet(LabelCollection):
     """What :meth:`fmbseg.PseudoLabeler.label` wrote: a manifest and shards of labelled photographs.
 
-    Iterating reads one shard after the other, a few records at a time.
+    Iterating reads one shard after the other, a few records at a time, and checks each shard whole before
+    its first record.
 
     Args:
         folder: of ``manifest.json`` and ``shard-00000.parquet`` and on.
 
     Raises:
         FileNotFoundError: no manifest, or a shard that the manifest counts is missing.
-        ValueError: a manifest that is not of this version, or that was changed since it was written.
+        DamagedFileError: a manifest that was changed since it was written, or a shard that is damaged, of
+            another label set, or of another place in this one.
+        ValueError: a manifest that is not of this version.
 
     Example:
         >>> LabelSet("no/such/folder")
@@ -51,6 +53,7 @@ class LabelSet(LabelCollection):
                 f"{self.folder} is not finished: {len(missing)} of {len(self._shards)} shards are missing "
                 f"({missing[0]} first). Run the same labelling again; it continues where it stopped"
             )
+        self._facts = check_shards(dict(enumerate(self._shards)), self.manifest)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -69,59 +72,29 @@ class LabelSet(LabelCollection):
 
     @property
     def fingerprint(self) -> str:
-        """Hash over vocabulary, models, settings and the list of photographs."""
-        return str(self.manifest["hash"])
+        """Hash over the manifest (but for where the photographs lie) and the content of every shard.
+
+        It does not depend on how shards are packed into files; it is read from their footers.
+        """
+        content = [self.manifest["hash"], *(one.content for one in self._facts)]
+        return sha256(json.dumps(content).encode()).hexdigest()
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """Photographs that could not be labelled, each with ``path`` and ``error``."""
-        return read_rows(self.folder / ERRORS)
+        """Photographs that could not be labelled, each with ``shard``, ``path`` and ``error``.
+
+        Raises:
+            DamagedFileError: the list is not as it was written, or not whole.
+        """
+        return check_failures(self.folder, range(len(self._facts)), self._facts, self.manifest)
 
     def __len__(self) -> int:
-        return sum(open_shard(shard).metadata.num_rows for shard in self._shards)
+        return sum(one.rows for one in self._facts)
 
     def __iter__(self) -> Iterator[LabeledImage]:
         root, classes = self.root, len(self._vocabulary)
         for shard in self._shards:
             for row in read_shard(shard):
                 for problem in row_problems(row, classes, root):
-                    raise _damaged(shard, problem)
+                    raise damaged(shard, problem)
                 yield from_row(row)
-
-
-def read_shard(shard: Path) -> Iterator[dict[str, Any]]:
-    """Yield a shard's rows, a few of them in memory at a time.
-
-    Raises:
-        DamagedFileError: the file is damaged.
-    """
-    batches = open_shard(shard).iter_batches(batch_size=16)
-    while True:
-        try:
-            batch = next(batches, None)
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(shard, str(error)) from error
-        if batch is None:
-            return
-        yield from batch.to_pylist()
-
-
-def open_shard(shard: Path) -> pq.ParquetFile:
-    """Open a shard for reading with its checksums.
-
-    Raises:
-        DamagedFileError: the file is damaged, or its columns are not those of a shard.
-    """
-    try:
-        file = pq.ParquetFile(shard, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(shard, str(error)) from error
-    if not file.schema_arrow.equals(SCHEMA):
-        raise _damaged(shard, f"its columns are not those of a shard: {', '.join(file.schema_arrow.names)}")
-    return file
-
-
-def _damaged(shard: Path, why: str) -> DamagedFileError:
-    return DamagedFileError(
-        f"{shard} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
-    )

@@ -7,22 +7,28 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
-ERRORS = "errors.jsonl"
 
 
-def manifest_hash(manifest: dict[str, Any]) -> str:
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
     """SHA-256 over all that decides a label set's bytes: everything but where the photographs lie."""
     content = {key: value for key, value in manifest.items() if key not in ("root", "hash")}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def shard_count(manifest: dict[str, Any]) -> int:
+def shard_count(manifest: Mapping[str, Any]) -> int:
     """Shards of a finished label set."""
     return -(-int(manifest["images"]["count"]) // int(manifest["shard_size"]))
+
+
+def shard_length(manifest: Mapping[str, Any], index: int) -> int:
+    """How many photographs, those that could not be labelled too, belong to a shard."""
+    size = int(manifest["shard_size"])
+    return min(size, int(manifest["images"]["count"]) - index * size)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,22 +1,18 @@
-"""A shard: the table that it holds, and records as its rows."""
+"""The table that a shard holds, and records as its rows."""
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fmbseg.files import open_atomically
 from fmbseg.labels.record import LabeledImage
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,13 +39,6 @@ SCHEMA = pa.schema(
         ("masks", pa.list_(_MASK)),
     ]
 )
-ROW_GROUP = 64
-"""Photographs that a reader or writer has in memory at once."""
-
-
-def shard_name(index: int) -> str:
-    """File name of a shard, for example ``shard-00003.parquet``."""
-    return f"shard-{index:05d}.parquet"
 
 
 def to_row(image: LabeledImage) -> dict[str, Any]:
@@ -115,28 +104,3 @@ def from_row(row: dict[str, Any]) -> LabeledImage:
         points=tuple(np.array(mask["points"], dtype=np.float32).reshape(-1, 2) for mask in masks),
         features=_decoded(masks),
     )
-
-
-def write_shard(path: Path, rows: Iterable[dict[str, Any]], origin: Mapping[str, str] | None = None) -> None:
-    """Write a shard whole or not at all, a few rows in memory at a time.
-
-    Args:
-        path: of the shard.
-        rows: in order.
-        origin: what the file says of itself, beside its table: of which label set it is, and where in it.
-    """
-    schema = SCHEMA.with_metadata({f"fmbseg.{name}": value for name, value in (origin or {}).items()})
-    with (
-        open_atomically(path) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
-        source = iter(rows)
-        while group := list(islice(source, ROW_GROUP)):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
-
-
-def shard_origin(file: pq.ParquetFile) -> dict[str, str]:
-    """What a shard says of itself; empty for one of a version that did not write it."""
-    found = file.schema_arrow.metadata or {}
-    pairs = ((key.decode(), value.decode()) for key, value in found.items())
-    return {key.removeprefix("fmbseg."): value for key, value in pairs if key.startswith("fmbseg.")}

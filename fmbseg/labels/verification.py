@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fmbseg.checksums import read_rows
-from fmbseg.labels.label_set import open_shard, read_shard
-from fmbseg.labels.manifest import ERRORS, read_manifest, shard_count
+from fmbseg.labels.failures import read_failures
+from fmbseg.labels.manifest import read_manifest, shard_count
 from fmbseg.labels.photograph import PhotographError, checked_photograph
 from fmbseg.labels.row_checks import row_problems
-from fmbseg.labels.shards import shard_name, shard_origin
+from fmbseg.labels.shard_checks import REDO, shard_problems
+from fmbseg.labels.shard_files import encode_row, read_facts, read_shard, shard_name
 from fmbseg.labels.writer import JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_REDO = "delete it and run the same labelling again: only this shard is redone"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     folder = Path(folder)
     try:
         manifest = read_manifest(folder)
-        failed = Counter(row["shard"] for row in read_rows(folder / ERRORS))
+        failed = Counter(row["shard"] for row in read_failures(folder, manifest))
     except FileNotFoundError:
         raise
     except ValueError as error:
@@ -77,16 +76,23 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
             found.append(Problem(shard.name, "is missing: run the same labelling again, it continues"))
             continue
         try:
-            found += _check_shard(shard, index, manifest, failed[index])
+            facts = read_facts(shard)
+            found += (
+                Problem(shard.name, what) for what in shard_problems(facts, index, manifest, failed[index])
+            )
+            content = sha256()
             for row in read_shard(shard):
+                content.update(encode_row(row))
                 wrong = list(row_problems(row, classes, root))
                 if row["path"] in seen:
                     wrong.append(f"{row['path']} is in the label set twice")
                 seen.add(row["path"])
-                found += (Problem(shard.name, f"{what}; {_REDO}") for what in wrong)
+                found += (Problem(shard.name, f"{what}; {REDO}") for what in wrong)
                 if photographs and not wrong:
                     found += _check_photograph(root, row)
-        except ValueError as error:
+            if content.hexdigest() != facts.content:
+                found.append(Problem(shard.name, f"does not have the records that its hash is of: {REDO}"))
+        except (ValueError, OSError) as error:
             found.append(Problem(shard.name, str(error)))
     return found
 
@@ -98,24 +104,6 @@ def _stray_files(folder: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(path.name, f"is no shard of this label set, which has {len(known)}: move it away")
     if (folder / JOURNAL).exists():
         yield Problem(JOURNAL, "the labelling is not finished: run it again, it continues")
-
-
-def _check_shard(shard: Path, index: int, manifest: dict[str, Any], failed: int) -> Iterator[Problem]:
-    file = open_shard(shard)
-    origin = shard_origin(file)
-    if origin.get("manifest", manifest["hash"]) != manifest["hash"]:
-        yield Problem(shard.name, f"is of another label set: {_REDO}")
-    if origin.get("shard", str(index)) != str(index):
-        yield Problem(shard.name, f"was written as shard {origin['shard']}: {_REDO}")
-    size = int(manifest["shard_size"])
-    expected = min(size, int(manifest["images"]["count"]) - index * size)
-    rows = file.metadata.num_rows
-    if rows + failed != expected:
-        yield Problem(
-            shard.name,
-            f"holds {rows} records, and {ERRORS} lists {failed} photographs of it, but it is of {expected}: "
-            f"{_REDO}",
-        )
 
 
 def _check_photograph(root: Path, row: dict[str, Any]) -> Iterator[Problem]:

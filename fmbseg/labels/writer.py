@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fmbseg.checksums import RowJournal, iterate_rows, read_rows, write_rows
-from fmbseg.files import inside, remove_leftovers, write_json
-from fmbseg.labels.manifest import ERRORS, MANIFEST, manifest_hash, read_manifest, shard_count
-from fmbseg.labels.shards import shard_name, to_row, write_shard
+from fmbseg.checksums import RowJournal, iterate_rows
+from fmbseg.files import DamagedFileError, inside, remove_leftovers, write_json
+from fmbseg.labels.failures import read_failures, write_failures
+from fmbseg.labels.manifest import MANIFEST, manifest_hash, read_manifest, shard_count, shard_length
+from fmbseg.labels.shard_checks import check_failures, check_shards
+from fmbseg.labels.shard_files import shard_name, write_shard
+from fmbseg.labels.shards import to_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +63,7 @@ class LabelWriter:
         try:
             remove_leftovers(self.folder)
             self._claim()
+            self._check()
             self._resume()
         except BaseException:
             self._close_journal()
@@ -89,7 +93,7 @@ class LabelWriter:
         Positions of shards that are there are passed over, so that a shard that was deleted is made again.
         """
         absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
-        starts = ((index * self._shard_size, self._length(index)) for index in absent)
+        starts = ((index * self._shard_size, shard_length(self.manifest, index)) for index in absent)
         todo = [position for start, length in starts for position in range(start, start + length)]
         return todo[self._pending :]
 
@@ -113,10 +117,6 @@ class LabelWriter:
     def _shard(self, index: int) -> Path:
         return self.folder / shard_name(index)
 
-    def _length(self, index: int) -> int:
-        """How many photographs, unreadable ones too, belong to a shard."""
-        return min(self._shard_size, int(self.manifest["images"]["count"]) - index * self._shard_size)
-
     def _claim(self) -> None:
         """Take an empty folder, or one that the same configuration wrote to."""
         path = self.folder / MANIFEST
@@ -132,6 +132,16 @@ class LabelWriter:
         if found["root"] != self.manifest["root"]:  # the same photographs, in a folder that was moved
             write_json(path, self.manifest)
 
+    def _check(self) -> None:
+        """Make sure that the shards that are there are this label set's, and lack no photograph."""
+        shards = {
+            index: self._shard(index)
+            for index in range(shard_count(self.manifest))
+            if self._shard(index).exists()
+        }
+        facts = check_shards(shards, self.manifest)
+        check_failures(self.folder, list(shards), facts, self.manifest)
+
     def _resume(self) -> None:
         """Find the first shard that is not there, and the journal's photographs of it."""
         count = shard_count(self.manifest)
@@ -144,7 +154,7 @@ class LabelWriter:
             return
         # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
         self._pending = end = chain = 0
-        for row, row_end, row_chain in iterate_rows(journal):
+        for row, row_end, row_chain in self._journal_rows():
             if row["shard"] == self._finished:
                 self._pending, end, chain = self._pending + 1, row_end, row_chain
         self._journal = RowJournal(journal, end, chain)  # a line cut short by a kill goes
@@ -155,26 +165,41 @@ class LabelWriter:
             raise ValueError(
                 f"all {self.manifest['images']['count']} photographs are already in {self.folder}"
             )
-        self._journal.append({"shard": self._finished, "row": row})
+        self._journal.append({"manifest": self.manifest["hash"], "shard": self._finished, "row": row})
         self._pending += 1
         self._close_full_shard()
 
     def _journaled(self) -> Iterator[dict[str, Any]]:
-        return (row["row"] for row, _, _ in iterate_rows(self.folder / JOURNAL))
+        return (row["row"] for row, _, _ in self._journal_rows())
+
+    def _journal_rows(self) -> Iterator[tuple[dict[str, Any], int, int]]:
+        path = self.folder / JOURNAL
+        try:
+            for found in iterate_rows(path):
+                if found[0].get("manifest") != self.manifest["hash"]:
+                    raise DamagedFileError(f"{path} is of another label set")
+                yield found
+        except DamagedFileError as error:
+            raise DamagedFileError(
+                f"{error}. Delete it and run the same labelling again: the photographs since the last shard "
+                "are labelled anew"
+            ) from error
 
     def _close_full_shard(self) -> None:
-        if self._pending < self._length(self._finished):
+        if self._pending < shard_length(self.manifest, self._finished):
             return
         # Errors first: a kill in between writes the same errors again, and loses none.
-        errors = self.folder / ERRORS
-        others = [row for row in read_rows(errors) if row["shard"] != self._finished]
+        known = read_failures(self.folder, self.manifest)
+        others = [row for row in known if row["shard"] != self._finished]
         failed = [{"shard": self._finished, **row} for row in self._journaled() if "error" in row]
-        if others or failed or errors.exists():
-            write_rows(errors, sorted(others + failed, key=lambda row: int(row["shard"])))
+        if known or failed:
+            failures = sorted(others + failed, key=lambda row: int(row["shard"]))
+            write_failures(self.folder, self.manifest, failures)
         write_shard(
             self._shard(self._finished),
             (row for row in self._journaled() if "error" not in row),
-            {"manifest": self.manifest["hash"], "shard": str(self._finished)},
+            manifest=self.manifest["hash"],
+            shard=self._finished,
         )
         self._close_journal()
         self._resume()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.masks import MaskSet
 
@@ -60,7 +61,7 @@ def empty_record(path: str = "nothing.png") -> LabeledImage:
 def manifest(count: int, shard_size: int = 2, **changes: Any) -> dict[str, Any]:
     """What a run over ``count`` photographs gives a writer."""
     return {
-        "schema_version": 2,
+        "schema_version": SCHEMA_VERSION,
         "fmbseg": "0.1.0",
         "vocabulary": {
             "names": ["a", "b", "c", "d", "e"],

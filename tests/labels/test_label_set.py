@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fmbseg.checksums import write_rows
+from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
-from fmbseg.labels.shards import SCHEMA, shard_name
+from fmbseg.labels.shard_files import read_facts, read_shard, shard_name, write_shard
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import assert_equal, empty_record, manifest, record
 
@@ -65,8 +69,8 @@ def test_a_folder_may_be_told_where_the_photographs_are_now(folder: Path) -> Non
 
 
 def test_another_version_is_refused(folder: Path) -> None:
-    change_manifest(folder, schema_version=3)
-    with pytest.raises(ValueError, match=r"manifest\.json has schema version 3; this fmbseg reads 2"):
+    change_manifest(folder, schema_version=2)
+    with pytest.raises(ValueError, match=r"manifest\.json has schema version 2; this fmbseg reads 3"):
         LabelSet(folder)
 
 
@@ -83,35 +87,123 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
         LabelSet(folder)
 
 
-def damaged(folder: Path) -> ValueError:
-    with pytest.raises(ValueError, match=r"shard-00001\.parquet is damaged.*Delete it and run") as error:
+def damaged(folder: Path) -> DamagedFileError:
+    with pytest.raises(
+        DamagedFileError, match=r"shard-00001\.parquet is damaged.*Delete it and run"
+    ) as error:
         list(LabelSet(folder))
     return error.value
 
 
-def test_a_shard_that_was_cut_short_is_named(folder: Path) -> None:
-    shard = folder / shard_name(1)
-    shard.write_bytes(shard.read_bytes()[:-30])
-    damaged(folder)
-    shard.write_bytes(b"")
-    damaged(folder)
-
-
-def test_a_flipped_bit_in_any_column_is_noticed(folder: Path) -> None:
+def test_no_byte_of_a_shard_can_change(folder: Path) -> None:
+    """Of the footer it is found on opening, without reading the rest."""
     shard = folder / shard_name(1)
     whole = shard.read_bytes()
-    group = pq.ParquetFile(shard).metadata.row_group(0)
-    assert group.num_columns == 14
-    for column in map(group.column, range(group.num_columns)):
-        first = column.dictionary_page_offset or column.data_page_offset
-        last = first + column.total_compressed_size - 1  # of a page's content, whatever its header's length
-        shard.write_bytes(whole[:last] + bytes([whole[last] ^ 1]) + whole[last + 1 :])
-        damaged(folder)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for position in [*range(0, footer, 17), *range(footer, len(whole), 17), len(whole) - 1]:
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        shard.write_bytes(changed)
+        with pytest.raises(DamagedFileError, match=r"shard-00001\.parquet is damaged.*Delete it and run"):
+            read_facts(shard) if position >= footer else next(read_shard(shard))
     shard.write_bytes(whole)
     assert len(list(LabelSet(folder))) == 4
 
 
-def test_another_table_is_no_shard(folder: Path) -> None:
+def test_a_shard_that_was_cut_short_is_named(folder: Path) -> None:
+    shard = folder / shard_name(1)
+    whole = shard.read_bytes()
+    for length in (0, 3, 8, 100, len(whole) // 2, len(whole) - 1):
+        shard.write_bytes(whole[:length])
+        damaged(folder)
+    for swapped in (whole[:500] + whole[600:700] + whole[500:600] + whole[700:], whole[:900] + whole[800:]):
+        shard.write_bytes(swapped)
+        damaged(folder)
+
+
+def test_another_table_is_no_shard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"path": ["0.jpg"], "masks": [1]}), folder / shard_name(1))
-    assert "its columns are not those of a shard: path, masks" in str(damaged(folder))
-    assert SCHEMA.names[0] == "path"
+    assert "its footer is not as fmbseg wrote it" in str(damaged(folder))
+    schema = pa.schema([("path", pa.string())])
+    monkeypatch.setattr("fmbseg.labels.shard_files.SCHEMA", schema)
+    write_shard(folder / shard_name(1), [{"path": "0.jpg"}], manifest="", shard=1)
+    monkeypatch.undo()
+    assert "its columns are not those of a shard: path)" in str(damaged(folder))
+
+
+class TestMixedUp:
+    """Shards that are whole, but not those that belong there."""
+
+    def other(self, folder: Path) -> LabelSet:
+        """The same photographs with other settings: the shards lie as in the first."""
+        with LabelWriter(folder, manifest(5, settings={"seed": 1, "min_crops": 2})) as writer:
+            for index in range(5):
+                writer.append(record(f"{index}.jpg"))
+        return LabelSet(folder)
+
+    def test_swapped_within_a_set(self, folder: Path) -> None:
+        one, two = folder / shard_name(0), folder / shard_name(1)
+        first = one.read_bytes()
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(first)
+        with pytest.raises(DamagedFileError, match=r"shard-00000\.parquet was written as shard 1: delete it"):
+            LabelSet(folder)
+
+    def test_doubled_within_a_set(self, folder: Path) -> None:
+        shutil.copy(folder / shard_name(0), folder / shard_name(2))
+        with pytest.raises(DamagedFileError, match=r"shard-00002\.parquet was written as shard 0: delete it"):
+            LabelSet(folder)
+
+    def test_copied_from_another_set(self, folder: Path, tmp_path: Path) -> None:
+        other = self.other(tmp_path / "other")
+        shutil.copy(other.folder / shard_name(1), folder / shard_name(1))
+        with pytest.raises(
+            DamagedFileError, match=r"shard-00001\.parquet is of another label set: delete it"
+        ):
+            LabelSet(folder)
+
+    def test_a_list_of_failures_of_another_set(self, folder: Path, tmp_path: Path) -> None:
+        other = self.other(tmp_path / "other")
+        shutil.copy(folder / "errors.jsonl", other.folder)
+        with pytest.raises(
+            DamagedFileError, match=r"errors\.jsonl, line 1, is of another label set\. Restore"
+        ):
+            other.errors  # noqa: B018 - reading it is what fails
+
+
+def test_the_list_of_failures_is_whole_or_refused(folder: Path) -> None:
+    errors = folder / "errors.jsonl"
+    whole = errors.read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        errors.write_bytes(changed)
+        with pytest.raises(DamagedFileError, match=r"errors\.jsonl"):
+            LabelSet(folder).errors  # noqa: B018
+    for content in (b"", whole[:-1], whole[:20], whole * 2, b"\n", b"[1]\n", b'"path"\n'):
+        errors.write_bytes(content)
+        with pytest.raises(DamagedFileError, match=r"errors\.jsonl"):
+            LabelSet(folder).errors  # noqa: B018
+    for row in ({"a": 1}, {"manifest": 1, "shard": "0", "path": [], "error": None}):
+        write_rows(errors, [row])
+        with pytest.raises(DamagedFileError, match="is no record of a photograph"):
+            LabelSet(folder).errors  # noqa: B018
+    errors.unlink()
+    with pytest.raises(DamagedFileError, match=r"shard 0 and errors\.jsonl do not hold all photographs"):
+        LabelSet(folder).errors  # noqa: B018
+
+
+def test_fingerprints_are_of_the_labels(tmp_path: Path) -> None:
+    """Two sets of one manifest with other labels: of other photographs with the same names and sizes."""
+    found = []
+    for name, similarity in (("one", 0.5), ("two", 0.25), ("three", 0.5)):
+        with LabelWriter(tmp_path / name, manifest(3)) as writer:
+            for index in range(3):
+                writer.append(record(f"{index}.jpg", similarities=np.full(3, similarity, np.float32)))
+        found.append(LabelSet(tmp_path / name))
+    one, two, three = found
+    assert one.manifest == two.manifest
+    assert one.fingerprint == three.fingerprint != two.fingerprint
+    assert one.stage(11).fingerprint == three.stage(11).fingerprint != two.stage(11).fingerprint
+    change_manifest(tmp_path / "one", root="/moved")
+    assert LabelSet(tmp_path / "one").fingerprint == three.fingerprint

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.labels.shards import SCHEMA, from_row, shard_name, to_row, write_shard
+from fmbseg.labels.shard_files import encode_row, read_facts, read_shard, shard_name, write_shard
+from fmbseg.labels.shards import SCHEMA, from_row, to_row
 from tests.labels.examples import ARRAYS, assert_equal, boxes, empty_record, record
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from fmbseg.labels.record import LabeledImage
 
+ORIGIN: dict[str, Any] = {"manifest": "ef" * 32, "shard": 3}
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
@@ -51,8 +54,12 @@ def test_a_row_through_json_and_parquet(
     through_json = json.loads(json.dumps(to_row(image)))
     assert_equal(from_row(through_json), image)
     path = tmp_path_factory.mktemp("shard") / "one.parquet"
-    write_shard(path, [through_json])
+    write_shard(path, [through_json], **ORIGIN)
     assert_equal(from_row(pq.read_table(path).to_pylist()[0]), image)
+    content = json.dumps(to_row(image), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    facts = read_facts(path)
+    assert facts == ("ef" * 32, 3, sha256(content).hexdigest(), 1)
+    assert list(map(encode_row, read_shard(path))) == [content]
 
 
 def test_the_types_of_a_record_that_was_read() -> None:
@@ -63,15 +70,15 @@ def test_the_types_of_a_record_that_was_read() -> None:
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
     rows = [to_row(record()), to_row(empty_record()), to_row(record("später/犬.jpg"))]
-    write_shard(tmp_path / "one", rows)
-    write_shard(tmp_path / "two", json.loads(json.dumps(rows)))
+    write_shard(tmp_path / "one", rows, **ORIGIN)
+    write_shard(tmp_path / "two", json.loads(json.dumps(rows)), **ORIGIN)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    write_shard(tmp_path / "three", rows[:2])
+    write_shard(tmp_path / "three", rows[:2], **ORIGIN)
     assert (tmp_path / "one").read_bytes() != (tmp_path / "three").read_bytes()
 
 
 def test_a_shard_without_rows_has_its_columns(tmp_path: Path) -> None:
-    write_shard(tmp_path / "none", [])
+    write_shard(tmp_path / "none", [], **ORIGIN)
     table = pq.read_table(tmp_path / "none")
     assert table.num_rows == 0
     assert table.schema.equals(SCHEMA)
@@ -80,3 +87,18 @@ def test_a_shard_without_rows_has_its_columns(tmp_path: Path) -> None:
 def test_names_sort_like_numbers() -> None:
     assert shard_name(3) == "shard-00003.parquet"
     assert sorted([shard_name(10), shard_name(9)]) == [shard_name(9), shard_name(10)]
+
+
+def test_the_hash_is_of_the_rows_however_they_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [to_row(record(f"{index}.jpg")) for index in range(5)]
+    write_shard(tmp_path / "one", rows, **ORIGIN)
+    monkeypatch.setattr("fmbseg.labels.shard_files.ROW_GROUP", 2)
+    write_shard(tmp_path / "groups", rows, **ORIGIN)
+    write_shard(tmp_path / "other", [*rows[:4], rows[3]], **ORIGIN)
+    one, groups, other = (read_facts(tmp_path / name) for name in ("one", "groups", "other"))
+    assert (tmp_path / "one").read_bytes() != (tmp_path / "groups").read_bytes()
+    assert one == groups
+    assert one.content != other.content
+    assert list(read_shard(tmp_path / "one")) == list(read_shard(tmp_path / "groups")) == rows

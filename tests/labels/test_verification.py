@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.shards import SCHEMA, write_shard
+from fmbseg.labels.shard_files import shard_name, write_shard
+from fmbseg.labels.shards import SCHEMA
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import manifest
@@ -39,19 +40,29 @@ def rows(labels: LabelSet, index: int) -> list[dict[str, Any]]:
     return found
 
 
-def rewrite(labels: LabelSet, index: int, content: list[dict[str, Any]], **origin: str) -> None:
-    said = {"manifest": labels.fingerprint, "shard": str(index), **origin}
-    write_shard(labels.folder / f"shard-{index:05d}.parquet", content, said)
+def rewrite(labels: LabelSet, index: int, content: list[dict[str, Any]], **origin: Any) -> None:
+    said = {"manifest": labels.manifest["hash"], "shard": index, **origin}
+    write_shard(labels.folder / shard_name(index), content, **said)
 
 
 def test_a_sound_set(labels: LabelSet) -> None:
     assert problems(labels, photographs=True) == []
 
 
-def test_shards_of_an_older_version_say_nothing_of_themselves(labels: LabelSet) -> None:
+def test_a_shard_that_another_program_wrote_is_not_believed(labels: LabelSet) -> None:
     table = pa.Table.from_pylist(rows(labels, 0), schema=SCHEMA)
     pq.write_table(table, labels.folder / "shard-00000.parquet")
-    assert problems(labels) == []
+    (found,) = problems(labels)
+    assert "is damaged (its footer is not as fmbseg wrote it)" in found
+
+
+def test_records_that_are_not_those_of_the_hash(labels: LabelSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that is whole by its checksums, but whose hash is of other records."""
+    monkeypatch.setattr("fmbseg.labels.shard_files.encode_row", lambda _: b"others")
+    rewrite(labels, 1, rows(labels, 1))
+    monkeypatch.undo()
+    (found,) = problems(labels)
+    assert found.startswith("shard-00001.parquet: does not have the records that its hash is of: delete it")
 
 
 def test_a_missing_shard(labels: LabelSet) -> None:
@@ -72,7 +83,7 @@ def test_a_shard_of_another_set_or_place(labels: LabelSet) -> None:
     content = rows(labels, 0)
     rewrite(labels, 0, content, manifest="f" * 64)
     assert "is of another label set" in problems(labels)[0]
-    rewrite(labels, 0, content, shard="1")
+    rewrite(labels, 0, content, shard=1)
     assert "was written as shard 1" in problems(labels)[0]
     rewrite(labels, 0, content)
     assert problems(labels) == []
@@ -184,6 +195,6 @@ def test_another_version_and_no_manifest(labels: LabelSet, tmp_path: Path) -> No
     path = labels.folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 9}))
     (found,) = problems(labels)
-    assert "has schema version 9; this fmbseg reads 2" in found
+    assert "has schema version 9; this fmbseg reads 3" in found
     with pytest.raises(FileNotFoundError, match="holds no label set"):
         verify(tmp_path / "nothing")

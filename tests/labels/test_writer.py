@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fmbseg.checksums import RowJournal
+from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.shards import shard_name
+from fmbseg.labels.manifest import manifest_hash
+from fmbseg.labels.shard_files import shard_name
 from fmbseg.labels.writer import JOURNAL, LabelWriter
 from tests.labels.examples import empty_record, manifest, record
 
@@ -98,7 +100,8 @@ def test_a_kill_between_the_errors_and_the_shard(whole: dict[str, bytes], tmp_pa
     folder = tmp_path / "killed"
     write(folder, stop_after=5)
     # As if the sixth line was written and the errors, but not the shard.
-    line = {"shard": 2, "row": {"path": "5.jpg", "error": "5.jpg is damaged"}}
+    row = {"path": "5.jpg", "error": "5.jpg is damaged"}
+    line = {"manifest": manifest_hash(manifest(len(PHOTOGRAPHS))), "shard": 2, "row": row}
     with RowJournal.after(folder / JOURNAL) as journal:
         journal.append(line)
     (folder / "errors.jsonl").write_bytes(whole["errors.jsonl"])
@@ -223,3 +226,73 @@ def test_a_failure_inside_keeps_what_was_written(tmp_path: Path, whole: dict[str
         assert writer.position == 1
     write(tmp_path / "failed")
     assert files(tmp_path / "failed") == whole
+
+
+class TestNothingOfAnotherRunIsTaken:
+    """Whole files that do not belong where they lie; nothing is written, and the message says what to do."""
+
+    @pytest.fixture
+    def parts(self, tmp_path: Path) -> Path:
+        """Two of four shards, and one of two photographs of the third."""
+        write(tmp_path / "parts", stop_after=5)
+        return tmp_path / "parts"
+
+    @pytest.fixture
+    def other(self, tmp_path: Path) -> Path:
+        write(tmp_path / "other", stop_after=5, settings={"seed": 1, "min_crops": 2})
+        return tmp_path / "other"
+
+    def refused(self, folder: Path, message: str) -> None:
+        before = files(folder)
+        with pytest.raises(DamagedFileError, match=message):
+            write(folder)
+        assert files(folder) == before
+
+    def test_shards_that_were_swapped(self, parts: Path) -> None:
+        (parts / shard_name(0)).rename(parts / "aside")
+        (parts / shard_name(1)).rename(parts / shard_name(0))
+        (parts / "aside").rename(parts / shard_name(1))
+        self.refused(
+            parts, r"shard-00000\.parquet was written as shard 1: delete it and run the same labelling"
+        )
+
+    @pytest.mark.parametrize("name", [shard_name(1), "journal.jsonl", "errors.jsonl"])
+    def test_a_file_of_another_set(
+        self, parts: Path, other: Path, whole: dict[str, bytes], name: str
+    ) -> None:
+        (parts / name).write_bytes((other / name).read_bytes())
+        self.refused(parts, rf"{name}.* is of another label set[:.] .*run the same labelling again")
+        (parts / name).unlink()
+        if name == "errors.jsonl":
+            self.refused(parts, r"shard 0 and errors\.jsonl do not hold all photographs together: restore")
+            (parts / shard_name(0)).unlink()
+        write(parts)
+        assert files(parts) == whole
+
+    def test_a_damaged_journal(self, parts: Path, whole: dict[str, bytes]) -> None:
+        journal = parts / JOURNAL
+        content = journal.read_bytes()
+        for position in range(0, len(content) - 1, 29):
+            journal.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+            self.refused(
+                parts, r"journal\.jsonl, line 1, is damaged.*Delete it and run the same labelling again"
+            )
+        journal.write_bytes(content * 2)
+        self.refused(parts, r"journal\.jsonl, line 2, is damaged")
+        journal.unlink()
+        write(parts)
+        assert files(parts) == whole
+
+    def test_a_damaged_list_of_failures(self, parts: Path) -> None:
+        errors = parts / "errors.jsonl"
+        content = errors.read_bytes()
+        errors.write_bytes(content.replace(b"damaged", b"damages"))
+        self.refused(parts, r"errors\.jsonl, line 1, is damaged")
+        errors.write_bytes(content[:-9])
+        self.refused(parts, r"do not hold all photographs together")
+
+    def test_a_damaged_shard(self, parts: Path) -> None:
+        shard = parts / shard_name(1)
+        content = shard.read_bytes()
+        shard.write_bytes(content[:-90] + b"0" + content[-89:])
+        self.refused(parts, r"shard-00001\.parquet is damaged")
