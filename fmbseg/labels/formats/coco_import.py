@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import fmbseg
 from fmbseg.files import check_regular, parse_json
+from fmbseg.labels.failures import ERRORS
 from fmbseg.labels.formats.coco_records import CocoRecords
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.manifest import ERRORS, MANIFEST, SCHEMA_VERSION, shard_count
-from fmbseg.labels.shards import shard_name
+from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, shard_count
+from fmbseg.labels.shard_files import shard_name
 from fmbseg.labels.writer import JOURNAL, LabelWriter
 
 if TYPE_CHECKING:
