@@ -23,7 +23,8 @@ from fmbseg.demo.words import demo_vocabularies
 from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.labels.manifest import ERRORS, MANIFEST
+from fmbseg.labels.failures import ERRORS
+from fmbseg.labels.manifest import MANIFEST
 from fmbseg.labels.shards import shard_name
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
