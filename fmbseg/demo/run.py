@@ -25,7 +25,7 @@ from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labels.failures import ERRORS
 from fmbseg.labels.manifest import MANIFEST
-from fmbseg.labels.shards import shard_name
+from fmbseg.labels.shard_files import shard_name
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
