@@ -6,18 +6,26 @@ compared with the map afterwards; an exported file is not bound to a list of cla
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from fmbseg.models.contracts import Exportable
+from fmbseg.written import check_single, single_file
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch.export import ExportedProgram
 
     from fmbseg.aligned.encoder import AlignedEncoder
+
+EXPORT = "export"
+"""The kind of file, in the marker of its folder."""
 
 _MOST_CELLS = 512  # of a side of the map; a bound helps the exporter, and no image is resized to more
 
@@ -46,9 +54,8 @@ class TextSpaceModel(nn.Module):
     def __init__(self, encoder: AlignedEncoder) -> None:
         super().__init__()
         self.head = encoder.head
-        # What a backbone may offer beyond its contract: a form that is easier to export.
-        for_export = getattr(encoder.backbone, "for_export", None)
-        self._backbone = encoder.backbone if for_export is None else for_export()
+        backbone = encoder.backbone
+        self._backbone = backbone.for_export() if isinstance(backbone, Exportable) else backbone
         # A backbone need not be a module itself, but an exporter must be told of its weights.
         for name, value in vars(self._backbone).items():
             if isinstance(value, nn.Module):
@@ -88,7 +95,7 @@ def export_program(
         ExportError: the model cannot be exported.
         ValueError: a size that is no multiple of the stride.
     """
-    _check_size(size, encoder.stride)
+    check_size(size, encoder.stride)
     model = TextSpaceModel(encoder).eval()
     if size is None:
         try:
@@ -116,14 +123,24 @@ def save_program(
 
     Raises:
         ExportError: the model cannot be exported.
+        WouldReplaceError: (a ValueError) there is a file of this name that is not of an earlier export.
+        OSError: it cannot be written.
     """
+    check_single(path, EXPORT)
     program, exported = export_program(encoder, size=size)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, path)
+    content = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.export.save(program, content)
+    with single_file(path, EXPORT) as temporary:
+        temporary.write_bytes(content.getbuffer())
     return exported
 
 
-def _check_size(size: tuple[int, int] | None, stride: int) -> None:
+def check_size(size: tuple[int, int] | None, stride: int) -> None:
+    """Refuse a size that is no multiple of the backbone's stride.
+
+    Raises:
+        ValueError: it is none.
+    """
     if size is not None and (min(size) < stride or size[0] % stride or size[1] % stride):
         raise ValueError(f"size is {size}: both sides must be multiples of {stride}, the backbone's stride")
 

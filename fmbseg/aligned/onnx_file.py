@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from fmbseg.aligned.export import ExportError, export_program
+from fmbseg.aligned.export import EXPORT, ExportError, export_program
+from fmbseg.files import telling_of_a_full_disk
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.exported import ExportedCard, ExportedEncoder
+from fmbseg.models.exported_seal import data_file, seal_file
+from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:
     from fmbseg.aligned.encoder import AlignedEncoder
@@ -50,7 +53,8 @@ def export_onnx(
 
     The file holds no class: words are compared with the map afterwards, so that any will do.
     :class:`fmbseg.models.exported.ExportedEncoder` runs it. It is run in ONNX Runtime on random pixels of
-    one or two sizes and compared with PyTorch before it gets its name.
+    one or two sizes and compared with PyTorch before it gets its name, and carries a checksum. Weights beyond
+    1.5 GB lie in a second file beside it, ``FILE.data``.
 
     Args:
         encoder: a trained one.
@@ -59,29 +63,38 @@ def export_onnx(
 
     Raises:
         ExportError: the model cannot be exported, or the file does not compute what PyTorch does.
+        WouldReplaceError: (a ValueError) there is a file of this name that is not of an earlier export.
         ImportError: the extra ``onnx`` is not installed.
     """
-    _require_onnx()
+    require_onnx()
     path = Path(path)
+    check_single(path, EXPORT)
     program, exported = export_program(encoder, size=size)
+    sizes = _sizes(exported, encoder.stride)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part.onnx")
-    try:
-        _write(program, part, _card(encoder, exported))
-        sizes = _sizes(exported, encoder.stride)
-        difference = max(_difference(encoder, ExportedEncoder(part), one) for one in sizes)
+    with tempfile.TemporaryDirectory(prefix=".fmbseg-export-", dir=path.parent) as folder:
+        made = Path(folder, path.name)  # its own name, by which it finds its weights
+        with telling_of_a_full_disk(path):
+            _write(program, made, _card(encoder, exported))
+        difference = max(_difference(encoder, ExportedEncoder(made), one) for one in sizes)
         if not difference <= _CLOSE:  # NaN is not
             raise ExportError(
                 f"the exported graph of {encoder.backbone.spec!r} differs from PyTorch by {difference:g} "
                 f"(allowed {_CLOSE:g}); it was not kept"
             )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        with contextlib.ExitStack() as stack:  # the last one takes its name first
+            for one in (made, data_file(made)):
+                if one.exists():
+                    one.replace(stack.enter_context(single_file(path.with_name(one.name), EXPORT)))
     return ExportReport(path, exported.dynamic, exported.size, difference, sizes)
 
 
-def _require_onnx() -> None:
+def require_onnx() -> None:
+    """Say before any work if a package is missing.
+
+    Raises:
+        ImportError: the extra ``onnx`` is not installed.
+    """
     try:
         import onnx  # noqa: F401 - the exporter needs both
         import onnxscript  # noqa: F401
@@ -112,9 +125,10 @@ def _write(program: torch.export.ExportedProgram, path: Path, card: ExportedCard
             program, dynamo=True, input_names=["pixels"], output_names=["text_map"], verbose=False
         )
     assert made is not None  # of the dynamo exporter
-    made.model.metadata_props.update(card.to_metadata())
-    weights = sum(tensor.nbytes for tensor in program.state_dict.values())
-    made.save(path, external_data=weights > _ONE_FILE_BYTES)
+    external = sum(tensor.nbytes for tensor in program.state_dict.values()) > _ONE_FILE_BYTES
+    made.model.metadata_props.update(card.to_metadata(with_data=external))
+    made.save(path, external_data=external)
+    seal_file(path)
 
 
 def _sizes(exported: ExportedSize, stride: int) -> tuple[tuple[int, int], ...]:

@@ -25,18 +25,23 @@ def export(
     """Export pixels-to-text-space, so that words stay open; an ONNX file is checked against PyTorch."""
     if out.suffix not in (".onnx", ".pt2"):
         raise typer.BadParameter(f"{out} must end in .onnx or .pt2", param_hint="--out")
-    from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.written import check_single
 
+    check_single(out, "export")  # what is cheap comes before models are loaded
+    from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.aligned.export import check_size, save_program
+    from fmbseg.aligned.onnx_file import export_onnx, require_onnx
+    from fmbseg.aligned.saved import SavedHead
+
+    if out.suffix == ".onnx":
+        require_onnx()
+    check_size(size, SavedHead.find(head, hub).config.stride)
     encoder = AlignedEncoder.from_pretrained(head, hub=hub)
     if out.suffix == ".onnx":
-        from fmbseg.aligned.onnx_file import export_onnx
-
         report = export_onnx(encoder, out, size=size)
         sizes = "any size" if report.dynamic else f"{report.size[0]} x {report.size[1]} pixels"
         typer.echo(f"{out}: {sizes}, at most {report.largest_difference:.1e} from PyTorch")
         return
-    from fmbseg.aligned.export import save_program
-
     exported = save_program(encoder, out, size=size)
     sizes = "any size" if exported.dynamic else f"{exported.size[0]} x {exported.size[1]} pixels"
     typer.echo(f"{out}: {sizes}")

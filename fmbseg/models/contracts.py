@@ -60,6 +60,23 @@ class Backbone(Protocol):
         ...
 
 
+class PatchEncoder(Protocol):
+    """The part of a :class:`Backbone` that is exported."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels as :meth:`Backbone.encode` does."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A backbone that has another form, which exporters follow more easily."""
+
+    def for_export(self) -> PatchEncoder:
+        """The same weights and results in that form."""
+        ...
+
+
 @runtime_checkable
 class ImageTextEncoder(Protocol):
     """A frozen model that puts images, their regions and texts into one space of unit vectors.

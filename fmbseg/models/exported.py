@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fmbseg.files import DamagedFileError, sha256_of
 from fmbseg.models.checks import check_pixels
+from fmbseg.models.exported_seal import check_seal, placeholder
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.models.transform import PixelTransform
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary
 
 _KEY = "fmbseg"
+_SEAL_KEY = "fmbseg_checksum"
 
 
 class ExportedModelError(ValueError):
@@ -51,9 +53,14 @@ class ExportedCard:
     dynamic: bool
     size: tuple[int, int]
 
-    def to_metadata(self) -> dict[str, str]:
-        """As the key and text that go into the file."""
-        return {_KEY: json.dumps(asdict(self), sort_keys=True)}
+    def to_metadata(self, *, with_data: bool) -> dict[str, str]:
+        """As the keys and texts that go into the file, which is then to be sealed.
+
+        Args:
+            with_data: whether weights lie in a file beside it.
+        """
+        card = json.dumps(asdict(self), sort_keys=True)
+        return {_KEY: card, _SEAL_KEY: placeholder(with_data=with_data)}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str], path: Path) -> ExportedCard:
@@ -66,7 +73,7 @@ class ExportedCard:
             fields: dict[str, Any] = json.loads(metadata[_KEY])
             listed = {name: tuple(fields[name]) for name in ("mean", "std", "size")}
             return cls(**{**fields, **listed})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ExportedModelError(
                 f"{path} does not say how fmbseg exported it ({error!r}): write it with `fmbseg export`"
             ) from error
@@ -82,10 +89,17 @@ class ExportedEncoder:
         text_encoder: instead of the one that the file names.
         threads: CPU threads; ONNX Runtime's own choice where None.
 
+    Attributes:
+        hubness: 0: an exported file has no word to measure it against.
+        prototypes: None, for the same reason.
+
     Raises:
         ExportedModelError: the file is missing, damaged, or not from fmbseg.
         ImportError: ONNX Runtime is not installed.
     """
+
+    hubness = 0.0
+    prototypes = None
 
     def __init__(
         self,
@@ -99,6 +113,10 @@ class ExportedEncoder:
         path = Path(path)
         if not path.is_file():
             raise ExportedModelError(f"{path} does not exist: `fmbseg export HEAD --out {path}` writes it")
+        try:
+            check_seal(path)
+        except DamagedFileError as error:
+            raise ExportedModelError(f"{error}: write it again with `fmbseg export`") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; its notes on graph optimisation help nobody here
         if threads is not None:
@@ -143,7 +161,7 @@ class ExportedEncoder:
             "backbone": self.card.backbone,
             "text_encoder": self.card.text_encoder,
             "file": self._path.name,
-            "file_sha256": sha256(self._path.read_bytes()).hexdigest(),
+            "file_sha256": sha256_of(self._path),
         }
 
     def encode_text(self, vocabulary: Vocabulary) -> torch.Tensor:

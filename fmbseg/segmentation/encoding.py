@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fmbseg.aligned.prototypes import Prototypes
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.transform import PixelTransform
     from fmbseg.segment_settings import WindowSettings
@@ -41,6 +42,16 @@ class TextSpaceEncoder(Protocol):
     @property
     def device(self) -> torch.device:
         """Where results are."""
+        ...
+
+    @property
+    def hubness(self) -> float:
+        """What suits it in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
+        ...
+
+    @property
+    def prototypes(self) -> Prototypes | None:
+        """The words that hubness is measured against, if there are any."""
         ...
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:

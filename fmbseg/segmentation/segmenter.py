@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ _VOCABULARIES_KEPT = 8
 _NO_IMAGE = "an image is a path, a Pillow image, a numpy array or a torch tensor, or images a list, not {}"
 
 
+@runtime_checkable
 class HasEncoder(Protocol):
     """What holds an aligned encoder, as a fitted :class:`~fmbseg.Aligner` does."""
 
@@ -83,8 +84,7 @@ class OpenVocabSegmenter(Shareable):
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: it must be 1 or more windows")
-        holds = getattr(aligned, "encoder", None)
-        self.encoder = cast("TextSpaceEncoder", aligned if holds is None else holds)
+        self.encoder: TextSpaceEncoder = aligned.encoder if isinstance(aligned, HasEncoder) else aligned
         self.settings = settings or SegmentSettings()
         if windows is not None:
             self.settings = replace(self.settings, windows=windows)
@@ -266,7 +266,7 @@ class OpenVocabSegmenter(Shareable):
         """The settings with what the head has to say filled in."""
         if settings.hubness is not None:
             return settings
-        return replace(settings, hubness=getattr(self.encoder, "hubness", 0.0))
+        return replace(settings, hubness=self.encoder.hubness)
 
     def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
         if vocabulary in self._embedded:
@@ -282,7 +282,7 @@ class OpenVocabSegmenter(Shareable):
         """What is taken off each word's similarity, (K,), if anything is."""
         if not settings.hubness:
             return None
-        known = getattr(self.encoder, "prototypes", None)
+        known = self.encoder.prototypes
         if known is None:
             raise ValueError(
                 f"hubness {settings.hubness:g} is measured against the words of the head's training, and "
@@ -292,7 +292,7 @@ class OpenVocabSegmenter(Shareable):
 
     def _image_text(self) -> ImageTextEncoder:
         if not isinstance(self.encoder, AlignedEncoder):
-            raise TypeError(
+            raise ValueError(
                 f"{type(self.encoder).__name__} has no image-text model whose own map could be mixed in: "
                 f"leave `preserve` out"
             )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import random
+import resource
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,15 +20,17 @@ from fmbseg.aligned.export import ExportError, TextSpaceModel, export_program, s
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.onnx_file import export_onnx
 from fmbseg.demo.photographs import copy_photographs
+from fmbseg.files import DiskFullError
 from fmbseg.images import find_images
 from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
 from fmbseg.models.exported import ExportedEncoder, ExportedModelError
+from fmbseg.models.exported_seal import placeholder, seal_file
 from fmbseg.models.image_text.conse import conse
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+from fmbseg.written import MARKER, WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class ModuleBackbone(TinyBackbone):
@@ -52,10 +60,14 @@ class StubbornBackbone(ModuleBackbone):
         return torch.from_numpy(super().encode(pixels).detach().numpy())
 
 
-@pytest.fixture
-def encoder() -> AlignedEncoder:
+def make_encoder() -> AlignedEncoder:
     torch.manual_seed(3)
     return AlignedEncoder(ModuleBackbone(), AlignmentHead(24, 16), TinyImageText())
+
+
+@pytest.fixture
+def encoder() -> AlignedEncoder:
+    return make_encoder()
 
 
 def test_onnx_of_any_size_gives_pytorchs_map(encoder: AlignedEncoder, tmp_path: Path) -> None:
@@ -65,7 +77,7 @@ def test_onnx_of_any_size_gives_pytorchs_map(encoder: AlignedEncoder, tmp_path: 
     assert report.dynamic
     assert report.largest_difference < 1e-5
     assert len(report.checked_sizes) == 2
-    assert [file.name for file in path.parent.iterdir()] == ["tiny.onnx"]
+    assert {file.name for file in path.parent.iterdir()} == {"tiny.onnx", MARKER}
     onnx.checker.check_model(onnx.load(path))
     exported = ExportedEncoder(path, text_encoder=TinyImageText())
     assert (exported.stride, exported.dim, exported.card.text_encoder) == (8, 16, "tiny-test")
@@ -121,15 +133,128 @@ def test_files_that_are_no_exported_encoder(encoder: AlignedEncoder, tmp_path: P
     path = tmp_path / "model.onnx"
     with pytest.raises(ExportedModelError, match=r"model\.onnx does not exist"):
         ExportedEncoder(path)
-    path.write_bytes(b"no graph")
-    with pytest.raises(ExportedModelError, match=r"model\.onnx is no ONNX file"):
-        ExportedEncoder(path)
     export_onnx(encoder, path, size=(16, 16))
     bare = onnx.load(path)
     del bare.metadata_props[:]
-    onnx.save(bare, path)
-    with pytest.raises(ExportedModelError, match="does not say how fmbseg exported it"):
+    for content in (b"", b"no graph", bare.SerializeToString()):
+        path.write_bytes(content)
+        with pytest.raises(ExportedModelError, match=r"model\.onnx .* does not carry its checksum: write it"):
+            ExportedEncoder(path)
+    path.write_bytes(placeholder(with_data=False).encode())
+    seal_file(path)
+    with pytest.raises(ExportedModelError, match=r"model\.onnx is no ONNX file"):
         ExportedEncoder(path)
+
+
+def test_the_checksum_is_that_of_all_other_bytes(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    """With zeros in its place, as a program without fmbseg would check it."""
+    path = tmp_path / "tiny.onnx"
+    export_onnx(encoder, path, size=(16, 16))
+    content = path.read_bytes()
+    written = {one.key: one.value for one in onnx.load(path).metadata_props}["fmbseg_checksum"]
+    digest = written.removeprefix("fmbseg-sha256:").encode()
+    assert sha256(content.replace(digest, b"0" * 64)).hexdigest().encode() == digest
+
+
+def test_any_bit_that_flips_is_an_error_that_names_the_file(encoder: AlignedEncoder, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    export_onnx(encoder, path, size=(16, 16))
+    content = path.read_bytes()
+    draw = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        damaged[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(ExportedModelError, match=r"tiny\.onnx is damaged.*checksum"):
+            ExportedEncoder(path)
+
+
+def test_weights_in_a_file_beside(
+    encoder: AlignedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fmbseg.aligned.onnx_file._ONE_FILE_BYTES", 0)
+    path, data = tmp_path / "tiny.onnx", tmp_path / "tiny.onnx.data"
+    for _ in range(2):  # its own files are replaced
+        export_onnx(encoder, path)
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, data.name, MARKER}
+    pixels = torch.randn(1, 3, 40, 72)
+    found = ExportedEncoder(path).encode(pixels)
+    torch.testing.assert_close(found, encoder.encode(pixels), rtol=0, atol=1e-5)
+    weights = bytearray(data.read_bytes())
+    weights[len(weights) // 2] ^= 1
+    data.write_bytes(weights)
+    with pytest.raises(ExportedModelError, match=r"tiny\.onnx or tiny\.onnx\.data is damaged"):
+        ExportedEncoder(path)
+    with pytest.raises(WouldReplaceError, match=r"tiny\.onnx\.data was changed"):
+        export_onnx(encoder, path)
+    data.unlink()
+    with pytest.raises(ExportedModelError, match=r"its weights in tiny\.onnx\.data, which is not beside it"):
+        ExportedEncoder(path)
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "tiny.pt2"])
+def test_a_file_of_the_users_is_not_replaced_and_a_full_disk_leaves_what_was_there(
+    encoder: AlignedEncoder, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    write = export_onnx if path.suffix == ".onnx" else save_program
+    path.write_bytes(b"mine")
+    with pytest.raises(WouldReplaceError, match=f"{name} is there, and fmbseg did not write it"):
+        write(encoder, path, size=(16, 16))
+    assert path.read_bytes() == b"mine"
+    path.unlink()
+    write(encoder, path, size=(16, 16))
+    before = path.read_bytes()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))  # as a disk that fills up on the way
+    try:
+        with pytest.raises(DiskFullError, match=f"no room to write .*{name}"):
+            write(encoder, path, size=(16, 16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert path.read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {name, MARKER}
+    write(encoder, path, size=(16, 16))
+
+
+EXPORT = """
+import sys
+from pathlib import Path
+from tests.aligned.test_export import make_encoder, export_onnx, save_program
+encoder, path = make_encoder(), Path(sys.argv[1])
+print("ready", flush=True)
+(export_onnx if path.suffix == ".onnx" else save_program)(encoder, path, size=(16, 16))
+print("done", flush=True)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["tiny.onnx", "tiny.pt2"])
+def test_killed_at_any_moment_it_leaves_no_half_and_the_same_again_goes_through(
+    encoder: AlignedEncoder, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    draw = random.Random(2)
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", EXPORT, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(draw.uniform(0.1, 3))
+            process.kill()
+        if path.exists():
+            load(path)
+    (export_onnx if path.suffix == ".onnx" else save_program)(encoder, path, size=(16, 16))
+    load(path)
+
+
+def load(path: Path) -> None:
+    if path.suffix == ".onnx":
+        ExportedEncoder(path)
+    else:
+        torch.export.load(path)
 
 
 @pytest.mark.long

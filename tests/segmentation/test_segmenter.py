@@ -321,9 +321,10 @@ def test_an_encoder_without_an_image_text_model_has_nothing_to_mix_in(
     class Bare:
         transform, stride, device = encoder.transform, encoder.stride, encoder.device
         encode, encode_text, describe = encoder.encode, encoder.encode_text, encoder.describe
+        hubness, prototypes = 0.0, None
 
     settings = SegmentSettings(windows=SMALL, preserve=KnowledgePreservation())
-    with pytest.raises(TypeError, match="Bare has no image-text model"):
+    with pytest.raises(ValueError, match="Bare has no image-text model"):
         OpenVocabSegmenter(Bare(), settings=settings).segment(cat, WORDS)
 
 
