@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
+    from fmbseg.written import WrittenFiles
 
+_KIND = "segmentation"
+_CLASSES = "classes.txt"
 _LONGEST_SIDE = 1600
 """Pixels of an overlay's longer side, at most; the class map keeps the image's own size."""
 
@@ -88,12 +91,15 @@ def segment(
     """Segment images with any words: for each a class map (PNG) and an overlay, and one line.
 
     An image that cannot be read is told and passed over. OUT/classes.txt names the values of the class maps.
+    OUT holds the results of one run: those of an earlier run into it go, and no other file is touched.
     """
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
+    from fmbseg.files import encode
     from fmbseg.progress import Progress
     from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings, WindowSettings
     from fmbseg.segmentation.classes import ResultClasses
+    from fmbseg.written import WrittenFiles, check_folder
 
     settings = SegmentSettings(
         windows=WindowSettings(window=None) if whole else WindowSettings(),
@@ -110,22 +116,21 @@ def segment(
     result_classes = ResultClasses.of(wanted, settings.background)
     _refuse_what_cannot_be_written(result_classes, extras)
     listed = [_images_of(path) for path in paths]
-    images = dict.fromkeys(image for found in listed for image in found or ())
-    targets = {image: out / name for image, name in target_names(list(images)).items()}
+    images = dict.fromkeys(image for found in listed for image in found.images)
+    targets = target_names(list(images))
     if not targets:
         raise typer.Exit(1)
-    _refuse_to_overwrite(targets, extras)
+    names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
+    check_folder(out, _KIND, names)
     segmenter = load_segmenter(head, settings, hub)
-    out.mkdir(parents=True, exist_ok=True)
-    out.joinpath("classes.txt").write_text(
-        "".join(f"{name}\n" for name in result_classes.names), encoding="utf-8"
-    )
-    with Progress() as bars:
+    with WrittenFiles(out, _KIND) as written, Progress() as bars:
+        written.check(names)
+        written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
         done = [
-            _segment_one(segmenter, image, wanted, target, extras)
+            _segment_one(segmenter, image, wanted, target, extras, written)
             for image, target in bars.track(targets.items(), "segmenting", len(targets))
         ]
-    if strict and not (all(done) and None not in listed):
+    if strict and not (all(done) and all(found.complete for found in listed)):
         raise typer.Exit(1)
 
 
@@ -143,31 +148,51 @@ class Extras:
 
 
 def _refinement(refine: str | None, named: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
+    from fmbseg.models.registries import MASK_GENERATORS
     from fmbseg.recipes import mask_options_for
     from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr
 
-    if named is not None:
-        if refine is not None:
-            raise typer.BadParameter("give either --refine or --name-masks")
-        return MaskNaming(named, mask_options_for(named))
-    if refine is None:
+    if named is not None and refine is not None:
+        raise typer.BadParameter("give either --refine or --name-masks")
+    if refine == "pamr":
+        return Pamr()
+    generator = named or refine
+    if generator is None:
         return None
-    return Pamr() if refine == "pamr" else MaskSnap(refine)
+    MASK_GENERATORS.get(MASK_GENERATORS.expand(generator).partition(":")[0])  # a wrong name is told first
+    return MaskSnap(generator) if named is None else MaskNaming(named, mask_options_for(named))
 
 
-def _images_of(path: Path) -> list[Path] | None:
-    """The images of a folder or the image itself; None, and a line on stderr, if there is none."""
-    from fmbseg.images import ImageError, find_images
+@dataclass(frozen=True)
+class _Found:
+    """The images of a path, and whether they are all that it may hold."""
 
+    images: "list[Path]"
+    complete: bool
+
+
+def _images_of(path: Path) -> _Found:
+    """The images of a folder or the image itself; what there is none of or passed over is told on stderr."""
+    from fmbseg.images import ImageError, find_images, passed_over
+
+    images: list[Path] = []
     try:
-        return find_images(path)
+        images = find_images(path)
     except ImageError as error:
         complain(error, "not segmented")
-        return None
+    left = passed_over(path) if path.is_dir() and (images or os.access(path, os.R_OK)) else ()
+    if left:
+        complain(left, "warning")
+    return _Found(images, bool(images) and not left)
 
 
 def _segment_one(
-    segmenter: "OpenVocabSegmenter", image: Path, vocabulary: "Vocabulary", target: Path, extras: Extras
+    segmenter: "OpenVocabSegmenter",
+    image: Path,
+    vocabulary: "Vocabulary",
+    target: Path,
+    extras: Extras,
+    written: "WrittenFiles",
 ) -> bool:
     """Segment an image and save the result; False, and a line on stderr, if it cannot be read."""
     from fmbseg.images import ImageError
@@ -177,7 +202,7 @@ def _segment_one(
     except ImageError as error:
         complain(error, "not segmented")
         return False
-    typer.echo(f"{image}: {shares(result)} -> {save(result, target, extras)}")
+    typer.echo(f"{image}: {shares(result)} -> {save(result, target, extras, written)}")
     return True
 
 
@@ -206,24 +231,35 @@ def shares(result: "Segmentation", most: int = 4) -> str:
     return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area >= 0.005 * pixels)
 
 
-def save(result: "Segmentation", target: Path, extras: Extras = Extras()) -> str:
-    """Write the class map, the overlay and what else is wanted; return the overlay's path."""
+def save(result: "Segmentation", target: Path, extras: Extras, written: "WrittenFiles") -> str:
+    """Write the class map, the overlay and what else is wanted; return the overlay's path.
+
+    Args:
+        result: of an image.
+        target: where to, from the output folder, without an ending.
+        extras: what else is wanted.
+        written: the output folder.
+    """
+    from fmbseg.files import encode
+
     class_map, overlay, *others = _files(target, extras)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    result.to_png(class_map)
-    result.plot(max_side=_LONGEST_SIDE).save(overlay, quality=90)
-    for word, path in zip(extras.heatmaps, others, strict=False):
-        result.heatmap(word).save(path, quality=90)
+    with written.path(class_map) as file:
+        result.to_png(file)
+    with written.path(overlay) as file:
+        result.plot(max_side=_LONGEST_SIDE).save(file, quality=90)
+    for word, name in zip(extras.heatmaps, others, strict=False):
+        with written.path(name) as file:
+            result.heatmap(word).save(file, quality=90)
     if extras.geojson:
-        others[-1].write_text(json.dumps(result.to_geojson()), encoding="utf-8")
-    return str(overlay)
+        written.write(others[-1], encode(json.dumps(result.to_geojson())))
+    return str(written.folder / overlay)
 
 
-def _files(target: Path, extras: Extras) -> list[Path]:
+def _files(target: Path, extras: Extras) -> list[str]:
     """The files of an image: class map, overlay, heat maps in order, outlines."""
     heatmaps = [f"heatmap_{_in_a_file_name(word)}.jpg" for word in extras.heatmaps]
     endings = ["classes.png", "overlay.jpg", *heatmaps, *(["outlines.geojson"] if extras.geojson else [])]
-    return [target.with_name(f"{target.name}_{ending}") for ending in endings]
+    return [target.with_name(f"{target.name}_{ending}").as_posix() for ending in endings]
 
 
 def _in_a_file_name(word: str) -> str:
@@ -247,11 +283,3 @@ def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> 
             raise ValueError(
                 f"the heat maps of {other!r} and {word!r} would have one file name: draw them in two runs"
             )
-
-
-def _refuse_to_overwrite(targets: dict[Path, Path], extras: Extras) -> None:
-    images = {image.resolve() for image in targets}
-    for target in targets.values():
-        for file in _files(target, extras):
-            if file.resolve() in images:
-                raise ValueError(f"the result {file} would replace an image to segment: give another --out")

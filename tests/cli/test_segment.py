@@ -74,7 +74,7 @@ def test_a_result_never_replaces_an_image(chain: Chain, tmp_path: Path) -> None:
         ["segment", str(tmp_path), "--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path)],
     )
     assert result.exit_code == 1
-    assert "would replace an image" in result.stderr
+    assert "cat_classes.png is there, and fmbseg did not write it" in result.stderr
     assert (tmp_path / "cat_classes.png").read_bytes() == before
 
 
@@ -134,11 +134,17 @@ def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None
         (["--name-masks", "mobilsam"], "did you mean 'mobilesam'?"),
     ],
 )
-def test_options_that_make_no_sense_are_told(
-    chain: Chain, tmp_path: Path, options: list[str], message: str
+def test_options_that_make_no_sense_are_told_before_a_model_is_loaded(
+    tmp_path: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,dog", *options]
-    result = RUNNER.invoke(app, [*command, "--head", str(chain.head), "--out", str(tmp_path / "out")])
+    def refuse(*_: object) -> None:
+        raise AssertionError("the head was loaded")
+
+    monkeypatch.setattr("fmbseg.cli.heads.load_segmenter", refuse)
+    Image.new("RGB", (32, 32)).save(tmp_path / "cat.png")
+    command = ["segment", str(tmp_path / "cat.png"), "--classes", "cat,dog", *options]
+    result = RUNNER.invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
     assert result.exit_code == 1
     assert message in result.stderr
 
