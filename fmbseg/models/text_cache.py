@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
-from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
-from fmbseg.files import cache_home
+from fmbseg.checksums import seal, unseal
+from fmbseg.files import DamagedFileError, cache_home, write_atomically
 from fmbseg.models.weight_probe import probe_text_encoder
 
 if TYPE_CHECKING:
@@ -39,7 +36,8 @@ def cached_text(encoder: ImageTextEncoder, what: str, compute: Callable[[], torc
     """
     probe = probe_text_encoder(encoder)
     known = (encoder.spec, probe.device.type, probe.cpu().numpy().tobytes().hex(), what)
-    path = cache_home() / "text" / f"{sha256(repr(known).encode()).hexdigest()}.safetensors"
+    name = sha256(repr(known).encode()).hexdigest()
+    path = cache_home() / "text" / f"{name}.vectors"
     kept = _read(path)
     if kept is not None:
         return kept.to(probe.device)
@@ -53,20 +51,25 @@ def _read(path: Path) -> torch.Tensor | None:
     if not path.is_file():
         return None
     try:
-        return load_file(path).get(_KEY)
-    except (OSError, SafetensorError) as error:
-        warnings.warn(f"{path} is damaged ({error}) and is made again", stacklevel=4)
+        content = unseal(path.read_bytes(), path)
+        name = path.stem.encode()
+        if not content.startswith(name):
+            raise DamagedFileError(f"{path} holds other vectors")
+        return load(content[len(name) :])[_KEY]
+    except (OSError, DamagedFileError) as error:
+        warnings.warn(f"{error}; the text vectors are made again", stacklevel=4)
         return None
 
 
 def _write(path: Path, vectors: torch.Tensor) -> None:
-    """Write vectors under a name of its own first: a reader sees them whole or not at all."""
-    part = path.with_name(f".{path.stem}-{os.getpid()}-{threading.get_ident()}.part")
+    """Write vectors with their name and a checksum."""
+    content = path.stem.encode() + save({_KEY: vectors.detach().cpu().contiguous()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(save({_KEY: vectors.detach().cpu().contiguous()}))
-        part.replace(path)
+        write_atomically(path, seal(content))
     except OSError as error:
-        with suppress(OSError):  # it may not be there, nor its folder
-            part.unlink()
-        warnings.warn(f"text vectors are not kept in {path.parent} ({error}): set FMBSEG_HOME", stacklevel=4)
+        warnings.warn(
+            f"text vectors are not kept in {path.parent} ({error.strerror or error}): set FMBSEG_HOME to a "
+            "folder with room that you may write to",
+            stacklevel=4,
+        )

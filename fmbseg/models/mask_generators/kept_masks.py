@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.masks import MaskSet
+from fmbseg.models.mask_generators.row_store import RowStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,15 +18,15 @@ if TYPE_CHECKING:
 
     from fmbseg.models.contracts import MaskGenerator, Prompter
 
-_TABLE = "CREATE TABLE IF NOT EXISTS masks (key TEXT PRIMARY KEY, masks TEXT NOT NULL)"
-
 
 class KeptMasks:
     """A mask generator that remembers what it found in each image.
 
     An image is known by its pixels, the generator by its spec and options. One file holds them all
     (``masks.sqlite``), so that a hundred thousand photographs are no hundred thousand files; several
-    processes may share it, and one that is killed leaves it whole. Prompts are not kept: an image that is
+    processes may share it, and one that is killed leaves it whole. Masks that are damaged there are made
+    again, with a warning; where no more can be kept, the run goes on without
+    (:class:`~fmbseg.models.mask_generators.row_store.RowStore`). Prompts are not kept: an image that is
     prompted is encoded as ever.
 
     Args:
@@ -37,7 +35,7 @@ class KeptMasks:
         folder: made if it does not exist.
 
     Raises:
-        ValueError: the file in the folder is no such store.
+        ValueError: there is a ``masks.sqlite`` in the folder that is no database.
 
     Example:
         >>> import tempfile, numpy as np
@@ -56,15 +54,7 @@ class KeptMasks:
         self.inner = inner
         self._made_by = json.dumps([inner.spec, dict(options)], sort_keys=True, default=str)
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._path = Path(folder) / "masks.sqlite"
-        self._lock = threading.Lock()
-        self._database = sqlite3.connect(self._path, timeout=60, check_same_thread=False)
-        try:
-            with self._database:
-                self._database.execute(_TABLE)
-        except sqlite3.DatabaseError as error:
-            self._database.close()
-            raise ValueError(f"{self._path} is no store of masks ({error}): delete it") from error
+        self._rows = RowStore(Path(folder) / "masks.sqlite", "masks")
 
     def __enter__(self) -> KeptMasks:
         return self
@@ -74,7 +64,7 @@ class KeptMasks:
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self._rows.close()
 
     def begin(self, image: NDArray[np.uint8]) -> _Prompter:
         """Take an RGB image (H, W, 3); it is encoded when something is asked that is not kept."""
@@ -83,17 +73,12 @@ class KeptMasks:
 
     def read(self, key: str) -> MaskSet | None:
         """The masks of an image, or None if they are not here."""
-        with (
-            self._lock,
-            closing(self._database.execute("SELECT masks FROM masks WHERE key=?", (key,))) as rows,
-        ):
-            found = rows.fetchone()
-        return None if found is None else _from_json(found[0])
+        found = self._rows.read(key)
+        return None if found is None else _from_json(found)
 
     def write(self, key: str, masks: MaskSet) -> None:
         """Keep the masks of an image."""
-        with self._lock, self._database:
-            self._database.execute("INSERT OR REPLACE INTO masks VALUES (?, ?)", (key, _to_json(masks)))
+        self._rows.write(key, _to_json(masks))
 
 
 class _Prompter:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.masks import MaskSet
     from fmbseg.models.mask_generators.superpixels import SuperpixelPrompter
 
 
@@ -29,6 +32,17 @@ class Counted(Superpixels):
     def begin(self, image: NDArray[np.uint8]) -> SuperpixelPrompter:
         self.begun += 1
         return super().begin(image)
+
+
+class Once(Superpixels):
+    """Gives masks that were made before, for the sake of time."""
+
+    def __init__(self, made: MaskSet) -> None:
+        super().__init__()
+        self.made = made
+
+    def begin(self, image: NDArray[np.uint8]) -> Any:
+        return SimpleNamespace(everything=lambda: self.made)
 
 
 @pytest.fixture
@@ -71,10 +85,31 @@ def test_no_mask_is_kept_as_well(tmp_path: Path) -> None:
     assert (found.size, len(found)) == ((4, 6), 0)
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "masks.sqlite").write_text("this is no database, however long it may be" * 50)
-    with pytest.raises(ValueError, match=r"masks.sqlite is no store of masks .*: delete it"):
+    with pytest.raises(ValueError, match=r"masks.sqlite is no store of masks.*: move it away"):
         KeptMasks(superpixels(), {}, tmp_path)
+    assert (tmp_path / "masks.sqlite").read_text().startswith("this is no")
+
+
+@pytest.mark.filterwarnings("ignore:.*made again")
+def test_damage_anywhere_gives_the_same_masks(tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    made = superpixels().begin(image).everything()
+    with KeptMasks(superpixels(), {}, tmp_path) as masks:
+        masks.write(masks.begin(image)._key, made)
+    path = tmp_path / "masks.sqlite"
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    for _ in range(150):
+        changed = bytearray(whole)
+        place = draw.randrange(16, len(whole))
+        changed[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed[: place + 1] if draw.random() < 0.2 else changed)
+        with KeptMasks(Once(made), {}, tmp_path) as masks:
+            found = masks.begin(image).everything()
+        assert found.rles == made.rles
+        np.testing.assert_array_equal(found.predicted_iou, made.predicted_iou)
+        np.testing.assert_array_equal(found.stability, made.stability)
 
 
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
