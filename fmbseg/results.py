@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from fmbseg.masks import MaskSet
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
+from fmbseg.written import single_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,10 +183,22 @@ class Segmentation:
         bits, no colours, and 65535 means no class.
 
         Args:
-            path: a file name that ends in ``.png``.
+            path: a file name that ends in ``.png``; a file that this did not write is not replaced.
 
         Raises:
             ValueError: more than 65,535 classes, which sixteen bits cannot tell apart.
+            WouldReplaceError: something else is there.
+            OSError: it cannot be written.
+        """
+        content = self.png()
+        with single_file(path, "class map") as temporary:
+            temporary.write_bytes(content)
+
+    def png(self) -> bytes:
+        """The content of the file that :meth:`to_png` saves.
+
+        Raises:
+            ValueError: more than 65,535 classes.
         """
         count = len(self.names)
         if count > MOST_PNG_CLASSES:
@@ -195,11 +209,14 @@ class Segmentation:
         none = _PNG_NONE if count <= _PNG_NONE else MOST_PNG_CLASSES
         values = np.where(self.labels < 0, none, self.labels)
         if none == MOST_PNG_CLASSES:
-            Image.fromarray(values.astype(np.uint16)).save(path, format="PNG")
-            return
-        png = Image.fromarray(values.astype(np.uint8))
-        png.putpalette(palette(count).tobytes() + bytes(3 * (256 - count)))  # black where there is no class
-        png.save(path, format="PNG")
+            png = Image.fromarray(values.astype(np.uint16))
+        else:
+            png = Image.fromarray(values.astype(np.uint8))
+            # Black where there is no class.
+            png.putpalette(palette(count).tobytes() + bytes(3 * (256 - count)))
+        file = BytesIO()
+        png.save(file, format="PNG")
+        return file.getvalue()
 
     def to_geojson(self) -> dict[str, Any]:
         """GeoJSON, one feature for each class that is there.

@@ -88,6 +88,17 @@ def test_png_of_more_classes_has_sixteen_bits(tmp_path: Path) -> None:
     assert not (tmp_path / "over.png").exists()
 
 
+def test_a_png_of_the_users_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"mine\.png is there, and fmbseg did not write it"):
+        segmentation().to_png(tmp_path / "mine.png")
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+    for labels in (LABELS, np.zeros_like(LABELS)):  # one's own is replaced
+        segmentation(labels=labels).to_png(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as png:
+        assert not np.asarray(png).any()
+
+
 def test_coco_annotations_by_hand() -> None:
     annotations = json.loads(json.dumps(segmentation().to_coco(image_id=7)))
     assert [entry["id"] for entry in annotations] == [1, 2]

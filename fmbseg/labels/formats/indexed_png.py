@@ -13,7 +13,7 @@ from fmbseg.drawing.palette import palette
 from fmbseg.files import encode
 from fmbseg.labels.formats.exported import Exported, drawn, survey
 from fmbseg.labels.formats.places import PNG, export_folder, stems
-from fmbseg.vocabularies import BACKGROUND
+from fmbseg.vocabulary import meaning_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Value of pixels that no mask covers, which VOC's tools leave out of training and of scores."""
-_IGNORE = "ignore"
 
 
 def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
@@ -32,8 +31,8 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
 
     Of overlapping masks the one on top counts (:meth:`fmbseg.labels.record.LabeledImage.label_map`); masks
     that were not drawn for training are left out. ``classes.txt`` has a line a value: the value, a tab, the
-    class's name; 0 is "background", as in VOC, and 255 "ignore". A class of one of these two names has that
-    value and no other, so that its pixels mean what they say; without one, 0 is never used.
+    class's name; 0 is "background", as in VOC, and 255 "ignore". Classes whose names mean one of the two
+    (:func:`~fmbseg.vocabulary.meaning_of_name`) have that value; without one, 0 is never used.
 
     Args:
         labels: a label set, or what was made of one.
@@ -70,13 +69,16 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
 
 def _values(names: Sequence[str]) -> NDArray[np.uint8]:
     """The value of each class and, as the last, of no class."""
-    own = {BACKGROUND: 0, _IGNORE: VOID}
-    values = [own.get(name, index) for index, name in enumerate(names, start=1)]
+    own = {"background": 0, "ignore": VOID, None: None}
+    values = [
+        index if (value := own[meaning_of_name(name)]) is None else value
+        for index, name in enumerate(names, start=1)
+    ]
     return np.array([*values, VOID], np.uint8)  # the last is where -1 points to
 
 
 def _classes(names: Sequence[str], values: NDArray[np.uint8]) -> str:
-    named = {0: BACKGROUND, **dict(zip(values.tolist(), names, strict=False)), VOID: _IGNORE}
+    named = {**dict(zip(values.tolist(), names, strict=False)), 0: "background", VOID: "ignore"}
     return "".join(f"{value}\t{name}\n" for value, name in sorted(named.items()))
 
 
