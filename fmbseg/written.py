@@ -149,6 +149,19 @@ class WrittenFiles:
         self._note(name, {"link": target})
         temporary.replace(place)
 
+    def keep(self, name: str) -> bool:
+        """List a file again that an earlier run of the same kind wrote; False where it is not as it was."""
+        place = inside(self.folder, name, links_may_leave=False)
+        for entry in self._known.get(name, []):
+            if entry["kind"] == self.kind and os.path.lexists(place) and _is_same(place, entry):
+                self._written[name] = entry
+                return True
+        return False
+
+    def discard(self, name: str) -> None:
+        """Remove a file that was written now, or that :meth:`keep` listed again."""
+        self._remove(name, [self._written.pop(name)])
+
     def _place(self, name: str) -> Path:
         place = inside(self.folder, name, links_may_leave=False)
         if name in self._checked:

@@ -58,12 +58,14 @@ def evaluate(
         if data is None or root is None or len(paths) != 1:
             raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
         from fmbseg.evaluation.datasets import open_data
-        from fmbseg.evaluation.evaluate import Shard
+        from fmbseg.evaluation.evaluate import Shard, check_evaluation
         from fmbseg.evaluation.evaluate import evaluate as measure
         from fmbseg.evaluation.protocols import get_protocol
 
         found, how = open_data(data, root, split=split), get_protocol(protocol)
-        part = None if shard is None else Shard.of(shard)  # all that can be wrong comes before the models
+        part = None if shard is None else Shard.of(shard)
+        # All that can be wrong comes before the models.
+        check_evaluation(found, how, out=out, names=names, shard=part, limit=limit)
         segmenter = load_segmenter(paths[0], hub=hub)
         report = measure(
             segmenter,
@@ -83,12 +85,17 @@ def evaluate(
 
 def _table(runs: list[str], out: Path | None) -> None:
     from fmbseg.evaluation.table import table
+    from fmbseg.files import encode
+    from fmbseg.written import check_single, single_file
 
+    kind = "table of runs"
+    if out is not None:
+        check_single(out, kind)
     text = table(runs)
     typer.echo(text)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        with single_file(out, kind) as path:
+            path.write_bytes(encode(text))
 
 
 def _tell(report: "EvaluationReport", out: Path) -> None:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import fmbseg
-from fmbseg.evaluation.journal import Journal, RunError, read_rows, read_run
+from fmbseg.evaluation.journal import RunError, RunFolder, check_run, read_rows, read_run
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
-from fmbseg.evaluation.pictures import PictureFolder
+from fmbseg.evaluation.pictures import RunPictures
 from fmbseg.evaluation.protocols import Protocol as EvaluationProtocol
 from fmbseg.evaluation.protocols import get_protocol
-from fmbseg.evaluation.report import EvaluationReport
+from fmbseg.evaluation.report import REPORT_FILES, EvaluationReport
 from fmbseg.images import ImageError
 from fmbseg.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -111,7 +111,8 @@ def evaluate(
         ``failures`` and are not in the figures.
 
     Raises:
-        RunError: ``out`` holds another run.
+        RunError: ``out`` holds another run, other files, or a damaged file.
+        WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
         ValueError: a limit or a shard without an image, or names that do not fit the set.
 
     Example:
@@ -124,25 +125,44 @@ def evaluate(
     chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
     shard = shard or Shard()
     samples = _samples(data, shard, limit)
-    run = _describe(segmenter, data, chosen, names, shard, limit)
-    journal = None if out is None else Journal(Path(out))
-    rows = {} if journal is None else journal.begin(run)
-    drawn = None if journal is None else PictureFolder(journal.folder, pictures, rows)
-    todo = [sample for sample in samples if sample.key not in rows or "error" in rows[sample.key]]
+    run = {"model": segmenter.describe(), **_describe(data, chosen, names, shard, limit)}
     measurer = _Measurer(segmenter, data, chosen.vocabulary(data, names), chosen.settings(data))
-    with Progress(shown=progress) as bars:
-        for row, result, target in bars.track(
-            measurer.measure(todo), data.name, len(samples), done=len(samples) - len(todo)
-        ):
-            rows[row["key"]] = row
-            if journal is not None:
-                journal.add(row)
-            if drawn is not None and result is not None and target is not None:
+    if out is None:
+        done = {row["key"]: row for row, _, _ in measurer.measure(samples, len(samples), shown=progress)}
+        return EvaluationReport.of(run, [done[sample.key] for sample in samples])
+    with RunFolder(Path(out), run, REPORT_FILES) as folder:
+        todo = [one for one in samples if "error" in folder.rows.get(one.key, {"error": "not measured"})]
+        drawn = RunPictures(folder.files, pictures, folder.rows)
+        for row, result, target in measurer.measure(todo, len(samples), shown=progress):
+            folder.add(row)
+            if result is not None and target is not None:
                 drawn.offer(row["key"], row["miou"], result, target)
-    report = EvaluationReport.of(run, [rows[sample.key] for sample in samples])
-    if journal is not None:
-        report.write(journal.folder)
+        report = EvaluationReport.of(run, [folder.rows[sample.key] for sample in samples])
+        report.write(folder.files, drawn.scores)
     return report
+
+
+def check_evaluation(
+    data: SegmentationData,
+    protocol: EvaluationProtocol,
+    *,
+    out: str | Path | None = None,
+    names: str = "raw",
+    shard: Shard | None = None,
+    limit: int | None = None,
+) -> None:
+    """Say before any model is loaded whether :func:`evaluate` would refuse; it takes the same arguments.
+
+    Raises:
+        RunError: ``out`` holds another run, or other files.
+        WouldReplaceError: ``out`` holds a report that fmbseg did not write.
+        ValueError: a limit or a shard without an image, or names that do not fit the set.
+    """
+    shard = shard or Shard()
+    _samples(data, shard, limit)
+    run = _describe(data, protocol, names, shard, limit)
+    if out is not None:
+        check_run(Path(out), run, REPORT_FILES)
 
 
 def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int = 4) -> EvaluationReport:
@@ -154,7 +174,9 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
         pictures: how many of the worst and best images to show.
 
     Raises:
-        RunError: runs of different things, of the same shard, or shards that are missing or not finished.
+        RunError: runs of different things, of the same shard, or shards that are missing, not finished or
+            damaged; or ``out`` holds another run.
+        WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
     """
     paths = [Path(folder) for folder in folders]
     if not paths:
@@ -177,13 +199,14 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
     if missing:
         raise RunError(f"{len(missing)} images were not measured, the first {missing[0]!r}: finish the runs")
     run = {**runs[0], "shard": [1, 1]}
-    journal = Journal(Path(out))
-    journal.begin(run)
-    for key in wanted:
-        journal.add(rows[key])
-    PictureFolder.join(paths, journal.folder, pictures, rows)
-    report = EvaluationReport.of(run, [rows[key] for key in wanted])
-    report.write(journal.folder)
+    with RunFolder(Path(out), run, REPORT_FILES) as folder:
+        for key in wanted:
+            if folder.rows.get(key) != rows[key]:
+                folder.add(rows[key])
+        drawn = RunPictures(folder.files, pictures, folder.rows)
+        drawn.take(paths, rows)
+        report = EvaluationReport.of(run, [rows[key] for key in wanted])
+        report.write(folder.files, drawn.scores)
     return report
 
 
@@ -197,9 +220,21 @@ class _Measurer:
     settings: SegmentSettings
 
     def measure(
+        self, samples: Sequence[Sample], of: int, *, shown: bool
+    ) -> Iterator[tuple[dict[str, Any], Segmentation | None, NDArray[np.int32] | None]]:
+        """Yield each image's line, with its result and target; without them if it could not be read.
+
+        Args:
+            samples: what is still to do.
+            of: how many there are in all, for the bar.
+            shown: whether there is a bar.
+        """
+        with Progress(shown=shown) as bars:
+            yield from bars.track(self._each(samples), self.data.name, of, done=of - len(samples))
+
+    def _each(
         self, samples: Iterable[Sample]
     ) -> Iterator[tuple[dict[str, Any], Segmentation | None, NDArray[np.int32] | None]]:
-        """Yield each image's line, with its result and target; without them if it could not be read."""
         for sample in samples:
             try:
                 image, target = self.data.load(sample)
@@ -225,17 +260,16 @@ def _samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sa
 
 
 def _describe(
-    segmenter: Segmenter,
     data: SegmentationData,
     protocol: EvaluationProtocol,
     names: str,
     shard: Shard,
     limit: int | None,
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
+    """What is measured and how, but for the model."""
     keys = [sample.key for sample in data.samples[:limit]]
     return {
         "fmbseg": fmbseg.__version__,
-        "model": segmenter.describe(),
         "data": {
             "name": data.name,
             "root": str(data.root.resolve()),

@@ -3,103 +3,159 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.files import write_json
+from fmbseg.checksums import RowJournal, iterate_rows, read_sealed_json, write_sealed_json
+from fmbseg.files import DamagedFileError, remove_leftovers
+from fmbseg.written import WrittenFiles, check_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from types import TracebackType
 
 RUN_FILE = "run.json"
 IMAGES_FILE = "images.jsonl"
+KIND = "evaluation"
 
 
 class RunError(ValueError):
     """A folder of a run that does not fit what is asked of it; the message names the folder."""
 
 
-@dataclass(frozen=True)
-class Journal:
-    """The folder of one run.
+class RunFolder:
+    """One run, in a folder that is locked while it is open; use it as a context manager.
+
+    The folder holds ``run.json``, with its own checksum; ``images.jsonl``, whose first line says of which run
+    it is and whose lines have checksums; and the report and the pictures, listed as
+    :class:`~fmbseg.written.WrittenFiles` does.
 
     Args:
-        folder: that holds it.
+        folder: that holds it; made where it does not exist.
+        run: what is measured and how, as JSON values.
+        reports: names of the files that will be written at the end.
+
+    Attributes:
+        files: for the reports and the pictures.
+        rows: the lines of images that were measured before, by key.
+
+    Raises:
+        RunError: the folder holds another run, files of other programs' making, or a damaged file.
+        WouldReplaceError: a report is in the way that fmbseg did not write, or another run writes there.
     """
 
-    folder: Path
+    def __init__(self, folder: Path, run: Mapping[str, Any], reports: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.files = WrittenFiles(folder, KIND)
+        self._run = json.loads(json.dumps(run))
+        self._reports = reports
+        self._journal: RowJournal | None = None
 
-    def begin(self, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Start a run, or go on with one that was stopped.
+    def __enter__(self) -> RunFolder:
+        check_run(self.folder, self._run, self._reports)  # before anything is made
+        self.files.__enter__()
+        try:
+            self._open()
+        except BaseException as error:
+            self.files.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
 
-        Args:
-            run: what is measured and how, as JSON values.
-
-        Returns:
-            The lines of images that were measured before, by key.
-
-        Raises:
-            RunError: the folder holds another run, or files of other programs' making.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / RUN_FILE
-        if not path.exists():
-            if any(self.folder.iterdir()):
-                raise RunError(f"{self.folder} holds files but no {RUN_FILE}: give a new folder")
-            write_json(path, run)
-            return {}
-        before = read_run(self.folder)
-        if before != json.loads(json.dumps(run)):
-            changed = sorted(key for key in {*before, *run} if before.get(key) != run.get(key))
-            raise RunError(
-                f"{self.folder} holds a run that differs in {', '.join(changed)}: give a new folder, or "
-                f"delete this one"
-            )
-        rows = read_rows(self.folder)
-        self._rewrite(rows)
-        return rows
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self.files.__exit__(kind, error, trace)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write one image's line."""
-        with (self.folder / IMAGES_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Write one image's line; it is on the disk when this returns."""
+        assert self._journal is not None
+        self._journal.append(row)
+        self.rows[row["key"]] = dict(row)
 
-    def _rewrite(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Leave out a last line that a kill cut short, for the next would be written behind it."""
-        part = self.folder / f".{IMAGES_FILE}.part"
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows.values()), encoding="utf-8")
-        part.replace(self.folder / IMAGES_FILE)
+    def _open(self) -> None:
+        remove_leftovers(self.folder, [RUN_FILE, *self._reports])
+        if not (self.folder / RUN_FILE).exists():
+            write_sealed_json(self.folder / RUN_FILE, self._run)
+        self.rows, end, chain = _read_journal(self.folder, self._run)
+        self._journal = RowJournal(self.folder / IMAGES_FILE, end, chain)  # a line cut short by a kill goes
+        if not end:
+            self._journal.append({"run": _digest(self._run)})
+
+
+def check_run(folder: Path, run: Mapping[str, Any], reports: Sequence[str] = ()) -> None:
+    """Say before any work whether a folder could not take a run.
+
+    Args:
+        folder: need not exist.
+        run: what is measured and how, as far as it is known.
+        reports: names of the files that will be written at the end.
+
+    Raises:
+        RunError: the folder holds another run, or files of other programs' making.
+        WouldReplaceError: a report is in the way that fmbseg did not write.
+    """
+    check_folder(folder, KIND, reports)
+    if not (folder / RUN_FILE).exists():
+        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise RunError(f"{folder} holds files but no {RUN_FILE}: give a new folder")
+        return
+    before, wanted = read_run(folder), json.loads(json.dumps(run))
+    changed = sorted(key for key in wanted if before.get(key) != wanted[key])
+    if changed:
+        raise RunError(
+            f"{folder} holds a run that differs in {', '.join(changed)}: give a new folder, or delete this "
+            "one"
+        )
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     """What a folder's run measures and how.
 
     Raises:
-        RunError: it is no folder of a run.
+        RunError: it is no folder of a run, or the file is damaged.
     """
     path = folder / RUN_FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_sealed_json(path)
+    except DamagedFileError as error:
+        raise RunError(
+            f"{folder} is no folder of a run: {error}. Give a new folder, or delete this one and measure "
+            "again"
+        ) from error
+    except OSError as error:
         raise RunError(f"{folder} is no folder of a run: {path} cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{folder} is no folder of a run: {path} holds no JSON object")
-    return found
 
 
 def read_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """The lines of a run's images by key; what a kill cut short is left out.
 
     Raises:
-        RunError: a damaged file.
+        RunError: a damaged file, or one of another run.
     """
+    return _read_journal(folder, read_run(folder))[0]
+
+
+def _read_journal(folder: Path, run: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int, int]:
+    """The lines by key, the last one's where an image failed at first; where they end, and their chain."""
     path = folder / IMAGES_FILE
-    if not path.exists():
-        return {}
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line feed was not finished
+    rows: dict[str, dict[str, Any]] = {}
+    end = chain = 0
+    remedy = f"delete {path} and run the same again: its images are measured anew"
     try:
-        rows = [json.loads(line) for line in lines]
-        return {str(row["key"]): row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error!r}): delete {folder} and measure again") from error
+        for row, row_end, row_chain in iterate_rows(path):
+            if not end and row.get("run") != _digest(run):
+                raise RunError(f"{path} is of another run than {folder / RUN_FILE}: {remedy}")
+            if end:
+                rows[row["key"]] = row
+            end, chain = row_end, row_chain
+    except DamagedFileError as error:
+        raise RunError(f"{error}: {remedy}") from error
+    return rows, end, chain
+
+
+def _digest(run: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()

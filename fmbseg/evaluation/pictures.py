@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import warnings
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from fmbseg.written import OwnResults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,52 +16,66 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.results import Segmentation
+    from fmbseg.written import WrittenFiles
 
 FOLDER = "pictures"
 _LONGEST_SIDE = 360
 _QUALITY = 80
 
 
-class PictureFolder:
-    """The folder ``pictures`` of a run.
+class RunPictures:
+    """The pictures of a run.
 
     Args:
-        run: the run's folder.
+        files: of the run's folder.
         most: of the worst and of the best images each.
         rows: lines of images that were measured before, whose pictures are there already.
+
+    Attributes:
+        scores: mIoU of each image that has a picture, by key.
     """
 
-    def __init__(self, run: Path, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        self._folder, self._most = run / FOLDER, most
-        self._scores = {
+    def __init__(self, files: WrittenFiles, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        self._files, self._most = files, most
+        self.scores: dict[str, float] = {
             key: row["miou"]
             for key, row in rows.items()
-            if row.get("miou") is not None and picture_path(run, key).is_file()
+            if row.get("miou") is not None and files.keep(picture_name(key))
         }
+        self._drop_the_rest()
 
     def offer(self, key: str, score: float | None, result: Segmentation, target: NDArray[np.int32]) -> None:
         """Draw an image beside its target if it is among the worst or the best so far."""
         if score is None:  # nothing in it counts
             return
-        self._scores[key] = score
-        kept = {*worst_and_best(self._scores, self._most)[0], *worst_and_best(self._scores, self._most)[1]}
-        path = picture_path(self._folder.parent, key)
-        if key in kept:
-            self._folder.mkdir(exist_ok=True)
-            result.compare(target, max_side=_LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
-        for dropped in [other for other in self._scores if other not in kept]:
-            del self._scores[dropped]
-            picture_path(self._folder.parent, dropped).unlink(missing_ok=True)
+        self.scores[key] = score
+        if key in self._kept():
+            with self._files.path(picture_name(key)) as path:
+                result.compare(target, max_side=_LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
+        else:
+            del self.scores[key]
+        self._drop_the_rest()
 
-    @classmethod
-    def join(cls, runs: Sequence[Path], out: Path, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Copy the pictures of several runs' worst and best images together."""
+    def take(self, runs: Sequence[Path], rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Copy the pictures of several runs' worst and best images here."""
+        own = OwnResults()
         scores = {key: row["miou"] for key, row in rows.items() if row.get("miou") is not None}
-        for key in {key for keys in worst_and_best(scores, most) for key in keys}:
-            for run in runs:
-                if picture_path(run, key).is_file():
-                    (out / FOLDER).mkdir(exist_ok=True)
-                    shutil.copyfile(picture_path(run, key), picture_path(out, key))
+        for key in sorted({key for keys in worst_and_best(scores, self._most) for key in keys}):
+            for path in (run / picture_name(key) for run in runs):
+                if path in own:
+                    self._files.write(picture_name(key), path.read_bytes())
+                    self.scores[key] = scores[key]
+                elif path.is_file():
+                    warnings.warn(f"{path} was changed since it was drawn: it is left out", stacklevel=3)
+        self._drop_the_rest()
+
+    def _kept(self) -> set[str]:
+        return {key for keys in worst_and_best(self.scores, self._most) for key in keys}
+
+    def _drop_the_rest(self) -> None:
+        for dropped in self.scores.keys() - self._kept():
+            del self.scores[dropped]
+            self._files.discard(picture_name(dropped))
 
 
 def worst_and_best(scores: Mapping[str, float], most: int) -> tuple[list[str], list[str]]:
@@ -74,7 +90,12 @@ def worst_and_best(scores: Mapping[str, float], most: int) -> tuple[list[str], l
     return worst, order[len(worst) :][::-1][:most]
 
 
-def picture_path(run: Path, key: str) -> Path:
-    """Where a run keeps an image's picture; a hash tells apart keys that look alike without their slashes."""
+def picture_name(key: str) -> str:
+    """A picture's path from its run's folder; a hash tells apart keys that look alike without their slashes.
+
+    Example:
+        >>> picture_name("a/b")
+        'pictures/a_b-c14cddc0.jpg'
+    """
     readable = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in key)[-60:]
-    return run / FOLDER / f"{readable}-{sha256(key.encode()).hexdigest()[:8]}.jpg"
+    return f"{FOLDER}/{readable}-{sha256(key.encode()).hexdigest()[:8]}.jpg"

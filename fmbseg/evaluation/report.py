@@ -6,17 +6,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.checksums import write_sealed_json
 from fmbseg.drawing.pages import render_page
 from fmbseg.escaping import markdown, markdown_table
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
-from fmbseg.evaluation.pictures import picture_path, worst_and_best
-from fmbseg.files import write_atomically, write_json
+from fmbseg.evaluation.pictures import picture_name, worst_and_best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from fmbseg.written import WrittenFiles
+
 REPORT_FILE = "report.json"
+REPORT_FILES = (REPORT_FILE, "report.md", "report.html")
 TITLES = {
     "miou": "mIoU",
     "miou_present": "mIoU of the classes in the ground truth",
@@ -145,24 +148,25 @@ class EvaluationReport:
             ("refinement", _given(protocol["refine"])),
         ]
 
-    def write(self, folder: Path) -> None:
-        """Write ``report.json``, ``report.md`` and ``report.html``, with the pictures that are there."""
-        write_json(folder / REPORT_FILE, self.to_dict())
-        write_atomically(folder / "report.md", self.to_markdown().encode())
-        write_atomically(folder / "report.html", self._page(folder).encode())
+    def write(self, files: WrittenFiles, pictures: Mapping[str, float]) -> None:
+        """Write ``report.json``, ``report.md`` and ``report.html``.
 
-    def _page(self, run: Path) -> str:
-        scores = {
-            key: score
-            for key, score in self.images.items()
-            if score is not None and picture_path(run, key).is_file()
-        }
+        Args:
+            files: of the run's folder.
+            pictures: mIoU of each image that has a picture there, by key.
+        """
+        with files.path(REPORT_FILE) as path:
+            write_sealed_json(path, self.to_dict())
+        files.write("report.md", self.to_markdown().encode())
+        files.write("report.html", self._page(files.folder, pictures).encode())
+
+    def _page(self, run: Path, scores: Mapping[str, float]) -> str:
         worst, best = worst_and_best(scores, len(scores))
         pictures = [
             (
                 heading,
                 [
-                    (f"{key}: mIoU {percent(scores[key])} %", picture_path(run, key).read_bytes())
+                    (f"{key}: mIoU {percent(scores[key])} %", (run / picture_name(key)).read_bytes())
                     for key in keys
                 ],
             )

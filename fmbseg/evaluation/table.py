@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fmbseg.checksums import read_sealed_json
 from fmbseg.escaping import markdown_table
 from fmbseg.evaluation.journal import RunError
 from fmbseg.evaluation.report import REPORT_FILE, percent
@@ -72,7 +72,7 @@ class Run:
         """
         file = path / REPORT_FILE if path.is_dir() else path
         try:
-            report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            report = read_sealed_json(file)
             data, protocol = report["data"], report["protocol"]
             whole = report["measured"] == data["of"] and report["shard"] == [1, 1]
             model = report["model"]
@@ -82,7 +82,8 @@ class Run:
             return cls(method, data["name"], cell)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{path} is no finished run: {file} cannot be read ({error!r}); `fmbseg eval` writes it"
+                f"{path} is no finished run: {file} cannot be read ({error}). The same `fmbseg eval` writes "
+                "it again from what was measured"
             ) from error
 
 

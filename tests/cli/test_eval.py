@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from fmbseg.checksums import write_sealed_json
 from fmbseg.cli.main import app
 from fmbseg.evaluation.datasets import open_data
 from fmbseg.evaluation.evaluate import evaluate
@@ -57,6 +58,7 @@ def test_command_python_and_two_halves_say_the_same(chain: Chain, few: Path, tmp
     assert told["protocol"]["class_count"] == 80
     assert f"mIoU {100 * told['figures']['miou']:.2f}" in result.stdout
 
+    assert len(told.pop("sha256")) == 64
     mine = evaluate(OpenVocabSegmenter.from_pretrained(chain.head), open_data("folder", few), "paper")
     assert json.loads(json.dumps(mine.to_dict())) == told
 
@@ -123,3 +125,50 @@ def test_sets_that_are_not_there(arguments: list[str], message: str, tmp_path: P
     assert result.exit_code == 1
     assert message in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--protocol", "papers"], "there is no protocol 'papers'; did you mean 'paper'"),
+        (["--names", "absent.txt"], "absent.txt"),
+        (["--shard", "4/4"], "shard 4/4 of 3 images has none"),
+        (["--limit", "0"], "limit is 0"),
+        (["--split", "test"], "has no photograph of fold 'test'"),
+        ([], "run holds files but no run.json: give a new folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_head_is_looked_for(
+    few: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    command = ["eval", "no/such/head", "--data", "folder", "--root", str(few), "--out", str(tmp_path / "run")]
+    result = RUNNER.invoke(app, [*command, *arguments])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_a_table_replaces_no_file_of_others(tmp_path: Path) -> None:
+    out = tmp_path / "table.md"
+    command = ["eval", "--table", str(tmp_path / "run"), "--out", str(out)]
+    (tmp_path / "run").mkdir()
+    write_sealed_json(
+        tmp_path / "run" / "report.json",
+        {
+            "model": {"backbone": "b", "head_sha256": "0" * 64},
+            "data": {"name": "voc21", "of": 1},
+            "protocol": {"name": "paper"},
+            "shard": [1, 1],
+            "measured": 1,
+            "figures": {"miou": 0.5},
+        },
+    )
+    for _ in range(2):  # its own it may replace
+        assert RUNNER.invoke(app, command).exit_code == 0
+    out.write_text("mine")
+    result = RUNNER.invoke(app, command)
+    assert result.exit_code == 1
+    assert "table.md was changed since fmbseg wrote it" in result.stderr
+    assert out.read_text() == "mine"

@@ -4,70 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from fmbseg.evaluation.datasets import SegmentationData, open_data
 from fmbseg.evaluation.evaluate import Shard, evaluate, merge_runs
 from fmbseg.evaluation.journal import RunError
-from fmbseg.results import Segmentation
+from tests.evaluation.red_channel import NAMES, RedChannel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from fmbseg.segment_settings import SegmentSettings
-    from fmbseg.vocabulary import Vocabulary
-
-NAMES = ("background", "cat", "cup")
-
-
-@dataclass
-class RedChannel:
-    """Gives each pixel the class that its red value names: 0, 100 and 200 for background, cat and cup."""
-
-    seen: int = 0
-    vocabularies: list[Vocabulary] = field(default_factory=list)
-    stop_after: int | None = None
-
-    def segment(
-        self, images: NDArray[Any], vocabulary: Vocabulary, *, settings: SegmentSettings | None = None
-    ) -> Segmentation:
-        if self.stop_after is not None and self.seen >= self.stop_after:
-            raise KeyboardInterrupt
-        self.seen += 1
-        self.vocabularies.append(vocabulary)
-        assert settings is not None
-        labels = (images[..., 0] // 100).astype(np.int32)
-        return Segmentation(labels, np.ones(labels.shape, np.float32), NAMES, images, background="words")
-
-    def describe(self) -> dict[str, Any]:
-        return {"backbone": "red", "text_encoder": "none", "head_sha256": "0" * 64}
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> SegmentationData:
-    """Seven images whose targets agree with the red channel in a part that grows from image to image."""
-    root = tmp_path / "data"
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    (root / "classes.txt").write_text("0\tbackground\n1\tcat\n2\tcup\n255\tignore\n")
-    random = np.random.default_rng(0)
-    for index in range(7):
-        target = random.integers(0, 3, (12, 16)).astype(np.uint8)
-        given = np.where(random.random(target.shape) < index / 6, target, (target + 1) % 3)
-        target[0, 0] = 255
-        red = np.zeros((12, 16, 3), np.uint8)
-        red[..., 0] = given * 100
-        Image.fromarray(red).save(root / "images" / f"image {index}.png")
-        Image.fromarray(target).save(root / "masks" / f"image {index}.png")
-    return open_data("folder_background", root)
+    from fmbseg.evaluation.datasets import SegmentationData
 
 
 def expected_miou(data: SegmentationData) -> float:
@@ -112,7 +63,7 @@ def test_a_run_that_was_stopped_goes_on(data: SegmentationData, tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         evaluate(RedChannel(stop_after=3), data, "paper", out=tmp_path / "run")
     journal = tmp_path / "run" / "images.jsonl"
-    assert len(journal.read_text().splitlines()) == 3
+    assert len(journal.read_text().splitlines()) == 1 + 3  # the first says of which run it is
     journal.write_text(journal.read_text()[:-40])  # a kill in the middle of a line
     second = RedChannel()
     report = evaluate(second, data, "paper", out=tmp_path / "run")
@@ -184,7 +135,9 @@ def test_a_folder_of_another_run_or_of_something_else(data: SegmentationData, tm
     with pytest.raises(RunError, match=r"holds files but no run\.json"):
         evaluate(RedChannel(), data, "paper", out=tmp_path / "data")
     (tmp_path / "run" / "images.jsonl").write_text("{no json}\n")
-    with pytest.raises(RunError, match=r"images\.jsonl is damaged"):
+    with pytest.raises(
+        RunError, match=r"images\.jsonl, line 1, is damaged.*: delete .*images\.jsonl and run"
+    ):
         evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
 
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from fmbseg.escaping import terminal
-from fmbseg.evaluation.pictures import picture_path
+from fmbseg.evaluation.pictures import picture_name
 from fmbseg.evaluation.report import EvaluationReport
+from fmbseg.written import WrittenFiles
 from tests.demo.page import Page, assert_self_contained
 from tests.hostile import NAMES
 from tests.markdown_page import MarkdownPage
@@ -48,9 +49,10 @@ def report_of(name: str) -> EvaluationReport:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_text_and_not_markup(name: str, tmp_path: Path) -> None:
     report = report_of(name)
-    picture_path(tmp_path, name).parent.mkdir()
-    Image.new("RGB", (4, 3)).save(picture_path(tmp_path, name))
-    report.write(tmp_path)
+    with WrittenFiles(tmp_path, "evaluation") as files:
+        with files.path(picture_name(name)) as picture:
+            Image.new("RGB", (4, 3)).save(picture)
+        report.write(files, {name: 0.5})
 
     markdown = MarkdownPage((tmp_path / "report.md").read_text(encoding="utf-8"))
     assert not markdown.kinds & {"html_block", "html_inline", "image", "link"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fmbseg.checksums import write_sealed_json
 from fmbseg.evaluation.journal import RunError
 from fmbseg.evaluation.table import table
 
@@ -24,7 +24,7 @@ def write_run(folder: Path, data: str, miou: float, *, measured: int = 10, diges
         "measured": measured,
         "figures": {"miou": miou},
     }
-    (folder / "report.json").write_text(json.dumps(report))
+    write_sealed_json(folder / "report.json", report)
     return folder
 
 

@@ -218,7 +218,7 @@ def test_a_category_that_differs_in_case(photographs: Path, tmp_path: Path) -> N
 
 def test_every_value_replaced_by_every_kind(photographs: Path) -> None:
     """Whatever stands in any place, the file is read, or is refused by a ValueError."""
-    values = [
+    values: list[Any] = [
         None,
         True,
         -1,
