@@ -150,3 +150,26 @@ def test_own_results_are_known_and_copies_of_photographs_are_none(tmp_path: Path
     assert photograph not in own
     (tmp_path / "r/overlays/a.jpg").write_bytes(b"a photograph of that name")
     assert tmp_path / "r/overlays/a.jpg" not in OwnResults()
+
+
+def test_what_is_kept_is_not_removed_and_what_is_discarded_is(tmp_path: Path) -> None:
+    write(tmp_path, {"a": b"a", "b": b"b", "c": b"c"})
+    with WrittenFiles(tmp_path, "export") as out:
+        assert out.keep("a")
+        assert out.keep("b")
+        assert not out.keep("none")
+        out.discard("b")
+    assert names(tmp_path) == {"a"}  # and c, of which nothing was said, is gone
+    with WrittenFiles(tmp_path, "another") as out:
+        assert not out.keep("a")
+
+
+def test_what_was_changed_is_neither_kept_nor_discarded(tmp_path: Path) -> None:
+    with WrittenFiles(tmp_path, "export") as out:
+        out.write("a", b"a")
+        (tmp_path / "a").write_text("edited")
+        with pytest.warns(UserWarning, match="a is of an earlier export, but was changed since: it stays"):
+            out.discard("a")
+    with WrittenFiles(tmp_path, "export") as out:
+        assert not out.keep("a")
+    assert (tmp_path / "a").read_text() == "edited"

@@ -6,6 +6,7 @@ import warnings
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.files import encode
 from fmbseg.written import OwnResults
 
 if TYPE_CHECKING:
@@ -98,4 +99,4 @@ def picture_name(key: str) -> str:
         'pictures/a_b-c14cddc0.jpg'
     """
     readable = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in key)[-60:]
-    return f"{FOLDER}/{readable}-{sha256(key.encode()).hexdigest()[:8]}.jpg"
+    return f"{FOLDER}/{readable}-{sha256(encode(key)).hexdigest()[:8]}.jpg"

@@ -46,7 +46,7 @@ def report_of(name: str) -> EvaluationReport:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "byte\udcff.jpg"])
 def test_names_are_text_and_not_markup(name: str, tmp_path: Path) -> None:
     report = report_of(name)
     with WrittenFiles(tmp_path, "evaluation") as files:
