@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fmbseg.bit_depth import depth_of
 from fmbseg.files import check_regular
+from fmbseg.image_error import ImageError
 from fmbseg.image_files import (
     IMAGE_EXTENSIONS,
     ImageFiles,
@@ -23,7 +25,7 @@ from fmbseg.image_files import (
     passed_over,
     unreadable,
 )
-from fmbseg.rgb import ImageError, rgb_from_array, rgb_from_pillow
+from fmbseg.rgb import rgb_from_array, rgb_from_pillow
 from fmbseg.signatures import kind_of
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> N
     """Read an image as RGB.
 
     Files and Pillow images are turned as their EXIF orientation says. Transparent parts are laid on
-    white. CMYK and other colour spaces are converted; of 16 bits a channel the upper eight count; of an
-    animation the first frame. Colour profiles are not applied.
+    white. CMYK and other colour spaces are converted; of an animation the first frame counts. Values of more
+    than 8 bits are scaled by the range that the file states, or else by the fewest of 8, 10, 12, 14 or 16
+    bits that hold them, with a warning for fewer than 16. Colour profiles are not applied.
 
     Args:
         source: a path; a Pillow image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float
@@ -139,8 +142,9 @@ def _opening_error(path: Path, error: Exception) -> ImageError:
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_size((image.height, image.width), name, max_pixels)
     try:
+        depth = depth_of(image)
         image.load()
-        return rgb_from_pillow(ImageOps.exif_transpose(image), name)
+        return rgb_from_pillow(ImageOps.exif_transpose(image), name, depth)
     except ImageError:
         raise
     except Exception as error:  # decoders too

@@ -7,30 +7,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from fmbseg.bit_depth import NOTHING_STATED, Depth, eight_bits, lift_cut_colours
+from fmbseg.image_error import ImageError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FLOAT_SLACK = 1e-4  # what resizing in float32 may leave outside [0, 1]
-_UINT16_MAX = 65_535
 
-
-class ImageError(ValueError):
-    """An image that cannot be used; the message names it and says what to do."""
-
-
-def rgb_from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def rgb_from_pillow(image: Image.Image, name: str, depth: Depth = NOTHING_STATED) -> NDArray[np.uint8]:
     """RGB of a Pillow image of any mode; transparent parts are laid on white.
 
     Args:
         image: decoded, any mode.
         name: of the image, for messages.
+        depth: what its file says of its values (:func:`fmbseg.bit_depth.depth_of`).
 
     Raises:
-        ImageError: integers beyond 16 bits or floats outside [0, 1].
+        ImageError: integers beyond 16 bits or floats outside [0, 1], and the file states no range.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         # Pillow's own conversion would cut these at 255 and leave a white image.
-        return rgb_from_array(_sixteen_bits(np.asarray(image), name), name)
+        return rgb_from_array(eight_bits(np.asarray(image), name, depth), name)
+    if depth.is_cut and image.mode in ("RGB", "RGBA", "LA"):
+        pixels = np.array(image)
+        colours = pixels.shape[2] - (image.mode != "RGB")
+        pixels[..., :colours] = lift_cut_colours(pixels[..., :colours], name)
+        bands = [Image.fromarray(pixels[..., band]) for band in range(pixels.shape[2])]
+        image = Image.merge(image.mode, bands)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -41,7 +44,8 @@ def rgb_from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """RGB of grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4); uint8, uint16 or float in [0, 1].
 
     Args:
-        array: as above; of uint16 the upper eight bits count.
+        array: as above; of uint16 the upper eight bits count, or those of fewer bits that hold all values
+            (:func:`fmbseg.bit_depth.eight_bits`).
         name: of the image, for messages.
 
     Returns:
@@ -70,29 +74,8 @@ def rgb_from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
 def _eight_bits(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array.astype(np.uint8, copy=False)
-    if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
-    if not np.issubdtype(array.dtype, np.floating):
+    if array.dtype != np.uint16 and not np.issubdtype(array.dtype, np.floating):
         raise ImageError(
             f"{name} must be uint8, uint16 or float in [0, 1], not {array.dtype}; convert it first"
         )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= -_FLOAT_SLACK and high <= 1 + _FLOAT_SLACK):  # so written, NaN fails too
-        raise ImageError(
-            f"{name}: floats must lie in [0, 1], these go from {low:g} to {high:g}; "
-            f"divide by their largest possible value, or give uint8"
-        )
-    scaled: NDArray[np.uint8] = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
-    return scaled
-
-
-def _sixteen_bits(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """Integers as uint16; floats as they are."""
-    if np.issubdtype(values.dtype, np.floating):
-        return values
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > _UINT16_MAX:
-        raise ImageError(
-            f"{name} holds integers from {low} to {high}, more than 16 bits; save it with 8 or 16 bits"
-        )
-    return values.astype(np.uint16)
+    return eight_bits(array, name)

@@ -79,16 +79,16 @@ def test_sixteen_bit_pgm_which_pillow_opens_as_32_bit(tmp_path: Path) -> None:
     assert load_image(path)[..., 0].tolist() == [[128, 255]]
 
 
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Length, kind, content and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def png_bytes(header: tuple[int, int, int, int], rows: bytes) -> bytes:
     """A PNG by its specification: (width, height, bit depth, colour type), and filtered rows."""
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
-    start = chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + start + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    start = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + start + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
 
 
 def test_sixteen_bit_colour_keeps_its_upper_half(tmp_path: Path) -> None:
