@@ -78,12 +78,13 @@ def label(
 
 def summary(labels: "LabelSet") -> str:
     """Count a label set's photographs, masks by stage, and classes, on two lines."""
+    from fmbseg.escaping import terminal
     from fmbseg.labels.record import STAGES
 
     found = labels.statistics()
     by_stage = {stage: found.count(stage) for stage in STAGES}
     masks = ", ".join(f"{count} {_MASKS[stage]}" for stage, count in by_stage.items() if count)
-    classes = ", ".join(f"{name} ({count})" for name, count in found.detected.items())
+    classes = ", ".join(f"{terminal(name)} ({count})" for name, count in found.detected.items())
     return (
         f"{labels.folder}: {found.photographs} photographs labelled, {len(labels.errors)} not; "
         f"{masks or 'no mask'}\nclasses (photographs): {classes or 'none was found'}"

@@ -243,8 +243,7 @@ def save(result: "Segmentation", target: Path, extras: Extras, written: "Written
     from fmbseg.files import encode
 
     class_map, overlay, *others = _files(target, extras)
-    with written.path(class_map) as file:
-        result.to_png(file)
+    written.write(class_map, result.png())
     with written.path(overlay) as file:
         result.plot(max_side=_LONGEST_SIDE).save(file, quality=90)
     for word, name in zip(extras.heatmaps, others, strict=False):

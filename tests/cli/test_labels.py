@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -130,3 +131,72 @@ def test_show_draws_every_photograph(labels: LabelSet, tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 100
     refused = run("show", labels.folder, "--out", tmp_path / "sheet.txt")
     assert refused.exit_code == 2
+
+
+def test_show_replaces_its_own_sheet_alone(labels: LabelSet, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(b"mine")
+    refused = run("show", labels.folder, "--out", mine)
+    assert refused.exit_code == 1
+    assert "mine.png is there, and fmbseg did not write it" in refused.stderr
+    assert mine.read_bytes() == b"mine"
+    for count in (1, 4):
+        assert run("show", labels.folder, "--out", tmp_path / "own.png", "--count", count).exit_code == 0
+
+
+def test_show_of_a_replaced_photograph(labels: LabelSet, tmp_path: Path) -> None:
+    shutil.copyfile(labels.root / "a.png", labels.root / "z.png")
+    refused = run("show", labels.folder, "--out", tmp_path / "sheet.png")
+    assert refused.exit_code == 1
+    assert "z.png was changed since it was labelled" in refused.stderr
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_yolo_with_copies_and_some_set_apart(labels: LabelSet, tmp_path: Path) -> None:
+    out = tmp_path / "yolo"
+    done = run("export", labels.folder, "--to", "yolo", "--out", out, "--copy", "--val", 0.25, "--seed", 3)
+    assert done.stdout == (
+        f"{out / 'data.yaml'}: 4 photographs (1 for validation), 10 masks; left out: 5 masks not drawn for "
+        "training\n"
+    )
+    assert len(list((out / "images/val").rglob("*.png"))) == 1
+    assert not any(path.is_symlink() for path in out.rglob("*"))
+    refused = run("export", labels.folder, "--to", "png", "--out", tmp_path / "png", "--copy")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "png").exists()
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.json"])
+def test_coco_to_a_folder_leaves_nothing_behind(labels: LabelSet, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    refused = run("export", labels.folder, "--to", "coco", "--out", tmp_path / name)
+    assert refused.exit_code in (1, 2)
+    assert "must end in .json" in refused.stderr or "folder.json is a folder: name a file" in refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_do_not_reach_the_terminal_as_commands(
+    labels: LabelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor as rich's markup."""
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow table breaks the name
+    content = json.loads(run_to_json(labels, tmp_path).read_text("utf-8"))
+    hostile = "\x1b[2J[bold]dog"
+    content["categories"][0]["name"] = hostile
+    del content["info"]
+    for image in content["images"]:
+        image["detected"] = [hostile if name == "dog" else name for name in image["detected"]]
+    file = tmp_path / "hostile.json"
+    file.write_text(json.dumps(content))
+    told = run("import", file, "--photographs", labels.root, "--out", tmp_path / "again")
+    assert told.exit_code == 0, told.stderr
+    table = run("stats", tmp_path / "again")
+    for result in (told, table):
+        assert "\x1b" not in result.stdout
+        assert r"\x1b[2J[bold]dog" in result.stdout
+
+
+def run_to_json(labels: LabelSet, folder: Path) -> Path:
+    run("export", labels.folder, "--out", folder / "coco.json")
+    return folder / "coco.json"
