@@ -59,3 +59,19 @@ def test_a_ring_is_cut_in_two() -> None:
         for one in found
     ]
     assert sorted(areas) == [3, 5]
+
+
+@given(sizes.flatmap(lambda size: arrays(np.bool_, size)))
+@settings(deadline=None, max_examples=150)
+def test_polygons_are_simple_pieces_of_the_mask(mask: NDArray[np.bool_]) -> None:
+    """Each encloses as many pixels as all together have, runs clockwise, and has a point where it turns."""
+    area = 0
+    for polygon in outlines(mask):
+        after = np.roll(polygon, -1, axis=0)
+        steps = after - polygon
+        assert (np.count_nonzero(steps, axis=1) == 1).all()  # along the edges of pixels
+        assert (steps[:, 0] != 0).tolist() == (np.roll(steps, -1, axis=0)[:, 0] == 0).tolist()  # each turns
+        doubled = int((polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]).sum())
+        assert doubled > 0
+        area += doubled // 2
+    assert area == mask.sum()

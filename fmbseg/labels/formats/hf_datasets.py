@@ -21,7 +21,7 @@ from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
 from fmbseg.models.loading.hub_files import check_repository
-from fmbseg.written import LOCK, MARKER
+from fmbseg.written import LOCK, MARKER, check_folder
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
@@ -59,6 +59,7 @@ def export_datasets(
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
     folder, schema = Path(folder), _schema(labels.vocabulary.names)
+    check_folder(folder, DATASETS, [_CARD])  # before the photographs are gone through
     found = survey(labels, folder, for_training=False, photographs_needed=True)
     count = max(1, -(-len(labels) // shard_size))
     shards = [f"data/train-{index:05d}-of-{count:05d}.parquet" for index in range(count)]

@@ -14,6 +14,7 @@ from fmbseg.files import encode
 from fmbseg.labels.formats.exported import Exported, drawn, survey
 from fmbseg.labels.formats.places import PNG, export_folder, stems
 from fmbseg.vocabulary import meaning_of_name
+from fmbseg.written import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,7 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
             f"an indexed PNG holds at most {VOID - 1} classes, the vocabulary has {len(names)}: filter the "
             "labels' classes into a set of a smaller vocabulary, or export to COCO or datasets"
         )
+    check_folder(folder, PNG, ["classes.txt"])  # before the photographs are gone through
     found = survey(labels, folder, for_training=True, photographs_needed=False)
     places = {path: f"{stem}.png" for path, stem in stems(found.photographs).items()}
     values = _values(names)

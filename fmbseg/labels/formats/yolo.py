@@ -17,6 +17,7 @@ from fmbseg.labels.formats.exported import Exported, drawn, survey
 from fmbseg.labels.formats.places import YOLO, export_folder
 from fmbseg.labels.formats.yolo_layout import is_read_by_yolo, places_of
 from fmbseg.labels.outlines import outlines
+from fmbseg.written import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ def export_yolo(
     if not 0 <= val < 1:
         raise ValueError(f"val is {val}: it must be 0, or a share below 1")
     folder = Path(folder)
+    check_folder(folder, YOLO, ["data.yaml"])  # before the photographs are gone through
     found = survey(labels, folder / "data.yaml", for_training=True, photographs_needed=True)
     chosen = {path: place for path, place in found.photographs.items() if path not in found.without_mask}
     entries = _entries(chosen, val, seed)
