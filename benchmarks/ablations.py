@@ -120,9 +120,14 @@ class FirstPhotographs:
     def __iter__(self) -> Iterator[LabeledImage]:
         return islice(iter(self.labels), self.count)
 
-    def image_path(self, record: LabeledImage) -> Path:
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What made the labels."""
+        return self.labels.origin
+
+    def photograph_of(self, record: LabeledImage) -> Path:
         """Where the photograph of a record is."""
-        return self.labels.image_path(record)
+        return self.labels.photograph_of(record)
 
 
 def trials(base: TrainingSettings, arguments: argparse.Namespace) -> list[Trial]:
@@ -211,7 +216,7 @@ class Measurer:
         chosen = self._labels
         if trial.source in SOURCES:
             chosen = replace(chosen, labels=chosen.labels.stage(*SOURCES[trial.source]))
-        aligner = Aligner(self._backbone, self._text, settings=trial.settings, cache_dir=self._cache)
+        aligner = Aligner(self._backbone, self._text, settings=trial.settings, features_dir=self._cache)
         start = perf_counter()
         aligner.fit(chosen)
         fitted = perf_counter()

@@ -26,12 +26,13 @@ from PIL import Image
 from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.alignment.examples import TrainingExample, training_size
 from fmbseg.alignment.features import FeatureCache
+from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import train
+from fmbseg.alignment.training_example import TrainingExample, training_size
+from fmbseg.files import sha256_of
 from fmbseg.images import find_images
-from fmbseg.models.loading.assets import sha256_of
 from fmbseg.models.registries import BACKBONES
 
 if TYPE_CHECKING:
@@ -106,15 +107,8 @@ def timed_epochs(
     whole.read()  # the probe that tells backbones apart is no work of an epoch
     for example in examples:
         counted(cache.fill, example)
-    train(
-        head,
-        examples,
-        lambda example: counted(cache, example),
-        prototypes,
-        settings,
-        on_step=lambda _: None,
-        on_epoch=end_epoch,
-    )
+    objective = Objective(lambda example: counted(cache, example), prototypes, settings)
+    train(head, examples, objective, on_step=lambda _: None, on_epoch=end_epoch)
     cache.close()
     return epochs
 

@@ -38,8 +38,7 @@ from fmbseg import LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
-from fmbseg.files import write_json
-from fmbseg.models.loading.assets import sha256_of
+from fmbseg.files import sha256_of, write_json
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
@@ -66,8 +65,8 @@ class TrueMasks:
 
     @property
     def path(self) -> str:
-        """Of its file."""
-        return str(self.photograph.image)
+        """Of its file, from the data set's folder."""
+        return self.photograph.image.relative_to(self.folder.folder).as_posix()
 
     @cached_property
     def sha256(self) -> str:
@@ -94,7 +93,7 @@ class TrueMasks:
 def true_labels(folder: MaskFolder, fold: str) -> RecordedLabels:
     """The true masks of a fold as labels."""
     records = tuple(TrueMasks(folder, photograph) for photograph in folder.fold(fold))
-    return RecordedLabels(records, Vocabulary.of(folder.names))
+    return RecordedLabels(records, Vocabulary.of(folder.names), folder.folder)
 
 
 def ceiling_settings(settings: TrainingSettings) -> TrainingSettings:

@@ -321,7 +321,7 @@ def trained(
         found = (config.training["labels"]["fingerprint"], config.training["settings"], config.backbone)
         if found == (labels.fingerprint, settings.to_dict(), backbone):
             return saved
-    aligner = Aligner(backbone, text=labeler.encoder, settings=settings).fit(labels)
+    aligner = Aligner(backbone, text_encoder=labeler.encoder, settings=settings).fit(labels)
     aligner.save_pretrained(folder)
     return aligner
 
@@ -330,7 +330,7 @@ def _saved(folder: Path, labeler: PseudoLabeler) -> Aligner | None:
     if not folder.is_dir():
         return None
     try:
-        return Aligner.from_pretrained(folder, text=labeler.encoder)
+        return Aligner.from_pretrained(folder, text_encoder=labeler.encoder)
     except AlignedEncoderError as error:  # for example stopped while it was written
         print(f"the head is fitted again: {error}", file=sys.stderr)
         return None
@@ -344,7 +344,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = get_recipe(arguments.recipe)
     labeler = make_labeler(arguments)
     if arguments.head is not None:
-        aligner = Aligner.from_pretrained(arguments.head, text=labeler.encoder)
+        aligner = Aligner.from_pretrained(arguments.head, text_encoder=labeler.encoder)
     else:
         labels = label_pool(arguments, labeler)
         training = training_settings(arguments)

@@ -52,7 +52,7 @@ def test_a_head_is_trained_saved_loaded_and_segments(
     models.mkdir()
     photographs.mkdir()
     spec = SPECS[family](models)
-    aligner = Aligner(spec, "tiny-test", settings=SETTINGS, cache_dir=tmp_path / "cache", device="cpu")
+    aligner = Aligner(spec, "tiny-test", settings=SETTINGS, features_dir=tmp_path / "cache", device="cpu")
     aligner.fit(labelled(photographs, side=160), progress=False)
     losses = [record.loss for record in aligner.history]
     assert losses[-1] < losses[0]
@@ -69,7 +69,7 @@ def test_a_head_is_trained_saved_loaded_and_segments(
 
 def test_a_module_of_ones_own_is_trained_on_and_handed_back(tmp_path: Path) -> None:
     backbone = module_backbone(tiny.Patches(), "patches", size=64)
-    aligner = Aligner(backbone, "tiny-test", settings=SETTINGS, cache_dir=tmp_path / "cache", device="cpu")
+    aligner = Aligner(backbone, "tiny-test", settings=SETTINGS, features_dir=tmp_path / "cache", device="cpu")
     aligner.fit(labelled(tmp_path, side=96), progress=False).save_pretrained(tmp_path / "head")
     with pytest.raises(RuntimeError, match=r"there is no file patches.*pass it as `backbone=`"):
         Aligner.from_pretrained(tmp_path / "head")
@@ -88,5 +88,5 @@ def test_an_object_that_is_no_backbone_is_refused_with_what_it_lacks() -> None:
             return pixels
 
     with pytest.raises(ContractError) as caught:
-        Aligner(backbone=Encoder(), text="tiny-test")  # type: ignore[arg-type]
+        Aligner(backbone=Encoder(), text_encoder="tiny-test")  # type: ignore[arg-type]
     assert "lacks methods: to(device); attributes: spec, native_size, license, transform" in str(caught.value)

@@ -69,12 +69,7 @@ class AlignedConfig:
     versions: Mapping[str, str] = field(default_factory=_installed_versions)
 
     def __post_init__(self) -> None:
-        if self.head.out_dim != self.text_dim:
-            raise AlignedEncoderError(
-                f"the head maps to {self.head.out_dim} dimensions, but the text encoder "
-                f"{self.text_encoder!r} has {self.text_dim}: use the text encoder that the head was made "
-                f"for, or train a head with out_dim={self.text_dim}"
-            )
+        check_text_encoder(self.head, self.text_encoder, self.text_dim)
         if not 0 <= self.hubness < math.inf:
             raise AlignedEncoderError(f"hubness is {self.hubness!r}: it must be a finite number from 0")
 
@@ -174,3 +169,29 @@ def _value(mapping: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool) or value in ("", 0):
         raise AlignedEncoderError(f"'{key}' of '{where}' must be a {kind.__name__}; got {value!r}")
     return value
+
+
+def check_text_encoder(head: HeadSettings, spec: str, dim: int) -> None:
+    """Refuse a text encoder, ``spec``, whose texts have another dimension than the head maps to.
+
+    Raises:
+        AlignedEncoderError: with both numbers.
+    """
+    if head.out_dim != dim:
+        raise AlignedEncoderError(
+            f"the head maps to {head.out_dim} dimensions, but the text encoder {spec!r} has {dim}: use the "
+            f"text encoder that the head was made for, or train a head with out_dim={dim}"
+        )
+
+
+def check_backbone(head: HeadSettings, spec: str, dim: int) -> None:
+    """Refuse a backbone, ``spec``, that gives another number of channels than the head takes.
+
+    Raises:
+        AlignedEncoderError: with both numbers.
+    """
+    if head.in_dim != dim:
+        raise AlignedEncoderError(
+            f"the head takes {head.in_dim} channels, but the backbone {spec!r} gives {dim}: use the "
+            "backbone that the head was trained on"
+        )

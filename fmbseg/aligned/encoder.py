@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
+from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError, check_backbone
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.contract_check import require_contract
@@ -75,11 +75,7 @@ class AlignedEncoder(Shareable):
             hubness=hubness,
             training=training or {},
         )
-        if head.settings.in_dim != backbone.dim:
-            raise AlignedEncoderError(
-                f"the head takes {head.settings.in_dim} channels, but the backbone {backbone.spec!r} gives "
-                f"{backbone.dim}: use the backbone that the head was trained on"
-            )
+        check_backbone(head.settings, backbone.spec, backbone.dim)
         if hubness and prototypes is None:
             raise AlignedEncoderError(
                 f"hubness {hubness:g} is measured against the words of the training: give their prototypes"

@@ -70,15 +70,20 @@ class Checkpoint:
         folder: made if it does not exist.
         seconds: between two saves within an epoch; each end of an epoch is saved in any case.
 
+    Attributes:
+        state: what was kept when it was opened; None where nothing was.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
-        ...     checkpoint.open({"labels": "ab12"}) is None
+        ...     checkpoint.open({"labels": "ab12"})
+        ...     checkpoint.state is None
         True
     """
 
     folder: str | Path
     seconds: float = 300.0
+    state: TrainingState | None = field(default=None, init=False)
     _identity: dict[str, Any] = field(default_factory=dict, init=False)
     _probes: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
     _saved: float = field(default_factory=time.monotonic, init=False)
@@ -118,10 +123,8 @@ class Checkpoint:
         if saved is not None:
             self._compare({name: saved["identity"].get(name) for name in identity}, identity)
 
-    def open(
-        self, identity: Mapping[str, Any], probes: Mapping[str, torch.Tensor] | None = None
-    ) -> TrainingState | None:
-        """Read what is kept, if anything is.
+    def open(self, identity: Mapping[str, Any], probes: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Read what is kept, if anything is, to go on from it.
 
         Args:
             identity: what the training is of, JSON values by name; kept with it and compared.
@@ -133,9 +136,10 @@ class Checkpoint:
         """
         self._identity, self._probes = dict(identity), dict(probes or {})
         self._saved = time.monotonic()
+        self.state = None
         saved = self._read()
         if saved is None:
-            return None
+            return
         self._compare(saved["identity"], self._identity)
         for role, found in self._probes.items():
             if role not in saved["probes"] or not same_weights(saved["probes"][role], found):
@@ -143,7 +147,7 @@ class Checkpoint:
                     f"{self.path} is of another training: the {role} has other weights, though it has the "
                     "same name. Take the weights of before to go on from it, or take another folder"
                 )
-        return TrainingState(**saved["state"])
+        self.state = TrainingState(**saved["state"])
 
     def _read(self) -> dict[str, Any] | None:
         """What the file holds, None where there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from fmbseg.checksums import encode_row, iterate_rows
 from fmbseg.files import DamagedFileError, telling_of_a_full_disk
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -114,7 +114,7 @@ class FeatureStore:
             raise ValueError(f"the grid of {key} must be ({self._dim}, height, width); got {grid.shape}")
         if self._part is None or self._index is None:
             self._part, self._index = self._new_part()
-        part = self._folder / self._part.name
+        part = Path(self._part.name)
         content = np.ascontiguousarray(grid, _DTYPE).tobytes()
         place = _Place(part, self._part.tell(), _digest(key, content))
         with telling_of_a_full_disk(part):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fmbseg.alignment.examples import training_size
 from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
+from fmbseg.alignment.training_example import training_size
 from fmbseg.checksums import seal, unseal
 from fmbseg.files import DamagedFileError, check_regular, write_atomically
 from fmbseg.images import load_image
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.alignment.distributed import Processes
-    from fmbseg.alignment.examples import TrainingExample
+    from fmbseg.alignment.training_example import TrainingExample
     from fmbseg.models.contracts import Backbone
     from fmbseg.progress import Progress
 

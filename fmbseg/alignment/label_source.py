@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
+from fmbseg.contract_check import missing_members
+from fmbseg.labels.photograph import checked_photograph
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.masks import MaskSet
     from fmbseg.vocabulary import VocabularySource
 
 
@@ -48,6 +51,35 @@ class LabelRecord(Protocol):
         ...
 
 
+@runtime_checkable
+class MaskedRecord(LabelRecord, Protocol):
+    """Labels that know which mask each pixel's label is from, as those of Stage 1 do."""
+
+    @property
+    def masks(self) -> MaskSet:
+        """N masks with the mask model's predicted IoU."""
+        ...
+
+    @property
+    def similarities(self) -> NDArray[np.float32]:
+        """Of each mask's mean feature to its class, (N,)."""
+        ...
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Whether each mask was drawn for training, (N,)."""
+        ...
+
+    @property
+    def features(self) -> NDArray[np.float16] | None:
+        """The mean dense feature under each mask, unit vectors (N, D); None where they were not kept."""
+        ...
+
+    def top_masks(self) -> NDArray[np.int32]:
+        """The mask that each pixel's label is from, -1 for none, (H, W)."""
+        ...
+
+
 class LabelSource(Protocol):
     """Pseudo labels that can be gone through twice, as a :class:`~fmbseg.labels.label_set.LabelSet` can."""
 
@@ -61,12 +93,21 @@ class LabelSource(Protocol):
         """Equal for equal labels only."""
         ...
 
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """What made the labels; ``models`` has their specs."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[LabelRecord]: ...
 
-    def image_path(self, record: LabelRecord) -> Path:
-        """Where the photograph of a record is."""
+    def photograph_of(self, record: LabelRecord) -> Path:
+        """Where the photograph of a record is.
+
+        Raises:
+            PhotographError: it is not there, or not the one that was labelled.
+        """
         ...
 
 
@@ -77,12 +118,14 @@ class RecordedLabels:
     Args:
         records: of the photographs.
         vocabulary: that their class indices point to.
-        root: folder that their paths start from.
+        root: folder that their paths start from, and may not leave.
+        origin: what made them, if that is known; ``models`` has specs by role.
     """
 
     records: tuple[LabelRecord, ...]
     vocabulary: Vocabulary
     root: Path = Path()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -99,9 +142,14 @@ class RecordedLabels:
     def __iter__(self) -> Iterator[LabelRecord]:
         return iter(self.records)
 
-    def image_path(self, record: LabelRecord) -> Path:
-        """Where the photograph of a record is."""
-        return self.root / record.path
+    def photograph_of(self, record: LabelRecord) -> Path:
+        """Where the photograph of a record is.
+
+        Raises:
+            PhotographError: it is not there, or not the one that was labelled; or its path leads out of
+                ``root``.
+        """
+        return checked_photograph(self.root, record)
 
 
 def open_labels(
@@ -123,7 +171,7 @@ def open_labels(
         from fmbseg.labels.label_set import LabelSet
 
         labels = LabelSet(Path(labels))
-    if hasattr(labels, "image_path"):  # isinstance with a protocol would compute the fingerprint
+    if missing_members(labels, LabelSource) == ([], []):  # isinstance would compute the fingerprint
         if vocabulary is not None:
             raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")
         return cast("LabelSource", labels)

@@ -66,7 +66,7 @@ class TrainingLog:
         self._start = time.monotonic()
         self._files = ExitStack()
         self._events: Any = None
-        check_logs(folder)
+        check_logs(folder, tensorboard=tensorboard)
         if tensorboard:
             done = (epoch - 1) * per_epoch + batches
             self._events = self._files.enter_context(_events(folder, done + 1))
@@ -126,14 +126,23 @@ class _Table:
             self._file.flush()
 
 
-def check_logs(folder: Path) -> None:
-    """Refuse a folder whose files of the logs' names are not such logs; writes nothing.
+def check_logs(folder: str | Path | None, *, tensorboard: bool = False) -> None:
+    """Refuse logs that could not be written; writes nothing.
+
+    Args:
+        folder: to write to, if any.
+        tensorboard: whether events for TensorBoard are wanted as well.
 
     Raises:
-        WouldReplaceError: names the file.
+        WouldReplaceError: a file of one of the logs' names is there that is no such log.
+        ValueError: events without a folder for them.
+        MissingPackageError: tensorboard is not installed.
     """
-    for name, columns in ((STEPS_FILE, _STEP_COLUMNS), (EPOCHS_FILE, _EPOCH_COLUMNS)):
-        _rows(folder / name, columns)
+    if tensorboard:
+        _require_tensorboard(folder)
+    if folder is not None:
+        for name, columns in ((STEPS_FILE, _STEP_COLUMNS), (EPOCHS_FILE, _EPOCH_COLUMNS)):
+            _rows(Path(folder) / name, columns)
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[tuple[int, int], dict[str, str]]]:
@@ -167,16 +176,7 @@ def _no_log(path: Path) -> WouldReplaceError:
     )
 
 
-def require_tensorboard(folder: str | Path | None) -> None:
-    """Refuse to write events where that cannot be done.
-
-    Args:
-        folder: to write to.
-
-    Raises:
-        ValueError: there is no folder.
-        MissingPackageError: tensorboard is not installed.
-    """
+def _require_tensorboard(folder: str | Path | None) -> None:
     if folder is None:
         raise ValueError("TensorBoard's events need a folder: give `logs`")
     if find_spec("tensorboard") is None:
@@ -186,7 +186,6 @@ def require_tensorboard(folder: str | Path | None) -> None:
 
 
 def _events(folder: Path, first_step: int) -> Any:
-    require_tensorboard(folder)
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=first_step)

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+from fmbseg.alignment.label_source import MaskedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.settings import TrainingSettings
-    from fmbseg.masks import MaskSet
+    from fmbseg.alignment.training_example import TrainingExample
 
     Weigh = Callable[[object], NDArray[np.float32]]
-
-
-class ScoredRecord(Protocol):
-    """Labels that know which mask each pixel's label is from, as those of Stage 1 do."""
-
-    @property
-    def masks(self) -> MaskSet:
-        """With the mask model's predicted IoU."""
-        ...
-
-    @property
-    def similarities(self) -> NDArray[np.float32]:
-        """Of each mask's mean feature to its class."""
-        ...
-
-    def top_masks(self) -> NDArray[np.int32]:
-        """The mask that each pixel's label is from, -1 for none, (H, W)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +81,7 @@ class LabelNoise:
             ):
                 if power:
                     weights[:-1] *= (scores.clip(min=0) / most) ** power
-            return weights[cast("ScoredRecord", record).top_masks()]
+            return weights[_masked(record).top_masks()]
 
         return weigh
 
@@ -128,49 +109,16 @@ class LabelNoise:
         )
 
 
-EVERY_PATCH = LabelNoise()
-
-
-def drawn_labels(example: TrainingExample, seed: int, epoch: int) -> NDArray[np.int16]:
-    """The labels of a photograph that take part in an epoch, the others as -1, int16 (h, w).
-
-    The draw depends on the seed, the epoch and the photograph alone, so a training that goes on from a
-    checkpoint draws what one that was not interrupted does.
-    """
-    if example.weights is None:
-        return example.labels
-    chance = _random("labels", seed, epoch, example).random(example.labels.shape, np.float32)
-    return np.where(chance < example.weights, example.labels, np.int16(-1))
-
-
-def drawn_places(example: TrainingExample, most: int | None, seed: int, epoch: int) -> torch.Tensor | None:
-    """The cells of a photograph that take part in an epoch, as places in reading order; None for all.
-
-    They are drawn by the seed, the epoch and the photograph, as :func:`drawn_labels` draws.
-
-    Args:
-        example: the photograph.
-        most: how many; None for all.
-        seed: of the training.
-        epoch: from 1.
-    """
-    cells = example.labels.size
-    if most is None or most >= cells:
-        return None
-    return torch.from_numpy(_random("places", seed, epoch, example).choice(cells, most, replace=False))
-
-
-def _random(what: str, seed: int, epoch: int, example: TrainingExample) -> np.random.Generator:
-    digest = sha256(f"{what}/{seed}/{epoch}/{example.sha256}".encode()).digest()
-    return np.random.default_rng(list(digest))
-
-
 def _scores(record: object) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Similarity and predicted IoU of each mask of a record."""
-    if not all(hasattr(record, name) for name in ("masks", "similarities", "top_masks")):
+    masked = _masked(record)
+    return masked.similarities, masked.masks.predicted_iou
+
+
+def _masked(record: object) -> MaskedRecord:
+    if not isinstance(record, MaskedRecord):
         raise ValueError(
             "labels are weighed by the scores of their masks, and these know of no masks: set "
             "similarity_power and iou_power to 0, or give a label set"
         )
-    scored = cast("ScoredRecord", record)
-    return scored.similarities, scored.masks.predicted_iou
+    return record

@@ -12,15 +12,14 @@ from torch.nn import functional
 
 from fmbseg.alignment.distributed import Processes
 from fmbseg.alignment.losses import LossOptions, alignment_loss
-from fmbseg.alignment.noise import drawn_labels, drawn_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.alignment.distillation import OldVocabulary
-    from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.settings import TrainingPrecision, TrainingSettings
+    from fmbseg.alignment.training_example import TrainingExample
 
     Features = Callable[[TrainingExample], torch.Tensor]
 
@@ -62,11 +61,11 @@ class Objective:
     def batch(self, head: AlignmentHead, batch: Sequence[TrainingExample], epoch: int) -> BatchLoss:
         """The loss of this process's photographs of a batch, which may be none."""
         seed, most = self.settings.seed, self.settings.patches_per_image
-        places = [drawn_places(example, most, seed, epoch) for example in batch]
+        places = [example.drawn_places(most, seed, epoch) for example in batch]
         features = [self.features(example) for example in batch]
         maps = self._maps(head, features, places)
         labels = [
-            take(torch.from_numpy(drawn_labels(example, seed, epoch))[None, None], where)[0, 0]
+            take(torch.from_numpy(example.drawn_labels(seed, epoch))[None, None], where)[0, 0]
             for example, where in zip(batch, places, strict=True)
         ]
         loss, shared = self._contrast(maps, labels)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fmbseg.alignment.checkpoint import Checkpoint, TrainingState
-from fmbseg.alignment.distributed import Processes
-from fmbseg.alignment.objective import Objective
-from fmbseg.alignment.random_state import random_state, seeded, set_random_state
+from fmbseg.alignment.checkpoint import TrainingState
 from fmbseg.alignment.schedule import make_optimizer, make_schedule
 from fmbseg.alignment.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fmbseg.aligned.head import AlignmentHead
-    from fmbseg.alignment.distillation import OldVocabulary
-    from fmbseg.alignment.examples import TrainingExample
-    from fmbseg.alignment.objective import Features
-    from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.alignment.checkpoint import Checkpoint
+    from fmbseg.alignment.objective import Objective
+    from fmbseg.alignment.training_example import TrainingExample
 
 _NAMED = 5
 
@@ -67,16 +64,10 @@ class Step(NamedTuple):
 def train(
     head: AlignmentHead,
     examples: Sequence[TrainingExample],
-    features: Features,
-    prototypes: torch.Tensor,
-    settings: TrainingSettings,
+    objective: Objective,
     *,
-    dense: Features | None = None,
-    old: OldVocabulary | None = None,
     held_out: Sequence[TrainingExample] = (),
     checkpoint: Checkpoint | None = None,
-    start: TrainingState | None = None,
-    processes: Processes | None = None,
     on_step: Callable[[Step], None],
     on_epoch: Callable[[EpochRecord], None],
 ) -> None:
@@ -87,17 +78,12 @@ def train(
     not one of them was stopped and went on from its checkpoint.
 
     Args:
-        head: on the device of ``prototypes``.
+        head: on the device of the objective's prototypes.
         examples: photographs that have a labelled patch.
-        features: of an example, (1, C, h, w), on the same device.
-        prototypes: unit vectors of the classes' texts, (K, D).
-        settings: epochs, batches, optimiser, loss and seed.
-        dense: what the image-text model sees of an example, unit vectors (1, D, h, w), for ``dense_weight``.
-        old: the words to retain, for ``distillation``.
+        objective: the loss, with the settings of the training and the processes that take every step
+            together; a batch is ``batch_size`` photographs for each of them.
         held_out: photographs to measure the head on after each epoch.
-        checkpoint: where to keep the training, if anywhere.
-        start: to go on from, as the checkpoint had it.
-        processes: that take every step together; a batch is then ``batch_size`` photographs for each.
+        checkpoint: where to keep the training, if anywhere; what it had when it was opened is gone on with.
         on_step: is told of each batch.
         on_epoch: is told of each pass.
 
@@ -105,17 +91,15 @@ def train(
         TrainingDivergedError: the loss, a gradient or a weight is not finite. The head then has the last
             weights whose loss and gradient were.
     """
-    together = processes or Processes()
-    objective = Objective(features, prototypes, settings, dense, old, together)
-    device = prototypes.device
-    with seeded(settings.seed, device):
+    settings = objective.settings
+    with seeded(settings.seed, objective.prototypes.device):
         run = _Run(head, objective, len(examples))
-        if start is not None:
-            run.restore(start)
+        if checkpoint is not None and checkpoint.state is not None:
+            run.restore(checkpoint.state)
         head.train()
         order = torch.Generator().manual_seed(settings.seed)
         for epoch in range(1, settings.epochs + 1):
-            batches = _batches(examples, settings.batch_size * together.count, order)
+            batches = _batches(examples, settings.batch_size * objective.processes.count, order)
             if epoch < run.state.epoch:
                 continue
             for number in range(run.state.batches, len(batches)):
@@ -187,7 +171,7 @@ class _Run:
         self.state.head = self._head.state_dict()
         self.state.optimizer = self._optimizer.state_dict()
         self.state.schedule = self._schedule.state_dict()
-        self.state.random = random_state(self._objective.prototypes.device)
+        self.state.random = _random_state(self._objective.prototypes.device)
         checkpoint.save(self.state)
 
     def restore(self, state: TrainingState) -> None:
@@ -195,7 +179,7 @@ class _Run:
         self._head.load_state_dict(state.head)
         self._optimizer.load_state_dict(state.optimizer)
         self._schedule.load_state_dict(state.schedule)
-        set_random_state(state.random, self._objective.prototypes.device)
+        _set_random_state(state.random, self._objective.prototypes.device)
         self.state = state
 
     def _diverged(
@@ -230,3 +214,38 @@ def _copy(head: AlignmentHead) -> dict[str, torch.Tensor]:
 
 def _finite_gradients(head: AlignmentHead) -> bool:
     return all(weight.grad is None or bool(torch.isfinite(weight.grad).all()) for weight in head.parameters())
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers from ``seed`` on the CPU and on ``device``; the caller's are left as they were.
+
+    Example:
+        >>> with seeded(3, torch.device("cpu")):
+        ...     first = torch.rand(2)
+        >>> with seeded(3, torch.device("cpu")):
+        ...     print(torch.equal(first, torch.rand(2)))
+        True
+    """
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of the random numbers of the CPU and, if it is a CUDA device, of ``device``."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Go on from a state that :func:`_random_state` gave; that of another kind of device is left out."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmbseg.aligned.head import AlignmentHead
-    from fmbseg.alignment.examples import TrainingExample
     from fmbseg.alignment.objective import Objective
+    from fmbseg.alignment.training_example import TrainingExample
 
 
 class HeldOutScore(NamedTuple):

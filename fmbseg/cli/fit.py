@@ -1,6 +1,7 @@
 """``fmbseg fit``: Stage 2, from pseudo labels to a head that speaks the text encoder's language."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from fmbseg.cli.options import OutFolder, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.alignment.aligner import Aligner
+    from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
 
@@ -51,6 +53,9 @@ def fit(
 ) -> None:
     """Train one block on pseudo labels (Stage 2); settings left out are the recipe's, or those of --start."""
     from fmbseg.aligned.files import check_place
+    from fmbseg.alignment.checkpoint import Checkpoint
+    from fmbseg.alignment.distributed import join_processes
+    from fmbseg.alignment.early_checks import check_early, training_identity
     from fmbseg.labels.label_set import LabelSet
 
     check_place(out)
@@ -68,13 +73,23 @@ def fit(
     changed = {name: value for name, value in given.items() if value is not None}
     changed |= dict(parse_setting(text) for text in setting or ())
     source = LabelSet(labels)
-    aligner = _aligner(source, backbone, recipe, start, changed, hub)
+    if start is not None and backbone is not None:
+        raise typer.BadParameter("--start brings the encoder of its head: leave out --backbone")
+    settings = _settings(recipe, start, changed, hub)
     if dry_run:
-        typer.echo(_plan(aligner, source))
+        typer.echo(_plan(_aligner(source, backbone, recipe, start, settings, hub), source))
         return
-    aligner.fit(source, checkpoint=checkpoint, logs=logs or out / "logs", tensorboard=tensorboard)
-    aligner.save_pretrained(out)
-    if aligner.main_process:
+    processes, _ = join_processes()
+    kept = None if checkpoint is None else Checkpoint(checkpoint)
+    logs = logs or out / "logs"
+    with kept if kept is not None and processes.main else nullcontext():
+        identity = training_identity(source.fingerprint, settings, processes)
+        check_early(source, identity, kept, logs, tensorboard=tensorboard)
+        aligner = _aligner(source, backbone, recipe, start, settings, hub)
+        aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
+        if processes.main:
+            aligner.save_pretrained(out)
+    if processes.main:
         first, last = aligner.history[0].loss, aligner.history[-1].loss
         typer.echo(
             f"{out}: head trained on {len(source)} photographs in {aligner.settings.epochs} epochs, "
@@ -101,29 +116,36 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name.strip(), value.strip()
 
 
+def _settings(
+    recipe: str, start: Path | None, changed: dict[str, Any], hub: "HubOptions"
+) -> "TrainingSettings":
+    """Those of the recipe, or of the head to go on from, with what was changed."""
+    from fmbseg.aligned.saved import SavedHead
+    from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.recipes import get_recipe
+
+    base = get_recipe(recipe).training
+    if start is not None:
+        base = SavedHead.find(start, hub).config.training.get("settings", {})
+    return TrainingSettings.from_dict({**base, **changed})
+
+
 def _aligner(
     source: "LabelSet",
     backbone: str | None,
     recipe: str,
     start: Path | None,
-    changed: dict[str, Any],
+    settings: "TrainingSettings",
     hub: "HubOptions",
 ) -> "Aligner":
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.distributed import join_processes
-    from fmbseg.alignment.settings import TrainingSettings
-    from fmbseg.recipes import get_recipe
 
     if start is not None:
-        if backbone is not None:
-            raise typer.BadParameter("--start brings the encoder of its head: leave out --backbone")
-        aligner = Aligner.from_pretrained(start, device=join_processes()[1], hub=hub)
-        aligner.settings = TrainingSettings.from_dict({**aligner.settings.to_dict(), **changed})
-        return aligner
-    settings = TrainingSettings.from_dict({**get_recipe(recipe).training, **changed})
+        return Aligner.from_pretrained(start, settings=settings, device=join_processes()[1], hub=hub)
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
-    text = source.manifest["models"].get("image_text")
-    return Aligner(backbone, text, recipe=recipe, settings=settings, hub=hub)
+    text_encoder = source.origin["models"].get("image_text")
+    return Aligner(backbone, text_encoder, recipe=recipe, settings=settings, hub=hub)
 
 
 def _plan(aligner: "Aligner", source: "LabelSet") -> str:

@@ -142,7 +142,7 @@ def _run(
             recipe.backbone,
             labeler.encoder,
             settings=training,
-            cache_dir=settings.out / "features",
+            features_dir=settings.out / "features",
             hub=settings.hub,
         ).fit(labels, progress=settings.progress)
         aligner.save_pretrained(work / "head")

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.alignment.examples import TrainingExample
+from fmbseg.alignment.training_example import TrainingExample
 
 PROTOTYPES = torch.eye(8)[:3]
 

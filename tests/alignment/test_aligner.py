@@ -11,7 +11,8 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
-from fmbseg.alignment.examples import TrainingDataError, prepare
+from fmbseg.alignment.checkpoint import TrainingCheckpointError
+from fmbseg.alignment.examples import TrainingDataError, training_data
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
@@ -33,7 +34,7 @@ SETTINGS = TrainingSettings(epochs=2, batch_size=2, image_size=64, learning_rate
 
 
 def tiny(tmp_path: Path, **options: object) -> Aligner:
-    arguments = {"settings": SETTINGS, "cache_dir": tmp_path / "cache", "device": "cpu", **options}
+    arguments = {"settings": SETTINGS, "features_dir": tmp_path / "cache", "device": "cpu", **options}
     return Aligner("tiny-test", "tiny-test", **arguments)  # type: ignore[arg-type]
 
 
@@ -44,7 +45,7 @@ def test_fit_learns_from_the_classes_that_were_detected(tmp_path: Path) -> None:
     assert prototypes is not None
     assert prototypes.vocabulary.names == ("cup", "cat", "person", "table")
     torch.testing.assert_close(prototypes.vectors, embed_vocabulary(TinyImageText(), prototypes.vocabulary))
-    start = tiny(tmp_path)._new_head(16).state_dict()
+    start = tiny(tmp_path)._new_head(TinyImageText()).state_dict()
     changed = [
         name for name, weight in aligner.encoder.head.state_dict().items() if not weight.equal(start[name])
     ]
@@ -100,7 +101,30 @@ def test_a_label_set_and_its_folder(tmp_path: Path, opened: bool) -> None:
     label_set = LabelSet(tmp_path / "labels")
     aligner = tiny(tmp_path).fit(label_set if opened else str(tmp_path / "labels"), progress=False)
     assert aligner.history == tiny(tmp_path).fit(labels, progress=False).history
-    assert aligner.encoder.config.training["labels"]["fingerprint"] == label_set.manifest["hash"]
+    assert aligner.encoder.config.training["labels"]["fingerprint"] == label_set.fingerprint
+
+
+def test_a_checkpoint_knows_labels_by_their_content(tmp_path: Path) -> None:
+    """Two sets of one manifest, whose masks differ in their similarity alone."""
+    labels = labelled(tmp_path, side=96)
+    for name, similarities in (("labels", (1.0,)), ("others", (1.0, 0.5))):
+        write_label_set(tmp_path / name, labels, similarities)
+    first, other = LabelSet(tmp_path / "labels"), LabelSet(tmp_path / "others")
+    assert first.manifest == other.manifest
+    tiny(tmp_path).fit(first, checkpoint=tmp_path / "kept", progress=False)
+    with pytest.raises(TrainingCheckpointError, match=r"labels was '\w{64}' and is '\w{64}'"):
+        tiny(tmp_path).fit(other, checkpoint=tmp_path / "kept", progress=False)
+
+
+@pytest.mark.parametrize("path", ["../chelsea.png", "/etc/hostname", "a/../../chelsea.png"])
+def test_a_photograph_outside_the_folder_of_the_labels_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "inner").mkdir()
+    labels = labelled(tmp_path, side=96)
+    first = labels.records[0]
+    assert isinstance(first, Label)
+    records = (replace(first, path=path), *labels.records[1:])
+    with pytest.raises(TrainingDataError, match=f"'{path}' leads out of the folder .*inner"):
+        tiny(tmp_path).fit(replace(labels, records=records, root=tmp_path / "inner"), progress=False)
 
 
 def test_records_need_their_vocabulary(tmp_path: Path) -> None:
@@ -188,14 +212,14 @@ class Untouchable(TinyBackbone):
     [
         (lambda labels: replace(labels, records=()), "there are no labels"),
         (lambda labels: replace(labels, records=labels.records[:1]), "1 were detected in 1"),
-        (lambda labels: (labels.root / "coffee.png").unlink() or labels, "coffee.png is missing"),
+        (lambda labels: (labels.root / "coffee.png").unlink() or labels, "coffee.png cannot be read"),
         (lambda labels: ((labels.root / "coffee.png").write_bytes(b"") and labels) or labels, "was changed"),
     ],
 )
 def test_bad_labels_are_refused_before_any_feature(
     tmp_path: Path, spoil: Callable[[RecordedLabels], RecordedLabels], message: str
 ) -> None:
-    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, features_dir=tmp_path / "cache")
     with pytest.raises(TrainingDataError, match=message):
         aligner.fit(spoil(labelled(tmp_path, side=96)), progress=False)
     with pytest.raises(RuntimeError, match="not trained"):
@@ -204,7 +228,7 @@ def test_bad_labels_are_refused_before_any_feature(
 
 def test_a_new_head_is_of_the_kind_and_width_of_the_settings(tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1, head_kind="mlp", mlp_ratio=1.5)
-    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, cache_dir=tmp_path / "cache")
+    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, features_dir=tmp_path / "cache")
     aligner.fit(labelled(tmp_path, side=96), progress=False)
     found = aligner.encoder.head.settings
     assert (found.kind, found.hidden, found.in_dim) == ("mlp", 36, 24)
@@ -222,7 +246,7 @@ class Wrong(Untouchable):
 
 def test_a_grid_that_does_not_fit_the_labels_is_refused_with_the_numbers(tmp_path: Path) -> None:
     labels = labelled(tmp_path, side=96)  # the first is 64 x 96
-    aligner = Aligner(Wrong(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    aligner = Aligner(Wrong(), TinyImageText(), settings=SETTINGS, features_dir=tmp_path / "cache")
     expected = r"64 x 96 pixels are a grid of 8 x 12 patches, .* \(1, 24, 8, 12\), .* gives \(1, 24, 8, 11\)"
     with pytest.raises(ValueError, match=expected):
         aligner.fit(labels, progress=False)
@@ -233,7 +257,7 @@ def test_a_label_map_of_another_size_is_refused_with_the_numbers(tmp_path: Path)
     first = labels.records[0]
     assert isinstance(first, Label)
     spoilt = replace(labels, records=(replace(first, pixels=first.pixels[:-1]), *labels.records[1:]))
-    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, features_dir=tmp_path / "cache")
     with pytest.raises(
         TrainingDataError, match=r"chelsea.png .* label map is \(63, 96\), .* photograph is \(64, 96\)"
     ):
@@ -250,7 +274,7 @@ def test_settings_that_ask_for_what_there_is_not_are_refused(tmp_path: Path) -> 
         (replace(SETTINGS, validation=0.9), "validation 0.9 holds out 3 of 3 photographs"),
         (replace(SETTINGS, iou_power=1.0), "these know of no masks"),
     ):
-        aligner = Aligner(Untouchable(), TinyImageText(), settings=settings, cache_dir=tmp_path / "cache")
+        aligner = Aligner(Untouchable(), TinyImageText(), settings=settings, features_dir=tmp_path / "cache")
         with pytest.raises(ValueError, match=message):
             aligner.fit(labels, progress=False)
     with pytest.raises(ValueError, match="give `logs`"):
@@ -283,7 +307,7 @@ def test_labels_are_weighed_and_capped_where_the_settings_say_so(tmp_path: Path)
     ):
         settings = replace(SETTINGS, epochs=1, **changes)
         seen[name] = tiny(tmp_path, settings=settings).fit(tmp_path / "labels", progress=False).history[0]
-    data = prepare(labels, image_size=64, stride=8, min_coverage=0.5, track=lambda items, *_: items)
+    data = training_data(labels, SETTINGS, 8, lambda items, *_: items)
     table = sum(int((example.labels == 3).sum()) for example in data.examples)
     assert table > 20
     assert seen["sure"].patches == seen["all"].patches - table  # 0.5 to the power of 40 is as good as never
@@ -294,7 +318,7 @@ def test_labels_are_weighed_and_capped_where_the_settings_say_so(tmp_path: Path)
 
 def test_the_size_of_the_features_is_said_before_any_is_computed(tmp_path: Path) -> None:
     labels = labelled(tmp_path, side=96)
-    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    aligner = Aligner(Untouchable(), TinyImageText(), settings=SETTINGS, features_dir=tmp_path / "cache")
     # 64 x 96, 64 x 96 and 64 x 64 pixels in cells of 8, of 24 channels of two bytes.
     assert aligner.feature_gigabytes(labels) == pytest.approx((96 + 96 + 64) * 24 * 2 / 1e9)
 
@@ -302,7 +326,7 @@ def test_the_size_of_the_features_is_said_before_any_is_computed(tmp_path: Path)
 def spread(encoder: AlignedEncoder, words: torch.Tensor, labels: RecordedLabels) -> torch.Tensor:
     """What an encoder says of words on photographs, as log-probabilities of patches."""
     maps = [
-        encoder.encode(encoder.transform(load_image(labels.image_path(record)), size=(64, 96))[None])
+        encoder.encode(encoder.transform(load_image(labels.photograph_of(record)), size=(64, 96))[None])
         for record in labels
     ]
     return (torch.cat([each[0].flatten(1).T for each in maps]) @ words.T / 0.07).log_softmax(dim=1)
@@ -325,7 +349,7 @@ def test_distillation_retains_what_a_head_says_of_its_old_words(tmp_path: Path) 
         tuned = Aligner.from_pretrained(
             tmp_path / "old",
             settings=replace(settings, distillation=weight),
-            feature_cache=tmp_path / "cache",
+            features_dir=tmp_path / "cache",
         ).fit(other, progress=False)
         after = spread(tuned.encoder, words, labels)
         changed[weight] = float((before.exp() * (before - after)).sum(dim=1).mean())
@@ -380,7 +404,7 @@ def test_offline_models_learn_three_photographs_bit_for_bit(tmp_path: Path) -> N
     backbone, text = BACKBONES.create("efficientnet_lite2"), IMAGE_TEXT.create("conse")
     settings = TrainingSettings(epochs=8, batch_size=3, image_size=224, text_weight=1.0)
     for name in ("a", "b"):
-        aligner = Aligner(backbone, text, settings=settings, cache_dir=tmp_path / "cache", device="cpu")
+        aligner = Aligner(backbone, text, settings=settings, features_dir=tmp_path / "cache", device="cpu")
         aligner.fit(labels, progress=False).save_pretrained(tmp_path / name)
     for file in ("config.json", "model.safetensors"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
@@ -388,7 +412,7 @@ def test_offline_models_learn_three_photographs_bit_for_bit(tmp_path: Path) -> N
     encoder = AlignedEncoder.from_pretrained(tmp_path / "a", backbone=backbone, text_encoder=text)
     words = encoder.encode_text(WORDS)
     for record, expected in zip(labels, (CAT, CUP, PERSON), strict=True):
-        pixels = encoder.transform(load_image(labels.image_path(record)), size=(224, 320))[None]
+        pixels = encoder.transform(load_image(labels.photograph_of(record)), size=(224, 320))[None]
         similarity = torch.einsum("bdhw,kd->bkhw", encoder.encode(pixels), words)
         found = functional.interpolate(similarity, record.size, mode="bilinear").argmax(dim=1)[0].numpy()
         truth = record.label_map() == expected

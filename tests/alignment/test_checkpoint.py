@@ -9,22 +9,21 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
+from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
-from fmbseg.alignment.checkpoint import STATE_FILE, Checkpoint, TrainingCheckpointError, TrainingState
+from fmbseg.alignment.checkpoint import STATE_FILE, Checkpoint, TrainingCheckpointError
+from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, train
 from fmbseg.checksums import seal, unseal
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
 from tests.alignment.photographs import labelled
-
-if TYPE_CHECKING:
-    from fmbseg.aligned.head import AlignmentHead
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, optimizer="adamw", learning_rate=3e-3, warmup=0.2)
@@ -51,7 +50,8 @@ def run(
     settings: TrainingSettings = SETTINGS,
 ) -> tuple[list[EpochRecord], list[tuple[int, int]]]:
     """Train, or go on, and stop after a batch of an epoch; what was reported."""
-    start = None if checkpoint is None else checkpoint.open(IDENTITY)
+    if checkpoint is not None:
+        checkpoint.open(IDENTITY)
     history: list[EpochRecord] = []
     steps: list[tuple[int, int]] = []
 
@@ -64,12 +64,9 @@ def run(
     train(
         head,
         examples[:4],
-        features_of,
-        PROTOTYPES,
-        settings,
+        Objective(features_of, PROTOTYPES, settings),
         held_out=examples[4:],
         checkpoint=checkpoint,
-        start=start,
         on_step=on_step,
         on_epoch=history.append,
     )
@@ -145,7 +142,7 @@ def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
         with pytest.raises(TrainingCheckpointError, match=DAMAGED):
             Checkpoint(tmp_path).open(IDENTITY)
     path.write_bytes(content)
-    assert Checkpoint(tmp_path).open(IDENTITY) is not None
+    Checkpoint(tmp_path).open(IDENTITY)
 
 
 def keep(folder: Path, **content: Any) -> None:
@@ -203,10 +200,10 @@ def test_a_save_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pyte
         raise OSError("no such luck")
 
     monkeypatch.setattr(Path, "replace", fail)
-    state = checkpoint.open(IDENTITY)
-    assert isinstance(state, TrainingState)
+    checkpoint.open(IDENTITY)
+    assert checkpoint.state is not None
     with pytest.raises(OSError, match="no such luck"):
-        checkpoint.save(replace(state, epoch=1))
+        checkpoint.save(replace(checkpoint.state, epoch=1))
     assert checkpoint.path.read_bytes() == before
 
 
@@ -279,8 +276,12 @@ def test_the_aligner_refuses_other_labels_settings_and_weights(tmp_path: Path) -
     fitted(tmp_path, TinyBackbone(), replace(settings, cache_gb=1.0), folder=kept)  # of no matter
     with pytest.raises(TrainingCheckpointError, match=r"temperature was 0.07 and is 0.5\. Train"):
         fitted(tmp_path, TinyBackbone(), replace(settings, temperature=0.5), folder=kept)
-    with pytest.raises(TrainingCheckpointError, match=r"first weights was '\w{64}' .*seed was 0 and is 1"):
+    with pytest.raises(TrainingCheckpointError, match=r"training: seed was 0 and is 1\. Train"):
         fitted(tmp_path, TinyBackbone(), replace(settings, seed=1), folder=kept)
+    torch.manual_seed(1)
+    other = Aligner(TinyBackbone(), TinyImageText(), head=AlignmentHead(24, 16), settings=settings)
+    with pytest.raises(TrainingCheckpointError, match=r"first weights was '\w{64}' and is '\w{64}'\. "):
+        other.fit(labelled(tmp_path, side=96), checkpoint=kept, progress=False)
     aligner = Aligner(TinyBackbone(), TinyImageText(), settings=settings, device="cpu")
     with pytest.raises(TrainingCheckpointError, match=r"labels was '\w{64}' and is '\w{64}'\. "):
         aligner.fit(labelled(tmp_path, ("chelsea", "coffee"), side=96), checkpoint=kept, progress=False)

@@ -72,11 +72,8 @@ def trained(processes: Processes, batch_size: int) -> dict[str, Any]:
     train(
         head,
         examples[:7],
-        features_of,
-        PROTOTYPES,
-        settings,
+        Objective(features_of, PROTOTYPES, settings, processes=processes),
         held_out=examples[7:],
-        processes=processes,
         on_step=steps.append,
         on_epoch=history.append,
     )

@@ -41,6 +41,15 @@ def test_what_is_read_is_mapped_not_loaded(tmp_path: Path) -> None:
     assert isinstance(FeatureStore(tmp_path, 4).read(key_of(1)), np.memmap)
 
 
+def test_what_was_just_written_is_read_in_a_relative_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FeatureStore(Path("features"), 4) as store:
+        store.write(key_of(1), grid_of(1))
+        np.testing.assert_array_equal(store.read(key_of(1)), grid_of(1))
+
+
 def test_a_new_writer_leaves_earlier_parts_alone(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fmbseg.alignment.examples import TrainingExample
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes
+from fmbseg.alignment.training_example import TrainingExample
 from fmbseg.images import load_image
 from tests.aligned.tiny import TinyBackbone
 from tests.alignment.photographs import labelled
@@ -32,7 +32,10 @@ def examples(folder: Path) -> list[TrainingExample]:
     sizes = [(48, 72), (48, 72), (40, 40)]
     return [
         TrainingExample(
-            source.image_path(record), record.sha256, size, np.zeros((size[0] // 8, size[1] // 8), np.int16)
+            source.photograph_of(record),
+            record.sha256,
+            size,
+            np.zeros((size[0] // 8, size[1] // 8), np.int16),
         )
         for record, size in zip(source, sizes, strict=True)
     ]

@@ -60,19 +60,19 @@ def labels(tmp_path: Path) -> LabelSet:
 
 
 def weights(labels: LabelSource, tmp_path: Path) -> dict[str, torch.Tensor]:
-    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=SETTINGS, cache_dir=tmp_path / "cache")
+    aligner = Aligner(TinyBackbone(), TinyImageText(), settings=SETTINGS, features_dir=tmp_path / "cache")
     return aligner.fit(labels, progress=False).encoder.head.state_dict()
 
 
 def test_labels_there_and_back_train_the_same_head(labels: LabelSet, tmp_path: Path) -> None:
-    path = export_coco(labels, tmp_path / "coco.json", shape="polygons")
+    path = export_coco(labels, tmp_path / "coco.json", shape="polygons").path
     again = import_coco(path, labels.root, tmp_path / "again")
     first, second = weights(labels, tmp_path), weights(again, tmp_path)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_corrected_labels_train_another(labels: LabelSet, tmp_path: Path) -> None:
-    path = export_coco(labels, tmp_path / "coco.json", shape="polygons")
+    path = export_coco(labels, tmp_path / "coco.json", shape="polygons").path
     content = json.loads(path.read_text("utf-8"))
     for annotation in content["annotations"]:  # a tool that knows nothing of attributes, and a person
         del annotation["attributes"]

@@ -34,7 +34,7 @@ aligner.save_pretrained(folder / f"head-{aligner.main_process}")
 def fitted(folder: Path, settings: TrainingSettings) -> Aligner:
     """Train on the photographs of a folder; the launched processes find them written."""
     aligner = Aligner(
-        TinyBackbone(), TinyImageText(), settings=settings, cache_dir=folder / "cache", device="cpu"
+        TinyBackbone(), TinyImageText(), settings=settings, features_dir=folder / "cache", device="cpu"
     )
     return aligner.fit(
         folder / "labels",

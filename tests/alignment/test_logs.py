@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fmbseg.alignment import logs
-from fmbseg.alignment.logs import TrainingLog, require_tensorboard
+from fmbseg.alignment.logs import TrainingLog, check_logs
 from fmbseg.alignment.trainer import EpochRecord, Step
 from fmbseg.files import DiskFullError
 from fmbseg.missing_package import MissingPackageError
@@ -111,7 +111,7 @@ def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
 
 def test_tensorboard_that_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="need a folder: give `logs`"):
-        require_tensorboard(None)
+        check_logs(None, tensorboard=True)
     monkeypatch.setattr(logs, "find_spec", lambda _name: None)
     with pytest.raises(MissingPackageError, match=r"pip install 'fmbseg\[train\]'"):
         TrainingLog(tmp_path, tensorboard=True)

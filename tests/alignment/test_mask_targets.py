@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fmbseg.alignment.examples import TrainingExample, prepare
+from fmbseg.alignment.examples import training_data
 from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
@@ -22,6 +22,8 @@ from tests.alignment.photographs import labelled
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fmbseg.alignment.training_example import TrainingExample
 
 
 def two_masks(grid: tuple[int, int]) -> MaskFeatures:
@@ -158,11 +160,5 @@ def test_photographs_without_features_are_told_and_learned_from_by_their_classes
 
 
 def examples_of(labels: object) -> tuple[TrainingExample, ...]:
-    return prepare(
-        labels,  # type: ignore[arg-type]
-        image_size=64,
-        stride=8,
-        min_coverage=0.5,
-        features=True,
-        track=lambda items, *_: items,
-    ).examples
+    settings = TrainingSettings(image_size=64, mask_weight=1.0)
+    return training_data(labels, settings, 8, lambda items, *_: items).examples  # type: ignore[arg-type]

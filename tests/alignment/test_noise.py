@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmbseg.alignment.examples import TrainingExample
-from fmbseg.alignment.noise import EVERY_PATCH, LabelNoise, drawn_labels, drawn_places
+from fmbseg.alignment.noise import LabelNoise
 from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.training_example import TrainingExample
 from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
 from fmbseg.masks import MaskSet
 
@@ -47,11 +47,11 @@ def example(labels: list[int], weights: list[float] | None = None, name: str = "
 
 
 def test_by_default_nothing_is_weighed() -> None:
-    assert LabelNoise.of(TrainingSettings()) == EVERY_PATCH
-    assert EVERY_PATCH.weigher([record([0.3], [0.9])]) is None
+    assert LabelNoise.of(TrainingSettings()) == LabelNoise()
+    assert LabelNoise().weigher([record([0.3], [0.9])]) is None
     one = example([0, 1])
-    assert EVERY_PATCH.capped([one], 2) == (one,)
-    assert drawn_labels(one, 0, 1) is one.labels
+    assert LabelNoise().capped([one], 2) == (one,)
+    assert one.drawn_labels(0, 1) is one.labels
 
 
 def test_scores_count_against_the_highest_of_all_labels() -> None:
@@ -80,7 +80,7 @@ def test_labels_without_scores_are_refused() -> None:
 
 def test_a_weight_is_the_share_of_epochs_that_a_patch_takes_part_in() -> None:
     one = example([0, 1, 2, -1], [0.0, 0.3, 1.0, 1.0])
-    epochs = np.stack([drawn_labels(one, 0, epoch)[0] for epoch in range(1, 2001)])
+    epochs = np.stack([one.drawn_labels(0, epoch)[0] for epoch in range(1, 2001)])
     assert epochs.dtype == np.int16
     share = (epochs >= 0).mean(axis=0)
     assert share.tolist() == [0, pytest.approx(0.3, abs=0.04), 1, 0]  # 0.04 is four standard deviations
@@ -89,19 +89,19 @@ def test_a_weight_is_the_share_of_epochs_that_a_patch_takes_part_in() -> None:
 
 def test_the_draw_depends_on_seed_epoch_and_photograph_alone() -> None:
     many = example([1] * 200, [0.5] * 200)
-    drawn = drawn_labels(many, 3, 7)
-    assert np.array_equal(drawn, drawn_labels(many, 3, 7))
+    drawn = many.drawn_labels(3, 7)
+    assert np.array_equal(drawn, many.drawn_labels(3, 7))
     for other in (
-        drawn_labels(many, 4, 7),
-        drawn_labels(many, 3, 8),
-        drawn_labels(replace(many, sha256="cd"), 3, 7),
+        many.drawn_labels(4, 7),
+        many.drawn_labels(3, 8),
+        replace(many, sha256="cd").drawn_labels(3, 7),
     ):
         assert 60 < (drawn != other).sum() < 140
 
 
 def test_places_are_drawn_without_repeats_by_seed_epoch_and_photograph() -> None:
     many = example([1] * 200)
-    places = drawn_places(many, 50, 3, 7)
+    places = many.drawn_places(50, 3, 7)
     assert places is not None
     assert len(set(places.tolist())) == 50
     assert set(places.tolist()) < set(range(200))
@@ -111,13 +111,13 @@ def test_places_are_drawn_without_repeats_by_seed_epoch_and_photograph() -> None
         (3, 8, "ab", False),
         (3, 7, "cd", False),
     ):
-        other = drawn_places(replace(many, sha256=name), 50, seed, epoch)
+        other = replace(many, sha256=name).drawn_places(50, seed, epoch)
         assert other is not None
         assert (other.tolist() == places.tolist()) is same
-    drawn = [drawn_places(many, 50, 3, epoch).tolist() for epoch in range(400)]  # type: ignore[union-attr]
+    drawn = [many.drawn_places(50, 3, epoch).tolist() for epoch in range(400)]  # type: ignore[union-attr]
     counts = np.bincount(np.concatenate(drawn), minlength=200)  # of 400 epochs, a quarter each
     assert 55 < counts.min() < counts.max() < 145  # five standard deviations
-    assert drawn_places(many, 200, 3, 7) is drawn_places(many, None, 3, 7) is None
+    assert many.drawn_places(200, 3, 7) is many.drawn_places(None, 3, 7) is None
 
 
 def test_a_cap_makes_a_frequent_class_rarer_and_leaves_the_others() -> None:

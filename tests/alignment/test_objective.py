@@ -11,7 +11,6 @@ from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.alignment.distillation import OldVocabulary
 from fmbseg.alignment.losses import LossOptions, tsupcon
 from fmbseg.alignment.mask_targets import MaskFeatures
-from fmbseg.alignment.noise import drawn_places
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.masks import MaskSet
@@ -62,7 +61,7 @@ def test_of_drawn_patches_all_terms_are_as_of_the_whole_at_their_places(kind: He
     old = OldVocabulary(make_head(), Prototypes(Vocabulary.of(["a", "b", "c"]), PROTOTYPES), 0.3)
     found = Objective(features_of, PROTOTYPES, settings, dense_of, old).batch(head, [example], epoch=4)
 
-    places = drawn_places(example, 7, settings.seed, 4)
+    places = example.drawn_places(7, settings.seed, 4)
     assert places is not None
     vectors, dense, before = (
         each[0].flatten(1).T[places]

@@ -7,10 +7,11 @@ import torch
 from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.alignment.examples import TrainingExample
 from fmbseg.alignment.losses import LossOptions, alignment_loss, tsupcon
+from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
+from fmbseg.alignment.training_example import TrainingExample
 from tests.alignment.grids import PROTOTYPES, dense_of, features_of, make_examples, make_head
 
 
@@ -19,7 +20,8 @@ def run(
 ) -> tuple[list[Step], list[EpochRecord]]:
     steps: list[Step] = []
     history: list[EpochRecord] = []
-    train(head, examples, features_of, PROTOTYPES, settings, on_step=steps.append, on_epoch=history.append)
+    objective = Objective(features_of, PROTOTYPES, settings)
+    train(head, examples, objective, on_step=steps.append, on_epoch=history.append)
     return steps, history
 
 
@@ -79,9 +81,7 @@ def test_the_loss_of_a_name_is_what_is_trained(name: LossName, classes: Literal[
     train(
         make_head(),
         [example],
-        features_of,
-        texts,
-        settings,
+        Objective(features_of, texts, settings),
         on_step=steps.append,
         on_epoch=lambda _: None,
     )
@@ -106,10 +106,7 @@ def test_the_dense_term_is_one_minus_the_mean_cosine_of_every_patch() -> None:
     train(
         make_head(),
         examples,
-        features_of,
-        PROTOTYPES,
-        settings,
-        dense=dense_of,
+        Objective(features_of, PROTOTYPES, settings, dense=dense_of),
         on_step=steps.append,
         on_epoch=lambda _: None,
     )
@@ -140,10 +137,7 @@ def test_patches_without_a_label_learn_from_the_dense_map() -> None:
         train(
             head,
             examples,
-            features_of,
-            PROTOTYPES,
-            settings,
-            dense=dense,
+            Objective(features_of, PROTOTYPES, settings, dense=dense),
             on_step=lambda _: None,
             on_epoch=lambda _: None,
         )
@@ -164,7 +158,11 @@ def test_every_photograph_is_seen_once_a_pass_in_changing_order() -> None:
     settings = TrainingSettings(epochs=3, batch_size=3)
     examples = make_examples(8)
     train(
-        make_head(), examples, recorded, PROTOTYPES, settings, on_step=steps.append, on_epoch=history.append
+        make_head(),
+        examples,
+        Objective(recorded, PROTOTYPES, settings),
+        on_step=steps.append,
+        on_epoch=history.append,
     )
     passes = [seen[start : start + 8] for start in (0, 8, 16)]
     assert all(sorted(each) == [str(index) for index in range(8)] for each in passes)
@@ -214,7 +212,11 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_head() -> None:
     settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=0.01)
     with pytest.raises(TrainingDivergedError) as error:
         train(
-            head, make_examples(6), poisoned, PROTOTYPES, settings, on_step=remember, on_epoch=lambda _: None
+            head,
+            make_examples(6),
+            Objective(poisoned, PROTOTYPES, settings),
+            on_step=remember,
+            on_epoch=lambda _: None,
         )
     assert "epoch 2, batch 1: the loss is nan" in str(error.value)
     assert bad[0] in str(error.value)

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.alignment.examples import TrainingData, TrainingDataError, TrainingExample, hold_out
+from fmbseg.alignment.examples import TrainingData, TrainingDataError, hold_out
 from fmbseg.alignment.losses import LossOptions, tsupcon
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.alignment.training_example import TrainingExample
 from fmbseg.alignment.validation import validate
 from fmbseg.vocabulary import Vocabulary
 from tests.alignment.grids import make_examples
@@ -68,19 +69,21 @@ def test_none_held_out_is_no_score() -> None:
 def test_the_seed_draws_the_part_that_is_held_out() -> None:
     data = TrainingData(WORDS, tuple(make_examples(10)), 0)
     settings = TrainingSettings(validation=0.3)
-    kept, held = hold_out(data, settings)
-    names = [one.sha256 for one in held]
-    assert (len(kept.examples), len(held)) == (7, 3)
-    assert sorted([*names, *(one.sha256 for one in kept.examples)]) == [str(index) for index in range(10)]
-    assert names == [one.sha256 for one in hold_out(data, settings)[1]]
-    others = [[one.sha256 for one in hold_out(data, replace(settings, seed=seed))[1]] for seed in range(1, 6)]
+    found = hold_out(data, settings)
+    names = [one.sha256 for one in found.held_out]
+    assert (len(found.examples), len(names)) == (7, 3)
+    assert sorted([*names, *(one.sha256 for one in found.examples)]) == [str(index) for index in range(10)]
+    assert names == [one.sha256 for one in hold_out(data, settings).held_out]
+    others = [
+        [one.sha256 for one in hold_out(data, replace(settings, seed=seed)).held_out] for seed in range(1, 6)
+    ]
     assert any(other != names for other in others)
-    assert hold_out(data, TrainingSettings()) == (data, ())
+    assert hold_out(data, TrainingSettings()) is data
 
 
 def test_a_small_share_is_one_photograph() -> None:
     data = TrainingData(WORDS, tuple(make_examples(3)), 0)
-    assert len(hold_out(data, TrainingSettings(validation=0.01))[1]) == 1
+    assert len(hold_out(data, TrainingSettings(validation=0.01)).held_out) == 1
 
 
 def test_what_is_left_must_do_for_a_training() -> None:

@@ -30,7 +30,7 @@ def test_true_masks_are_labels(tmp_path: Path) -> None:
         assert np.array_equal(record.label_map(), target)
         assert record.size == target.shape
         assert record.detected == tuple(np.unique(target[target >= 0]).tolist())
-        assert labels.image_path(record) == one.image
+        assert labels.photograph_of(record) == one.image
 
 
 def test_counts_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.models.backbones.tiny_models import hf_folder
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RUNNER = CliRunner()
@@ -76,7 +78,16 @@ def test_label_takes_other_models_than_the_recipes(tmp_path: Path, monkeypatch: 
 
 
 class _Labels:
-    manifest: dict[str, Any] = {"models": {}}  # noqa: RUF012 - never written
+    """What is asked of labels before a model is loaded."""
+
+    origin: dict[str, Any] = {"models": {}}  # noqa: RUF012 - never written
+    vocabulary, fingerprint = ("cat", "dog"), "ab12"
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(detected=(0, 1))
 
 
 def _placed(part: str, folder: Path) -> str:
