@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
+
+from fmbseg.files import DamagedFileError, read_json
+from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +40,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is of another version, or not what was written.
+        DamagedFileError: it is not what was written, or no manifest.
+        ValueError: it is of another version.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -45,15 +50,82 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "PseudoLabeler().label(photographs, vocabulary, out)"
         )
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a label set's manifest: {error!r}") from error
+        manifest = read_json(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{path} is not a label set's manifest: {error}") from error
+    if not isinstance(manifest, dict) or "schema_version" not in manifest:
+        raise DamagedFileError(f"{path} is not a label set's manifest: it names no schema_version")
+    version = manifest["schema_version"]
     if version != SCHEMA_VERSION:
         raise ValueError(
-            f"{path} has schema version {version}; this fmbseg reads {SCHEMA_VERSION}. "
+            f"{path} has schema version {version!r}; this fmbseg reads {SCHEMA_VERSION}. "
             "Use the version of fmbseg that its field `fmbseg` names, or label again"
         )
-    if manifest_hash(manifest) != manifest.get("hash"):
-        raise ValueError(f"{path} was changed after it was written: its hash does not fit. Restore it")
+    try:
+        fits = manifest_hash(manifest) == manifest.get("hash")
+    except RecursionError as error:
+        raise DamagedFileError(f"{path} is not a label set's manifest: it is nested too deeply") from error
+    if not fits:
+        raise DamagedFileError(f"{path} was changed after it was written: its hash does not fit. Restore it")
+    try:
+        check_manifest(manifest)
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is not a label set's manifest: {error}") from error
     return manifest
+
+
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Check every field of a manifest, whoever made it.
+
+    Raises:
+        ValueError: one is missing, or is not what it must be; the message names it.
+    """
+    missing = sorted(_REQUIRED - manifest.keys())
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    for name, (kinds, what) in _KINDS.items():
+        if name in manifest and not isinstance(manifest[name], kinds):
+            raise ValueError(f"{name} is {short(manifest[name])}: it must be {what}")
+    models = manifest["models"]
+    for name, kinds in (("image_text", str), ("mask_generator", str), ("mask_options", dict)):
+        if not isinstance(models.get(name, kinds()), kinds):
+            raise ValueError(f"models.{name} is {short(models[name])}: it must be {_WORDS[kinds]}")
+    if not _is_whole(manifest["shard_size"], 1):
+        raise ValueError(f"shard_size is {short(manifest['shard_size'])}: it must be 1 or more")
+    count = manifest["images"].get("count")
+    if not _is_whole(count, 0) or shard_count(manifest) > _MOST_SHARDS:
+        raise ValueError(
+            f"images.count is {short(count)}: it must be the number of photographs, of at most "
+            f"{_MOST_SHARDS} shards"
+        )
+    root = manifest["root"]
+    if "\0" in root or not (PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()):
+        raise ValueError(f"root is {short(root)}: it must be the whole path of the photographs' folder")
+    Vocabulary.from_dict(manifest["vocabulary"])
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def short(value: Any) -> str:
+    """A value as it stands in messages, not longer than 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_MOST_SHARDS = 1_000_000
+_REQUIRED = frozenset({"fmbseg", "vocabulary", "models", "images", "shard_size", "root"})
+_WORDS: dict[type, str] = {str: "text", dict: "a JSON object"}
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "fmbseg": ((str,), "a version"),
+    "vocabulary": ((dict,), "a JSON object"),
+    "models": ((dict,), "a JSON object"),
+    "settings": ((dict,), "a JSON object"),
+    "images": ((dict,), "a JSON object"),
+    "image_labels": ((dict,), "a JSON object"),
+    "source": ((str, dict), "a hash or a JSON object"),
+    "steps": ((list,), "a list"),
+    "merged": ((list,), "a list"),
+    "root": ((str,), "text"),
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,20 @@ from filelock import FileLock, Timeout
 
 from fmbseg.checksums import RowJournal, iterate_rows
 from fmbseg.files import DamagedFileError, inside, remove_leftovers, write_json
-from fmbseg.labels.failures import read_failures, write_failures
-from fmbseg.labels.manifest import MANIFEST, manifest_hash, read_manifest, shard_count, shard_length
+from fmbseg.labels.failures import ERRORS, read_failures, write_failures
+from fmbseg.labels.manifest import (
+    MANIFEST,
+    check_manifest,
+    manifest_hash,
+    read_manifest,
+    shard_count,
+    shard_length,
+    short,
+)
 from fmbseg.labels.shard_checks import check_failures, check_shards
 from fmbseg.labels.shard_files import shard_name, write_shard
 from fmbseg.labels.shards import to_row
+from fmbseg.written import WouldReplaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from fmbseg.labels.record import LabeledImage
 
 JOURNAL = "journal.jsonl"
+LOCK = ".fmbseg-labels.lock"
 
 
 class LabelWriter:
@@ -40,15 +51,19 @@ class LabelWriter:
         manifest: of this run, without ``hash``.
 
     Raises:
-        ValueError: the folder holds labels of another configuration, or another run is writing to it.
+        ValueError: the folder holds labels of another configuration, another run is writing to it, or the
+            manifest lacks something.
+        WouldReplaceError: the folder holds files of no label set under names of one.
+        DamagedFileError: what an earlier run wrote there is damaged, or not of this label set.
         OSError: the folder cannot be written to. A full disk loses nothing that was written before.
     """
 
     def __init__(self, folder: str | Path, manifest: dict[str, Any]) -> None:
         self.folder = Path(folder)
         plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
+        check_manifest(plain)
         self.manifest = {**plain, "hash": manifest_hash(plain)}
-        self._lock = FileLock(self.folder / ".lock")
+        self._lock = FileLock(self.folder / LOCK)
         self._journal: RowJournal | None = None
         self._pending = 0  # photographs in the journal
 
@@ -121,6 +136,12 @@ class LabelWriter:
         """Take an empty folder, or one that the same configuration wrote to."""
         path = self.folder / MANIFEST
         if not path.exists():
+            for name in (JOURNAL, ERRORS, *map(shard_name, range(shard_count(self.manifest)))):
+                if os.path.lexists(self.folder / name):
+                    raise WouldReplaceError(
+                        f"{self.folder / name} is there, and there is no {MANIFEST} that says whose it is: "
+                        "move it away, or use another folder"
+                    )
             write_json(path, self.manifest)
             return
         found = read_manifest(self.folder)
@@ -214,7 +235,7 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Name the first few settings in which two manifests differ."""
     left, right = _flat(found), _flat(wanted)
     keys = [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
-    shown = [f"{key} is {_short(left.get(key))}, now {_short(right.get(key))}" for key in keys]
+    shown = [f"{key} is {short(left.get(key))}, now {short(right.get(key))}" for key in keys]
     return "; ".join(shown[:4])
 
 
@@ -226,8 +247,3 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         elif key not in ("hash", "root"):
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

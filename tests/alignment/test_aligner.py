@@ -70,6 +70,8 @@ def write_label_set(folder: Path, labels: RecordedLabels, similarities: tuple[fl
     """The same labels as Stage 1 writes them: each class's pixels are a mask, similarities in turn."""
     manifest = {
         "schema_version": SCHEMA_VERSION,
+        "fmbseg": "0.1.0",
+        "models": {},
         "vocabulary": labels.vocabulary.to_dict(),
         "root": str(labels.root),
         "images": {"count": len(labels)},

@@ -17,6 +17,7 @@ from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
 from fmbseg.labels.shard_files import read_facts, read_shard, shard_name, write_shard
+from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import assert_equal, empty_record, manifest, record
 
@@ -74,11 +75,96 @@ def test_another_version_is_refused(folder: Path) -> None:
         LabelSet(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '"text"'])
-def test_what_is_no_manifest_is_refused(folder: Path, content: str) -> None:
-    (folder / "manifest.json").write_text(content)
-    with pytest.raises(ValueError, match=r"manifest\.json is not a label set's manifest"):
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"{}", b"null", b'"text"', b"\xff\xfe", b'{"schema_version": NaN}'),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+)
+def test_what_is_no_manifest_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"manifest\.json is not a label set's manifest") as error:
         LabelSet(folder)
+    assert "\n" not in str(error.value)
+    assert len(verify(folder)) == 1
+
+
+WORDS = manifest(1)["vocabulary"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocabulary": None}, "vocabulary is None: it must be a JSON object"),
+        ({"vocabulary": {"names": ["a"]}}, "a saved vocabulary lacks background, prompts, templates"),
+        ({"vocabulary": {**WORDS, "names": "abcde"}}, "names of a saved vocabulary is a list"),
+        ({"vocabulary": {**WORDS, "background": ["x"]}}, "background"),
+        ({"vocabulary": {**WORDS, "templates": [1]}}, "template"),
+        ({"models": []}, r"models is \[\]: it must be a JSON object"),
+        ({"models": {"image_text": 1}}, r"models\.image_text is 1: it must be text"),
+        ({"models": {"mask_options": "x"}}, r"models\.mask_options is 'x': it must be a JSON object"),
+        ({"settings": "x"}, "settings is 'x': it must be a JSON object"),
+        ({"images": 5}, "images is 5: it must be a JSON object"),
+        ({"images": {}}, r"images\.count is None: it must be the number of photographs"),
+        ({"images": {"count": -1}}, r"images\.count is -1"),
+        ({"images": {"count": True}}, r"images\.count is True"),
+        ({"images": {"count": 10**12}}, r"images\.count is 1000000000000: .* at most 1000000 shards"),
+        ({"shard_size": 0}, "shard_size is 0: it must be 1 or more"),
+        ({"shard_size": 2.0}, r"shard_size is 2\.0: it must be 1 or more"),
+        ({"root": ["/"]}, r"root is \['/'\]: it must be text"),
+        ({"root": ""}, "root is '': it must be the whole path of the photographs' folder"),
+        ({"root": "photographs"}, "root is 'photographs': it must be the whole path"),
+        ({"root": "/a\0b"}, "root is .*: it must be the whole path"),
+        ({"fmbseg": 1}, "fmbseg is 1: it must be a version"),
+        ({"source": 1}, "source is 1: it must be a hash or a JSON object"),
+        ({"steps": {}}, r"steps is \{\}: it must be a list"),
+        ({"merged": "x"}, "merged is 'x': it must be a list"),
+        ({"image_labels": 1}, "image_labels is 1: it must be a JSON object"),
+        ({"models": {"image_text": "x" * 1000}, "settings": 1}, "settings is 1"),
+    ],
+)
+def test_a_manifest_whose_hash_fits_is_checked_field_by_field(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    content = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    change_manifest(folder, **changes, hash=manifest_hash(content))
+    with pytest.raises(DamagedFileError, match=rf"manifest\.json is not a label set's manifest: .*{message}"):
+        LabelSet(folder)
+    assert message.split(":", maxsplit=1)[0].replace("\\", "").split(" is ")[0] in str(verify(folder)[0])
+    with pytest.raises(ValueError, match=message):
+        LabelWriter(folder, {**manifest(5), **changes})
+
+
+@pytest.mark.parametrize("name", ["fmbseg", "vocabulary", "models", "images", "shard_size", "root"])
+def test_a_manifest_without_a_field(folder: Path, name: str) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content[name]
+    path.write_text(json.dumps({**content, "hash": manifest_hash(content)}))
+    with pytest.raises(DamagedFileError, match=f"it lacks {name}"):
+        LabelSet(folder)
+
+
+def test_no_byte_of_a_manifest_changes_what_is_read(folder: Path) -> None:
+    """But for ``root``, which a user may set: then the photographs are not found, or are others."""
+    path = folder / "manifest.json"
+    whole, sound = path.read_bytes(), LabelSet(folder)
+    found = json.loads(whole)
+    silent = 0
+    for position in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        try:
+            again = LabelSet(folder)
+        except ValueError as error:
+            assert "manifest.json" in str(error)  # noqa: PT017 - either may happen
+            continue
+        silent += {**again.manifest, "root": ""} != {**found, "root": ""}
+        silent += again.fingerprint != sound.fingerprint
+    assert silent == 0
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:

@@ -12,7 +12,7 @@ from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
 from fmbseg.labels.shard_files import shard_name
-from fmbseg.labels.writer import JOURNAL, LabelWriter
+from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
 from tests.labels.examples import empty_record, manifest, record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write(folder: Path, stop_after: int | None = None, **changes: Any) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_runs_that_stop_every_few_photographs_end_the_same(
 
 def test_a_finished_folder_is_left_alone(whole: dict[str, bytes], tmp_path: Path) -> None:
     folder = tmp_path / "whole"
-    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != ".lock"}
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != LOCK}
     write(folder)
     assert {name: (folder / name).stat().st_mtime_ns for name in times} == times
     with (
@@ -296,3 +296,13 @@ class TestNothingOfAnotherRunIsTaken:
         content = shard.read_bytes()
         shard.write_bytes(content[:-90] + b"0" + content[-89:])
         self.refused(parts, r"shard-00001\.parquet is damaged")
+
+    @pytest.mark.parametrize("name", ["errors.jsonl", "journal.jsonl", shard_name(3), "manifest.json"])
+    def test_a_file_that_fmbseg_did_not_write(self, tmp_path: Path, name: str) -> None:
+        """A folder may hold a user's own files under these names."""
+        (tmp_path / name).write_text('{"mine": 1}\n')
+        (tmp_path / ".lock").write_text("mine, too")
+        with pytest.raises(ValueError, match=name):
+            write(tmp_path)
+        left = {path.name: path.read_text() for path in tmp_path.iterdir() if path.name != LOCK}
+        assert left == {name: '{"mine": 1}\n', ".lock": "mine, too"}

@@ -13,7 +13,7 @@ from fmbseg.labels.formats.coco_records import CocoRecords
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, shard_count
 from fmbseg.labels.shard_files import shard_name
-from fmbseg.labels.writer import JOURNAL, LabelWriter
+from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def _write(source: CocoRecords, out: Path, manifest: dict[str, Any]) -> None:
 def _undo(out: Path, manifest: dict[str, Any]) -> Callable[[], None]:
     """Takes back what a writer put in a folder that held no label set; other files and folders stay."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    names = {MANIFEST, JOURNAL, ERRORS, ".lock", *map(shard_name, range(shard_count(manifest)))}
+    names = {MANIFEST, JOURNAL, ERRORS, LOCK, *map(shard_name, range(shard_count(manifest)))}
     names -= {name for name in names if (out / name).exists()}
 
     def undo() -> None:
