@@ -7,20 +7,16 @@ from abc import ABC, abstractmethod
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import fmbseg
 from fmbseg.files import inside
-from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.photograph import checked_photograph
 from fmbseg.labels.record import EVERYTHING_STAGE
 from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
 from fmbseg.labels.statistics import Statistics
-from fmbseg.labels.writer import LabelWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from fmbseg.labels.label_set import LabelSet
     from fmbseg.labels.photograph import HasPhotograph
     from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import Vocabulary
@@ -29,9 +25,10 @@ if TYPE_CHECKING:
 class LabelCollection(ABC):
     """Labelled photographs that can be gone through again and again, one at a time.
 
-    What changes labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, :meth:`merge`) returns a collection
-    that makes the change as it is gone through: nothing is copied, and the labels on disk stay as they are.
-    :meth:`save` writes a collection to a folder of its own. ``Aligner.fit`` takes any of them.
+    What changes labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
+    :func:`~fmbseg.labels.merged.merge`) returns a collection that makes the change as it is gone through:
+    nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.saving.save` writes a
+    collection to a folder of its own. ``Aligner.fit`` takes any of them.
     """
 
     @property
@@ -110,7 +107,7 @@ class LabelCollection(ABC):
             min_stability: 0 to 1.
             min_similarity: of the mask's mean dense feature to its class, -1 to 1.
             min_area: as a fraction of the photograph.
-            max_area: likewise.
+            max_area: as a fraction of the photograph.
             kept_only: masks that were drawn for training only.
 
         Raises:
@@ -152,58 +149,9 @@ class LabelCollection(ABC):
         step = {"resample": {"fraction": fraction, "seed": seed, "stage": EVERYTHING_STAGE}}
         return ChangedLabels(self, lambda image: redraw(image, fraction, seed), step)
 
-    def merge(self, *others: LabelCollection, repeated: str = "refuse") -> LabelCollection:
-        """Put the photographs of several collections one after another, under one vocabulary.
-
-        Classes of one name are one class. The photographs are found from the folder that all roots share.
-
-        Args:
-            others: to come after this one.
-            repeated: what a photograph in two collections means: ``"refuse"``, or ``"first"`` to take it from
-                the first collection that has it (for example corrected labels before the rest).
-
-        Raises:
-            ValueError: photographs that repeat, templates that differ, a word of two classes, or another
-                value of ``repeated``.
-        """
-        from fmbseg.labels.merged import MergedLabels
-
-        return MergedLabels((self, *others), repeated=repeated)
-
     def statistics(self) -> Statistics:
         """Count photographs, classes and masks by stage; reads everything once."""
         return Statistics.of(self, self.vocabulary)
-
-    def save(self, out: str | Path, *, shard_size: int = 1000) -> LabelSet:
-        """Write the labels to a folder of their own; a run that was stopped continues where it stopped.
-
-        Args:
-            out: folder to write to.
-            shard_size: photographs a shard.
-
-        Raises:
-            ValueError: ``out`` holds other labels.
-        """
-        from fmbseg.labels.label_set import LabelSet
-
-        if shard_size < 1:
-            raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
-        manifest = {
-            "schema_version": SCHEMA_VERSION,
-            "fmbseg": fmbseg.__version__,
-            "vocabulary": self.vocabulary.to_dict(),
-            **self.origin,
-            "source": self.fingerprint,
-            "images": {"count": len(self)},
-            "shard_size": shard_size,
-            "root": str(self.root),
-        }
-        with LabelWriter(out, manifest) as writer:
-            todo = set(writer.positions())
-            for position, image in enumerate(self):
-                if position in todo:
-                    writer.append(image)
-        return LabelSet(out)
 
     def push_to_hub(
         self,

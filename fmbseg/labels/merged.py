@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 _REPEATED = ("refuse", "first")
 
 
+def merge(*labels: LabelCollection, repeated: str = "refuse") -> MergedLabels:
+    """Put the photographs of several collections one after another, under one vocabulary.
+
+    Classes of one name are one class. The photographs are found from the folder that all roots share.
+
+    Args:
+        labels: at least one collection.
+        repeated: what a photograph in two collections means: ``"refuse"``, or ``"first"`` to take it from
+            the first collection that has it (for example corrected labels before the rest).
+
+    Raises:
+        ValueError: no collection, templates that differ, a word of two classes, or another value of
+            ``repeated``. Photographs that repeat are found when the merged labels are first gone through.
+    """
+    return MergedLabels(labels, repeated=repeated)
+
+
 class MergedLabels(LabelCollection):
     """The photographs of several collections, one collection after another.
 
@@ -33,13 +50,14 @@ class MergedLabels(LabelCollection):
         repeated: ``"refuse"`` photographs that are in two of them, or take each from the ``"first"``.
 
     Raises:
-        ValueError: see :meth:`fmbseg.labels.collection.LabelCollection.merge`. Photographs are compared by
-            where they lie; that they repeat is found when the merged labels are first gone through.
+        ValueError: see :func:`merge`. Photographs are compared by where they lie.
     """
 
     def __init__(self, parts: Sequence[LabelCollection], *, repeated: str = "refuse") -> None:
         if repeated not in _REPEATED:
             raise ValueError(f"repeated is {repeated!r}: it must be one of {', '.join(_REPEATED)}")
+        if not parts:
+            raise ValueError("there are no labels to merge: give one collection or more")
         self._parts = tuple(parts)
         self._repeated = repeated
         self._vocabulary = merge_vocabularies([part.vocabulary for part in self._parts])

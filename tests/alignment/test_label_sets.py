@@ -15,6 +15,7 @@ from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.labels.formats.coco_export import export_coco
 from fmbseg.labels.formats.coco_import import import_coco
 from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
+from fmbseg.labels.saving import save
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.masks import MaskSet
 from tests.aligned.tiny import TinyBackbone, TinyImageText
@@ -88,6 +89,6 @@ def test_corrected_labels_train_another(labels: LabelSet, tmp_path: Path) -> Non
 
 def test_a_selection_trains_without_being_saved(labels: LabelSet, tmp_path: Path) -> None:
     few = labels.filter(classes=["cup", "table", "cat"])
-    saved = few.save(tmp_path / "saved")
+    saved = save(few, tmp_path / "saved")
     one, other = weights(few, tmp_path), weights(saved, tmp_path)
     assert all(torch.equal(one[name], other[name]) for name in one)

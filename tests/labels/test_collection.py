@@ -10,7 +10,9 @@ import pytest
 
 from fmbseg.labels.draw import draw_masks
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.merged import merge
 from fmbseg.labels.record import EVERYTHING_STAGE, HAND_STAGE, POINT_STAGE
+from fmbseg.labels.saving import save
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.unknown_name import UnknownNameError
@@ -118,7 +120,7 @@ def test_fingerprints_tell_changes_apart(labels: LabelSet) -> None:
 class TestSave:
     def test_a_change_is_written_with_how_it_was_made(self, labels: LabelSet, tmp_path: Path) -> None:
         changed = labels.stage(POINT_STAGE).resample(0.5, seed=2)
-        saved = changed.save(tmp_path / "out", shard_size=2)
+        saved = save(changed, tmp_path / "out", shard_size=2)
         for found, wanted in zip(saved, changed, strict=True):
             assert_equal(found, wanted)
         assert verify(saved.folder) == []
@@ -132,16 +134,16 @@ class TestSave:
         assert written["source"] == changed.fingerprint
 
     def test_a_stopped_one_goes_on_and_another_is_refused(self, labels: LabelSet, tmp_path: Path) -> None:
-        whole = labels.resample(0.5).save(tmp_path / "out", shard_size=1)
+        whole = save(labels.resample(0.5), tmp_path / "out", shard_size=1)
         shard = whole.folder / "shard-00001.parquet"
         before = shard.read_bytes()
         shard.unlink()
-        labels.resample(0.5).save(tmp_path / "out", shard_size=1)
+        save(labels.resample(0.5), tmp_path / "out", shard_size=1)
         assert shard.read_bytes() == before
         with pytest.raises(ValueError, match="another configuration: source is"):
-            labels.resample(0.25).save(tmp_path / "out", shard_size=1)
+            save(labels.resample(0.25), tmp_path / "out", shard_size=1)
         with pytest.raises(ValueError, match="shard_size is 0"):
-            labels.save(tmp_path / "no", shard_size=0)
+            save(labels, tmp_path / "no", shard_size=0)
 
 
 class TestMerge:
@@ -159,7 +161,7 @@ class TestMerge:
 
     def test_photographs_and_classes_of_both(self, labels: LabelSet, tmp_path: Path) -> None:
         more = self.other(tmp_path / "more", "/elsewhere/deep", ["x", "e", "y", "z", "a"], "9.jpg")
-        merged = labels.merge(more)
+        merged = merge(labels, more)
         assert merged.vocabulary.names == ("a", "b", "c", "d", "e", "x", "y", "z")
         assert merged.vocabulary.prompts[0] == ("a", "alpha")
         assert merged.root == Path("/")
@@ -169,7 +171,7 @@ class TestMerge:
         last = list(merged)[-1]
         assert [merged.vocabulary.names[index] for index in last.class_ids] == ["a", "e", "a"]
         assert last.detected == (0, 4)
-        saved = merged.save(tmp_path / "saved")
+        saved = save(merged, tmp_path / "saved")
         for found, wanted in zip(saved, merged, strict=True):
             assert_equal(found, wanted)
         assert verify(saved.folder) == []
@@ -179,15 +181,15 @@ class TestMerge:
             tmp_path / "more", manifest(1, models={"image_text": "conse", "mask_generator": "mobilesam"})
         ) as writer:
             writer.append(record("9.jpg"))
-        merged = labels.merge(LabelSet(tmp_path / "more"))
+        merged = merge(labels, LabelSet(tmp_path / "more"))
         assert merged.origin["models"] == {"image_text": "conse"}
         assert len(merged.origin["merged"]) == 2
 
     def test_a_photograph_of_two_sets(self, labels: LabelSet, tmp_path: Path) -> None:
         more = self.other(tmp_path / "more", "/photographs", list("abcde"), "2.jpg", "3.jpg")
         with pytest.raises(ValueError, match=r"/photographs/2\.jpg is in two of the label sets"):
-            list(labels.merge(more))
-        first = labels.stage(EVERYTHING_STAGE).merge(more, repeated="first")
+            list(merge(labels, more))
+        first = merge(labels.stage(EVERYTHING_STAGE), more, repeated="first")
         assert [(image.path, len(image.masks)) for image in first] == [
             ("0.jpg", 1),
             ("1.jpg", 0),
@@ -196,11 +198,13 @@ class TestMerge:
         ]
         assert len(first) == 4
         with pytest.raises(ValueError, match="repeated is 'last': it must be one of refuse, first"):
-            labels.merge(more, repeated="last")
+            merge(labels, more, repeated="last")
+        with pytest.raises(ValueError, match="no labels to merge"):
+            merge()
 
     def test_templates_that_differ_are_refused(self, labels: LabelSet, tmp_path: Path) -> None:
         words = {**manifest(1)["vocabulary"], "templates": ["{}"]}
         with LabelWriter(tmp_path / "more", manifest(1, vocabulary=words)) as writer:
             writer.append(record("9.jpg"))
         with pytest.raises(ValueError, match="different templates"):
-            labels.merge(LabelSet(tmp_path / "more"))
+            merge(labels, LabelSet(tmp_path / "more"))

@@ -9,6 +9,7 @@ import pytest
 
 from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.merged import merge
 from fmbseg.labels.photograph import PhotographError, checked_photograph
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import manifest, record
@@ -25,14 +26,14 @@ def labels(tmp_path: Path) -> LabelSet:
 
 def test_those_that_were_labelled_are_found(labels: LabelSet) -> None:
     assert [labels.photograph_of(one) for one in labels] == [labels.root / one.path for one in labels]
-    merged = labels.merge(labels.stage(11), repeated="first")
+    merged = merge(labels, labels.stage(11), repeated="first")
     assert [merged.photograph_of(one).name for one in merged] == ["a.png", "b.png", "none.png", "z.png"]
 
 
 def test_one_that_was_replaced_is_refused_by_all_that_show_it(labels: LabelSet) -> None:
     (labels.root / "a.png").write_bytes((labels.root / "z.png").read_bytes())
     first = next(iter(labels))
-    for changed in (labels, labels.stage(11), labels.merge(labels.resample(0.5), repeated="first")):
+    for changed in (labels, labels.stage(11), merge(labels, labels.resample(0.5), repeated="first")):
         with pytest.raises(
             PhotographError, match=r"a\.png was changed since it was labelled: put it back, or"
         ):
