@@ -1,4 +1,4 @@
-"""The three contracts that every frozen model is used through, and what they return.
+"""The four contracts that every frozen model is used through, and what they return.
 
 Shapes are part of a contract. ``B`` counts images or crops, ``K`` texts, ``D`` the dimensions of the
 text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w`` cells of a feature grid.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import torch
@@ -138,5 +138,50 @@ class MaskGenerator(Protocol):
     license: str
 
     def begin(self, image: NDArray[np.uint8]) -> Prompter:
+        """Encode an RGB image (H, W, 3) once."""
+        ...
+
+
+class Concept(NamedTuple):
+    """What a concept model found of one word in one image.
+
+    Attributes:
+        presence: how likely the image shows it at all, 0 to 1.
+        masks: its instances, best first; each one's score, 0 to 1, stands as ``predicted_iou``.
+        semantic: (H, W) float32, how likely each pixel is of it, 0 to 1; ``None`` where the model has no such
+            map.
+    """
+
+    presence: float
+    masks: MaskSet
+    semantic: NDArray[np.float32] | None
+
+
+@runtime_checkable
+class ConceptPrompter(Protocol):
+    """One image, encoded once, ready to be asked for words."""
+
+    def find(self, words: Sequence[str]) -> Iterator[Concept]:
+        """Yield what is found of each word, in their order; memory does not grow with their number."""
+        ...
+
+
+@runtime_checkable
+class ConceptModel(Protocol):
+    """A model that names and cuts out in one step: SAM 3's "promptable concept segmentation".
+
+    Attributes:
+        spec: ``family:name`` that makes this model again.
+        license: licence of the weights (SPDX where there is one).
+    """
+
+    spec: str
+    license: str
+
+    def to(self, device: torch.device | str) -> ConceptModel:
+        """Move the weights to ``device`` and return self."""
+        ...
+
+    def begin(self, image: NDArray[np.uint8]) -> ConceptPrompter:
         """Encode an RGB image (H, W, 3) once."""
         ...
