@@ -74,7 +74,7 @@ def pull_head(repo: str, out: str | Path | None = None, options: HubOptions | No
     if out is not None:
         check_place(Path(out))
     saved = SavedHead.find(repo, options)
-    saved.check_trust(backbone_given=False, text_given=False)
+    saved.check_trust(backbone_given=False, text_encoder_given=False)
     if out is None:
         return fetch_head(repo, options or HubOptions())
     saved.write(Path(out), saved.card_text(repo=repo))

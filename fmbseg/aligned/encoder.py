@@ -204,7 +204,7 @@ class AlignedEncoder(Shareable):
         """
         of_head, of_models = for_heads_and_models(hub, revision, token, cache_dir, local_files_only)
         saved = SavedHead.find(source, of_head)
-        saved.check_trust(backbone_given=backbone is not None, text_given=text_encoder is not None)
+        saved.check_trust(backbone_given=backbone is not None, text_encoder_given=text_encoder is not None)
         if backbone is None or isinstance(backbone, str):
             backbone = create_model(BACKBONES, backbone or saved.config.backbone, of_models)
         require_contract(backbone, Backbone, "the backbone")

@@ -99,7 +99,7 @@ class SavedHead(Shareable):
         text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
         return cls(config, head.eval(), known, text)
 
-    def check_trust(self, *, backbone_given: bool, text_given: bool) -> None:
+    def check_trust(self, *, backbone_given: bool, text_encoder_given: bool) -> None:
         """Refuse the models that a head from the Hub must not name; those that the user gives are theirs.
 
         Raises:
@@ -109,7 +109,7 @@ class SavedHead(Shareable):
             return
         if not backbone_given:
             check_remote_spec(BACKBONES, self.config.backbone, "backbone")
-        if not text_given:
+        if not text_encoder_given:
             check_remote_spec(IMAGE_TEXT, self.config.text_encoder, "text_encoder")
 
     def digest(self) -> str:

@@ -29,5 +29,5 @@ def load_segmenter(
     if Path(head).suffix == ".onnx":
         from fmbseg.models.exported import ExportedEncoder
 
-        return OpenVocabSegmenter(ExportedEncoder(head), settings=settings)
+        return OpenVocabSegmenter(ExportedEncoder(head, hub=hub), settings=settings)
     return OpenVocabSegmenter.from_pretrained(head, settings=settings, hub=hub)

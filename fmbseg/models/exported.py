@@ -17,6 +17,7 @@ from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
     from fmbseg.models.contracts import ImageTextEncoder
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary
 
 _KEY = "fmbseg"
@@ -88,6 +89,7 @@ class ExportedEncoder:
         path: of the ONNX file that :func:`fmbseg.aligned.onnx_file.export_onnx` wrote.
         text_encoder: instead of the one that the file names.
         threads: CPU threads; ONNX Runtime's own choice where None.
+        hub: how files of the text encoder that the file names are looked for.
 
     Attributes:
         hubness: 0: an exported file has no word to measure it against.
@@ -107,6 +109,7 @@ class ExportedEncoder:
         *,
         text_encoder: ImageTextEncoder | None = None,
         threads: int | None = None,
+        hub: HubOptions | None = None,
     ) -> None:
         import onnxruntime
 
@@ -136,7 +139,7 @@ class ExportedEncoder:
         )
         self.stride, self.dim = self.card.stride, self.card.dim
         self.device = torch.device("cpu")
-        self._text_encoder, self._path = text_encoder, path
+        self._text_encoder, self._path, self._hub = text_encoder, path, hub
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode pixels (B, 3, H, W) to unit vectors (B, D, h, w).
@@ -167,7 +170,8 @@ class ExportedEncoder:
     def encode_text(self, vocabulary: Vocabulary) -> torch.Tensor:
         """Encode K classes to unit vectors (K, D) with the text encoder, loaded when first needed."""
         if self._text_encoder is None:
+            from fmbseg.models.loading.create import create_model
             from fmbseg.models.registries import IMAGE_TEXT
 
-            self._text_encoder = IMAGE_TEXT.create(self.card.text_encoder)
+            self._text_encoder = create_model(IMAGE_TEXT, self.card.text_encoder, self._hub)
         return embed_vocabulary(self._text_encoder, vocabulary)

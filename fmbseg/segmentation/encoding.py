@@ -140,7 +140,7 @@ def encode_images(
 
 
 def second_map(
-    encoded: EncodedImage, image_text: ImageTextEncoder, *, short_side: int, batch_size: int
+    encoded: EncodedImage, text_encoder: ImageTextEncoder, *, short_side: int, batch_size: int
 ) -> torch.Tensor:
     """What an image-text model sees of an encoded image by itself, (D, h, w) on the grid of its map.
 
@@ -148,14 +148,14 @@ def second_map(
     overlap, a cell is the mean of their unit vectors.
     """
     plan = WindowPlan.crops(
-        encoded.size, short_side=short_side, crop=image_text.crop_size, stride=image_text.stride
+        encoded.size, short_side=short_side, crop=text_encoder.crop_size, stride=text_encoder.stride
     )
-    pixels = image_text.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
+    pixels = text_encoder.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
     crops = plan.cut(pixels)
     maps = [
         dense
         for start in range(0, len(crops), batch_size)
-        for dense in image_text.encode_image(torch.stack(crops[start : start + batch_size])).dense
+        for dense in text_encoder.encode_image(torch.stack(crops[start : start + batch_size])).dense
     ]
     return _on_grid_of(encoded.text_map, plan.stitch(maps))
 

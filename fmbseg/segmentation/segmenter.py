@@ -233,13 +233,13 @@ class OpenVocabSegmenter(Shareable):
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
         generator = self._generator(settings.refine)
-        image_text = None if settings.preserve is None else self._image_text()
+        text_encoder = None if settings.preserve is None else self._text_encoder()
         for encoded in self._encode((load_image(image) for image in images), settings):
             with torch.inference_mode():
-                if image_text is not None and settings.preserve is not None:
+                if text_encoder is not None and settings.preserve is not None:
                     own = second_map(
                         encoded,
-                        image_text,
+                        text_encoder,
                         short_side=settings.preserve.short_side,
                         batch_size=4 * self.batch_size,  # crops are smaller than windows
                     )
@@ -290,7 +290,7 @@ class OpenVocabSegmenter(Shareable):
             )
         return settings.hubness * hubness_of(prototypes, known.vectors.to(prototypes))
 
-    def _image_text(self) -> ImageTextEncoder:
+    def _text_encoder(self) -> ImageTextEncoder:
         if not isinstance(self.encoder, AlignedEncoder):
             raise ValueError(
                 f"{type(self.encoder).__name__} has no image-text model whose own map could be mixed in: "
