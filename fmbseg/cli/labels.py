@@ -32,7 +32,7 @@ def stats(
 
     found = chosen(folder, stage, min_predicted_iou, min_similarity).statistics()
     if json:
-        typer.echo(dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        typer.echo(dumps(found.to_dict(), indent=2))  # in ASCII, which no terminal takes for commands
     else:
         _print_statistics(folder, found)
 

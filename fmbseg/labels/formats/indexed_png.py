@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Value of pixels that no mask covers, which VOC's tools leave out of training and of scores."""
+_MEANING = {"background": 0, "ignore": VOID}
 
 
 def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
@@ -52,15 +53,10 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
     """
     folder = Path(folder)
     names = labels.vocabulary.names
-    if len(names) >= VOID:
-        raise ValueError(
-            f"an indexed PNG holds at most {VOID - 1} classes, the vocabulary has {len(names)}: filter the "
-            "labels' classes into a set of a smaller vocabulary, or export to COCO or datasets"
-        )
+    values = _values(names)
     check_folder(folder, PNG, ["classes.txt"])  # before the photographs are gone through
     found = survey(labels, folder, for_training=True, photographs_needed=False)
     places = {path: f"{stem}.png" for path, stem in stems(found.photographs).items()}
-    values = _values(names)
     with export_folder(folder, PNG, found.photographs.values()) as out:
         out.check([*places.values(), "classes.txt"])
         for image in labels:
@@ -71,11 +67,15 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
 
 def _values(names: Sequence[str]) -> NDArray[np.uint8]:
     """The value of each class and, as the last, of no class."""
-    own = {"background": 0, "ignore": VOID, None: None}
-    values = [
-        index if (value := own[meaning_of_name(name)]) is None else value
-        for index, name in enumerate(names, start=1)
-    ]
+    meanings = [meaning_of_name(name) for name in names]
+    count = meanings.count(None)
+    if count >= VOID:
+        raise ValueError(
+            f"an indexed PNG holds at most {VOID - 1} classes, the vocabulary has {count}: filter the "
+            "labels' classes into a set of a smaller vocabulary, or export to COCO or datasets"
+        )
+    own = iter(range(1, VOID))
+    values = [_MEANING[meaning] if meaning else next(own) for meaning in meanings]
     return np.array([*values, VOID], np.uint8)  # the last is where -1 points to
 
 

@@ -82,7 +82,7 @@ def test_classes_that_mean_background_or_nothing_have_the_values_that_say_so(tmp
     Image.new("RGB", (6, 4)).save(root / "a.jpg")
     half, corner, rest = (0, 0, 4, 3), (0, 3, 2, 6), (2, 3, 4, 6)
     words = {
-        "names": ["cat", "Background", "void"], "prompts": [["cat"], ["Background"], ["void"]],
+        "names": ["Background", "void", "cat"], "prompts": [["Background"], ["void"], ["cat"]],
         "background": [], "templates": ["{}"],
     }  # fmt: skip
     one = record(
@@ -90,7 +90,7 @@ def test_classes_that_mean_background_or_nothing_have_the_values_that_say_so(tmp
         boxes(half, corner, rest),
         sha256=sha256_of(root / "a.jpg"),
         detected=(0, 1, 2),
-        class_ids=np.array([1, 0, 2], np.int32),
+        class_ids=np.array([0, 2, 1], np.int32),
         kept=np.ones(3, np.bool_),
     )
     with LabelWriter(tmp_path / "labels", manifest(1, vocabulary=words, root=str(root))) as writer:
