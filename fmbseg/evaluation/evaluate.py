@@ -134,9 +134,9 @@ def evaluate(
         todo = [one for one in samples if "error" in folder.rows.get(one.key, {"error": "not measured"})]
         drawn = RunPictures(folder.files, pictures, folder.rows)
         for row, result, target in measurer.measure(todo, len(samples), shown=progress):
-            folder.add(row)
             if result is not None and target is not None:
                 drawn.offer(row["key"], row["miou"], result, target)
+            folder.add(row)  # last, so that a kill in between measures and draws the image again
         report = EvaluationReport.of(run, [folder.rows[sample.key] for sample in samples])
         report.write(folder.files, drawn.scores)
     return report

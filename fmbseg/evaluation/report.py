@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.checksums import write_sealed_json
+from fmbseg.checksums import sealed
 from fmbseg.drawing.pages import render_page
 from fmbseg.escaping import markdown, markdown_table
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
 from fmbseg.evaluation.pictures import picture_name, worst_and_best
+from fmbseg.files import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,10 +156,10 @@ class EvaluationReport:
             files: of the run's folder.
             pictures: mIoU of each image that has a picture there, by key.
         """
-        with files.path(REPORT_FILE) as path:
-            write_sealed_json(path, self.to_dict())
-        files.write("report.md", self.to_markdown().encode())
-        files.write("report.html", self._page(files.folder, pictures).encode())
+        told = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
+        files.write(REPORT_FILE, encode(told + "\n"))
+        files.write("report.md", encode(self.to_markdown()))
+        files.write("report.html", encode(self._page(files.folder, pictures)))
 
     def _page(self, run: Path, scores: Mapping[str, float]) -> str:
         worst, best = worst_and_best(scores, len(scores))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fmbseg.evaluation.evaluate import Shard, check_evaluation, evaluate, merge_runs
-from fmbseg.evaluation.journal import RunError
+from fmbseg.evaluation.journal import RunError, RunFolder
 from fmbseg.evaluation.protocols import get_protocol
 from fmbseg.evaluation.table import table
 from fmbseg.written import OwnResults, WouldReplaceError
@@ -169,3 +169,23 @@ def test_no_changed_bit_is_believed(data: SegmentationData, tmp_path: Path, name
             refusals.append(str(error))
     assert len(refusals) > 50
     assert all(name in refusal for refusal in refusals)
+
+
+def test_a_kill_between_a_picture_and_its_line_loses_neither(
+    data: SegmentationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(RedChannel(), data, "paper", out=tmp_path / "whole", pictures=2)
+    add = RunFolder.add
+
+    def killed(self: RunFolder, row: dict[str, Any]) -> None:
+        if row["key"] == "image 1":
+            raise KeyboardInterrupt
+        add(self, row)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(RunFolder, "add", killed)
+        evaluate(RedChannel(), data, "paper", out=tmp_path / "run", pictures=2)
+    evaluate(RedChannel(), data, "paper", out=tmp_path / "run", pictures=2)
+    for name in REPORTS:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "run").rglob("*.tmp*"))
