@@ -23,7 +23,7 @@ from fmbseg.alignment.examples import training_data
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
 from fmbseg.alignment.label_source import models_without_paths, open_labels
 from fmbseg.alignment.objective import Objective
-from fmbseg.alignment.progress import TrainingReports
+from fmbseg.alignment.reports import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.alignment.training_example import training_size

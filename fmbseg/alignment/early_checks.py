@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.aligned.files import digest_of
 from fmbseg.alignment.examples import check_labels
-from fmbseg.alignment.logs import check_logs
+from fmbseg.alignment.reports import check_logs
+from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.weight_probe import probe_backbone, probe_text_encoder
 
 if TYPE_CHECKING:
@@ -95,4 +96,7 @@ def open_checkpoint(
         "backbone": probe_backbone(backbone.to(device), device),
         "text encoder": probe_text_encoder(text_encoder),
     }
+    if identity["settings"]["dense_weight"]:
+        dense = DenseBackbone(text_encoder, backbone.stride)
+        probes["dense map of the text encoder"] = probe_backbone(dense, device)
     checkpoint.open({**identity, **names}, probes)

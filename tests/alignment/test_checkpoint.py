@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
@@ -21,6 +22,7 @@ from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, train
 from fmbseg.checksums import seal, unseal
+from fmbseg.models.contracts import ImageTextFeatures
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
 from tests.alignment.photographs import labelled
@@ -299,3 +301,24 @@ def test_other_weights_of_the_same_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingCheckpointError, match="the text encoder has other weights"):
         fitted(tmp_path, TinyBackbone(), settings, folder=kept, text=text)
     assert (kept / STATE_FILE).read_bytes() == before
+
+
+class Seeing(TinyImageText):
+    """An image-text model whose dense map is the colours in 16 directions."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._directions = torch.randn(self.dim, 3, generator=torch.Generator().manual_seed(seed))
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        colours = functional.avg_pool2d(crops, self.stride)
+        dense = functional.normalize(torch.einsum("dc,bchw->bdhw", self._directions, colours), dim=1)
+        return ImageTextFeatures(dense.mean(dim=(2, 3)), dense)
+
+
+def test_other_weights_of_the_dense_map_are_refused_where_it_is_learned_from(tmp_path: Path) -> None:
+    settings = replace(TINY, epochs=1, dense_weight=1.0)
+    for _ in range(2):
+        fitted(tmp_path, TinyBackbone(), settings, folder=tmp_path / "kept", text=Seeing(0))
+    with pytest.raises(TrainingCheckpointError, match="the dense map of the text encoder has other weights"):
+        fitted(tmp_path, TinyBackbone(), settings, folder=tmp_path / "kept", text=Seeing(1))

@@ -15,7 +15,7 @@ from tests.alignment.test_aligner import write_label_set
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 STATE = TrainingState(1, 0, 0.0, 0, 0.0, [], {}, {}, {}, {}, {})
 

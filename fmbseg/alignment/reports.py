@@ -1,4 +1,4 @@
-"""A training in files that other programs read: CSV always, TensorBoard where it is asked for."""
+"""What is shown and kept of a training: a bar, and files that other programs read (CSV, TensorBoard)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,86 @@ from fmbseg.written import WouldReplaceError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from fmbseg.alignment.checkpoint import TrainingState
+    from fmbseg.progress import Progress
+
 STEPS_FILE = "steps.csv"
 EPOCHS_FILE = "epochs.csv"
 _STEP_COLUMNS = (*Step._fields, "seconds")
 _EPOCH_COLUMNS = tuple(field.name for field in fields(EpochRecord))
+
+
+class TrainingReports:
+    """The bar, the log files and the history of a training, from where it starts.
+
+    Args:
+        bars: to show the training in.
+        epochs: in all.
+        images: that each goes through.
+        batch: images of a batch.
+        start: where a training goes on that was stopped.
+        logs: folder for log files, if they are wanted.
+        tensorboard: also write events for TensorBoard.
+
+    Attributes:
+        history: a record of each epoch that is done, those before ``start`` included.
+    """
+
+    def __init__(
+        self,
+        bars: Progress,
+        epochs: int,
+        images: int,
+        batch: int,
+        *,
+        start: TrainingState | None = None,
+        logs: str | Path | None = None,
+        tensorboard: bool = False,
+    ) -> None:
+        epoch, batches = (1, 0) if start is None else (start.epoch, start.batches)
+        self.history = [] if start is None else [EpochRecord(**record) for record in start.history]
+        self._bars = bars
+        done = (epoch - 1) * images + min(batches * batch, images)
+        self._epochs = epochs
+        self._bar = bars.bar("training", epochs * images, done=done)
+        if done:
+            bars.note(f"going on after epoch {epoch - 1}, batch {batches} of the next")
+        self._log: TrainingLog | None = None
+        if logs is not None:
+            per_epoch = -(-images // batch)
+            self._log = TrainingLog(
+                logs, epoch=epoch, batches=batches, per_epoch=per_epoch, tensorboard=tensorboard
+            )
+
+    def __enter__(self) -> TrainingReports:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log is not None:
+            self._log.close()
+
+    def step(self, step: Step) -> None:
+        """Report one batch."""
+        self._bar.advance(
+            step.images,
+            description=f"epoch {step.epoch}/{self._epochs}",
+            detail=f"loss {step.loss:.4f}  lr {step.learning_rate:.2e}",
+        )
+        if self._log is not None:
+            self._log.step(step)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Report one epoch."""
+        self.history.append(record)
+        if record.validation_loss is not None:
+            self._bars.note(
+                f"epoch {record.epoch}: held out loss {record.validation_loss:.4f}, "
+                f"accuracy {record.validation_accuracy:.3f}, mIoU {record.validation_miou:.3f}"
+            )
+        if self._log is not None:
+            self._log.epoch(record)
 
 
 class TrainingLog:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fmbseg.alignment.checkpoint import TrainingState
-from fmbseg.alignment.progress import TrainingReports, training_bar
+from fmbseg.alignment.reports import TrainingReports
 from fmbseg.alignment.trainer import EpochRecord, Step
 from fmbseg.progress import Progress
 
@@ -15,8 +15,9 @@ def shown(enabled: bool) -> str:
     with Progress(enabled, console) as bars:
         bars.note("12 photographs [of 13]")
         assert list(bars.track("abc", "features", 3)) == ["a", "b", "c"]
-        bar = training_bar(bars, epochs=2, images=10)
-        bar(Step(epoch=2, batch=3, images=15, loss=1.23456, learning_rate=0.0125))
+        TrainingReports(bars, 2, images=10, batch=5).step(
+            Step(epoch=2, batch=3, images=15, loss=1.23456, learning_rate=0.0125)
+        )
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -39,9 +40,9 @@ def test_a_terminal_of_80_columns_shows_every_figure_whole() -> None:
     console = Console(file=io.StringIO(), width=80)
     with Progress(True, console) as bars:
         list(bars.track("abc", "patch labels", 3))
-        bar = training_bar(bars, epochs=20, images=1000)
+        reports = TrainingReports(bars, 20, images=1000, batch=50)
         for _ in range(3):  # the rate is known from the second on
-            bar(Step(epoch=20, batch=3, images=6600, loss=23.11912, learning_rate=1.54e-6))
+            reports.step(Step(epoch=20, batch=3, images=6600, loss=23.11912, learning_rate=1.54e-6))
     assert isinstance(console.file, io.StringIO)
     *_, training = console.file.getvalue().rstrip().splitlines()
     for part in ("epoch 20/20", "19800/20000", " images/s", "0:00:0", "loss 23.1191  lr 1.54e-06"):

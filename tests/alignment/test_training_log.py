@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fmbseg.alignment import logs
-from fmbseg.alignment.logs import TrainingLog, check_logs
+from fmbseg.alignment import reports
+from fmbseg.alignment.reports import TrainingLog, check_logs
 from fmbseg.alignment.trainer import EpochRecord, Step
 from fmbseg.files import DiskFullError
 from fmbseg.missing_package import MissingPackageError
@@ -94,7 +94,7 @@ class Full(io.StringIO):
 
 def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match=r"no room to write .*steps.csv"):
-        logs._Table(Full(), tmp_path / "steps.csv", ("epoch",)).row({"epoch": 1})
+        reports._Table(Full(), tmp_path / "steps.csv", ("epoch",)).row({"epoch": 1})
 
 
 def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
@@ -112,6 +112,6 @@ def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
 def test_tensorboard_that_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="need a folder: give `logs`"):
         check_logs(None, tensorboard=True)
-    monkeypatch.setattr(logs, "find_spec", lambda _name: None)
+    monkeypatch.setattr(reports, "find_spec", lambda _name: None)
     with pytest.raises(MissingPackageError, match=r"pip install 'fmbseg\[train\]'"):
         TrainingLog(tmp_path, tensorboard=True)
