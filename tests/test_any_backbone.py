@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SETTINGS = TrainingSettings(epochs=3, batch_size=3, image_size=112, learning_rate=0.3, temperature=0.1)
 WINDOWS = WindowSettings(short_side=112, window=112, step=56)
 
+HALF = (0.5, 0.5, 0.5)
+STATED = "mean=0.5,0.5,0.5&std=0.5,0.5,0.5"
+
 SPECS: dict[str, Callable[[Path], str]] = {
     "timm, tokens": lambda _: "timm:test_vit?weights=random",
     "timm, convolutional": lambda _: "timm:test_convnext?weights=random&layers=1,2,3",
@@ -37,9 +40,9 @@ SPECS: dict[str, Callable[[Path], str]] = {
     "transformers, SAM's encoder": lambda f: f"local-dir:{tiny.hf_folder(f, 'sam')}",
     "open_clip": lambda f: f"local-dir:{tiny.open_clip_folder(f, tiny.CLIP_TRANSFORMER)}",
     "segment_anything": lambda f: f"sam:tiny@{tiny.sam_checkpoint(f / 'sam.pth')}",
-    "TorchScript": lambda f: f"torch:{tiny.script_file(f / 'model.pt')}?size=64&prefix=1",
-    "ExportedProgram": lambda f: f"torch:{tiny.exported_file(f / 'model.pt2')}?size=64",
-    "ONNX": lambda f: f"onnx:{tiny.onnx_file(f / 'model.onnx')}?size=64",
+    "TorchScript": lambda f: f"torch:{tiny.script_file(f / 'model.pt')}?size=64&prefix=1&{STATED}",
+    "ExportedProgram": lambda f: f"torch:{tiny.exported_file(f / 'model.pt2')}?size=64&{STATED}",
+    "ONNX": lambda f: f"onnx:{tiny.onnx_file(f / 'model.onnx')}?size=64&{STATED}",
 }
 
 
@@ -68,13 +71,13 @@ def test_a_head_is_trained_saved_loaded_and_segments(
 
 
 def test_a_module_of_ones_own_is_trained_on_and_handed_back(tmp_path: Path) -> None:
-    backbone = module_backbone(tiny.Patches(), "patches", size=64)
+    backbone = module_backbone(tiny.Patches(), "patches", size=64, mean=HALF, std=HALF)
     aligner = Aligner(backbone, "tiny-test", settings=SETTINGS, features_dir=tmp_path / "cache", device="cpu")
     aligner.fit(labelled(tmp_path, side=96), progress=False).save_pretrained(tmp_path / "head")
     with pytest.raises(RuntimeError, match=r"there is no file patches.*pass it as `backbone=`"):
         Aligner.from_pretrained(tmp_path / "head")
     again = Aligner.from_pretrained(
-        tmp_path / "head", backbone=module_backbone(tiny.Patches(), "patches", size=64)
+        tmp_path / "head", backbone=module_backbone(tiny.Patches(), "patches", size=64, mean=HALF, std=HALF)
     )
     pixels = torch.randn(1, 3, 32, 32)
     assert torch.equal(again.encoder.encode(pixels), aligner.encoder.encode(pixels))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,13 +11,14 @@ from torch.nn import functional
 
 from fmbseg.alignment.distributed import Processes
 from fmbseg.alignment.losses import LossOptions, alignment_loss
+from fmbseg.models.loading.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.alignment.distillation import OldVocabulary
-    from fmbseg.alignment.settings import TrainingPrecision, TrainingSettings
+    from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.alignment.training_example import TrainingExample
 
     Features = Callable[[TrainingExample], torch.Tensor]
@@ -101,7 +101,7 @@ class Objective:
         places: Sequence[torch.Tensor | None],
     ) -> list[torch.Tensor]:
         """The aligned patches that take part. Photographs keep their aspect: each goes in by itself."""
-        with autocast(self.prototypes.device, self.settings.precision):
+        with autocast(self.prototypes.device, self.settings.precision, training=True):
             if head.attends:  # to all patches, those that do not take part as well
                 aligned = [take(head(each), where) for each, where in zip(features, places, strict=True)]
             else:
@@ -176,22 +176,6 @@ def contrast(
         classes=settings.classes,
     )
     return alignment_loss(settings.loss, vectors, labels, prototypes, options)
-
-
-def autocast(device: torch.device, precision: TrainingPrecision) -> AbstractContextManager[object]:
-    """The context in which a head computes: bfloat16 where it is asked for, or is to be had on CUDA.
-
-    bfloat16 has the range of float32, so gradients need no scaling.
-
-    Example:
-        >>> with autocast(torch.device("cpu"), "bf16"):
-        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
-        torch.bfloat16
-    """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" or (precision == "auto" and able):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 def take(grid: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:

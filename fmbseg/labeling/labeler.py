@@ -26,6 +26,7 @@ from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
+from fmbseg.models.contracts import HasOptions
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.mask_generators.kept_masks import KeptMasks
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
@@ -95,7 +96,7 @@ class PseudoLabeler:
         elif mask_options:
             raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
         else:
-            self.mask_options = dict(getattr(mask_generator, "options", {}))
+            self.mask_options = dict(mask_generator.options) if isinstance(mask_generator, HasOptions) else {}
         if mask_cache is not None:
             mask_generator = KeptMasks(mask_generator, self.mask_options, mask_cache)
         self.generator: MaskGenerator = mask_generator

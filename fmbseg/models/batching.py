@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-class Encoder(Protocol):
-    """Whatever makes grids of batches of pixels: a backbone, or one with its head."""
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels (B, 3, H, W) to grids (B, D, H/stride, W/stride)."""
-        ...
+    from fmbseg.models.contracts import PatchEncoder
 
 
 def encode_all(
-    encoder: Encoder, images: Sequence[torch.Tensor], *, batch_size: int = 8
+    encoder: PatchEncoder, images: Sequence[torch.Tensor], *, batch_size: int = 8
 ) -> list[torch.Tensor]:
     """Encode images of any sizes, those of one size together.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fmbseg.models.loading.assets import (
     EFFICIENTNET_LITE0,
@@ -46,6 +46,10 @@ class ModelCard:
         extra: pip extra of fmbseg that installs those.
         find_weights: raises AssetUnavailableError where its weights are not on this machine.
         fetch_weights: makes them be on this machine where it can, or raises the same error.
+        from_hub: pattern of what may follow the colon in a spec that somebody else wrote, a plain name;
+            ``None`` where such a spec would always read files of this machine or run code.
+        without_weights: whether it can be built without them, by ``weights=none``, to be described.
+        listing: ``module:attribute`` of what lists the specs that are known by name.
     """
 
     name: str
@@ -57,6 +61,9 @@ class ModelCard:
     extra: str = "offline"
     find_weights: Callable[[], object] = _no_weights
     fetch_weights: Callable[[], object] = _no_weights
+    from_hub: str | None = None
+    without_weights: bool = False
+    listing: str | None = None
 
     def lacks(self, *, fetch: bool = False) -> str | None:
         """Say on one line what keeps the model from running here and what to do; ``None`` if nothing.
@@ -87,6 +94,9 @@ def _packaged(*files: PackagedFile) -> Callable[[], object]:
     return lambda: [packaged_file(file) for file in files]
 
 
+_NAME = r"\w[\w.-]*"
+_REPOSITORY = rf"{_NAME}/{_NAME}"
+_ONE_MODEL = ""  # nothing follows
 _LITES = (EFFICIENTNET_LITE2, EFFICIENTNET_LITE1, EFFICIENTNET_LITE0)
 
 CARDS: tuple[ModelCard, ...] = (
@@ -96,6 +106,7 @@ CARDS: tuple[ModelCard, ...] = (
         "backbone",
         "Apache-2.0",
         f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2",
+        from_hub=_ONE_MODEL,
         packages=(EFFICIENTNET_LITE2.distribution,),
         find_weights=_packaged(EFFICIENTNET_LITE2),
         fetch_weights=_packaged(EFFICIENTNET_LITE2),
@@ -106,6 +117,7 @@ CARDS: tuple[ModelCard, ...] = (
         "backbone",
         "Apache-2.0",
         f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2_classes",
+        from_hub=_ONE_MODEL,
         packages=(EFFICIENTNET_LITE2.distribution,),
         find_weights=_packaged(EFFICIENTNET_LITE2),
         fetch_weights=_packaged(EFFICIENTNET_LITE2),
@@ -116,6 +128,7 @@ CARDS: tuple[ModelCard, ...] = (
         "backbone",
         "Apache-2.0",
         f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite_classes",
+        from_hub=_ONE_MODEL,
         packages=tuple(file.distribution for file in _LITES),
         find_weights=_packaged(*_LITES),
         fetch_weights=_packaged(*_LITES),
@@ -126,16 +139,18 @@ CARDS: tuple[ModelCard, ...] = (
         "image-text encoder",
         "Apache-2.0",
         f"{_HERE}.image_text.conse:conse",
+        from_hub=r"[\d.]*",
         packages=(EFFICIENTNET_LITE2.distribution, MINILM.distribution),
         find_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
         fetch_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
     ),
     ModelCard(
         "open_clip",
-        "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME, :local-dir:FOLDER",
+        "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME, :local-dir:FOLDER, :ARCH@FILE",
         "image-text encoder",
         "of the weights that are named",
         f"{_HERE}.image_text.open_clip:open_clip",
+        from_hub=rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
     ),
     ModelCard(
         "hf",
@@ -143,6 +158,7 @@ CARDS: tuple[ModelCard, ...] = (
         "image-text encoder",
         "of the weights that are named",
         f"{_HERE}.image_text.transformers_models:hf",
+        from_hub=_REPOSITORY,
     ),
     ModelCard(
         "mobilesam",
@@ -195,18 +211,47 @@ CARDS: tuple[ModelCard, ...] = (
 )
 
 
-_FAMILIES = (
-    ("timm", "every model of timm", "from_timm:timm_backbone", ()),
-    ("hf", "vision models of transformers", "from_hf:hf_backbone", ()),
-    ("open_clip", "vision towers of open_clip", "from_open_clip:open_clip_backbone", ()),
-    ("sam", "image encoders of segment_anything", "from_sam:sam_backbone", ()),
-    ("torch", "TorchScript and ExportedProgram files", "from_torch:torch_backbone", ()),
-    ("onnx", "ONNX files", "from_onnx:onnx_backbone", ("onnxruntime",)),
-    ("local-dir", "folders downloaded from the Hub", "folders:folder_backbone", ()),
-)
-CARDS += tuple(
-    ModelCard(name, title, "backbone", "each its own", f"{_HERE}.backbones.{factory}", packages, extra="onnx")
-    for name, title, factory, packages in _FAMILIES
+def _family(name: str, title: str, factory: str, **more: Any) -> ModelCard:
+    """A family of backbones, whose licences are those of its models."""
+    return ModelCard(name, title, "backbone", "each its own", f"{_HERE}.backbones.{factory}", **more)
+
+
+CARDS += (
+    _family(
+        "timm",
+        "every model of timm",
+        "from_timm:timm_backbone",
+        from_hub=rf"{_NAME}|hf-hub:{_REPOSITORY}",
+        without_weights=True,
+        listing=f"{_HERE}.backbones.from_timm:known_specs",
+    ),
+    _family(
+        "hf",
+        "vision models of transformers",
+        "from_hf:hf_backbone",
+        from_hub=_REPOSITORY,
+        without_weights=True,
+        listing=f"{_HERE}.backbones.from_hf:known_specs",
+    ),
+    _family(
+        "open_clip",
+        "vision towers of open_clip",
+        "from_open_clip:open_clip_backbone",
+        from_hub=rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
+        without_weights=True,
+        listing=f"{_HERE}.backbones.from_open_clip:known_specs",
+    ),
+    _family(
+        "sam",
+        "image encoders of segment_anything",
+        "from_sam:sam_backbone",
+        from_hub=r"vit_[blh]",
+        without_weights=True,
+        listing=f"{_HERE}.backbones.from_sam:known_specs",
+    ),
+    _family("torch", "TorchScript and ExportedProgram files", "from_torch:torch_backbone"),
+    _family("onnx", "ONNX files", "from_onnx:onnx_backbone", packages=("onnxruntime",), extra="onnx"),
+    _family("local-dir", "folders downloaded from the Hub", "folders:folder_backbone", without_weights=True),
 )
 
 

@@ -1,4 +1,6 @@
-"""The four contracts that every frozen model is used through, and what they return.
+"""The four contracts that every frozen model is used through, what they return, and what models may offer.
+
+What only some models offer is a small protocol of its own, asked for by ``isinstance``.
 
 Shapes are part of a contract. ``B`` counts images or crops, ``K`` texts, ``D`` the dimensions of the
 text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w`` cells of a feature grid.
@@ -6,16 +8,17 @@ text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
+    from fmbseg.models.backbones.facts import BackboneFacts
     from fmbseg.models.transform import PixelTransform
 
 
@@ -184,4 +187,24 @@ class ConceptModel(Protocol):
 
     def begin(self, image: NDArray[np.uint8]) -> ConceptPrompter:
         """Encode an RGB image (H, W, 3) once."""
+        ...
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """A backbone of which more is known than its contract says, as all of fmbseg's own are."""
+
+    @property
+    def facts(self) -> BackboneFacts:
+        """Layers, tokens, precision, revision and the rest."""
+        ...
+
+
+@runtime_checkable
+class HasOptions(Protocol):
+    """A mask generator with settings that decide what masks come out, as its spec does not say them."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The settings that are not the defaults, as JSON values by name."""
         ...

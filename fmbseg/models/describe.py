@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.models.catalog import CARDS, find_card
+from fmbseg.models.contracts import HasFacts
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fmbseg.models.contracts import Backbone
     from fmbseg.models.loading.hub_files import HubOptions
 
-_BUILT_WITHOUT_WEIGHTS = ("timm", "hf", "open_clip", "sam", "local-dir")
 _CONTRACT = ("spec", "dim", "stride", "native_size", "license")
 
 
@@ -36,17 +36,12 @@ def describe_backbone(spec: str, hub: HubOptions | None = None) -> dict[str, Any
         >>> described["dim"], described["stride"], described["class_tokens"], described["license"]
         (64, 16, 1, 'Apache-2.0')
     """
-    family = BACKBONES.expand(spec).partition(":")[0]
-    options: dict[str, Any] = {} if hub is None else {one.name: getattr(hub, one.name) for one in fields(hub)}
-    if family in _BUILT_WITHOUT_WEIGHTS:
-        options = {name: value for name, value in options.items() if value is not None}
-        if "weights=" not in spec:
-            options["weights"] = "none"
-        backbone = BACKBONES.create(spec, **options)
-    else:
-        backbone = BACKBONES.create(spec)
-    facts = getattr(backbone, "facts", None)
-    return facts.to_dict() if facts is not None else _of_contract(backbone)
+    card = find_card("backbone", BACKBONES.expand(spec))
+    shapes = card is not None and card.without_weights and "weights=" not in spec
+    backbone = create_model(BACKBONES, spec, hub, **({"weights": "none"} if shapes else {}))
+    if isinstance(backbone, HasFacts):
+        return backbone.facts.to_dict()
+    return _of_contract(backbone)
 
 
 def _of_contract(backbone: Backbone) -> dict[str, Any]:
@@ -68,39 +63,10 @@ def model_specs(family: str, text: str = "") -> list[str]:
         >>> model_specs("presets", "vitl14")
         ['dinov2_vitl14', 'dinov2_vitl14_reg']
     """
-    if family not in _LISTS:
-        raise UnknownNameError("list of models", family, _LISTS)
-    return [spec for spec in _LISTS[family]() if text in spec]
-
-
-def _timm() -> list[str]:
-    import timm
-
-    return [f"timm:{name}" for name in timm.list_pretrained()]
-
-
-def _hf() -> list[str]:
-    from fmbseg.models.backbones.hf_kinds import ARCHITECTURES
-
-    return [f"hf:{repo}" for repo in ARCHITECTURES]
-
-
-def _open_clip() -> list[str]:
-    import open_clip
-
-    return [f"open_clip:{model}/{tag}" for model, tag in open_clip.list_pretrained()]
-
-
-def _sam() -> list[str]:
-    from fmbseg.models.backbones.from_sam import SIZES
-
-    return [f"sam:{size}" for size in SIZES]
-
-
-_LISTS: dict[str, Callable[[], list[str]]] = {
-    "presets": lambda: list(BACKBONES.presets),
-    "timm": _timm,
-    "hf": _hf,
-    "open_clip": _open_clip,
-    "sam": _sam,
-}
+    lists = {card.name: card.listing for card in CARDS if card.listing is not None}
+    if family == "presets":
+        return [name for name in BACKBONES.presets if text in name]
+    if family not in lists:
+        raise UnknownNameError("list of models", family, ["presets", *lists])
+    module, _, attribute = lists[family].partition(":")
+    return [spec for spec in vars(import_module(module))[attribute]() if text in spec]

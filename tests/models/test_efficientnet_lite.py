@@ -18,8 +18,8 @@ from fmbseg.models.efficientnet_lite import (
     load_state_dict,
     map_by_position,
 )
-from fmbseg.models.image_text.conse import imagenet_names
 from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.vocabularies import imagenet_class_names
 from tests.models.photographs import photograph
 
 
@@ -68,7 +68,7 @@ def test_recognises_photographs(file: str, names: set[str]) -> None:
     image = photograph(file)
     with torch.no_grad():
         best = load_classifier()(TRANSFORM(image, size=(256, 256))[None]).argmax().item()
-    assert imagenet_names()[int(best)] in names
+    assert imagenet_class_names()[int(best)] in names
 
 
 @pytest.mark.parametrize("network", [LITE0, LITE1, LITE2])

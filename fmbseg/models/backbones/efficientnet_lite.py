@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import nn
 
 from fmbseg.models import efficientnet_lite as weights
-from fmbseg.models.backbones.facts import BackboneFacts
+from fmbseg.models.backbones.facts import GridNetwork, Origin, facts_of
 from fmbseg.models.backbones.frozen import ExportForm, FrozenBackbone
 from fmbseg.models.backbones.grids import join_maps
 from fmbseg.models.same_padding import with_open_size
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STAGES = (3, 4)  # strides 16 and 32
 _LAST_BLOCKS = (4, 6)  # of these stages
+_TRAINED_AT = 260  # pixels
 
 
 class EfficientNetLite2(FrozenBackbone):
@@ -53,23 +54,11 @@ class EfficientNetLite2(FrozenBackbone):
         classifiers = [weights.load_classifier(network) for network in classes_of]
         network = _Joined(_WithClasses(*classifiers) if classifiers else weights.load_features(_STAGES))
         packages = [network.weights.distribution for network in classes_of or [weights.LITE2]]
-        facts = BackboneFacts(
-            spec=spec,
-            dim=472 + 1000 * len(classes_of),
-            stride=16,
-            native_size=256,  # trained at 260, which is no multiple of the stride
-            transform=weights.TRANSFORM,
-            layers=_STAGES,
-            depth=5,
-            final_norm=False,
-            class_tokens=0,
-            register_tokens=0,
-            any_size=True,
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            precision="float32",
-            license=weights.LICENSE,
-            source=f"Python packages: {', '.join(packages)}",
+        grid = GridNetwork(
+            network, 472 + 1000 * len(classes_of), 16, _TRAINED_AT, _STAGES, depth=5, pyramid=True
         )
+        origin = Origin(spec, f"Python packages: {', '.join(packages)}", weights.LICENSE)
+        facts = facts_of(grid, spec=spec, transform=weights.TRANSFORM, origin=origin)
         super().__init__(network, facts, channels_last=True)
 
     def for_export(self) -> ExportForm:

@@ -1,11 +1,13 @@
-"""What a spec of a backbone resolved to, as data."""
+"""What a spec of a backbone resolved to: the network that gives its grid, and what is known of it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fmbseg.models.transform import PixelTransform
 
 
@@ -27,7 +29,7 @@ class BackboneFacts:
         any_size: whether it takes any multiple of the stride; if not, images are resized to ``native_size``
             and the grid is resized back.
         parameters: of the network, after what is not needed was cut off.
-        precision: of weights and computation.
+        precision: of weights and computation: ``fp32``, ``fp16`` or ``bf16``.
         license: of the weights (SPDX where there is one).
         source: where the weights come from: a Hub repository, a file, or how they were made.
         revision: the repository's commit, if the weights are from the Hub and on this machine.
@@ -53,3 +55,77 @@ class BackboneFacts:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+
+class GridNetwork(NamedTuple):
+    """A network that gives a grid, and what whoever built it knows of it.
+
+    Attributes:
+        network: pixels (B, 3, H, W) to (B, dim, H/stride, W/stride).
+        native_size: see :class:`BackboneFacts`, where it is rounded down to a multiple of ``stride``.
+        parameters: counted before some became tables; those of ``network`` where ``None``.
+        pyramid: whether it is convolutional, or hierarchical.
+        others: the names are those of :class:`BackboneFacts`.
+    """
+
+    network: nn.Module
+    dim: int
+    stride: int
+    native_size: int
+    layers: tuple[int, ...] = ()
+    depth: int = 0
+    final_norm: bool = False
+    class_tokens: int = 0
+    register_tokens: int = 0
+    any_size: bool = True
+    parameters: int | None = None
+    pyramid: bool = False
+
+
+class Origin(NamedTuple):
+    """Where a backbone's weights come from.
+
+    Attributes:
+        name: of the model in a spec, what was left open spelt out.
+        source: Hub repository, folder or file, or how they were made.
+        license: of the weights.
+        commit: of the repository, if its files are on this machine.
+    """
+
+    name: str
+    source: str
+    license: str
+    commit: str | None = None
+
+
+def facts_of(
+    grid: GridNetwork, *, spec: str, transform: PixelTransform, origin: Origin, precision: str = "fp32"
+) -> BackboneFacts:
+    """Put together what is known of a backbone.
+
+    Args:
+        grid: its network.
+        spec: that makes it again.
+        transform: of pixels.
+        origin: of its weights.
+        precision: of weights and computation.
+    """
+    counted = sum(parameter.numel() for parameter in grid.network.parameters())
+    return BackboneFacts(
+        spec=spec,
+        dim=grid.dim,
+        stride=grid.stride,
+        native_size=max(1, grid.native_size // grid.stride) * grid.stride,
+        transform=transform,
+        layers=grid.layers,
+        depth=grid.depth,
+        final_norm=grid.final_norm,
+        class_tokens=grid.class_tokens,
+        register_tokens=grid.register_tokens,
+        any_size=grid.any_size,
+        parameters=counted if grid.parameters is None else grid.parameters,
+        precision=precision,
+        license=origin.license,
+        source=origin.source,
+        revision=origin.commit,
+    )

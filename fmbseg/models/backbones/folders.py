@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.models.loading import open_clip_files
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.loading.transformers_files import CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.models.contracts import Backbone
-
-CONFIG = "config.json"
-OPEN_CLIP_CONFIG = "open_clip_config.json"
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
-def folder_backbone(name: str, **options: Any) -> Backbone:
+def folder_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> Backbone:
     """Make the backbone that a folder holds: of timm, transformers or open_clip, as its config says.
 
     Args:
         name: path of the folder, and options as after a ``?`` in any spec.
         options: of the family that it turns out to be.
+        hub: how other files that it names are looked for.
 
     Raises:
         AssetUnavailableError: the folder, or a file in it, is not there.
@@ -30,11 +31,11 @@ def folder_backbone(name: str, **options: Any) -> Backbone:
     from fmbseg.models.registries import BACKBONES
 
     folder = local_folder(name.partition("?")[0])
-    return BACKBONES.create(f"{_family_of(folder)}:{LOCAL}{name}", **options)
+    return BACKBONES.create(f"{_family_of(folder)}:{LOCAL}{name}", hub=hub, **options)
 
 
 def _family_of(folder: Path) -> str:
-    if (folder / OPEN_CLIP_CONFIG).is_file():
+    if (folder / open_clip_files.CONFIG).is_file():
         return "open_clip"
     config = read_json(folder / CONFIG)
     if "architecture" in config:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.folders import CONFIG
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.facts import Origin
+from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
 from fmbseg.models.backbones.hf_kinds import ARCHITECTURES, KINDS
 from fmbseg.models.backbones.hf_wiring import wire
@@ -26,8 +24,9 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.models.loading.hub_files import cached_folder, commit_of, hub_folder
-from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.loading.model_folder import LOCAL, license_of, local_folder, read_json
 from fmbseg.models.loading.transformers_files import (
+    CONFIG,
     PREPROCESSOR,
     configuration,
     load_transformer,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fmbseg.models.backbones.hf_kinds import Kind
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.models.transform import PixelTransform
 
 
@@ -55,13 +55,13 @@ class _Source:
     folder: Path | None
 
 
-def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
+def hf_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> FrozenBackbone:
     """Make a vision model of transformers, or the vision tower of a model with two, a frozen backbone.
 
     Args:
         name: ``owner/repository`` or ``local-dir:/folder``, and options.
-        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
-            looked for (see :class:`~fmbseg.models.loading.hub_files.HubOptions`).
+        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``.
+        hub: how files are looked for.
 
     Raises:
         AssetUnavailableError: the files are neither here nor to be had.
@@ -69,35 +69,16 @@ def hf_backbone(name: str, **options: Any) -> FrozenBackbone:
         NoSpatialFeaturesError: not a vision model, or one of a type that fmbseg does not know.
         WeightsError: weights that do not fit it or are not finite.
     """
-    request = BackboneRequest.read("hf", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
+    request = BackboneRequest.read("hf", name, {"hub": hub, **options}, NETWORK_OPTIONS | HUB_OPTIONS)
     source = _find(request)
-    if request.precision == "float16" and not source.kind.float16:
-        raise SpecError(f"{request.spec}: {source.kind.model} gives NaN in float16: take precision=bfloat16")
+    if request.precision == "fp16" and not source.kind.float16:
+        raise SpecError(f"{request.spec}: {source.kind.model} gives NaN in fp16: take precision=bf16")
     model = _build(source, request)
-    wired = wire(model, source.config, source.kind, request)
+    grid = wire(model, source.config, source.kind, request)
+    where = "no known place" if source.folder is None else str(source.folder)
     commit = None if source.folder is None else commit_of(source.folder)
-    native = request.size or _native(source.config, wired.stride)
-    facts = BackboneFacts(
-        spec=request.resolved(request.name, commit).spec,
-        dim=wired.dim,
-        stride=wired.stride,
-        native_size=max(1, native // wired.stride) * wired.stride,
-        transform=_transform(source, request),
-        layers=wired.layers,
-        depth=wired.depth,
-        final_norm=wired.norm,
-        class_tokens=wired.class_tokens,
-        register_tokens=wired.registers,
-        any_size=True,
-        parameters=sum(parameter.numel() for parameter in wired.network.parameters()),
-        precision=request.precision,
-        license=_license(source),
-        source="random weights" if request.weights == RANDOM else source.repo or str(source.folder),
-        revision=commit if request.weights != RANDOM else None,
-    )
-    return FrozenBackbone(
-        wired.network, facts, channels_last=source.kind.shape == "pyramid", compiled=request.compiled
-    )
+    origin = Origin(request.name, source.repo or where, _license(source), commit)
+    return frozen(grid, request, _transform(source, request), origin)
 
 
 def _find(request: BackboneRequest) -> _Source:
@@ -160,16 +141,6 @@ def _build(source: _Source, request: BackboneRequest) -> nn.Module:
     return made.eval()
 
 
-def _native(config: Any, stride: int) -> int:
-    size = getattr(config, "image_size", None)
-    if isinstance(size, list | tuple):
-        return int(min(size))
-    if isinstance(size, int):
-        return size
-    patches = int(getattr(config, "num_patches", 0))
-    return math.isqrt(patches) * stride if patches else 224
-
-
 def _transform(source: _Source, request: BackboneRequest) -> PixelTransform:
     """What is stated with the weights; that of the kind where there are none, or they are not here."""
     if source.folder is not None and (
@@ -183,4 +154,9 @@ def _license(source: _Source) -> str:
     gate = gate_of(source.repo or "")
     if gate:
         return f"{gate.licence}, https://huggingface.co/{source.repo}"
-    return f"see https://huggingface.co/{source.repo}" if source.repo else "unknown"
+    return license_of(source.folder, source.repo)
+
+
+def known_specs() -> list[str]:
+    """Specs of the gated models whose shape is known without their files; the Hub lists the others."""
+    return [f"hf:{repo}" for repo in ARCHITECTURES]

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.from_torch import transform_of
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.facts import Origin
+from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.probing import probe
 from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
 from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, first_line
@@ -25,13 +24,13 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
     Args:
         name: path of the file, and options.
         options: ``size`` in pixels (if not given, the file's own, else 224), ``prefix`` (tokens before the
-            patches), ``mean`` and ``std`` of the pixels (ImageNet's if not given), ``license``.
+            patches), ``mean``, ``std`` and ``interpolation`` of its pixels, ``license``.
 
     Raises:
         AssetUnavailableError: there is no such file.
         SpecError: it is no ONNX file, or its input is another.
         NoSpatialFeaturesError: it gives no grid.
-        WeightsError: its values are not finite.
+        WeightsError: its values are not finite, or mean and std are not stated.
     """
     request = BackboneRequest.read("onnx", name, options, FILE_OPTIONS)
     if request.compiled:
@@ -43,25 +42,9 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
     size = request.size or module.side or _SIZE
     if module.side not in (None, size):
         raise SpecError(f"{request.spec}: the file takes {module.side} px only: leave out `size`")
-    found = probe(module, size, request.prefix, request.spec)
-    facts = BackboneFacts(
-        spec=request.spec,
-        dim=found.dim,
-        stride=found.stride,
-        native_size=size,
-        transform=transform_of(request),
-        layers=(),
-        depth=0,
-        final_norm=False,
-        class_tokens=request.prefix,
-        register_tokens=0,
-        any_size=found.any_size,
-        parameters=0,
-        precision="float32",
-        license=request.license or "unknown",
-        source=str(path),
-    )
-    return FrozenBackbone(found.network, facts)
+    transform = request.stated_transform(path)
+    grid = probe(module, size, request.prefix, request.spec)._replace(parameters=0)
+    return frozen(grid, request, transform, Origin(request.name, str(path), request.license or "unknown"))
 
 
 class OnnxModule(nn.Module):

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from fmbseg.files import cache_home
-from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.facts import GridNetwork, Origin
+from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.layers import chosen_layers
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAINED, RANDOM, BackboneRequest
@@ -93,24 +93,10 @@ def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
         layers,
         PLAIN,
     )
-    facts = BackboneFacts(
-        spec=request.spec,
-        dim=(_NECK if norm else size.width) * len(layers),
-        stride=_PATCH,
-        native_size=max(1, (request.size or size.image) // _PATCH) * _PATCH,
-        transform=_TRANSFORM,
-        layers=layers,
-        depth=size.depth,
-        final_norm=norm,
-        class_tokens=0,
-        register_tokens=0,
-        any_size=True,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        precision=request.precision,
-        license="Apache-2.0",
-        source="random weights" if request.weights == RANDOM else str(file or size.file),
+    grid = GridNetwork(
+        network, (_NECK if norm else size.width) * len(layers), _PATCH, size.image, layers, size.depth, norm
     )
-    return FrozenBackbone(network, facts, compiled=request.compiled)
+    return frozen(grid, request, _TRANSFORM, Origin(request.name, str(file or size.file), "Apache-2.0"))
 
 
 class _ChannelsFirst(nn.Module):
@@ -152,3 +138,8 @@ def _checkpoint(model: str, path: str, request: BackboneRequest) -> Path | None:
             f"or take the same encoder from the Hub: '{SIZES[model].hub}' or the preset 'sam_{model}'"
         )
     return kept
+
+
+def known_specs() -> list[str]:
+    """Specs of SAM's three sizes."""
+    return [f"sam:{size}" for size in SIZES]

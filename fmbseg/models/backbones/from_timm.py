@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.facts import Origin
+from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.request import (
     HUB_OPTIONS,
     NETWORK_OPTIONS,
     NO_WEIGHTS,
+    PIXEL_OPTIONS,
     PRETRAINED,
     RANDOM,
     BackboneRequest,
@@ -23,9 +24,10 @@ from fmbseg.models.backbones.timm_plan import plan_of
 from fmbseg.models.backbones.timm_source import WEIGHTS, TimmSource, find_source
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import commit_of
-from fmbseg.models.loading.model_folder import find_weights
+from fmbseg.models.loading.model_folder import find_weights, license_of
+from fmbseg.models.loading.preprocessing import stated_transform
+from fmbseg.models.loading.transformers_files import CONFIG
 from fmbseg.models.loading.weights import check_finite, read_state_dict, reading, seeded
-from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,17 +35,20 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fmbseg.models.backbones.timm_plan import TimmPlan
+    from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.models.transform import PixelTransform
 
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
 
 
-def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
+def timm_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> FrozenBackbone:
     """Make any model of timm a frozen backbone.
 
     Args:
         name: timm's name with or without a tag, ``hf-hub:owner/name`` or ``local-dir:/folder``, and options.
-        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``, and how files are
-            looked for (see :class:`~fmbseg.models.loading.hub_files.HubOptions`).
+        options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``; for weights from a
+            file ``mean``, ``std`` and ``interpolation``, too, unless the name has the tag that they are of.
+        hub: how files are looked for.
 
     Raises:
         UnknownNameError: timm has no such model.
@@ -52,32 +57,16 @@ def timm_backbone(name: str, **options: Any) -> FrozenBackbone:
         NoSpatialFeaturesError: the model has no feature maps.
         WeightsError: weights that do not fit it or are not finite.
     """
-    request = BackboneRequest.read("timm", name, options, NETWORK_OPTIONS | HUB_OPTIONS)
+    request = BackboneRequest.read(
+        "timm", name, {"hub": hub, **options}, NETWORK_OPTIONS | HUB_OPTIONS | PIXEL_OPTIONS
+    )
     source = find_source(request)
     plan = plan_of(source.architecture, source.arguments, source.overlay, request)
     model = _build(source, plan, request)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    network = network_of(model, plan)
     commit = None if source.folder is None else commit_of(source.folder)
-    facts = BackboneFacts(
-        spec=request.resolved(source.name, commit).spec,
-        dim=plan.dim,
-        stride=plan.stride,
-        native_size=max(1, plan.native_size // plan.stride) * plan.stride,
-        transform=_transform(plan.config),
-        layers=plan.layers,
-        depth=plan.depth,
-        final_norm=plan.norm,
-        class_tokens=plan.prefix - plan.registers,
-        register_tokens=plan.registers,
-        any_size=plan.any_size,
-        parameters=parameters,
-        precision=request.precision,
-        license=_license(plan.config, source),
-        source=_described(source, request),
-        revision=commit if request.weights != RANDOM else None,
-    )
-    return FrozenBackbone(network, facts, channels_last=not plan.columnar, compiled=request.compiled)
+    where = source.repo or str(source.folder or "no known weights")
+    origin = Origin(source.name, where, _license(plan.config, source), commit)
+    return frozen(network_of(model, plan), request, _transform(plan, source, request), origin)
 
 
 def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.Module:
@@ -115,11 +104,20 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
     return pruned(model, plan)
 
 
-def _transform(config: Mapping[str, Any]) -> PixelTransform:
-    return PixelTransform(
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+def _transform(plan: TimmPlan, source: TimmSource, request: BackboneRequest) -> PixelTransform:
+    """What is stated: by the options, by the folder, or by timm for the weights of a tag."""
+    of_a_file = request.weights not in (PRETRAINED, RANDOM, NO_WEIGHTS)
+    named = source.folder is None and source.name == request.name  # with the tag of its weights
+    if request.mean or request.std or (of_a_file and not named):
+        return request.stated_transform(request.weights if of_a_file else source.name)
+    stated = source.overlay if source.overlay else plan.config
+    mean, std = stated.get("mean"), stated.get("std")
+    return stated_transform(
+        mean,
+        std,
+        "bilinear" if stated.get("interpolation") == "bilinear" else "bicubic",
+        f"{source.folder or source.name} states mean {mean!r} and std {std!r}",
+        f"write them into 'pretrained_cfg' of its {CONFIG}",
     )
 
 
@@ -127,12 +125,11 @@ def _license(config: Mapping[str, Any], source: TimmSource) -> str:
     given = config.get("license")
     if given:
         return _SPDX.get(str(given), str(given))
-    return f"see https://huggingface.co/{source.repo}" if source.repo else "unknown"
+    return license_of(source.folder, source.repo)
 
 
-def _described(source: TimmSource, request: BackboneRequest) -> str:
-    if request.weights == RANDOM:
-        return "random weights"
-    if request.weights not in (PRETRAINED, NO_WEIGHTS):
-        return request.weights
-    return source.repo or str(source.folder or "no known weights")
+def known_specs() -> list[str]:
+    """Specs of every model of timm with weights."""
+    import timm
+
+    return [f"timm:{name}" for name in timm.list_pretrained()]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.backbones.facts import BackboneFacts
-from fmbseg.models.backbones.frozen import FrozenBackbone
+from fmbseg.models.backbones.facts import Origin
+from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.probing import probe
 from fmbseg.models.backbones.request import FILE_OPTIONS, BackboneRequest
 from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, WeightsError, first_line
+from fmbseg.models.loading.precision import DTYPES
 from fmbseg.models.loading.weights import check_finite
-from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _OPTIONS = FILE_OPTIONS | {"precision"}
 _SIZE = 224
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
@@ -38,14 +36,14 @@ def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Args:
         name: path of the file, and options.
-        options: ``size`` in pixels (224 if not given), ``prefix`` (tokens before the patches), ``mean`` and
-            ``std`` of the pixels (ImageNet's if not given), ``license``, ``precision``, ``compiled``.
+        options: ``size`` in pixels (224 if not given), ``prefix`` (tokens before the patches), ``mean``,
+            ``std`` and ``interpolation`` of its pixels, ``license``, ``precision``, ``compiled``.
 
     Raises:
         AssetUnavailableError: there is no such file.
         SpecError: it is neither kind of file, or does not run in the precision that is asked for.
         NoSpatialFeaturesError: it gives no grid.
-        WeightsError: it is damaged or its values are not finite.
+        WeightsError: it is damaged, its values are not finite, or mean and std are not stated.
     """
     request = BackboneRequest.read("torch", name, options, _OPTIONS)
     path = Path(request.name).expanduser()
@@ -70,50 +68,28 @@ def module_backbone(module: nn.Module, name: str, **options: Any) -> FrozenBackb
     Raises:
         NoSpatialFeaturesError: it gives no grid.
         SpecError: it does not run in the precision that is asked for.
-        WeightsError: its values are not finite.
+        WeightsError: its values are not finite, or mean and std are not stated.
 
     Example:
         >>> patches = torch.nn.Conv2d(3, 24, kernel_size=16, stride=16)
-        >>> backbone = module_backbone(patches, "patches", size=64)
+        >>> backbone = module_backbone(patches, "patches", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         >>> backbone.spec, backbone.dim, backbone.stride
-        ('torch:patches?size=64', 24, 16)
+        ('torch:patches?mean=0.5,0.5,0.5&std=0.5,0.5,0.5', 24, 16)
     """
     request = BackboneRequest.read("torch", name, options, _OPTIONS)
     return _frozen(module.eval(), request, f"the module {name!r}")
-
-
-def transform_of(request: BackboneRequest) -> PixelTransform:
-    """Of the pixels of a model that is known by its file alone."""
-    mean, std = request.mean or _MEAN, request.std or _STD
-    return PixelTransform(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
 
 def _frozen(module: nn.Module, request: BackboneRequest, source: str) -> FrozenBackbone:
     check_finite(module, source)
     if request.compiled and isinstance(module, torch.jit.ScriptModule):
         raise SpecError(f"{request.spec}: torch.compile takes no TorchScript: leave out `compiled`")
+    transform = request.stated_transform(source)
     size = request.size or _SIZE
-    found = probe(module, size, request.prefix, request.spec)
-    if request.precision != "float32":
-        _check_precision(found.network, size, request)
-    facts = BackboneFacts(
-        spec=request.spec,
-        dim=found.dim,
-        stride=found.stride,
-        native_size=size,
-        transform=transform_of(request),
-        layers=(),
-        depth=0,
-        final_norm=False,
-        class_tokens=request.prefix,
-        register_tokens=0,
-        any_size=found.any_size,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        precision=request.precision,
-        license=request.license or "unknown",
-        source=source,
-    )
-    return FrozenBackbone(found.network, facts, compiled=request.compiled)
+    grid = probe(module, size, request.prefix, request.spec)
+    if request.precision != "fp32":
+        _check_precision(grid.network, size, request)
+    return frozen(grid, request, transform, Origin(request.name, source, request.license or "unknown"))
 
 
 @torch.inference_mode()
@@ -123,7 +99,7 @@ def _check_precision(network: nn.Module, size: int, request: BackboneRequest) ->
     Raises:
         SpecError: it does not run, or gives values that are not finite.
     """
-    dtype: torch.dtype = getattr(torch, request.precision)
+    dtype: torch.dtype = DTYPES[request.precision]
     remedy = "export the program in it, or leave out `precision`"
     try:
         given = network.to(dtype)(torch.zeros(1, 3, size, size, dtype=dtype))

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from fmbseg.models.backbones.facts import facts_of
+from fmbseg.models.backbones.request import NO_WEIGHTS, PRETRAINED, RANDOM
 from fmbseg.models.checks import check_pixels
+from fmbseg.models.loading.precision import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-    from fmbseg.models.backbones.facts import BackboneFacts
+    from fmbseg.models.backbones.facts import BackboneFacts, GridNetwork, Origin
+    from fmbseg.models.backbones.request import BackboneRequest
     from fmbseg.models.transform import PixelTransform
 
 
@@ -64,7 +68,7 @@ class FrozenBackbone:
         self.native_size: int = facts.native_size
         self.license: str = facts.license
         self.transform: PixelTransform = facts.transform
-        self._dtype = cast(torch.dtype, getattr(torch, facts.precision))
+        self._dtype = DTYPES[facts.precision]
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.eval().requires_grad_(False)
         self.network.to(self._dtype).to(memory_format=self._layout)
@@ -99,3 +103,28 @@ class FrozenBackbone:
     def for_export(self) -> ExportForm:
         """What exporters take in its place; it shares the weights."""
         return ExportForm(self.network)
+
+
+def frozen(
+    grid: GridNetwork, request: BackboneRequest, transform: PixelTransform, origin: Origin
+) -> FrozenBackbone:
+    """Make a network the backbone that was asked for.
+
+    Args:
+        grid: the network; frozen in place.
+        request: what was asked for.
+        transform: of pixels.
+        origin: of the weights that ``pretrained`` stands for.
+    """
+    if request.weights == RANDOM:
+        origin = origin._replace(source="random weights", commit=None)
+    elif request.weights not in (PRETRAINED, NO_WEIGHTS):
+        origin = origin._replace(source=request.weights)
+    facts = facts_of(
+        grid if request.size is None else grid._replace(native_size=request.size),
+        spec=request.resolved(origin.name, origin.commit).spec,
+        transform=transform,
+        origin=origin,
+        precision=request.precision,
+    )
+    return FrozenBackbone(grid.network, facts, channels_last=grid.pyramid, compiled=request.compiled)

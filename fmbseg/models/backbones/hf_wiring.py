@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from fmbseg.models.backbones.facts import GridNetwork
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid
 from fmbseg.models.backbones.hf_networks import (
     CutTokens,
@@ -26,20 +28,7 @@ if TYPE_CHECKING:
     from fmbseg.models.backbones.request import BackboneRequest
 
 
-class Wired(NamedTuple):
-    """A network and what is known of it; the names are those of :class:`~.facts.BackboneFacts`."""
-
-    network: nn.Module
-    dim: int
-    stride: int
-    layers: tuple[int, ...]
-    depth: int
-    norm: bool
-    class_tokens: int = 0
-    registers: int = 0
-
-
-def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> Wired:
+def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> GridNetwork:
     """Make the network that reads a model's grid.
 
     Raises:
@@ -53,7 +42,7 @@ def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) ->
     return _tokens(model, config, kind, request)
 
 
-def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> Wired:
+def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> GridNetwork:
     depth, patch = int(config.num_hidden_layers), int(config.patch_size)
     registers = int(getattr(config, "num_register_tokens", 0) or 0)
     prefix = kind.class_tokens + registers
@@ -73,10 +62,11 @@ def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest)
     )
     applied = norm is not None and not isinstance(norm, nn.Identity)
     dim = int(config.hidden_size) * len(layers)
-    return Wired(network, dim, patch, layers, depth, applied, kind.class_tokens, registers)
+    native = _native(config, patch)
+    return GridNetwork(network, dim, patch, native, layers, depth, applied, kind.class_tokens, registers)
 
 
-def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
+def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> GridNetwork:
     depth = int(config.num_hidden_layers)
     layers = chosen_layers(request.layers, depth, (depth - 1,), request.spec)
     encoder: Any = _named(model, "vision_encoder")
@@ -85,10 +75,11 @@ def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
         encoder.patch_embed.projection, encoder.pos_embed, encoder.layers, neck, layers, PLAIN
     )
     width = config.hidden_size if neck is None else config.output_channels
-    return Wired(network, int(width) * len(layers), int(config.patch_size), layers, depth, neck is not None)
+    dim, patch = int(width) * len(layers), int(config.patch_size)
+    return GridNetwork(network, dim, patch, _native(config, patch), layers, depth, neck is not None)
 
 
-def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
+def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> GridNetwork:
     if request.norm:
         raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
     # Swin shrinks its windows to a map that is smaller than they are, but not their position biases.
@@ -107,7 +98,18 @@ def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> Wired:
         minimum=side,
     )
     dim = sum(shapes[layer][1] for layer in layers)
-    return Wired(network, dim, strides[layers[0]], layers, len(strides), norm=False)
+    stride = strides[layers[0]]
+    return GridNetwork(network, dim, stride, _native(config, stride), layers, len(strides), pyramid=True)
+
+
+def _native(config: Any, stride: int) -> int:
+    size = getattr(config, "image_size", None)
+    if isinstance(size, list | tuple):
+        return int(min(size))
+    if isinstance(size, int):
+        return size
+    patches = int(getattr(config, "num_patches", 0))
+    return math.isqrt(patches) * stride if patches else 224
 
 
 def _named(model: nn.Module, name: str) -> nn.Module:

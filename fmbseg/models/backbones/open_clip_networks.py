@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from fmbseg.models.backbones.facts import GridNetwork
 from fmbseg.models.backbones.grids import Pyramid, tokens_to_grid
 from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN, PositionTable
@@ -25,30 +26,9 @@ _AFTER_THE_TRUNK = ("attn_pool.", "head.", "fc_norm.", "norm.", "blocks.")  # cu
 _RESNET_STRIDES = (4, 8, 16, 32)
 
 
-class Tower(NamedTuple):
-    """The network that reads a vision tower.
-
-    Attributes:
-        network: pixels to a grid.
-        pyramid: whether it is convolutional.
-        others: the names are those of :class:`~.facts.BackboneFacts`.
-    """
-
-    network: nn.Module
-    dim: int
-    stride: int
-    native_size: int
-    layers: tuple[int, ...]
-    depth: int
-    norm: bool
-    class_tokens: int
-    any_size: bool = True
-    pyramid: bool = False
-
-
 def read_tower(
     embed_dim: int, vision: Mapping[str, Any], quick_gelu: bool, request: BackboneRequest, load: Load
-) -> Tower:
+) -> GridNetwork:
     """Build a vision tower, load its weights, and build what reads it.
 
     Args:
@@ -74,7 +54,7 @@ def read_tower(
     return _transformer(visual, vision, request)
 
 
-def _transformer(visual: Any, vision: Mapping[str, Any], request: BackboneRequest) -> Tower:
+def _transformer(visual: Any, vision: Mapping[str, Any], request: BackboneRequest) -> GridNetwork:
     depth, width, patch = (
         len(visual.transformer.resblocks),
         int(visual.conv1.out_channels),
@@ -87,14 +67,14 @@ def _transformer(visual: Any, vision: Mapping[str, Any], request: BackboneReques
         raise SpecError(f"{request.spec}: the final norm of this tower is not for patches: leave out `norm`")
     norm = fits if request.norm is None else request.norm
     size = vision.get("image_size", 224)
-    return Tower(
+    return GridNetwork(
         _ClipTokens(visual, layers, norm=norm),
         dim=width * len(layers),
         stride=int(patch),
         native_size=min(size) if isinstance(size, list | tuple) else int(size),
         layers=layers,
         depth=depth,
-        norm=norm,
+        final_norm=norm,
         class_tokens=1,
     )
 
@@ -127,7 +107,7 @@ class _ClipTokens(nn.Module):
         return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
 
 
-def _resnet(visual: Any, vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> Tower:
+def _resnet(visual: Any, vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> GridNetwork:
     if request.norm:
         raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
     layers = chosen_layers(request.layers, 4, default_stages(_RESNET_STRIDES), request.spec)
@@ -143,20 +123,18 @@ def _resnet(visual: Any, vision: Mapping[str, Any], request: BackboneRequest, lo
 
     strides = [_RESNET_STRIDES[layer] for layer in layers]
     width = int(vision.get("width", 64)) * 4
-    return Tower(
+    return GridNetwork(
         Pyramid(visual, stages, strides=strides, multiple=32),
         dim=sum(width * 2**layer for layer in layers),
         stride=strides[0],
         native_size=int(vision.get("image_size", 224)),
         layers=layers,
         depth=4,
-        norm=False,
-        class_tokens=0,
         pyramid=True,
     )
 
 
-def _timm(vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> Tower:
+def _timm(vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> GridNetwork:
     import timm
 
     architecture = str(vision["timm_model_name"])
@@ -168,15 +146,5 @@ def _timm(vision: Mapping[str, Any], request: BackboneRequest, load: Load) -> To
     holder = nn.Module()
     holder.trunk = model
     load(holder, ("head.", *(f"trunk.{part}" for part in _AFTER_THE_TRUNK)))
-    return Tower(
-        network_of(model, plan),
-        dim=plan.dim,
-        stride=plan.stride,
-        native_size=size if plan.any_size else plan.native_size,
-        layers=plan.layers,
-        depth=plan.depth,
-        norm=plan.norm,
-        class_tokens=plan.prefix - plan.registers,
-        any_size=plan.any_size,
-        pyramid=not plan.columnar,
-    )
+    grid = network_of(model, plan)
+    return grid._replace(native_size=size) if plan.any_size else grid

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from fmbseg.models.backbones.facts import GridNetwork
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, OneSize, tokens_to_grid
 from fmbseg.models.loading.errors import WeightsError, first_line
 
@@ -21,24 +22,8 @@ _BATCHES = (1, 2, 4, 8, 16)  # counts of images that are tried
 _ENOUGH = 2  # counts that it must take to be believed to take any
 
 
-class Probed(NamedTuple):
-    """A network that gives a grid, and what was found out of it.
-
-    Attributes:
-        network: pixels to a grid, for any count of images.
-        dim: channels of a cell.
-        stride: pixels between cells.
-        any_size: whether it takes other sizes than that of the probe by itself.
-    """
-
-    network: nn.Module
-    dim: int
-    stride: int
-    any_size: bool
-
-
 @torch.inference_mode()
-def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
+def probe(module: nn.Module, size: int, prefix: int, where: str) -> GridNetwork:
     """Find out what a module gives for images of ``size`` x ``size`` pixels, and make a network of it.
 
     Args:
@@ -65,7 +50,8 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> Probed:
     grid = GridOf(module, stride, prefix, batch)
     dim = int(given.shape[1] if given.ndim == 4 else given.shape[2])
     any_size = _takes(grid, size + stride, size, dim)
-    return Probed(grid if any_size else OneSize(grid, size, stride), dim, stride, any_size)
+    network = grid if any_size else OneSize(grid, size, stride)
+    return GridNetwork(network, dim, stride, size, class_tokens=prefix, any_size=any_size)
 
 
 class GridOf(nn.Module):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.preprocessing import INTERPOLATIONS, channels, stated_transform
 from fmbseg.models.loading.spec_options import (
-    OF_ONE_MACHINE,
     check_options,
     climbs,
     join_options,
@@ -20,15 +20,17 @@ from fmbseg.models.loading.spec_options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+
+    from fmbseg.models.transform import PixelTransform
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
 NO_WEIGHTS = "none"
-PRECISIONS = ("float32", "float16", "bfloat16")
 NETWORK_OPTIONS = frozenset({"layers", "norm", "size", "precision", "weights"})
-HUB_OPTIONS = frozenset({"revision", "cache_dir", "local_files_only", "token"})
-FILE_OPTIONS = frozenset({"size", "prefix", "mean", "std", "license"})
+HUB_OPTIONS = frozenset({"revision"})
+PIXEL_OPTIONS = frozenset({"mean", "std", "interpolation"})
+FILE_OPTIONS = PIXEL_OPTIONS | {"size", "prefix", "license"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class BackboneRequest:
         precision: of weights and computation; features are float32 in any case.
         weights: ``pretrained``, ``random`` (seeded), ``none`` (shapes only), or the path of a file.
         prefix: leading tokens of a file's model that are no patches.
-        mean: of each RGB channel in [0, 1], of a file's model.
-        std: likewise.
+        mean: of each RGB channel in [0, 1], of weights that do not say it themselves.
+        std: of each RGB channel, likewise.
+        interpolation: by which images are resized, likewise.
         license: of a file's weights.
         revision: branch, tag or commit of a Hub repository.
         hub: how files are looked for.
@@ -57,11 +60,12 @@ class BackboneRequest:
     layers: tuple[int, ...] | None = None
     norm: bool | None = None
     size: int | None = None
-    precision: str = "float32"
+    precision: str = "fp32"
     weights: str = PRETRAINED
     prefix: int = 0
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    interpolation: str = "bicubic"
     license: str | None = None
     revision: str | None = None
     hub: HubOptions = field(default_factory=HubOptions)
@@ -71,7 +75,7 @@ class BackboneRequest:
     def read(
         cls, family: str, rest: str, options: Mapping[str, Any], takes: frozenset[str]
     ) -> BackboneRequest:
-        """Read the rest of a spec and the options given by keyword, which go before those of the spec.
+        """Read the rest of a spec and the options given by keyword, which take precedence.
 
         Args:
             family: that is asked.
@@ -94,12 +98,27 @@ class BackboneRequest:
         where = f"{family}:{rest}"
         name, written = split_options(rest, takes, family=family)
         given: dict[str, Any] = {**written, **options}
-        hub = {key: given.pop(key) for key in ("cache_dir", "local_files_only", "token") if key in given}
+        hub: HubOptions = given.pop("hub", None) or HubOptions()
         compiled = bool(given.pop("compiled", False))
-        check_options(given, takes | OF_ONE_MACHINE if "revision" in takes else takes, where)
+        check_options(given, takes, where)
         values = {key: _value(key, value, where) for key, value in given.items() if value is not None}
-        revision = values.get("revision")
-        return cls(family, name, **values, hub=HubOptions(revision=revision, **hub), compiled=compiled)
+        hub = hub.at(values.pop("revision", None))
+        return cls(family, name, **values, revision=hub.revision, hub=hub, compiled=compiled)
+
+    def stated_transform(self, weights: object) -> PixelTransform:
+        """The preprocessing that is stated by the options, for weights that do not say it themselves.
+
+        Raises:
+            WeightsError: it is not stated.
+        """
+        return stated_transform(
+            self.mean,
+            self.std,
+            self.interpolation,
+            f"{weights} says no mean and std of its pixels, and neither does {self.spec!r}",
+            "state those that it was trained with, for example ImageNet's, "
+            "'?mean=0.485,0.456,0.406&std=0.229,0.224,0.225' in the spec, or mean=..., std=... by keyword",
+        )
 
     @property
     def spec(self) -> str:
@@ -155,10 +174,13 @@ def _count(value: Any) -> int:
     return number
 
 
-def _precision(value: Any) -> str:
-    if value not in PRECISIONS:
-        raise ValueError(f"it is one of {', '.join(PRECISIONS)}")
-    return str(value)
+def _one_of(names: Collection[str]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"it must be one of {', '.join(names)}")
+        return str(value)
+
+    return read
 
 
 def _weights(value: Any) -> str:
@@ -167,22 +189,16 @@ def _weights(value: Any) -> str:
     return str(value)
 
 
-def _channels(value: Any) -> tuple[float, ...]:
-    numbers = tuple(float(item) for item in (value.split(",") if isinstance(value, str) else value))
-    if len(numbers) != 3:
-        raise ValueError("it takes three numbers, one for each of red, green and blue")
-    return numbers
-
-
 _READERS: dict[str, Callable[[Any], Any]] = {
     "layers": _layers,
     "norm": _flag,
     "size": _positive,
-    "precision": _precision,
+    "precision": _one_of(("fp32", "fp16", "bf16")),
     "weights": _weights,
     "prefix": _count,
-    "mean": _channels,
-    "std": _channels,
+    "mean": channels,
+    "std": channels,
+    "interpolation": _one_of(INTERPOLATIONS),
     "license": str,
     "revision": str,
 }

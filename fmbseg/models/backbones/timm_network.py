@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from fmbseg.models.backbones.facts import GridNetwork
 from fmbseg.models.backbones.grids import OneSize, Pyramid
 from fmbseg.models.backbones.positions import PositionTable
 from fmbseg.models.backbones.timm_plan import intermediates
@@ -21,13 +22,14 @@ def pruned(model: nn.Module, plan: TimmPlan) -> nn.Module:
     return model.eval()
 
 
-def network_of(model: nn.Module, plan: TimmPlan) -> nn.Module:
-    """The network that reads a model's grid.
+def network_of(model: nn.Module, plan: TimmPlan) -> GridNetwork:
+    """The network that reads a model's grid, and what is known of it.
 
     Args:
         model: of timm, after :func:`pruned`.
         plan: of it.
     """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     network: nn.Module
     if plan.columnar:
         network = _Tokens(model, plan)
@@ -39,7 +41,20 @@ def network_of(model: nn.Module, plan: TimmPlan) -> nn.Module:
             multiple=plan.multiple,
             minimum=plan.minimum,
         )
-    return network if plan.any_size else OneSize(network, plan.native_size, plan.stride)
+    return GridNetwork(
+        network if plan.any_size else OneSize(network, plan.native_size, plan.stride),
+        plan.dim,
+        plan.stride,
+        plan.native_size,
+        plan.layers,
+        plan.depth,
+        plan.norm,
+        class_tokens=plan.prefix - plan.registers,
+        register_tokens=plan.registers,
+        any_size=plan.any_size,
+        parameters=parameters,
+        pyramid=not plan.columnar,
+    )
 
 
 class _Tokens(nn.Module):

@@ -6,7 +6,6 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.backbones.folders import CONFIG
 from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.backbones.request import (
     NO_WEIGHTS,
@@ -16,6 +15,7 @@ from fmbseg.models.backbones.request import (
 from fmbseg.models.loading.errors import AssetUnavailableError, SpecError
 from fmbseg.models.loading.hub_files import cached_folder
 from fmbseg.models.loading.model_folder import LOCAL, local_folder, model_folder, read_json
+from fmbseg.models.loading.transformers_files import CONFIG
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:

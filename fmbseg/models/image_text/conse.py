@@ -9,7 +9,6 @@ express: "person" is its weak spot.
 from __future__ import annotations
 
 from functools import cached_property
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +19,7 @@ from fmbseg.models import efficientnet_lite as weights
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.image_text import minilm
+from fmbseg.vocabularies import imagenet_class_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,15 +115,9 @@ class Conse:
     @cached_property
     def _names(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean of the ImageNet names' embeddings (384,) and the direction of each from it (1000, 384)."""
-        vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_names()])
+        vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_class_names()])
         mean = vectors.mean(dim=0)
         return mean, F.normalize(vectors - mean, dim=-1)
-
-
-def imagenet_names() -> list[str]:
-    """Return the 1,000 ImageNet names in the classifier's order; crane and maillot each stand there twice."""
-    text = files("fmbseg.vocabularies").joinpath("imagenet_class_names.txt").read_text("utf-8")
-    return text.splitlines()
 
 
 def conse(temperature: float | str = _TEMPERATURE) -> Conse:

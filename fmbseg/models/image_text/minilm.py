@@ -6,7 +6,6 @@ the mean of its tokens' last hidden states, padding left out, brought to unit le
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,9 +13,10 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import nn
 
 from fmbseg.models.loading.assets import MINILM, packaged_file
+from fmbseg.models.loading.transformers_files import load_transformer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 LICENSE = "Apache-2.0"
 DIM = 384
@@ -41,13 +41,11 @@ class MiniLM:
         from transformers import AutoTokenizer, BertModel
 
         folder = packaged_file(MINILM).parent
-        # No code of the folder can run: weights may be safetensors only, and remote code stays off.
+        # No code of the folder can run: remote code stays off, and weights are read as tensors alone.
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-        with _no_progress_bars():
-            self._model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        self._model.requires_grad_(False).train(False)
+        self._model = load_transformer(BertModel, folder).requires_grad_(False)
 
     def to(self, device: torch.device | str) -> MiniLM:
         """Move the weights to ``device`` and return self."""
@@ -72,17 +70,3 @@ class MiniLM:
         states = self._model(**tokens).last_hidden_state
         kept = tokens["attention_mask"][..., None]
         return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing a bar for files that load in a blink; its setting stays as it was."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
 from fmbseg.models.image_text.blocks import OpenClipBlock, TimmBlock
-from fmbseg.models.image_text.crop_sizes import checked_crop_size
+from fmbseg.models.image_text.request import checked_crop_size
 from fmbseg.models.image_text.towers import (
     CELLS,
     AttentionPoolTower,

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.image_text.crop_sizes import checked_crop_size
 from fmbseg.models.image_text.dense_variants import dense_variant
+from fmbseg.models.image_text.request import ImageTextRequest, checked_crop_size
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.transformers_towers import FAMILIES, native_crop, pooled_of, transformers_tower
-from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.loading.model_folder import license_of, read_json
-from fmbseg.models.loading.precision import check_precision
-from fmbseg.models.loading.spec_options import join_options, split_options
-from fmbseg.models.loading.transformers_files import load_transformer, pixel_transform, transformers_folder
+from fmbseg.models.loading.transformers_files import (
+    CONFIG,
+    load_transformer,
+    pixel_transform,
+    transformers_folder,
+)
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -26,68 +28,42 @@ if TYPE_CHECKING:
 
     import torch
 
-    from fmbseg.models.loading.precision import Precision
-
-_OPTIONS = ("dense", "crop_size", "precision", "revision")
+    from fmbseg.models.loading.hub_files import HubOptions
 
 
-def hf(
-    name: str,
-    *,
-    dense: str | None = None,
-    crop_size: int | str | None = None,
-    precision: Precision | None = None,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> TowerEncoder:
+def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEncoder:
     """Load CLIP, SigLIP or SigLIP 2 of transformers.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``dense``, ``crop_size``, ``precision`` and
-            ``revision`` may stand behind it, as in ``google/siglip2-base-patch16-224?dense=value``.
-        dense: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``.
-        crop_size: side in pixels of crops, to which position embeddings are resized; the model's own if
-            ``None``.
-        precision: on accelerators: ``auto`` (fp16; default), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
-        revision: of the Hub repository.
-        cache_dir: of the Hub's files.
-        local_files_only: never use the network.
-        token: for gated repositories.
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; the options may stand behind it, as in
+            ``google/siglip2-base-patch16-224?dense=value``.
+        hub: how files are looked for.
+        options: ``dense``, ``crop_size``, ``precision`` and ``revision``, as of
+            :func:`~fmbseg.models.image_text.open_clip.open_clip`.
 
     Raises:
         UnknownNameError: no such variant, or a model of another family.
-        SpecError: no such option of a spec.
+        SpecError: no such option.
         AssetUnavailableError: files are neither here nor to be had.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """
     import transformers
 
-    bare, written = split_options(name, _OPTIONS, family="hf")
-    dense = dense or written.get("dense", "maskclip")
-    computed = check_precision(precision or written.get("precision", "auto"))
-    dense_variant(dense)
-    hub = HubOptions(revision or written.get("revision"), cache_dir, local_files_only, token)
-    folder = transformers_folder(bare, hub)
-    kind = str(read_json(folder / "config.json").get("model_type"))
+    request = ImageTextRequest.read("hf", name, hub, options)
+    dense_variant(request.dense)
+    folder = transformers_folder(request.name, request.hub)
+    kind = str(read_json(folder / CONFIG).get("model_type"))
     if kind not in FAMILIES:
         raise UnknownNameError(
             f"image-text family of transformers (model_type of {folder})", kind, list(FAMILIES)
         )
     transform = pixel_transform(folder)
     model = load_transformer(getattr(transformers, FAMILIES[kind]), folder)
-    tower = transformers_tower(model, dense)
-    asked = crop_size if crop_size is not None else written.get("crop_size")
-    shown = {
-        "dense": dense if dense != "maskclip" else None,
-        "crop_size": asked,
-        "precision": computed if computed != "auto" else None,
-        "revision": hub.revision,
-    }
+    tower = transformers_tower(model, request.dense)
+    asked = request.crop_size
     return TowerEncoder(
-        spec=join_options(f"hf:{bare}", shown),
+        spec=request.spec,
         dim=_text_dim(model),
         crop_size=native_crop(model) if asked is None else checked_crop_size(asked, tower.stride),
         license=license_of(folder),
@@ -95,7 +71,7 @@ def hf(
         model=model,
         tower=tower,
         embed=_text_function(model, folder),
-        precision=computed,
+        precision=request.precision,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fmbseg.models.catalog import find_card
@@ -18,7 +17,7 @@ T = TypeVar("T")
 
 
 def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None, **others: Any) -> T:
-    """Make what a spec names; a model that is not from the Hub has no use for its options, and gets none.
+    """Make what a spec names; a factory that takes ``hub`` gets it, and a model not from the Hub does not.
 
     Args:
         registry: that knows the spec.
@@ -30,15 +29,10 @@ def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None
         UnknownNameError: the registry does not know the spec.
         AssetUnavailableError: files are neither here nor to be had.
     """
-    wanted = () if hub is None else fields(hub)
-    given = {field.name: getattr(hub, field.name) for field in wanted}
     family = registry.expand(spec).partition(":")[0]
-    options = {
-        field.name: given[field.name]
-        for field in wanted
-        if given[field.name] != field.default and _takes(registry, family, field.name)
-    }
-    return registry.create(spec, **options, **others)
+    if hub is not None and _takes_hub(registry, family):
+        others["hub"] = hub
+    return registry.create(spec, **others)
 
 
 def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
@@ -69,6 +63,6 @@ def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
     return None
 
 
-def _takes(registry: Registry[Any], family: str, option: str) -> bool:
-    parameters = inspect.signature(registry.get(family)).parameters.values()
-    return any(one.name == option or one.kind is one.VAR_KEYWORD for one in parameters)
+def _takes_hub(registry: Registry[Any], family: str) -> bool:
+    """Whether a factory names ``hub`` among what it takes, or hands all that it is given on."""
+    return "hub" in inspect.signature(registry.get(family)).parameters

@@ -19,7 +19,7 @@ _REVISION = r"[\w+@=][^\s\\:?*\[~^]*"  # as git names them: no path from the roo
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How files are looked for; every loader of hub models takes these by keyword.
+    """How files are looked for; whatever loads from the Hub takes these, as ``hub=``.
 
     Args:
         revision: branch, tag or commit; ``None`` is the repository's main branch.
@@ -43,6 +43,15 @@ class HubOptions:
             raise ValueError(
                 f"revision is {self.revision!r}: it must be a branch, a tag or a commit of the repository"
             )
+
+    def at(self, revision: str | None) -> HubOptions:
+        """These options with the revision that a spec names, where they name none themselves.
+
+        Example:
+            >>> HubOptions().at("v2").revision, HubOptions("v3").at("v2").revision
+            ('v2', 'v3')
+        """
+        return self if self.revision is not None else replace(self, revision=revision)
 
 
 def for_heads_and_models(

@@ -127,13 +127,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def license_of(folder: Path) -> str:
-    """Return the licence that the model's card (README.md) states, or say that it states none."""
+def license_of(folder: Path | None, repo: str | None = None) -> str:
+    """Return the licence that the model's card (README.md) states; where it states none, where to look.
+
+    Args:
+        folder: of the model, if it is here.
+        repo: on the Hub, if it is from there.
+    """
     from huggingface_hub import ModelCard
 
-    card = folder / "README.md"
-    if not card.is_file():
-        return UNKNOWN_LICENSE
-    data = ModelCard(card.read_text("utf-8", errors="replace"), ignore_metadata_errors=True).data
-    stated = data.get("license")
-    return str(stated) if stated else UNKNOWN_LICENSE
+    stated = None
+    if folder is not None and (folder / "README.md").is_file():
+        text = (folder / "README.md").read_text("utf-8", errors="replace")
+        stated = ModelCard(text, ignore_metadata_errors=True).data.get("license")
+    return str(stated) if stated else f"see https://huggingface.co/{repo}" if repo else UNKNOWN_LICENSE

@@ -1,4 +1,4 @@
-"""What an ``open_clip:`` spec names: an architecture, its weights, its preprocessing and its tokenizer."""
+"""What an ``open_clip:`` spec names, in every role: architecture, weights, preprocessing and tokenizer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.errors import SpecError, WeightsError
+from fmbseg.models.loading.hub_files import cached_folder, hub_folder
 from fmbseg.models.loading.model_folder import (
     LOCAL,
     UNKNOWN_LICENSE,
     find_weights,
     license_of,
+    local_folder,
     model_folder,
     read_json,
 )
@@ -35,113 +37,140 @@ class OpenClipFiles:
 
     Args:
         config: open_clip's model configuration.
-        weights: file of the weights.
+        weights: file of the weights; ``None`` where they were not asked for.
         transform: preprocessing that the weights were trained with.
-        tokenizer: folder of a transformers tokenizer; ``None`` is CLIP's own, which open_clip carries.
         license: of the weights.
+        repo: on the Hub, if they are from there.
+        folder: of the files, if they are here.
     """
 
     config: Mapping[str, Any]
-    weights: Path
+    weights: Path | None
     transform: PixelTransform
-    tokenizer: Path | None
-    license: str
+    license: str = UNKNOWN_LICENSE
+    repo: str | None = None
+    folder: Path | None = None
 
 
-def find_open_clip(name: str, options: HubOptions, given: Mapping[str, Any]) -> OpenClipFiles:
+def find_open_clip(
+    name: str, options: HubOptions, given: Mapping[str, Any], *, with_weights: bool = True
+) -> OpenClipFiles:
     """Find the files that a name stands for, fetched from the Hub if need be.
 
     Args:
         name: ``ARCH/TAG``, ``hf-hub:owner/name``, ``local-dir:/path``, or ``ARCH@/path/of/weights`` together
             with its preprocessing in ``given``.
         options: how to look for files on the Hub.
-        given: ``mean`` and ``std``, and ``interpolation``, for weights that come without.
+        given: ``mean``, ``std`` and ``interpolation`` (or bicubic), for weights that do not say them.
+        with_weights: whether the weights are wanted; if not, ``ARCH`` alone is a name, too.
 
     Raises:
         UnknownNameError: no such architecture or tag.
         AssetUnavailableError: files are neither here nor to be had.
-        WeightsError: a file is damaged, or says not how images are to be prepared.
-        ValueError: the name is none of these.
+        WeightsError: a file is damaged, or does not say how images are to be prepared.
+        SpecError: the name is none of these.
     """
     if name.startswith((HUB, LOCAL)):
-        return _from_folder(name.removeprefix(HUB), options)
+        return _from_folder(name.removeprefix(HUB), options, with_weights=with_weights)
     architecture, at, file = name.partition("@")
     if at:
-        return _from_file(architecture, Path(file).expanduser(), options, given)
+        return _from_file(architecture, Path(file).expanduser(), given)
     architecture, slash, tag = name.partition("/")
-    if not slash:
-        raise ValueError(
+    if slash:
+        return _from_tag(architecture, tag, options, with_weights=with_weights)
+    config = _config(architecture)
+    if with_weights:
+        raise SpecError(
             f"'open_clip:{name}' names no weights: write open_clip:ARCH/TAG (of {name}: "
             f"{', '.join(_tags(name)) or 'none'}), open_clip:{HUB}OWNER/NAME, open_clip:{LOCAL}FOLDER or "
-            f"open_clip:ARCH@FILE"
+            "open_clip:ARCH@FILE"
         )
-    return _from_tag(architecture, tag, options)
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    usual = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+    return OpenClipFiles(config, None, _transform(usual, "open_clip"))
 
 
-def _from_folder(name: str, options: HubOptions) -> OpenClipFiles:
-    folder = model_folder(name, WEIGHTS, options)
+def _from_folder(name: str, options: HubOptions, *, with_weights: bool) -> OpenClipFiles:
+    repo = None if name.startswith(LOCAL) else name
+    if with_weights:
+        folder = model_folder(name, WEIGHTS, options, needed=(CONFIG,))
+    else:
+        folder = local_folder(name) if repo is None else hub_folder(name, (CONFIG,), options)
     content = read_json(folder / CONFIG)
-    if not isinstance(content.get("model_cfg"), dict):
-        raise WeightsError(f"{folder / CONFIG} has no 'model_cfg': it is not open_clip's; get it again")
-    config = content["model_cfg"]
-    own = folder if name.startswith(LOCAL) else None
+    config, pixels = content.get("model_cfg"), content.get("preprocess_cfg") or {}
+    if not (isinstance(config, dict) and isinstance(pixels, dict)):
+        raise WeightsError(
+            f"{folder / CONFIG} has no 'model_cfg' and 'preprocess_cfg' of open_clip's: get it again"
+        )
     return OpenClipFiles(
         config=config,
-        weights=find_weights(folder, WEIGHTS),
-        transform=transform_of(content.get("preprocess_cfg") or {}, folder / CONFIG),
-        tokenizer=_tokenizer(config, options, own=own, repository=name, folder=folder),
-        license=license_of(folder),
+        weights=find_weights(folder, WEIGHTS) if with_weights else None,
+        transform=_transform(pixels, folder / CONFIG),
+        license=license_of(folder, repo),
+        repo=repo,
+        folder=folder,
     )
 
 
-def _from_tag(architecture: str, tag: str, options: HubOptions) -> OpenClipFiles:
+def _from_tag(architecture: str, tag: str, options: HubOptions, *, with_weights: bool) -> OpenClipFiles:
     from open_clip.pretrained import get_pretrained_cfg
 
     config = _config(architecture)
     known = get_pretrained_cfg(architecture, tag)
     if not known:
         raise UnknownNameError(f"tag of {architecture}", tag, _tags(architecture))
-    repository, _, file = str(known["hf_hub"]).rpartition("/")
+    repo, _, file = str(known["hf_hub"]).rpartition("/")  # of some tags one file is named
     wanted = (file, *WEIGHTS) if file else WEIGHTS
-    folder = model_folder(repository, wanted, options)
+    if with_weights:
+        folder: Path | None = model_folder(repo, wanted, options)
+    else:
+        cached = (cached_folder(repo, (one,), options) for one in wanted)
+        folder = next((one for one in cached if one is not None), None)
     # The activation belongs to the weights: open_clip only warns where ViT-L-14 is to load OpenAI's.
+    quick_gelu = bool(known.get("quick_gelu", config.get("quick_gelu", False)))
     return OpenClipFiles(
-        config={**config, "quick_gelu": bool(known.get("quick_gelu", False))},
-        weights=find_weights(folder, wanted),
-        transform=transform_of(known, f"open_clip's {architecture}/{tag}"),
-        tokenizer=_tokenizer(config, options),
-        license=license_of(folder),
+        config={**config, "quick_gelu": quick_gelu},
+        weights=find_weights(folder, wanted) if with_weights and folder is not None else None,
+        transform=_transform(known, f"open_clip's {architecture}/{tag}"),
+        license=license_of(folder, repo),
+        repo=repo,
+        folder=folder,
     )
 
 
-def _from_file(architecture: str, file: Path, options: HubOptions, given: Mapping[str, Any]) -> OpenClipFiles:
-    if not given.get("mean") or not given.get("std"):
-        raise WeightsError(
-            f"{file} is a bare checkpoint: nothing says which preprocessing it was trained with, and "
-            f"fmbseg does "
-            f"not guess; pass mean=(r, g, b), std=(r, g, b) and interpolation=..., or keep it in a folder "
-            f"with its {CONFIG} and name that: open_clip:{LOCAL}FOLDER"
-        )
-    config = _config(architecture)
-    return OpenClipFiles(
-        config=config,
-        weights=file,
-        transform=transform_of(given, "the options"),
-        tokenizer=_tokenizer(config, options),
-        license=UNKNOWN_LICENSE,
+def _from_file(architecture: str, file: Path, given: Mapping[str, Any]) -> OpenClipFiles:
+    transform = stated_transform(
+        given.get("mean"),
+        given.get("std"),
+        given.get("interpolation") or "bicubic",
+        f"{file} is a bare checkpoint",
+        "state mean=r,g,b, std=r,g,b and interpolation=... behind a '?' or by keyword, or keep it in a "
+        f"folder with its {CONFIG} and name that: open_clip:{LOCAL}FOLDER",
     )
+    if not file.is_file():
+        raise WeightsError(f"there is no file {file}: give the path of a checkpoint")
+    return OpenClipFiles(_config(architecture), file, transform)
 
 
-def transform_of(stated: Mapping[str, Any], where: object) -> PixelTransform:
-    """Take the preprocessing that travels with weights.
+def tokenizer_folder(files: OpenClipFiles, options: HubOptions) -> Path | None:
+    """Find the folder of a model's tokenizer; ``None`` is CLIP's own, which open_clip carries.
 
-    Args:
-        stated: with ``mean``, ``std`` and ``interpolation`` (bicubic where left out, as in open_clip).
-        where: it stands, for the message.
+    A folder of one's own holds it; other models name a repository of the Hub.
 
     Raises:
-        WeightsError: mean or std are missing, or the interpolation is unknown.
+        AssetUnavailableError: it is neither here nor to be had.
     """
+    named = files.config.get("text_cfg", {}).get("hf_tokenizer_name")
+    if not named:
+        return None
+    if files.folder is not None and files.repo in (None, named):
+        return files.folder
+    return model_folder(named, ("tokenizer.json", "tokenizer_config.json"), replace(options, revision=None))
+
+
+def _transform(stated: Mapping[str, Any], where: object) -> PixelTransform:
+    """Of the pixels; the interpolation is bicubic where it is left out, as in open_clip."""
     mean, std = stated.get("mean"), stated.get("std")
     interpolation = stated.get("interpolation") or "bicubic"
     return stated_transform(
@@ -167,22 +196,3 @@ def _tags(architecture: str) -> list[str]:
 
     tags: list[str] = list_pretrained_tags_by_model(architecture)
     return tags
-
-
-def _tokenizer(
-    config: Mapping[str, Any],
-    options: HubOptions,
-    *,
-    own: Path | None = None,
-    repository: str | None = None,
-    folder: Path | None = None,
-) -> Path | None:
-    """Return the folder of the tokenizer: a local model's own, or that of the repository that is named."""
-    named = config.get("text_cfg", {}).get("hf_tokenizer_name")
-    if not named:
-        return None
-    if own is not None:
-        return own
-    if named == repository:
-        return folder
-    return model_folder(named, ("tokenizer.json", "tokenizer_config.json"), replace(options, revision=None))

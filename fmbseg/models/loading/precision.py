@@ -1,4 +1,4 @@
-"""Half precision where an accelerator computes, exact float32 on a CPU."""
+"""Half precision: one set of names and one context for whatever computes in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
-_TYPES = {"auto": torch.float16, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""Of each precision but ``auto``, which the device decides."""
 
 
 def check_precision(precision: str) -> Precision:
@@ -29,19 +30,31 @@ def check_precision(precision: str) -> Precision:
     return cast("Precision", precision)
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+def autocast(
+    device: torch.device, precision: Precision, *, training: bool = False
+) -> AbstractContextManager[object]:
     """Make the context in which a model computes.
 
     Args:
         device: where the model is.
-        precision: ``auto`` is ``fp16``; a CPU computes in float32 whatever is asked for, so that results on
-            a CPU are exact and the same everywhere.
+        precision: of a frozen model ``auto`` is ``fp16``; on a CPU it computes in float32 whatever is asked
+            for, so that results are exact and the same everywhere.
+        training: of what is trained ``auto`` is ``bf16`` on a CUDA device that has it, and float32 elsewhere:
+            bfloat16 has the range of float32, so gradients need no scaling. What is asked for is done.
 
     Example:
-        >>> with autocast(torch.device("cpu"), "bf16"):
-        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        >>> for training in (False, True):
+        ...     with autocast(torch.device("cpu"), "bf16", training=training):
+        ...         print((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
         torch.float32
+        torch.bfloat16
     """
-    if device.type == "cpu" or precision == "fp32":
+    if training:
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        chosen = ("bf16" if able else "fp32") if precision == "auto" else precision
+    else:
+        chosen = "fp16" if precision == "auto" else precision
+        chosen = "fp32" if device.type == "cpu" else chosen
+    if chosen == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=_TYPES[precision])
+    return torch.autocast(device.type, dtype=DTYPES[chosen])

@@ -40,6 +40,22 @@ preprocessing the weights were trained with, and fmbseg does not guess; pass mea
     return PixelTransform(tuple(map(float, mean)), tuple(map(float, std)), interpolation)  # type: ignore[arg-type,call-overload]
 
 
+def channels(value: object) -> tuple[float, ...]:
+    """Read one number for each channel, as a sequence or as written in a spec.
+
+    Raises:
+        ValueError: not three numbers.
+
+    Example:
+        >>> channels("0.5,0.5,0.25")
+        (0.5, 0.5, 0.25)
+    """
+    numbers = tuple(float(one) for one in (value.split(",") if isinstance(value, str) else value))  # type: ignore[attr-defined]
+    if len(numbers) != 3:
+        raise ValueError("it takes three numbers, one for each of red, green and blue")
+    return numbers
+
+
 def _three(values: object) -> bool:
     return (
         isinstance(values, list | tuple)

@@ -16,7 +16,8 @@ from fmbseg.unknown_name import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-OF_ONE_MACHINE = frozenset({"cache_dir", "local_files_only", "token", "compiled"})
+OF_THE_HUB = frozenset({"cache_dir", "local_files_only", "token"})
+OF_ONE_MACHINE = OF_THE_HUB | {"compiled"}
 _READABLE = "/,:@- "
 _PARTS = re.compile(r"[/\\@,]")  # of a path; specs put paths behind an @ and join two by a comma
 
@@ -98,6 +99,8 @@ def check_options(names: Collection[str], known: Collection[str], where: str) ->
         SpecError: with ``where`` and near misses in the message.
     """
     for name in names:
+        if name in OF_THE_HUB and name not in known:
+            raise SpecError(f"{where}: {name} says how files are looked for: pass hub=HubOptions({name}=...)")
         if name not in known:
             raise SpecError(f"{where}: {UnknownNameError('option', name, sorted(known))}")
 

@@ -11,31 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from fmbseg.models.catalog import CARDS
+
 if TYPE_CHECKING:
     from fmbseg.registry import Registry
 
-_NAME = r"\w[\w.-]*"
-_REPOSITORY = rf"{_NAME}/{_NAME}"
-_NO_NAME = r""
 _WEIGHTS = ("pretrained", "random")
-
-# Of each registry's families those that can be named without a path, and what may follow the colon.
-_FAMILIES = {
-    "backbone": {
-        "efficientnet_lite2": _NO_NAME,
-        "efficientnet_lite2_classes": _NO_NAME,
-        "efficientnet_lite_classes": _NO_NAME,
-        "hf": _REPOSITORY,
-        "open_clip": rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
-        "sam": r"vit_[blh]",
-        "timm": rf"{_NAME}|hf-hub:{_REPOSITORY}",
-    },
-    "image-text encoder": {
-        "conse": r"[\d.]*",
-        "hf": _REPOSITORY,
-        "open_clip": rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
-    },
-}
 
 
 class UntrustedSpecError(ValueError):
@@ -65,13 +46,11 @@ def check_remote_spec(registry: Registry[Any], spec: str, argument: str) -> None
     what = local_part(registry, spec)
     if what is None:
         return
-    families = ", ".join(
-        f"{family}:" if name else family for family, name in _FAMILIES[registry.kind].items()
-    )
+    names = (f"{name}:" if pattern else name for name, pattern in sorted(_by_name(registry).items()))
     raise UntrustedSpecError(
         f"the head comes from the Hub and names the {registry.kind} {spec!r}, but a model {what} could read "
-        f"files of this machine or run code: only models of {families} that are named without a path are "
-        f"loaded for it. If you know and want that model, name it yourself: {argument}=..."
+        f"files of this machine or run code: only models of {', '.join(names)} that are named without a path "
+        f"are loaded for it. If you know and want that model, name it yourself: {argument}=..."
     )
 
 
@@ -85,7 +64,7 @@ def local_part(registry: Registry[Any], spec: str) -> str | None:
     """
     whole, _, query = registry.expand(spec).partition("?")
     family, _, name = whole.partition(":")
-    known = _FAMILIES[registry.kind]
+    known = _by_name(registry)
     if family not in known:
         return f"of the family {family!r}"
     if not re.fullmatch(known[family], name):
@@ -94,3 +73,10 @@ def local_part(registry: Registry[Any], spec: str) -> str | None:
         if option == "weights" and value not in _WEIGHTS:
             return f"with weights from the file {value!r}"
     return None
+
+
+def _by_name(registry: Registry[Any]) -> dict[str, str]:
+    """The families that can be named without a path, and what may follow the colon, as their cards say."""
+    return {
+        card.name: card.from_hub for card in CARDS if card.role == registry.kind and card.from_hub is not None
+    }

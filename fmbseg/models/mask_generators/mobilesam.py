@@ -6,17 +6,20 @@ second to encode and a prompt a twentieth of a second to decode, so the count of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading.assets import fetch_mobilesam
 from fmbseg.models.mask_generators.onnx_sam import OnnxSam, require_onnx
 from fmbseg.models.mask_generators.settings import EverythingSettings
 
+if TYPE_CHECKING:
+    from fmbseg.models.loading.hub_files import HubOptions
+
 
 def mobilesam(
     *,
     threads: int | None = None,
-    local_files_only: bool = False,
+    hub: HubOptions | None = None,
     points_per_batch: int = 1,
     **settings: Any,
 ) -> OnnxSam:
@@ -24,7 +27,7 @@ def mobilesam(
 
     Args:
         threads: CPU threads; every core where ``None``.
-        local_files_only: never go to the network for the files.
+        hub: with ``local_files_only`` the files are never fetched.
         points_per_batch: points decoded at once. With 1, the samplers that choose can look at every mask
             before they spend the next point; a few at once take less time each.
         settings: any other of :class:`EverythingSettings`.
@@ -37,5 +40,5 @@ def mobilesam(
     options = EverythingSettings.of({"points_per_batch": points_per_batch, **settings})
     require_onnx("mobilesam")
     # Looked for at once, so that a run over many images fails before its first image, not at each.
-    encoder, decoder = fetch_mobilesam(local_files_only=local_files_only)
+    encoder, decoder = fetch_mobilesam(local_files_only=hub is not None and hub.local_files_only)
     return OnnxSam(encoder, decoder, options, spec="mobilesam", license="Apache-2.0", threads=threads)

@@ -14,15 +14,18 @@ from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.loading.model_folder import license_of, read_json
 from fmbseg.models.loading.spec_options import join_options, split_options
-from fmbseg.models.loading.transformers_files import load_transformer, pixel_transform, transformers_folder
+from fmbseg.models.loading.transformers_files import (
+    CONFIG,
+    load_transformer,
+    pixel_transform,
+    transformers_folder,
+)
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_frame import SamFrame, SquashedFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmbseg.models.loading.precision import Precision
     from fmbseg.models.mask_generators.sam_frame import Frame
     from fmbseg.models.transform import PixelTransform
@@ -75,28 +78,15 @@ class TransformersSam:
         return Candidates(output.pred_masks[0], output.iou_scores[0])
 
 
-def hf_sam(
-    name: str,
-    *,
-    device: torch.device | str | None = None,
-    precision: Precision = "auto",
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    **settings: Any,
-) -> TorchSam:
+def hf_sam(name: str, *, hub: HubOptions | None = None, **options: Any) -> TorchSam:
     """Load a SAM of transformers, for example ``facebook/sam-vit-huge``.
 
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
-        device: where it computes; a GPU if there is one.
-        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
-        revision: of the Hub repository.
-        cache_dir: of the Hub's files.
-        local_files_only: never use the network.
-        token: for gated repositories.
-        settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+        hub: how files are looked for.
+        options: ``device`` and ``precision``, as of
+            :class:`~fmbseg.models.mask_generators.torch_sam.TorchSam`; and the settings of
+            :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
         UnknownNameError: no such setting.
@@ -105,49 +95,38 @@ def hf_sam(
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
     """
-    hub = HubOptions(revision, cache_dir, local_files_only, token)
-    return _load("hf-sam", "SamModel", name, hub, device, precision, settings)
+    return _load("hf-sam", "SamModel", name, hub, **options)
 
 
-def hf_sam2(
-    name: str,
-    *,
-    device: torch.device | str | None = None,
-    precision: Precision = "auto",
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    **settings: Any,
-) -> TorchSam:
+def hf_sam2(name: str, *, hub: HubOptions | None = None, **options: Any) -> TorchSam:
     """Load a SAM 2 of transformers, for example ``facebook/sam2.1-hiera-large``; images only.
 
     Arguments and errors are those of :func:`hf_sam`.
     """
-    hub = HubOptions(revision, cache_dir, local_files_only, token)
-    return _load("hf-sam2", "Sam2Model", name, hub, device, precision, settings)
+    return _load("hf-sam2", "Sam2Model", name, hub, **options)
 
 
 def _load(
     family: str,
     model_class: str,
     name: str,
-    hub: HubOptions,
-    device: torch.device | str | None,
-    precision: Precision,
-    settings: dict[str, Any],
+    hub: HubOptions | None,
+    *,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    **settings: Any,
 ) -> TorchSam:
     import transformers
 
     options = EverythingSettings.of(settings)
     bare, written = split_options(name, ("revision",), family=family)
-    hub = HubOptions(hub.revision or written.get("revision"), hub.cache_dir, hub.local_files_only, hub.token)
+    hub = (hub or HubOptions()).at(written.get("revision"))
     folder = transformers_folder(bare, hub)
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     kind = config.get("model_type")
     if kind not in _TYPES[model_class]:
         raise WeightsError(
-            f"{folder / 'config.json'} is of model_type {kind!r}, not {_TYPES[model_class][0]!r}: "
+            f"{folder / CONFIG} is of model_type {kind!r}, not {_TYPES[model_class][0]!r}: "
             f"'hf-sam:' is for "
             f"SAM, 'hf-sam2:' for SAM 2"
         )

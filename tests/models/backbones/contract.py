@@ -8,6 +8,7 @@ import torch
 
 from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.contracts import Backbone
+from fmbseg.models.loading.precision import DTYPES
 from fmbseg.models.registries import BACKBONES
 from tests.models.photographs import photograph
 
@@ -107,16 +108,16 @@ class PrecisionContract(BackboneContract):
         assert isinstance(made, FrozenBackbone)
         return made
 
-    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    @pytest.mark.parametrize("precision", ["bf16", "fp16"])
     def test_half_precision_gives_nearly_the_same_in_float32(
         self, backbone: Backbone, pixels: torch.Tensor, precision: str
     ) -> None:
-        if precision == "float16" and backbone.spec.endswith("swinv2"):  # it divides by lengths that vanish
-            with pytest.raises(ValueError, match="NaN in float16: take precision=bfloat16"):
+        if precision == "fp16" and backbone.spec.endswith("swinv2"):  # it divides by lengths that vanish
+            with pytest.raises(ValueError, match="NaN in fp16: take precision=bf16"):
                 self.with_options(backbone, precision=precision)
             return
         half = self.with_options(backbone, precision=precision)
-        assert {parameter.dtype for parameter in half.network.parameters()} == {getattr(torch, precision)}
+        assert {parameter.dtype for parameter in half.network.parameters()} == {DTYPES[precision]}
         features, expected = half.encode(pixels), backbone.encode(pixels)
         assert features.dtype == torch.float32
         assert torch.cosine_similarity(features.flatten(), expected.flatten(), dim=0) > 0.99
@@ -140,7 +141,7 @@ class NetworkContract(PrecisionContract):
             torch.testing.assert_close(joined[:, singly[0].dim :], singly[1].encode(pixels))
 
     def test_a_spec_with_options_makes_it_again(self, backbone: Backbone, pixels: torch.Tensor) -> None:
-        chosen = self.with_options(backbone, layers=(0,), size=6 * backbone.stride, precision="bfloat16")
+        chosen = self.with_options(backbone, layers=(0,), size=6 * backbone.stride, precision="bf16")
         again = BACKBONES.create(chosen.spec)
         assert isinstance(again, FrozenBackbone)
         assert again.facts == chosen.facts

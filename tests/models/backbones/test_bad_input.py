@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -16,7 +16,9 @@ from torch import nn
 from fmbseg.models.backbones import from_sam
 from fmbseg.models.backbones.from_torch import module_backbone
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, WeightsError
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 from fmbseg.registry import UnknownNameError
 from tests.models.backbones import tiny_models as tiny
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 State = dict[str, torch.Tensor]
+PIXELS: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+STATED = "mean=0.5,0.5,0.5&std=0.5,0.5,0.5"
 
 
 @pytest.mark.parametrize(
@@ -63,10 +67,10 @@ def test_a_path_that_climbs_is_refused(spec: str) -> None:
         BACKBONES.create(spec)
 
 
-@pytest.mark.parametrize("revision", ["/etc", "../../x", "a/../b", "..", "C:\\x", ""])
+@pytest.mark.parametrize("revision", ["/etc", "../../x", "a/../b", "..", "C:\\x"])
 def test_a_revision_that_is_a_path_is_refused(revision: str) -> None:
     with pytest.raises(ValueError, match="it must be a branch, a tag or a commit"):
-        BACKBONES.create(f"hf:me/model?revision={revision}" if revision else "hf:me/model", revision=revision)
+        BACKBONES.create(f"hf:me/model?revision={revision}")
 
 
 @pytest.mark.parametrize(
@@ -79,16 +83,16 @@ def test_a_revision_that_is_a_path_is_refused(revision: str) -> None:
         ("timm:test_vit?layers=5,-1&weights=random", "names a layer twice"),
         ("timm:test_vit?norm=perhaps", "it is true or false"),
         ("timm:test_vit?size=0", "it must be 1 or more"),
-        ("timm:test_vit?precision=int8", "it is one of float32, float16, bfloat16"),
+        ("timm:test_vit?precision=int8", "it must be one of fp32, fp16, bf16"),
         ("timm:test_vit?layers", "options are '\\?key=value&key=value'"),
         ("timm:test_vit?size=32&size=64", "an option is given twice"),
         ("timm:test_vit?token=secret", "belongs to one machine: pass it by keyword"),
         ("timm:test_convnext?norm=true&weights=random", "have no norm in common"),
         ("timm:", "missing a required argument"),
-        ("open_clip:ViT-B-32", "names no weights: add one of ViT-B-32/{openai"),
+        ("open_clip:ViT-B-32", r"names no weights: write open_clip:ARCH/TAG \(of ViT-B-32: openai"),
         ("hf:nobody", "neither in the cache"),
         ("hf:a/b/c", "not the name of a Hub repository"),
-        ("onnx:/x?precision=float16", "there is no option 'precision'"),
+        ("onnx:/x?precision=fp16", "there is no option 'precision'"),
         ("torch:/x?layers=1", "there is no option 'layers'"),
     ],
 )
@@ -96,7 +100,7 @@ def test_options_and_names_that_cannot_be_meant(
     spec: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises((ValueError, AssetUnavailableError), match=message):
-        BACKBONES.create(spec, local_files_only=True)
+        create_model(BACKBONES, spec, HubOptions(local_files_only=True))
 
 
 def test_a_model_without_spatial_features_is_refused(tmp_path: Path) -> None:
@@ -107,11 +111,11 @@ def test_a_model_without_spatial_features_is_refused(tmp_path: Path) -> None:
         BACKBONES.create(f"local-dir:{tmp_path}")
     pooled = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(NoSpatialFeaturesError, match=r"gives \(2, 8\) for a square image.*cannot be aligned"):
-        module_backbone(pooled, "pooled", size=64)
+        module_backbone(pooled, "pooled", size=64, **PIXELS)
     with pytest.raises(NoSpatialFeaturesError, match="class or register tokens, say how many by `prefix`"):
-        module_backbone(tiny.Patches(tokens=True), "tokens", size=64)
+        module_backbone(tiny.Patches(tokens=True), "tokens", size=64, **PIXELS)
     with pytest.raises(ValueError, match="name the size it was made for by `size`"):
-        module_backbone(nn.Linear(7, 7), "linear", size=64)
+        module_backbone(nn.Linear(7, 7), "linear", size=64, **PIXELS)
 
 
 def test_a_torchscript_file_that_is_none(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ def test_a_torchscript_file_that_is_none(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-100])
     for path in (text, weights, module, cut):
         with pytest.raises(SpecError, match=f"{path.name} is no TorchScript file and no saved Exported"):
-            BACKBONES.create(f"torch:{path}?size=64")
+            BACKBONES.create(f"torch:{path}?size=64&{STATED}")
     with pytest.raises(AssetUnavailableError, match=r"there is no file .*pass it as `backbone=`"):
         BACKBONES.create("torch:my-own-module?size=64")
 
@@ -168,7 +172,7 @@ def test_nothing_is_run_by_reading_an_exported_program(tmp_path: Path) -> None:
                 content = json.dumps(config).encode()
             target.writestr(name.replace("good/", "evil/", 1), content)
     with pytest.raises(WeightsError, match=r"evil\.pt2 cannot be loaded: Weights only load failed"):
-        BACKBONES.create(f"torch:{evil}?size=64")
+        BACKBONES.create(f"torch:{evil}?size=64&{STATED}")
     assert not touched.exists()
 
 
@@ -257,7 +261,7 @@ def test_programs_with_nan_are_refused(tmp_path: Path, kind: str, monkeypatch: p
     monkeypatch.setattr(nn.init, "normal_", poisoned)
     make = {"script": tiny.script_file, "export": tiny.exported_file, "onnx": tiny.onnx_file}[kind]
     path = make(tmp_path / "model.pt")
-    options = "size=64&prefix=1" if kind == "script" else "size=64"
+    options = STATED + ("&size=64&prefix=1" if kind == "script" else "&size=64")
     with pytest.raises(WeightsError, match="NaN"):
         BACKBONES.create(f"{'onnx' if kind == 'onnx' else 'torch'}:{path}?{options}")
 
@@ -271,7 +275,7 @@ def test_an_onnx_file_that_is_none_or_takes_something_else(tmp_path: Path) -> No
         BACKBONES.create(f"onnx:{tmp_path / 'none.onnx'}")
     fixed = tiny.onnx_file(tmp_path / "fixed.onnx", side=64)
     with pytest.raises(SpecError, match="the file takes 64 px only"):
-        BACKBONES.create(f"onnx:{fixed}?size=128")
+        BACKBONES.create(f"onnx:{fixed}?size=128&{STATED}")
 
 
 class OfFloat32(nn.Module):
@@ -289,20 +293,18 @@ class OfFloat32(nn.Module):
 
 
 def test_what_a_program_cannot_do_is_refused_and_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(
-        SpecError, match=r"does not run in float16 \(expected float32, got torch\.float16\): "
-    ):
-        module_backbone(OfFloat32(), "single", size=64, precision="float16")
+    with pytest.raises(SpecError, match=r"does not run in fp16 \(expected float32, got torch\.float16\): "):
+        module_backbone(OfFloat32(), "single", size=64, precision="fp16", **PIXELS)
     large = tiny.Patches()
     nn.init.constant_(large.project.weight, 1.0)
     nn.init.constant_(large.project.bias, 1e6)  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match="gives values that are not finite in float16"):
-        module_backbone(large, "large", size=64, precision="float16")
+    with pytest.raises(SpecError, match="gives values that are not finite in fp16"):
+        module_backbone(large, "large", size=64, precision="fp16", **PIXELS)
     script, graph = tiny.script_file(tmp_path / "a.pt"), tiny.onnx_file(tmp_path / "a.onnx")
     with pytest.raises(SpecError, match=r"torch\.compile takes no TorchScript: leave out `compiled`"):
-        BACKBONES.create(f"torch:{script}?size=64&prefix=1", compiled=True)
+        BACKBONES.create(f"torch:{script}?size=64&prefix=1&{STATED}", compiled=True)
     with pytest.raises(SpecError, match=r"ONNX Runtime has a compiler of its own: leave out `compiled`"):
-        BACKBONES.create(f"onnx:{graph}?size=64", compiled=True)
+        BACKBONES.create(f"onnx:{graph}?size=64&{STATED}", compiled=True)
 
 
 @pytest.mark.parametrize(("content", "error"), [("{", WeightsError), ("[]", WeightsError), ("{}", SpecError)])

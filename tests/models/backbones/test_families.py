@@ -24,6 +24,9 @@ TIMM = {
 }
 
 
+STATED = "mean=0.5,0.5,0.5&std=0.5,0.5,0.5"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
@@ -88,7 +91,7 @@ class TestTorchScript(PrecisionContract):
     @pytest.fixture(scope="class")
     @classmethod
     def backbone(cls, folder: Path) -> Backbone:
-        return BACKBONES.create(f"torch:{tiny.script_file(folder / 'script.pt')}?size=64&prefix=1")
+        return BACKBONES.create(f"torch:{tiny.script_file(folder / 'script.pt')}?size=64&prefix=1&{STATED}")
 
 
 class TestExportedProgram(PrecisionContract):
@@ -96,7 +99,7 @@ class TestExportedProgram(PrecisionContract):
     @classmethod
     def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         path = tiny.exported_file(folder / f"program-{request.param}.pt2", fixed=request.param)
-        return BACKBONES.create(f"torch:{path}?size=64")
+        return BACKBONES.create(f"torch:{path}?size=64&{STATED}")
 
 
 class TestOnnx(BackboneContract):
@@ -105,5 +108,5 @@ class TestOnnx(BackboneContract):
     def backbone(cls, request: pytest.FixtureRequest, folder: Path) -> Backbone:
         path = folder / f"{request.param.replace(' ', '-')}.onnx"
         if request.param == "any size":
-            return BACKBONES.create(f"onnx:{tiny.onnx_file(path)}?size=64")
-        return BACKBONES.create(f"onnx:{tiny.onnx_file(path, side=64, batch=1)}")
+            return BACKBONES.create(f"onnx:{tiny.onnx_file(path)}?size=64&{STATED}")
+        return BACKBONES.create(f"onnx:{tiny.onnx_file(path, side=64, batch=1)}?{STATED}")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pytest
 
 
+HALF = (0.5, 0.5, 0.5)
+
+
 def made(spec: str, **options: object) -> FrozenBackbone:
     backbone = BACKBONES.create(spec, **options)
     assert isinstance(backbone, FrozenBackbone)
@@ -60,7 +63,8 @@ def test_a_module_of_ones_own_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     plain, compiled = (
-        module_backbone(Patches(), "patches", size=64, compiled=each) for each in (False, True)
+        module_backbone(Patches(), "patches", size=64, mean=HALF, std=HALF, compiled=each)
+        for each in (False, True)
     )
     pixels = torch.rand(2, 3, 32, 48)
     torch.testing.assert_close(compiled.encode(pixels), plain.encode(pixels))

@@ -60,7 +60,7 @@ def test_a_repository_of_open_clip_is_named_as_open_clip_names_it(
     pixels = torch.randn(1, 3, 64, 48)
     expected = BACKBONES.create(f"local-dir:{folder}").encode(pixels)
     for repo in ("me/clip", "me/older"):
-        backbone = BACKBONES.create(f"open_clip:hf-hub:{repo}", cache_dir=tmp_path / "hub")
+        backbone = BACKBONES.create(f"open_clip:hf-hub:{repo}", hub=HubOptions(cache_dir=tmp_path / "hub"))
         assert backbone.spec == f"open_clip:hf-hub:{repo}?revision={COMMIT}"
         assert torch.equal(backbone.encode(pixels), expected)
         facts = describe_backbone(f"open_clip:hf-hub:{repo}", HubOptions(cache_dir=tmp_path / "hub"))
@@ -69,7 +69,9 @@ def test_a_repository_of_open_clip_is_named_as_open_clip_names_it(
     with pytest.raises(
         RuntimeError, match=r"me/none: open_clip_config\.json, open_clip_model\.safetensors are"
     ):
-        BACKBONES.create("open_clip:hf-hub:me/none", cache_dir=tmp_path / "hub", local_files_only=True)
+        BACKBONES.create(
+            "open_clip:hf-hub:me/none", hub=HubOptions(cache_dir=tmp_path / "hub", local_files_only=True)
+        )
 
 
 def test_a_tag_may_name_the_file_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,9 @@ def test_a_tag_may_name_the_file_of_its_weights(tmp_path: Path, monkeypatch: pyt
     known = {"hf_hub": "someone/tiny/pytorch_model.bin", "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
     monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny-vit", model)
     monkeypatch.setitem(pretrained._PRETRAINED, "tiny-vit", {"one": known})
-    backbone = BACKBONES.create("open_clip:tiny-vit/one", cache_dir=tmp_path / "hub", local_files_only=True)
+    backbone = BACKBONES.create(
+        "open_clip:tiny-vit/one", hub=HubOptions(cache_dir=tmp_path / "hub", local_files_only=True)
+    )
     assert backbone.transform.mean == (0.1, 0.2, 0.3)
     pixels = torch.randn(1, 3, 32, 64)
     assert torch.equal(backbone.encode(pixels), BACKBONES.create(f"local-dir:{folder}").encode(pixels))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file
 
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 from tests.models.backbones.tiny_models import timm_folder
 from tests.models.hub_cache import cache_repository, forbid_network
@@ -72,7 +73,7 @@ def test_a_folder_and_a_repository_are_read_as_the_name_with_its_tag_is(
     expected = by_hand(folder, tag, pixels)
     made: list[Backbone] = [
         BACKBONES.create(f"local-dir:{folder}"),
-        BACKBONES.create("timm:hf-hub:me/model", cache_dir=tmp_path / "hub"),
+        BACKBONES.create("timm:hf-hub:me/model", hub=HubOptions(cache_dir=tmp_path / "hub")),
     ]
     for backbone in made:
         torch.testing.assert_close(backbone.encode(pixels), expected, rtol=1e-3, atol=1e-4)

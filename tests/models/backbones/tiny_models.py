@@ -140,7 +140,10 @@ def open_clip_folder(folder: Path, vision: dict[str, Any]) -> Path:
         torch.default_generator.manual_seed(1)
         model = CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+    config = {
+        "model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.6], "std": [0.2, 0.3, 0.25]},
+    }
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder

@@ -6,9 +6,10 @@ import torch
 
 from fmbseg.models.contracts import ImageTextEncoder
 from fmbseg.models.efficientnet_lite import load_classifier
-from fmbseg.models.image_text.conse import Conse, imagenet_names
+from fmbseg.models.image_text.conse import Conse
 from fmbseg.models.image_text.minilm import MiniLM
 from fmbseg.models.registries import IMAGE_TEXT
+from fmbseg.vocabularies import imagenet_class_names
 from tests.models.image_text.contract import TrainedImageTextContract
 from tests.models.photographs import photograph
 
@@ -20,7 +21,7 @@ class TestConse(TrainedImageTextContract):
 
 
 def test_there_are_1000_names_and_two_stand_twice() -> None:
-    names = imagenet_names()
+    names = imagenet_class_names()
     assert (len(names), names[0], names[281], names[999]) == (1000, "tench", "tabby", "toilet tissue")
     assert sorted({name for name in names if names.count(name) > 1}) == ["crane", "maillot"]
 
@@ -32,7 +33,7 @@ def test_is_the_printed_formula(conse_encoder: Conse, temperature: float) -> Non
     pixels = encoder.transform(photograph("coffee.png"), size=(64, 96))[None]
     with torch.no_grad():
         logits = load_classifier()(pixels)[0].double().numpy() / temperature
-    texts = MiniLM().encode([f"a photo of a {name}." for name in imagenet_names()]).double().numpy()
+    texts = MiniLM().encode([f"a photo of a {name}." for name in imagenet_class_names()]).double().numpy()
     mean = texts.mean(axis=0)
     embedding = np.zeros(384)
     total = math.fsum(math.exp(value) for value in logits)

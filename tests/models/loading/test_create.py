@@ -33,14 +33,14 @@ def test_a_labeler_hands_them_to_the_models_that_take_them() -> None:
     seen: dict[str, Any] = {}
 
     class FromTheHub(TinyImageText):
-        def __init__(self, cache_dir: str | None = None) -> None:
+        def __init__(self, hub: HubOptions | None = None) -> None:
             super().__init__()
-            seen["cache_dir"] = cache_dir
+            seen["hub"] = hub
 
     IMAGE_TEXT.register("from-the-hub-test")(FromTheHub)
     hub = HubOptions(cache_dir="somewhere", local_files_only=True)
     PseudoLabeler(image_text="from-the-hub-test", mask_generator="superpixels", hub=hub)
-    assert seen == {"cache_dir": "somewhere"}
+    assert seen == {"hub": hub}
 
 
 def test_options_reach_the_model(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_saved_head_reads_the_encoder_once_and_leaves_the_network_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     folder = tmp_path / "model"
-    spec = f"{'timm:hf-hub' if family == 'timm' else 'hf'}:me/encoder?layers=0,1&precision=bfloat16"
+    spec = f"{'timm:hf-hub' if family == 'timm' else 'hf'}:me/encoder?layers=0,1&precision=bf16"
     dinov2_folder(folder) if family == "timm" else hf_folder(folder, "dinov2")
     snapshot = cache_repository(tmp_path / "hub", "me/encoder", folder)
     hub = HubOptions(cache_dir=tmp_path / "hub")

@@ -145,9 +145,11 @@ def run(code: str, tmp_path: Path, **environment: str) -> str:
 
 
 SAY = """
+from fmbseg.models.loading.create import create_model
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.registries import BACKBONES
 try:
-    BACKBONES.create({spec!r}, **{options!r})
+    create_model(BACKBONES, {spec!r}, HubOptions(**{options!r}))
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -46,7 +46,8 @@ def tagged(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def load(spec: str, cache: Path, **options: Any) -> Any:
-    return IMAGE_TEXT.create(f"open_clip:{spec}", cache_dir=cache, local_files_only=True, **options)
+    hub = HubOptions(options.pop("revision", None), cache, local_files_only=True)
+    return IMAGE_TEXT.create(f"open_clip:{spec}", hub=hub, **options)
 
 
 def test_the_activation_and_the_preprocessing_of_a_tag_are_its_weights(tagged: Path, folder: Path) -> None:
@@ -74,6 +75,7 @@ def test_openais_vit_l_is_built_with_quick_gelu_under_both_its_names(
     )
     assert files.config["quick_gelu"] is True
     assert files.transform.mean == (0.48145466, 0.4578275, 0.40821073)
+    assert files.weights is not None
     assert files.weights.name == WEIGHTS
 
 
@@ -104,7 +106,7 @@ def test_a_repository_without_safetensors_is_taken_by_its_pickle_of_tensors(
 
 def test_a_bare_checkpoint_is_refused_unless_its_preprocessing_is_told(tagged: Path, folder: Path) -> None:
     spec = f"tiny-vit@{folder / WEIGHTS}"
-    with pytest.raises(WeightsError, match=r"bare checkpoint.*does not guess; pass mean=\(r, g, b\)"):
+    with pytest.raises(WeightsError, match=r"bare checkpoint.*does not guess; state mean=r,g,b"):
         load(spec, tagged)
     encoder = load(spec, tagged, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bilinear")
     assert (encoder.transform.std, encoder.transform.interpolation) == ((0.25, 0.25, 0.25), "bilinear")

@@ -12,6 +12,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from fmbseg.models.contracts import MaskGenerator
+from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.mobilesam import mobilesam
 from fmbseg.models.mask_generators.onnx_sam import OnnxSam, WeightsDecoder
@@ -150,7 +151,7 @@ def test_the_number_of_threads_does_not_change_the_masks(
 ) -> None:
     image = photograph("chelsea.png")
     point = [np.array([[220, 150]], np.float32)]
-    single = mobilesam(threads=1, local_files_only=True).begin(image).prompt(point)
+    single = mobilesam(threads=1, hub=HubOptions(local_files_only=True)).begin(image).prompt(point)
     every = quick.begin(image).prompt(point)
     assert (single.decode(0) != every.decode(0)).mean() < 1e-4
 
