@@ -182,9 +182,10 @@ def test_a_kill_between_a_picture_and_its_line_loses_neither(
             raise KeyboardInterrupt
         add(self, row)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(RunFolder, "add", killed)
+    monkeypatch.setattr(RunFolder, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
         evaluate(RedChannel(), data, "paper", out=tmp_path / "run", pictures=2)
+    monkeypatch.undo()
     evaluate(RedChannel(), data, "paper", out=tmp_path / "run", pictures=2)
     for name in REPORTS:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
