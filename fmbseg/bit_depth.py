@@ -93,7 +93,8 @@ def lift_cut_colours(colours: NDArray[np.uint8], name: str) -> NDArray[np.uint8]
         white = ((1 << bits) - 1) >> 8
         if 0 < highest <= white:
             _tell(bits, f"{name} holds 16 bits a channel, of which only the lower {bits} are used")
-            return np.rint(colours * (255 / white)).astype(np.uint8)
+            lifted: NDArray[np.uint8] = np.rint(colours * (255 / white)).astype(np.uint8)
+            return lifted
     return colours
 
 

@@ -69,6 +69,8 @@ def value(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as FeatUp has it.
 
     Fu et al. 2024, "FeatUp: A Model-Agnostic Framework for Features at Any Resolution", arXiv 2403.10516.
+    For CLIP's ResNets, FeatUp's code differs: see
+    :class:`~fmbseg.models.image_text.towers.AttentionPoolTower`.
     """
     _, _, values = block.project(tokens.states)
     return block.merge(values)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
-from einops import rearrange
 
 from fmbseg.models.image_text.blocks import OpenClipBlock, TimmBlock
+from fmbseg.models.image_text.position_tables import resized_positions
 from fmbseg.models.image_text.request import checked_crop_size
 from fmbseg.models.image_text.towers import (
     CELLS,
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 
 def open_clip_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple[Tower, int]:
     """Take the vision tower of an open_clip model; its position embeddings are resized if need be.
+
+    CLIP's own are resized as the authors of the variant do
+    (:func:`~fmbseg.models.image_text.position_tables.resized_positions`), those of timm's towers
+    as timm does.
 
     Args:
         visual: the model's ``visual``; changed in place where the crop size is not its own.
@@ -48,7 +51,7 @@ def open_clip_tower(visual: Any, crop_size: int | str | None, dense: str) -> tup
         _refuse_unless(dense, ("maskclip", "value"), "a ResNet with an attention pool")
         side = _crop_side(crop_size, visual.image_size, 32)
         pool = visual.attnpool
-        pool.positional_embedding = _resized(pool.positional_embedding, side // 32)
+        pool.positional_embedding = _resized(pool.positional_embedding, side // 32, dense)
         return AttentionPoolTower(visual, Tap(pool)), side
     trunk = visual.trunk
     if type(trunk) is TimmVisionTransformer and type(trunk.blocks[-1]) is Block and _plain(trunk):
@@ -73,7 +76,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
         )
     stride = visual.patch_size[0]
     side = _crop_side(crop_size, visual.image_size, stride)
-    visual.positional_embedding = _resized(visual.positional_embedding, side // stride)
+    visual.positional_embedding = _resized(visual.positional_embedding, side // stride, dense)
 
     def head(tokens: torch.Tensor) -> torch.Tensor:
         pooled: torch.Tensor = visual._pool(tokens)[0] @ visual.proj
@@ -117,14 +120,8 @@ def _plain(trunk: Any) -> bool:
     return type(attention) is Attention and getattr(attention, "gate", None) is None
 
 
-def _resized(positions: torch.Tensor, side: int) -> torch.nn.Parameter:
-    """Resize position embeddings (1 + n * n, C) to ``side`` cells; bicubic, the class token's kept."""
-    own = round((len(positions) - 1) ** 0.5)
-    if own == side:
-        return torch.nn.Parameter(positions)
-    grid = rearrange(positions[1:].detach(), "(h w) c -> 1 c h w", h=own)
-    grid = F.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
-    return torch.nn.Parameter(torch.cat([positions[:1].detach(), rearrange(grid, "1 c h w -> (h w) c")]))
+def _resized(positions: torch.Tensor, side: int, dense: str) -> torch.nn.Parameter:
+    return torch.nn.Parameter(resized_positions(positions, side, dense))
 
 
 def _crop_side(crop_size: int | str | None, native: int | tuple[int, int], stride: int) -> int:

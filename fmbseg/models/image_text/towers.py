@@ -112,7 +112,8 @@ class AttentionPoolTower:
         stride: pixels between cells.
 
     A cell's vector is the pool's value path, ``c_proj(v_proj(x))``, without position embeddings, as in
-    MaskCLIP (arXiv 2112.01071). The pool has no residual and no MLP, so ``maskclip`` and ``value`` are one.
+    MaskCLIP (arXiv 2112.01071). The pool has no residual and no MLP, so ``maskclip`` and ``value`` are one;
+    ``value`` is not FeatUp's here, which adds the position embeddings before the value projection.
     """
 
     visual: Any

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.models.image_text.dense_variants import dense_variant
 from fmbseg.models.image_text.request import ImageTextRequest, checked_crop_size
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
-from fmbseg.models.image_text.transformers_towers import FAMILIES, native_crop, pooled_of, transformers_tower
+from fmbseg.models.image_text.transformers_towers import (
+    FAMILIES,
+    fit_positions,
+    native_crop,
+    pooled_of,
+    transformers_tower,
+)
 from fmbseg.models.loading.model_folder import license_of, read_json
 from fmbseg.models.loading.transformers_files import (
     CONFIG,
@@ -62,10 +68,12 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     model = load_transformer(getattr(transformers, FAMILIES[kind]), folder)
     tower = transformers_tower(model, request.dense)
     asked = request.crop_size
+    crop = native_crop(model) if asked is None else checked_crop_size(asked, tower.stride)
+    fit_positions(model, crop // tower.stride, request.dense)
     return TowerEncoder(
         spec=request.spec,
         dim=_text_dim(model),
-        crop_size=native_crop(model) if asked is None else checked_crop_size(asked, tower.stride),
+        crop_size=crop,
         license=license_of(folder),
         transform=transform,
         model=model,

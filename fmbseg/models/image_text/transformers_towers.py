@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 
 from fmbseg.models.image_text.blocks import TransformersBlock
+from fmbseg.models.image_text.position_tables import resized_positions
 from fmbseg.models.image_text.towers import Tap, TransformerTower
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ def transformers_tower(model: Any, dense: str) -> TransformerTower:
         stride=model.config.vision_config.patch_size,
         variant=dense,
     )
+
+
+def fit_positions(model: Any, side: int, dense: str) -> None:
+    """Resize the position embeddings of a CLIP to a grid of ``side`` cells, as the variant's authors do.
+
+    SigLIP's are left to transformers, which resizes them as SigLIP's authors do.
+    """
+    if model.config.model_type != "clip":
+        return
+    embeddings = model.vision_model.embeddings
+    table = resized_positions(embeddings.position_embedding.weight, side, dense)
+    embeddings.position_embedding = torch.nn.Embedding(*table.shape, _weight=table.detach())
+    embeddings.position_ids = torch.arange(len(table), device=table.device)[None]
 
 
 def native_crop(model: Any) -> int:

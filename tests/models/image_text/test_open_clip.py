@@ -156,16 +156,22 @@ def test_threads_that_share_a_model_do_not_meet(folders: dict[str, Path]) -> Non
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
-def test_position_embeddings_are_resized_for_other_crops(folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("side", [2, 6])
+@pytest.mark.parametrize("dense", DENSE_VARIANTS)
+def test_position_embeddings_are_resized_for_other_crops(
+    folders: dict[str, Path], dense: str, side: int
+) -> None:
+    """MaskCLIP's code resizes to the side itself, the others' by (side + 0.1) / n."""
     weights = visual_weights(folders["vit"])
     own = weights["positional_embedding"]
     grid = own[1:].reshape(4, 4, 32).permute(2, 0, 1)[None]
-    larger = torch.nn.functional.interpolate(grid, (6, 6), mode="bicubic", align_corners=False)
-    weights["positional_embedding"] = torch.cat([own[:1], larger[0].permute(1, 2, 0).reshape(36, 32)])
-    crop = pixels(48, 1)
-    encoder = load(folders["vit"], crop_size=48)
-    assert encoder.crop_size == 48
-    by_hand = ClipTower(weights, heads=2).dense(crop[0], "maskclip").T.reshape(24, 6, 6)
+    how: dict[str, Any] = {"size": side} if dense == "maskclip" else {"scale_factor": (side + 0.1) / 4}
+    other = torch.nn.functional.interpolate(grid, mode="bicubic", **how)
+    weights["positional_embedding"] = torch.cat([own[:1], other[0].permute(1, 2, 0).reshape(side**2, 32)])
+    crop = pixels(side * 8, 1)
+    encoder = load(folders["vit"], crop_size=side * 8, dense=dense)
+    assert encoder.crop_size == side * 8
+    by_hand = ClipTower(weights, heads=2).dense(crop[0], dense).T.reshape(24, side, side)
     torch.testing.assert_close(encoder.encode_image(crop).dense[0].double(), by_hand, rtol=0, atol=1e-5)
 
 

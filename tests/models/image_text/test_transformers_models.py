@@ -86,9 +86,9 @@ def test_pooled_and_text_vectors_are_those_of_transformers(folders: dict[str, Pa
         torch.testing.assert_close(vectors, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("dense", DENSE_VARIANTS)
-def test_dense_vectors_are_those_of_the_formula(folders: dict[str, Path], dense: str) -> None:
-    state = load_file(folders["clip"] / "model.safetensors")
+def clip_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Those of the vision tower by open_clip's names."""
+    state = load_file(folder / "model.safetensors")
     prefix = "vision_model."
     renamed = {
         "class_embedding": state[f"{prefix}embeddings.class_embedding"],
@@ -108,11 +108,30 @@ def test_dense_vectors_are_those_of_the_formula(folders: dict[str, Path], dense:
             pairs |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
             for ours, theirs in pairs.items():
                 renamed[f"{new}.{ours}.{end}"] = state[f"{old}.{theirs}.{end}"]
-    formula = ClipTower(renamed, heads=2, quick=True)
+    return renamed
+
+
+@pytest.mark.parametrize("dense", DENSE_VARIANTS)
+def test_dense_vectors_are_those_of_the_formula(folders: dict[str, Path], dense: str) -> None:
+    formula = ClipTower(clip_weights(folders["clip"]), heads=2, quick=True)
     cells = load(folders["clip"], dense=dense).encode_image(pixels(32)).dense
     for index, crop in enumerate(pixels(32)):
         by_hand = formula.dense(crop, dense).T.reshape(24, 4, 4)
         torch.testing.assert_close(cells[index].double(), by_hand, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dense", ["maskclip", "naclip"])
+def test_positions_are_resized_as_the_authors_of_the_variant_do(folders: dict[str, Path], dense: str) -> None:
+    weights = clip_weights(folders["clip"])
+    own = weights["positional_embedding"]
+    grid = own[1:].reshape(4, 4, -1).permute(2, 0, 1)[None]
+    how: dict[str, Any] = {"size": 6} if dense == "maskclip" else {"scale_factor": 6.1 / 4}
+    larger = torch.nn.functional.interpolate(grid, mode="bicubic", **how)[0].flatten(1).T
+    weights["positional_embedding"] = torch.cat([own[:1], larger])
+    crop = pixels(48)[:1]
+    by_hand = ClipTower(weights, heads=2, quick=True).dense(crop[0], dense).T.reshape(24, 6, 6)
+    ours = load(folders["clip"], dense=dense, crop_size=48).encode_image(crop).dense[0]
+    torch.testing.assert_close(ours.double(), by_hand, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["siglip", "siglip2"])
