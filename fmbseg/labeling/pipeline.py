@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fmbseg.files import inside, sha256_of
@@ -16,7 +17,6 @@ from fmbseg.images import ImageError, load_image
 from fmbseg.labeling.description import Crops, cut_crops, describe_all
 from fmbseg.labeling.ordered import ordered_map
 from fmbseg.labeling.stage1 import label_described
-from fmbseg.labels.record import LabeledImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fmbseg.labeling.classes import Classes
     from fmbseg.labeling.description import Description
     from fmbseg.labeling.settings import LabelingSettings
+    from fmbseg.labels.record import LabeledImage
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
 
 
@@ -87,19 +88,9 @@ def label_files(
             generator,
             settings,
             present=present(photograph.path),
-        )
-        return LabeledImage(
-            path=photograph.path,
             sha256=photograph.sha256,
-            detected=labels.detected,
-            masks=labels.masks,
-            class_ids=labels.class_ids,
-            stages=labels.stages,
-            similarities=labels.similarities,
-            kept=labels.kept,
-            points=labels.points,
-            features=labels.features if settings.keep_features else None,
         )
+        return labels if settings.keep_features else replace(labels, features=None)
 
     with closing(ordered_map(lambda path: _read(root, path, encoder, settings), paths, workers=1)) as read:
         described = _described((result for _, result in read), encoder, settings.batch_size)

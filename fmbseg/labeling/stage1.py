@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder
 from fmbseg.labels.draw import draw_masks
-from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
@@ -26,30 +27,17 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator, Prompter
 
 
-class Labels(NamedTuple):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Labels(LabeledImage):
     """The pseudo labels of one photograph, and what they were made from.
 
-    Attributes:
+    Its masks are those of Stage 1.1, then those of Stage 1.2, each with the mean feature under it.
+
+    Args:
         description: the photograph in the text space.
-        detected: indices of the classes found, ascending.
-        masks: N masks, those of Stage 1.1 first.
-        class_ids: (N,) indices in the vocabulary.
-        stages: (N,) which stage made each mask.
-        similarities: (N,) of each mask's mean feature to its class.
-        kept: (N,) whether a mask was drawn for training.
-        points: for each mask its query points (P, 2) as (x, y) in pixels; (0, 2) in Stage 1.2.
-        features: (N, D) mean dense feature under each mask, unit vectors.
     """
 
     description: Description
-    detected: tuple[int, ...]
-    masks: MaskSet
-    class_ids: NDArray[np.int32]
-    stages: NDArray[np.int8]
-    similarities: NDArray[np.float32]
-    kept: NDArray[np.bool_]
-    points: tuple[NDArray[np.float32], ...]
-    features: NDArray[np.float16]
 
 
 class _Named(NamedTuple):
@@ -94,6 +82,7 @@ def label_described(
     settings: LabelingSettings,
     *,
     present: tuple[int, ...] | None = None,
+    sha256: str = "",
 ) -> Labels:
     """Label one photograph that the image-text model has described; see :func:`label_image`."""
     detected = present
@@ -115,6 +104,8 @@ def label_described(
         everything = _from_everything(prompter, description.dense, classes, detected, settings)
     both = (pointed, everything)
     return Labels(
+        path=key,
+        sha256=sha256,
         description=description,
         detected=detected,
         masks=MaskSet.concat([one.masks for one in both]),
