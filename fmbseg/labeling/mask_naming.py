@@ -1,4 +1,4 @@
-"""Stage 1.2: naming masks by the dense features that they cover."""
+"""Stage 1.2: naming masks by the dense features that they cover (:func:`fmbseg.mask_means.mask_vectors`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.mask_means import mask_means
+from fmbseg.mask_means import mask_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,19 +50,6 @@ class MaskNames(NamedTuple):
         )
 
 
-def mask_features(masks: MaskSet, dense: torch.Tensor) -> torch.Tensor:
-    """Mean dense feature under each mask (see :func:`~fmbseg.mask_means.mask_means`), of unit length.
-
-    Args:
-        masks: N masks of the photograph.
-        dense: unit vectors of the stitched map, (D, h, w), which covers the photograph.
-
-    Returns:
-        (N, D) unit vectors.
-    """
-    return F.normalize(mask_means(masks, dense), dim=1)
-
-
 def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int]) -> MaskNames:
     """Give each mask the one of the *detected* classes that scores highest (paper §3.2).
 
@@ -73,7 +59,7 @@ def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: 
         classes: the K classes.
         detected: indices of the classes to choose from, at least one.
     """
-    features = mask_features(masks, dense)
+    (features,) = mask_vectors(masks, dense)
     position = classes.of(detected).scores(features).argmax(dim=1)
     chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
     return MaskNames.of(features, classes.prototypes, chosen)
@@ -90,4 +76,5 @@ def own_names(
         classes: the K classes.
         class_ids: (N,) of the masks.
     """
-    return MaskNames.of(mask_features(masks, dense), classes.prototypes, class_ids)
+    (features,) = mask_vectors(masks, dense)
+    return MaskNames.of(features, classes.prototypes, class_ids)

@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.labeling.classes import Classes
+from fmbseg.labeling.mask_naming import name_masks
 from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
 from fmbseg.segment_settings import KnowledgePreservation
@@ -50,7 +52,7 @@ def test_masks_have_the_text_of_their_mean_and_pixels_between_keep_theirs() -> N
     found = decode(text_map, prototypes, SIZE)
     before = [found.labels.numpy().copy(), found.scores.numpy().copy()]
     paint_masks(found, MASKS, text_map, prototypes)
-    similarity = mask_means(MASKS, text_map) @ prototypes.T
+    similarity = F.normalize(mask_means(MASKS, text_map), dim=1) @ prototypes.T
     best = similarity.max(dim=1)
     labels, scores = painted(before, [best.indices.numpy(), best.values.numpy()])
     assert np.array_equal(found.labels.numpy(), labels)
@@ -68,7 +70,8 @@ def test_the_best_few_the_softmax_and_a_second_map() -> None:
     assert found.log_sum is not None
     before = [one.numpy().copy() for one in (found.top_labels, found.top_scores, found.log_sum)]
     paint_masks(found, MASKS, text_map, prototypes, second=second, top=3, temperature=0.1)
-    similarity = 0.7 * mask_means(MASKS, text_map) + 0.3 * mask_means(MASKS, second.text_map)
+    first, other = (F.normalize(mask_means(MASKS, one), dim=1) for one in (text_map, second.text_map))
+    similarity = 0.7 * first + 0.3 * other
     similarity = similarity @ prototypes.T
     values, indices = similarity.topk(3, dim=1)
     log_sum = (similarity / 0.1).logsumexp(dim=1)
@@ -77,6 +80,26 @@ def test_the_best_few_the_softmax_and_a_second_map() -> None:
     np.testing.assert_allclose(found.top_scores.numpy(), expected[1], rtol=1e-12)
     np.testing.assert_allclose(found.log_sum.numpy(), expected[2], rtol=1e-12)
     assert np.array_equal(found.labels.numpy(), expected[0][0])
+
+
+def test_what_is_taken_off_weighs_as_in_stage_1_by_hand() -> None:
+    """The mask's mean, (0.5, 0.5), is (0.707, 0.707) at unit length.
+
+    The first word has 0.707 there, less 0.2 for being near everything; the second, (0, 0.6, 0.8), has 0.424.
+    By the mean itself they would have 0.3 and 0.3.
+    """
+    text_map = torch.zeros(4, 1, 2, dtype=torch.float64)
+    text_map[0, 0, 0] = text_map[1, 0, 1] = 1
+    text_map[3] = 1  # the same everywhere: times a word's offset
+    words = torch.tensor([[1, 0, 0, -0.2], [0, 0.6, 0.8, 0]], dtype=torch.float64)
+    found = decode(text_map, words, SIZE)
+    whole = boxes((0, 0, *SIZE))
+    paint_masks(found, whole, text_map, words, constants=1)
+    assert (found.labels == 0).all()
+    torch.testing.assert_close(found.scores, torch.full(SIZE, 0.5**0.5 - 0.2, dtype=torch.float64))
+    dense, offsets = text_map[:3], torch.tensor([0.2, 0.0], dtype=torch.float64)
+    stage1 = name_masks(whole, dense, Classes(words[:, :3], offsets), [0, 1])
+    assert stage1.class_ids.tolist() == [0]
 
 
 def test_one_vector_everywhere_changes_nothing() -> None:

@@ -483,8 +483,8 @@ def test_masks_are_named_by_what_they_cover(encoder: AlignedEncoder, cat: NDArra
     result = segmenter.segment(small, WORDS, settings=named)
     masks = Halves().begin(small).everything()
     with torch.inference_mode():
-        means = mask_means(masks, segmenter.text_map(small))
-        similarity = means @ encoder.encode_text(Vocabulary.of(WORDS)).T
+        vectors = F.normalize(mask_means(masks, segmenter.text_map(small)), dim=1)
+        similarity = vectors @ encoder.encode_text(Vocabulary.of(WORDS)).T
     best = similarity.max(dim=1)
     for index in range(2):
         assert (result.labels[masks.decode(index)] == best.indices[index].item()).all()
