@@ -171,9 +171,9 @@ class MaskNaming:
     """Name every mask of a mask generator by what it covers, as Stage 1.2 does (paper §3.2).
 
     A mask takes the class that the mean text-space vector under it, at unit length, scores highest for;
-    the rules for pixels (background, thresholds, hubness) hold for it as well. Smaller masks lie on larger ones; a
-    pixel without a mask keeps its own class. The mask model then runs over every image, which takes most of
-    the time.
+    the rules for pixels (background, thresholds, hubness) hold for it as well. Smaller masks lie on larger
+    ones; a pixel without a mask keeps its own class. The mask model then runs over every image, which takes
+    most of the time.
 
     Args:
         generator: a mask generator, or the spec of one.
