@@ -58,7 +58,7 @@ def fit_positions(model: Any, side: int, dense: str) -> None:
         return
     embeddings = model.vision_model.embeddings
     table = resized_positions(embeddings.position_embedding.weight, side, dense)
-    embeddings.position_embedding = torch.nn.Embedding(*table.shape, _weight=table.detach())
+    embeddings.position_embedding = torch.nn.Embedding(len(table), table.shape[1], _weight=table.detach())
     embeddings.position_ids = torch.arange(len(table), device=table.device)[None]
 
 
