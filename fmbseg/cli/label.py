@@ -54,25 +54,37 @@ def label(
 ) -> None:
     """Label photographs without annotation (Stage 1); a run that was stopped continues where it stopped."""
     wanted = words(classes, vocabulary)
-    from fmbseg.labeling.labeler import PseudoLabeler
+    from fmbseg.image_files import passed_over
+    from fmbseg.labeling.look_ahead import look_ahead
 
-    with warnings.catch_warnings():
-        # Every failure is told below, not the first alone.
-        warnings.filterwarnings("ignore", message=".*photographs could not be labelled")
-        labeler = PseudoLabeler(
-            recipe, image_text=image_text, mask_generator=mask_generator, aligned=aligned, hub=hub
-        )
-        labels = labeler.label(
-            photographs[0] if len(photographs) == 1 else photographs,
-            wanted,
-            out,
-            image_labels=image_labels,
-            workers=workers,
-        )
+    source = photographs[0] if len(photographs) == 1 else photographs
+    labels = look_ahead(
+        source,
+        wanted,
+        out,
+        recipe=recipe,
+        image_text=image_text,
+        mask_generator=mask_generator,
+        aligned=aligned,
+        image_labels=image_labels,
+        workers=workers,
+    )
+    if labels is None:
+        from fmbseg.labeling.labeler import PseudoLabeler
+
+        with warnings.catch_warnings():
+            # Every failure and what was passed over is told below.
+            warnings.filterwarnings("ignore", message=".*(photographs could not be labelled|passed over)")
+            labeler = PseudoLabeler(
+                recipe, image_text=image_text, mask_generator=mask_generator, aligned=aligned, hub=hub
+            )
+            labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
     typer.echo(summary(labels))
     for failure in labels.errors:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")
-    if strict and labels.errors:
+    if left := passed_over(source):
+        complain(left, "warning")
+    if strict and (labels.errors or left):
         raise typer.Exit(1)
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
 from contextlib import closing
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-import fmbseg
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.image_text import AlignedImageText
-from fmbseg.images import find_images, load_image
+from fmbseg.image_files import passed_over
+from fmbseg.images import load_image
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.image_labels import ImageLabels
+from fmbseg.labeling.look_ahead import photographs_of, run_manifest
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.stage1 import Labels, label_image
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.manifest import SCHEMA_VERSION
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.catalog import find_card
 from fmbseg.models.contracts import HasOptions
@@ -85,7 +82,7 @@ class PseudoLabeler:
         hub: HubOptions | None = None,
     ) -> None:
         chosen = get_recipe(recipe)
-        self.settings = settings or LabelingSettings(**chosen.labeling)
+        self.settings = settings or LabelingSettings.from_dict(chosen.labeling)
         self.mask_options = dict(mask_options or {})
         if mask_generator is None:
             mask_generator, self.mask_options = _or_stand_in(
@@ -163,7 +160,8 @@ class PseudoLabeler:
             progress: show a bar.
 
         Returns:
-            The label set. A warning tells how many photographs could not be read.
+            The label set. Warnings tell how many photographs could not be read, and how many files were
+            passed over.
 
         Raises:
             ImageError: no photograph found.
@@ -174,13 +172,15 @@ class PseudoLabeler:
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be 1 or more")
         classes = Vocabulary.of(vocabulary)
-        root, paths = _photographs(photographs)
+        root, paths = photographs_of(photographs)
+        if left := passed_over(photographs):
+            warnings.warn(str(left), stacklevel=2)
         if not self.generator.promptable:
             warnings.warn(
                 f"{self.generator.spec} takes no point prompts: Stage 1.1 is left out", stacklevel=2
             )
         known = ImageLabels(image_labels or {}, classes, root, paths)
-        manifest = self._manifest(classes, root, paths, shard_size)
+        manifest = run_manifest(classes, self.origin, root, paths, shard_size)
         if image_labels is not None:
             manifest["image_labels"] = known.to_manifest()
         with LabelWriter(out, manifest) as writer:
@@ -219,41 +219,6 @@ class PseudoLabeler:
                 embedded = Classes.embed(self.encoder, vocabulary, hubness=self.settings.hubness)
                 self._embedded = (vocabulary, embedded)
         return self._embedded[1]
-
-    def _manifest(
-        self, vocabulary: Vocabulary, root: Path, paths: Sequence[str], shard_size: int
-    ) -> dict[str, Any]:
-        if shard_size < 1:
-            raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
-        # Sizes too: another folder whose files have the same names must not pass for this one.
-        listing = json.dumps([(path, _bytes(root / path)) for path in paths]).encode()
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "fmbseg": fmbseg.__version__,
-            "vocabulary": vocabulary.to_dict(),
-            **self.origin,
-            "images": {"count": len(paths), "sha256_of_paths_and_sizes": sha256(listing).hexdigest()},
-            "shard_size": shard_size,
-            "root": str(root),
-        }
-
-
-def _photographs(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[str]]:
-    """The folder that all photographs lie in, and their sorted paths from there."""
-    found = [path.absolute() for path in find_images(source)]
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        root = Path(source).absolute()
-    else:
-        root = Path(os.path.commonpath([path.parent for path in found]))
-    return root, sorted(path.relative_to(root).as_posix() for path in found)
-
-
-def _bytes(path: Path) -> int:
-    """Size of a file; -1 where there is none to be had, which labelling it will tell."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _or_stand_in(spec: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

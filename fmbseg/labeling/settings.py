@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,25 @@ class LabelingSettings:
             raise ValueError(f"min_crop_similarity is {self.min_crop_similarity}: it must lie in -1 to 1")
         scales = list(self.scales)
         if not scales or min(scales) <= 0 or scales != sorted(set(scales)):
-            raise ValueError(f"scales are {scales}: they must be positive, ascending, at least one")
+            raise ValueError(f"scales is {scales}: it must be one or more positive numbers, ascending")
         object.__setattr__(self, "scales", tuple(scales))
         if self.hubness < 0:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not 0 <= self.crop_overlap < 1:
             raise ValueError(f"crop_overlap is {self.crop_overlap}: it must lie in 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:
-            raise ValueError(f"min_area {self.min_area} must be below max_area {self.max_area}")
+            raise ValueError(f"min_area is {self.min_area}: it must be below max_area, {self.max_area}")
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> LabelingSettings:
+        """Settings by their names; what is left out takes its default.
+
+        Raises:
+            UnknownNameError: a name that no setting has; near misses are offered.
+            ValueError: a value outside its range.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise UnknownNameError("setting of Stage 1", name, names)
+        return cls(**given)

@@ -27,13 +27,14 @@ from fmbseg.labels.shards import to_row
 from fmbseg.written import WouldReplaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from fmbseg.labels.record import LabeledImage
 
 JOURNAL = "journal.jsonl"
 LOCK = ".fmbseg-labels.lock"
+_NAMED = 4
 
 
 class LabelWriter:
@@ -145,11 +146,7 @@ class LabelWriter:
             write_json(path, self.manifest)
             return
         found = read_manifest(self.folder)
-        if found["hash"] != self.manifest["hash"]:
-            raise ValueError(
-                f"{self.folder} holds labels of another configuration: {_differences(found, self.manifest)}. "
-                "Use another folder, or the settings in its manifest.json"
-            )
+        check_same_run(self.folder, found, self.manifest)
         if found["root"] != self.manifest["root"]:  # the same photographs, in a folder that was moved
             write_json(path, self.manifest)
 
@@ -231,15 +228,28 @@ class LabelWriter:
             self._journal = None
 
 
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Name the first few settings in which two manifests differ."""
+def check_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on with labels of another configuration.
+
+    Args:
+        folder: of the labels.
+        found: manifest that is there, or a part of it.
+        wanted: manifest of the run, or the same part of it.
+
+    Raises:
+        ValueError: they differ in more than where the photographs lie; the message says in what.
+    """
     left, right = _flat(found), _flat(wanted)
     keys = [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
-    shown = [f"{key} is {short(left.get(key))}, now {short(right.get(key))}" for key in keys]
-    return "; ".join(shown[:4])
+    if keys:
+        shown = [f"{key} is {short(left.get(key))}, now {short(right.get(key))}" for key in keys[:_NAMED]]
+        raise ValueError(
+            f"{folder} holds labels of another configuration: {'; '.join(shown)}. "
+            "Use another folder, or the settings in its manifest.json"
+        )
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):

@@ -1,0 +1,151 @@
+"""What can be told of a run before any model is loaded: that it is finished already, or cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fmbseg
+from fmbseg.image_files import find_images
+from fmbseg.labeling.image_labels import ImageLabels
+from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, manifest_hash, read_manifest
+from fmbseg.labels.writer import LabelWriter, check_same_run
+from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.recipes import get_recipe
+from fmbseg.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fmbseg.labeling.image_labels import ImageLabelSource
+    from fmbseg.vocabulary import VocabularySource
+
+
+def look_ahead(
+    photographs: str | Path | Sequence[str | Path],
+    vocabulary: VocabularySource,
+    out: str | Path,
+    *,
+    recipe: str = "offline",
+    image_text: str | None = None,
+    mask_generator: str | None = None,
+    aligned: str | None = None,
+    image_labels: ImageLabelSource | None = None,
+    shard_size: int = 1000,
+    workers: int = 1,
+) -> LabelSet | None:
+    """Check what a run is asked to do, as ``PseudoLabeler`` does, but with no model loaded.
+
+    Args:
+        photographs: as for ``PseudoLabeler.label``, and so are the next ones.
+        vocabulary: the classes to look for.
+        out: folder of the label set.
+        recipe: as for ``PseudoLabeler``, and so are the next three.
+        image_text: spec of the image-text model.
+        mask_generator: spec of the mask generator.
+        aligned: folder or name of a head.
+        image_labels: the classes that photographs are known to show.
+        shard_size: photographs a shard.
+        workers: photographs that masks are made for at once.
+
+    Returns:
+        The labels, where ``out`` holds all that the run would make; else None.
+
+    Raises:
+        UnknownNameError: a recipe or a spec that there is not.
+        ImageError: no photograph found.
+        ValueError: a vocabulary that is none, image labels that do not fit, or labels of another
+            configuration in ``out``.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: it must be 1 or more")
+    chosen = get_recipe(recipe)
+    specs = (
+        IMAGE_TEXT.expand(image_text or chosen.image_text),
+        MASK_GENERATORS.expand(mask_generator or chosen.mask_generator),
+    )
+    for registry, spec in zip((IMAGE_TEXT, MASK_GENERATORS), specs, strict=True):
+        registry.get(spec.partition("?")[0].partition(":")[0])
+    classes = Vocabulary.of(vocabulary)
+    root, paths = photographs_of(photographs)
+    known = ImageLabels(image_labels or {}, classes, root, paths)
+    origin = {
+        "models": {
+            "image_text": specs[0],
+            "mask_generator": specs[1],
+            "mask_options": {} if mask_generator else dict(chosen.mask_options),
+        },
+        "settings": asdict(LabelingSettings.from_dict(chosen.labeling)),
+    }
+    wanted = run_manifest(classes, origin, root, paths, shard_size)
+    if image_labels is not None:
+        wanted["image_labels"] = known.to_manifest()
+    wanted = json.loads(json.dumps(wanted))
+    if not (Path(out) / MANIFEST).exists():
+        return None
+    found = read_manifest(Path(out))
+    check_same_run(Path(out), _without_models(found), _without_models(wanted))
+    # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
+    if aligned is not None or manifest_hash(wanted) != found["hash"]:
+        return None
+    with LabelWriter(out, wanted) as writer:
+        done = writer.done
+    return LabelSet(out) if done else None
+
+
+def photographs_of(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[str]]:
+    """The folder that all photographs lie in, and their sorted paths from there."""
+    found = [path.absolute() for path in find_images(source)]
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        root = Path(source).absolute()
+    else:
+        root = Path(os.path.commonpath([path.parent for path in found]))
+    return root, sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def run_manifest(
+    vocabulary: Vocabulary, origin: Mapping[str, Any], root: Path, paths: Sequence[str], shard_size: int
+) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Args:
+        vocabulary: the classes to look for.
+        origin: the models and settings.
+        root: folder of the photographs.
+        paths: of the photographs, from the root.
+        shard_size: photographs a shard.
+
+    Raises:
+        ValueError: ``shard_size`` is below 1.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
+    # Sizes too: another folder whose files have the same names must not pass for this one.
+    listing = json.dumps([(path, _bytes(root / path)) for path in paths]).encode()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fmbseg": fmbseg.__version__,
+        "vocabulary": vocabulary.to_dict(),
+        **origin,
+        "images": {"count": len(paths), "sha256_of_paths_and_sizes": sha256(listing).hexdigest()},
+        "shard_size": shard_size,
+        "root": str(root),
+    }
+
+
+def _without_models(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in manifest.items() if name != "models"}
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file; -1 where there is none to be had, which labelling it will tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
