@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from fmbseg.drawing.layout import side_by_side
 from fmbseg.drawing.legend import draw_legend
 from fmbseg.drawing.palette import palette
 from fmbseg.masks import MaskSet
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.written import single_file
@@ -273,12 +272,7 @@ class Segmentation:
         Raises:
             ImportError: the package supervision is not installed.
         """
-        try:
-            supervision = import_module("supervision")
-        except ModuleNotFoundError as error:
-            raise MissingPackageError(
-                "to_supervision needs the package supervision: pip install supervision", name=error.name
-            ) from error
+        supervision = require("supervision", None, "to_supervision")
         present, masks = self._present()
         pixels = masks.decode()
         return supervision.Detections(

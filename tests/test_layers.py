@@ -69,3 +69,88 @@ def test_nothing_outside_models_names_a_model_library() -> None:
         path.name: {name.split(".")[0] for name in imports_of(path)} & MODEL_LIBRARIES for path in others
     }
     assert not {name: libraries for name, libraries in wrong.items() if libraries}
+
+
+DOWNLOADS = {"snapshot_download", "hf_hub_download", "get_hf_file_metadata", "hf_hub_url", "cached_download"}
+CAPABILITIES = {"facts", "for_export", "options", "encode_image", "encode_text", "promptable", "native_size"}
+
+
+def test_only_the_folder_for_loading_downloads_from_the_hub() -> None:
+    wrong = {
+        path.relative_to(PACKAGE).as_posix(): found
+        for path in PACKAGE.rglob("*.py")
+        if not path.is_relative_to(PACKAGE / "models" / "loading")
+        if (found := DOWNLOADS & names_in(path))
+    }
+    assert not wrong
+    assert any(DOWNLOADS & names_in(path) for path in (PACKAGE / "models" / "loading").glob("*.py"))
+
+
+def test_loading_knows_no_kind_of_model() -> None:
+    kinds = {"backbones", "image_text", "mask_generators"}
+    wrong = {
+        path.name: found
+        for path in (PACKAGE / "models" / "loading").glob("*.py")
+        if (
+            found := {
+                name
+                for name in imports_of(path)
+                if name.startswith("fmbseg.models.") and name.split(".")[2] in kinds
+            }
+        )
+    }
+    assert not wrong
+
+
+def test_no_member_of_a_model_is_asked_for_by_getattr() -> None:
+    asked = {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in asked_by_getattr(path)
+        if name in CAPABILITIES
+    }
+    assert not asked
+
+
+def test_packages_that_may_be_missing_are_asked_for_in_one_place() -> None:
+    wrong = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        if {"ImportError", "ModuleNotFoundError"}
+        & {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    }
+    # The registry names the plugin that imports what is not there; `lack_of` reports any such error.
+    assert wrong == {"missing_package.py", "registry.py", "models/loading/create.py"}
+
+
+def names_in(path: Path) -> set[str]:
+    """Every name and imported name in a file."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {
+        name
+        for node in tree
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else [node.id]
+            if isinstance(node, ast.Name)
+            else [node.attr]
+            if isinstance(node, ast.Attribute)
+            else []
+        )
+    }
+
+
+def asked_by_getattr(path: Path) -> set[str]:
+    """Names that a file asks for by ``getattr`` or ``hasattr``."""
+    return {
+        str(node.args[1].value)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("getattr", "hasattr")
+        and len(node.args) > 1
+        and isinstance(node.args[1], ast.Constant)
+    }

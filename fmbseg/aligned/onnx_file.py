@@ -13,7 +13,7 @@ import torch
 
 from fmbseg.aligned.export import EXPORT, ExportError, export_program
 from fmbseg.files import telling_of_a_full_disk
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.models.exported import ExportedCard, ExportedEncoder
 from fmbseg.models.exported_seal import data_file, seal_file
 from fmbseg.written import check_single, single_file
@@ -95,13 +95,8 @@ def require_onnx() -> None:
     Raises:
         ImportError: the extra ``onnx`` is not installed.
     """
-    try:
-        import onnx  # noqa: F401 - the exporter needs both
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            f"exporting to ONNX needs {error.name}: pip install 'fmbseg[onnx]'", name=error.name
-        ) from error
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "onnx", "exporting to ONNX")
 
 
 def _card(encoder: AlignedEncoder, exported: ExportedSize) -> ExportedCard:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import distributed
 
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -126,11 +126,6 @@ def join_processes() -> tuple[Processes, torch.device]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes(), device
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise MissingPackageError(
-            f"this is one of {count} processes, which takes accelerate: pip install 'fmbseg[train]'"
-        ) from error
-    state = PartialState(cpu=device.type == "cpu")
+    accelerate = require("accelerate", "train", f"one of {count} processes")
+    state = accelerate.PartialState(cpu=device.type == "cpu")
     return Processes(state.process_index, state.num_processes), state.device

@@ -7,13 +7,12 @@ import io
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fmbseg.alignment.trainer import EpochRecord, Step
 from fmbseg.files import check_regular, telling_of_a_full_disk, write_text
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.written import WouldReplaceError
 
 if TYPE_CHECKING:
@@ -255,10 +254,7 @@ def _no_log(path: Path) -> WouldReplaceError:
 def _require_tensorboard(folder: str | Path | None) -> None:
     if folder is None:
         raise ValueError("TensorBoard's events need a folder: give `logs`")
-    if find_spec("tensorboard") is None:
-        raise MissingPackageError(
-            "TensorBoard's events need the package tensorboard: pip install 'fmbseg[train]'"
-        )
+    require("tensorboard", "train", "TensorBoard's events")
 
 
 def _events(folder: Path, first_step: int) -> Any:

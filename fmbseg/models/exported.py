@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.files import DamagedFileError, sha256_of
+from fmbseg.missing_package import require
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.exported_seal import check_seal, placeholder
 from fmbseg.models.text import embed_vocabulary
@@ -111,8 +112,7 @@ class ExportedEncoder:
         threads: int | None = None,
         hub: HubOptions | None = None,
     ) -> None:
-        import onnxruntime
-
+        onnxruntime = require("onnxruntime", "onnx", "an exported encoder")
         path = Path(path)
         if not path.is_file():
             raise ExportedModelError(f"{path} does not exist: `fmbseg export HEAD --out {path}` writes it")

@@ -1,6 +1,7 @@
 import csv
 import errno
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,6 @@ def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
 def test_tensorboard_that_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="need a folder: give `logs`"):
         check_logs(None, tensorboard=True)
-    monkeypatch.setattr(reports, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'fmbseg\[train\]'"):
         TrainingLog(tmp_path, tensorboard=True)

@@ -18,7 +18,7 @@ from fmbseg.labels.formats.datasets_card import datasets_card
 from fmbseg.labels.formats.exported import Exported, survey, with_pixels
 from fmbseg.labels.formats.places import DATASETS, export_folder
 from fmbseg.labels.shards import SCHEMA, to_row
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
 from fmbseg.models.loading.hub_files import check_repository
 from fmbseg.written import LOCK, MARKER, check_folder
@@ -105,12 +105,7 @@ def push_datasets(
 
 def _schema(names: tuple[str, ...]) -> pa.Schema:
     """Columns with what `datasets` needs to know of them, classes by their names."""
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            "this export needs the package datasets: pip install 'fmbseg[datasets]'"
-        ) from error
+    datasets = require("datasets", "datasets", "this export")
     classes = datasets.ClassLabel(names=list(names))
     shard = datasets.Features.from_arrow_schema(SCHEMA)
     features = datasets.Features(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fmbseg.missing_package import require
 from fmbseg.models.backbones.facts import Origin
 from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
 from fmbseg.models.backbones.probing import probe
@@ -62,8 +63,7 @@ class OnnxModule(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        import onnxruntime
-
+        onnxruntime = require("onnxruntime", "onnx", f"the backbone {path}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too

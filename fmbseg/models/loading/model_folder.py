@@ -51,14 +51,12 @@ def model_folder(
     """
     if name.startswith(LOCAL):
         folder = local_folder(name)
-        check_parts(find_weights(folder, weights))
+        find_weights(folder, weights)
         return folder
     choices = [_with_parts(one) for one in weights]
-    folder = hub_folder_of(
+    return hub_folder_of(
         name, needed, choices, options, optional=SIDE_FILES, alternative=alternative, licence=licence
     )
-    check_parts(find_weights(folder, weights))
-    return folder
 
 
 def _with_parts(weights: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading.errors import WeightsError, first_line
-from fmbseg.models.loading.model_folder import find_weights, model_folder, read_json
+from fmbseg.models.loading.model_folder import check_parts, find_weights, model_folder, read_json
 from fmbseg.models.loading.preprocessing import stated_transform
 from fmbseg.models.loading.weights import check_finite, reading, refuse_misfits
 
@@ -63,6 +63,7 @@ def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
         WeightsError: weights are damaged, not finite, missing in part or of another architecture.
     """
     weights = find_weights(folder, WEIGHTS)
+    check_parts(weights)
     with reading(weights, model_class.__name__), _quiet():
         model, report = model_class.from_pretrained(
             folder,

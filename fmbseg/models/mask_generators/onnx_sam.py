@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.model_folder import UNKNOWN_LICENSE
@@ -275,11 +275,5 @@ def require_onnx(spec: str) -> None:
     Raises:
         ImportError: one is not.
     """
-    try:
-        import onnx  # noqa: F401 - the question is only whether they are there
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        extra = "offline" if spec == "mobilesam" else "onnx"
-        raise MissingPackageError(
-            f"{spec} needs onnx and onnxruntime: pip install 'fmbseg[{extra}]'"
-        ) from error
+    for package in ("onnx", "onnxruntime"):
+        require(package, "offline" if spec == "mobilesam" else "onnx", spec)

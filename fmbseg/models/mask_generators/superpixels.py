@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.masks import MaskSet
-from fmbseg.missing_package import MissingPackageError
+from fmbseg.missing_package import require
 from fmbseg.models.checks import check_image
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Superpixels:
     license: str = "BSD-3-Clause"  # scikit-image's; there are no weights
 
     def __init__(self, scales: Sequence[float] = _SCALES, min_area_fraction: float = _MIN_AREA) -> None:
-        _require_scikit_image()
+        require("skimage", "offline", "superpixels")
         if not scales or not all(0 < scale < float("inf") for scale in scales):
             raise ValueError(f"scales are {tuple(scales)}: give one or more positive numbers")
         if not 0 <= min_area_fraction < 1:
@@ -130,10 +130,3 @@ class SuperpixelPrompter:
 def superpixels(*, scales: Sequence[float] = _SCALES, min_area_fraction: float = _MIN_AREA) -> Superpixels:
     """Make the mask generator that needs no weights; see :class:`Superpixels`."""
     return Superpixels(scales, min_area_fraction)
-
-
-def _require_scikit_image() -> None:
-    try:
-        import skimage  # noqa: F401 - the question is only whether it is there
-    except ImportError as error:
-        raise MissingPackageError("superpixels need scikit-image: pip install 'fmbseg[offline]'") from error
