@@ -70,8 +70,8 @@ def look_ahead(
         IMAGE_TEXT.expand(image_text or chosen.image_text),
         MASK_GENERATORS.expand(mask_generator or chosen.mask_generator),
     )
-    for registry, spec in zip((IMAGE_TEXT, MASK_GENERATORS), specs, strict=True):
-        registry.get(spec.partition("?")[0].partition(":")[0])
+    IMAGE_TEXT.get(specs[0].partition("?")[0].partition(":")[0])
+    MASK_GENERATORS.get(specs[1].partition("?")[0].partition(":")[0])
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
     known = ImageLabels(image_labels or {}, classes, root, paths)

@@ -87,9 +87,9 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         if name in manifest and not isinstance(manifest[name], kinds):
             raise ValueError(f"{name} is {short(manifest[name])}: it must be {what}")
     models = manifest["models"]
-    for name, kinds in (("image_text", str), ("mask_generator", str), ("mask_options", dict)):
-        if not isinstance(models.get(name, kinds()), kinds):
-            raise ValueError(f"models.{name} is {short(models[name])}: it must be {_WORDS[kinds]}")
+    for name, kind in (("image_text", str), ("mask_generator", str), ("mask_options", dict)):
+        if not isinstance(models.get(name, kind()), kind):
+            raise ValueError(f"models.{name} is {short(models[name])}: it must be {_WORDS[kind]}")
     if not _is_whole(manifest["shard_size"], 1):
         raise ValueError(f"shard_size is {short(manifest['shard_size'])}: it must be 1 or more")
     count = manifest["images"].get("count")
