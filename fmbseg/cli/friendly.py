@@ -29,7 +29,7 @@ class FriendlyGroup(TyperGroup):
             except BrokenPipeError as error:  # who reads the output has read enough
                 raise typer.Exit(BROKEN_PIPE) from error
             except Exception as error:
-                if ctx.params.get("debug") or not _is_for_the_user(error):
+                if ctx.params.get("debug") or not is_for_the_user(error):
                     raise
                 complain(error)
                 raise typer.Exit(1) from error
@@ -40,7 +40,8 @@ def complain(problem: object, kind: str = "error") -> None:
     typer.echo(f"{kind}: {terminal(' '.join(str(problem).split()))}", err=True)
 
 
-def _is_for_the_user(error: Exception) -> bool:
+def is_for_the_user(error: Exception) -> bool:
+    """Whether an error is told on one line: it is the input's, not the program's."""
     return isinstance(error, ValueError | OSError) or type(error).__module__.startswith("fmbseg.")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import fmbseg
-from fmbseg.files import encode
+from fmbseg.files import encode, sha256_of
+from fmbseg.labels.formats.coco_seal import seal_coco
 from fmbseg.labels.formats.exported import survey, with_pixels
 from fmbseg.labels.outlines import outlines
 from fmbseg.labels.record import STAGES
@@ -32,7 +33,8 @@ def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rl
     id is the class's index plus 1. What COCO has no field for stands in each annotation's ``attributes``
     (stage, scores, query points, whether the mask was drawn for training), in the image's entry (the
     photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
-    :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels.
+    :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels, and by the checksum at the
+    file's end it tells whether anything was changed in between.
 
     Masks without a pixel are left out. Photographs in which a class was found but of which there is no mask
     are counted in a warning: tools take a photograph without an annotation for one of nothing.
@@ -57,8 +59,11 @@ def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rl
     path = Path(path)
     check_single(path, KIND)
     found = survey(labels, path, for_training=False, photographs_needed=False)
-    with single_file(path, KIND) as temporary, temporary.open("wb") as file:
-        _write(file, labels, shape)
+    with single_file(path, KIND) as temporary:
+        with temporary.open("wb") as file:
+            _write(file, labels, shape)
+        with temporary.open("ab") as file:
+            file.write(seal_coco(sha256_of(temporary)))
     return found.counts.warn()
 
 
@@ -73,7 +78,6 @@ def _write(file: BinaryIO, labels: LabelCollection, shape: Shape) -> None:
     _write_list(file, (_image(image, number, names) for number, image in enumerate(labels, start=1)))
     file.write(b',\n"annotations": ')
     _write_list(file, _annotations(labels, shape))
-    file.write(b"\n}\n")
 
 
 def _about(labels: LabelCollection) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""A checksum at the end of a COCO file of fmbseg's own: tells one that was corrected, or damaged, since."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+_SEAL = b',\n"fmbseg_sha256": "%s"\n}\n'
+_SEALED = re.compile(rb',\n"fmbseg_sha256": "([0-9a-f]{64})"\n}\n')
+_BYTES = len(_SEAL % (b"0" * 64))
+
+
+def seal_coco(content_sha256: str) -> bytes:
+    """What ends a file: its last key, which holds the hash of all that stands before it.
+
+    Args:
+        content_sha256: of the file so far, without its closing brace.
+    """
+    return _SEAL % content_sha256.encode()
+
+
+def is_as_exported(content: bytes) -> bool:
+    """Whether a file is, byte for byte, one that fmbseg exported.
+
+    Example:
+        >>> before = b'{"images": []'
+        >>> whole = before + seal_coco(sha256(before).hexdigest())
+        >>> is_as_exported(whole), is_as_exported(whole.replace(b"[]", b"{}"))
+        (True, False)
+    """
+    sealed = _SEALED.fullmatch(content[-_BYTES:])
+    return sealed is not None and sha256(content[:-_BYTES]).hexdigest().encode() == sealed[1]
