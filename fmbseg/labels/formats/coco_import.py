@@ -86,7 +86,7 @@ def import_coco(
     source.tell(path)
     if b"fmbseg" in content and not is_as_exported(content):
         warnings.warn(
-            f"{path} was changed since fmbseg exported it, and is taken as it is now. If nobody corrected it, "
+            f"{path} was changed since fmbseg exported it, and is taken as it is. If nobody corrected it, "
             "it is damaged: export it again",
             stacklevel=2,
         )
