@@ -13,7 +13,7 @@ from torch import nn
 from fmbseg.files import cache_home
 from fmbseg.models.backbones.facts import GridNetwork, Origin
 from fmbseg.models.backbones.frozen import FrozenBackbone, frozen
-from fmbseg.models.backbones.layers import chosen_layers
+from fmbseg.models.backbones.grids import chosen_layers
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.request import NETWORK_OPTIONS, NO_WEIGHTS, PRETRAINED, RANDOM, BackboneRequest
 from fmbseg.models.backbones.sam_encoder import SamEncoder

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fmbseg.models.backbones.facts import GridNetwork
-from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid
+from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid, chosen_layers, default_stages
 from fmbseg.models.backbones.hf_networks import (
     CutTokens,
     TokenGrid,
@@ -18,7 +18,6 @@ from fmbseg.models.backbones.hf_networks import (
     stage_maps,
     use_positions,
 )
-from fmbseg.models.backbones.layers import chosen_layers, default_stages
 from fmbseg.models.backbones.positions import PLAIN
 from fmbseg.models.backbones.sam_encoder import SamEncoder
 from fmbseg.models.loading.errors import SpecError

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from fmbseg.models.backbones.facts import GridNetwork
-from fmbseg.models.backbones.grids import Pyramid, tokens_to_grid
-from fmbseg.models.backbones.layers import chosen_layers, default_stages
+from fmbseg.models.backbones.grids import Pyramid, chosen_layers, default_stages, tokens_to_grid
 from fmbseg.models.backbones.positions import PLAIN, PositionTable
 from fmbseg.models.backbones.timm_network import network_of, pruned
 from fmbseg.models.backbones.timm_plan import plan_of

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.backbones.grids import NoSpatialFeaturesError
-from fmbseg.models.backbones.layers import chosen_layers, default_stages
+from fmbseg.models.backbones.grids import NoSpatialFeaturesError, chosen_layers, default_stages
 from fmbseg.models.backbones.positions import DINO, PLAIN, Interpolation
 from fmbseg.models.loading.errors import SpecError
 
