@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
 
-if TYPE_CHECKING:
-    from fmbseg.written import WrittenFiles
+from fmbseg.written import WrittenFiles
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,19 @@ PHOTOGRAPHS = (
 )
 
 
-def copy_photographs(out: WrittenFiles, folder: str) -> None:
-    """Copy :data:`PHOTOGRAPHS` to a folder within ``out``; nothing is downloaded.
+def copy_photographs(folder: str | Path) -> None:
+    """Copy :data:`PHOTOGRAPHS` to a folder of their own; nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: a package is not installed, or without its photograph.
+        WouldReplaceError: a file of another's is in the way.
+    """
+    with WrittenFiles(folder, "example photographs") as out:
+        add_photographs(out, ".")
+
+
+def add_photographs(out: WrittenFiles, folder: str) -> None:
+    """Copy :data:`PHOTOGRAPHS` to a folder within ``out``.
 
     Raises:
         FileNotFoundError: a package is not installed, or without its photograph.
@@ -58,7 +67,7 @@ def copy_photographs(out: WrittenFiles, folder: str) -> None:
     """
     sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in PHOTOGRAPHS}
     for photograph, source in sources.items():
-        out.copy(f"{folder}/{photograph.name}", source)
+        out.copy((PurePosixPath(folder) / photograph.name).as_posix(), source)
 
 
 def packaged_path(module: str, file: str) -> Path:

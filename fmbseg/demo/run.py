@@ -16,7 +16,7 @@ from fmbseg.demo import ground_truth
 from fmbseg.demo.meter import Meter
 from fmbseg.demo.metrics import collect
 from fmbseg.demo.panels import panels_of
-from fmbseg.demo.photographs import PHOTOGRAPHS, copy_photographs, credit_of
+from fmbseg.demo.photographs import PHOTOGRAPHS, add_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
@@ -108,7 +108,7 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         written.check(_names(count))
         written.write(_MARK, b"")
         if settings.images is None:
-            copy_photographs(written, "photographs")
+            add_photographs(written, "photographs")
         rows, metrics, failures = _run(settings, trained, new, Path(work))
         for folder in ("labels", "head"):
             for path in sorted(Path(work, folder).glob("[!.]*")):

@@ -27,7 +27,7 @@ from fmbseg.models.exported import ExportedEncoder, ExportedModelError
 from fmbseg.models.exported_seal import placeholder, seal_file
 from fmbseg.models.image_text.conse import conse
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
-from fmbseg.written import MARKER, WouldReplaceError, WrittenFiles
+from fmbseg.written import MARKER, WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,8 +267,7 @@ def test_the_same_classes_on_the_demos_photographs(tmp_path: Path) -> None:
     )
     report = export_onnx(encoder, tmp_path / "head.onnx")
     assert report.dynamic
-    with WrittenFiles(tmp_path, "demo") as written:
-        copy_photographs(written, "photographs")
+    copy_photographs(tmp_path / "photographs")
     exported = ExportedEncoder(tmp_path / "head.onnx", text_encoder=text)
     words = ["cat", "cup", "person", "rocket", "sky", "flower", "temple", "motorcycle", "table", "restaurant"]
     images = find_images(tmp_path / "photographs")

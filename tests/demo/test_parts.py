@@ -6,7 +6,7 @@ from PIL import Image
 
 from fmbseg.demo.ground_truth import PHOTOGRAPH, true_classes
 from fmbseg.demo.meter import Meter, peak_memory_mb
-from fmbseg.demo.photographs import PHOTOGRAPHS, copy_photographs, credit_of, packaged_path
+from fmbseg.demo.photographs import PHOTOGRAPHS, add_photographs, credit_of, packaged_path
 from fmbseg.demo.words import CLASSES, NEW_WORDS, demo_vocabularies
 from fmbseg.vocabulary import Vocabulary
 from fmbseg.written import WrittenFiles
@@ -14,7 +14,7 @@ from fmbseg.written import WrittenFiles
 
 def test_every_photograph_is_there_and_credited(tmp_path: Path) -> None:
     with WrittenFiles(tmp_path, "demo") as written:
-        copy_photographs(written, "photographs")
+        add_photographs(written, "photographs")
     for photograph in PHOTOGRAPHS:
         with Image.open(tmp_path / "photographs" / photograph.name) as image:
             assert min(image.size) >= 300

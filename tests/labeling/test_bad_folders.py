@@ -112,7 +112,7 @@ class TestNames:
         (image,) = labels
         assert [labels.vocabulary.names[index] for index in image.detected] == words[:2]
         assert verify(labels.folder, photographs=True) == []
-        path = export_coco(labels, tmp_path / "coco.json")
+        path = export_coco(labels, tmp_path / "coco.json").path
         (again,) = import_coco(path, photographs, tmp_path / "again")
         assert_equal(again, image)
 
