@@ -70,8 +70,9 @@ def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[
     """The image files of a folder, of a file's own path, or of several of either.
 
     In a folder, files count by their extension (:data:`IMAGE_EXTENSIONS`, in any case); hidden files and
-    folders (a leading dot) do not, nor do results that fmbseg wrote there itself. A file that is named
-    itself is taken whatever its extension. What else a folder holds is told by :func:`passed_over`.
+    folders (a leading dot) do not, nor do results that fmbseg wrote there itself. The photographs of an
+    export to a folder within count only if there are no others, for they would count twice. A file that is
+    named itself is taken whatever its extension. What else a folder holds is told by :func:`passed_over`.
 
     Args:
         folder_or_paths: a folder, a file, or any number of them.
@@ -184,7 +185,8 @@ def _images_in(folder: Path, own: OwnResults, *, recursive: bool) -> list[Path]:
             f"{len(files) - len(candidates)}{results}); images are known by the extensions "
             f"{' '.join(sorted(IMAGE_EXTENSIONS))}"
         )
-    return images
+    originals = [file for file in images if not own.copied_below(folder, file)]
+    return originals or images
 
 
 def _others_in(folder: Path, own: OwnResults, *, recursive: bool) -> Iterator[Path]:

@@ -307,14 +307,31 @@ class OwnResults:
         A link counts as what it leads to.
         """
         place = Path(os.path.realpath(path))
-        for folder in place.parents:
-            if folder not in self._markers:
-                self._markers[folder] = read_marker(folder)
-            entries = self._markers[folder].get(place.relative_to(folder).as_posix(), [])
-            results = [entry for entry in entries if "link" not in entry and not entry.get("photograph")]
-            if any(_is_same(place, entry) for entry in results):
-                return True
-        return False
+        return any(
+            not _is_photograph(entry) and _is_same(place, entry)
+            for folder in place.parents
+            for entry in self._entries(folder, place)
+        )
+
+    def copied_below(self, folder: Path, path: Path) -> bool:
+        """Whether an export below a folder has put this file there as a photograph's copy, or a link to it.
+
+        Args:
+            folder: that is gone through; an export to it, or to one above it, does not count.
+            path: of a file in it.
+        """
+        root, place = Path(os.path.realpath(folder)), Path(os.path.realpath(path.parent), path.name)
+        return any(
+            _is_photograph(entry) and _is_same(place, entry)
+            for parent in place.parents
+            if parent != root and parent.is_relative_to(root)
+            for entry in self._entries(parent, place)
+        )
+
+    def _entries(self, folder: Path, place: Path) -> list[dict[str, Any]]:
+        if folder not in self._markers:
+            self._markers[folder] = read_marker(folder)
+        return self._markers[folder].get(place.relative_to(folder).as_posix(), [])
 
 
 def read_marker(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -342,6 +359,10 @@ def _append(folder: Path, entry: dict[str, Any]) -> None:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _is_photograph(entry: dict[str, Any]) -> bool:
+    return "link" in entry or bool(entry.get("photograph"))
 
 
 def _is_same(place: Path, entry: dict[str, Any]) -> bool:

@@ -78,6 +78,19 @@ def test_copies_of_photographs_and_what_the_user_changed_are_input(tree: Path) -
     assert names(find_images(tree / "set"), tree / "set") == ["copy.png", "drawn.png", "link.png"]
 
 
+def test_photographs_of_an_export_within_count_once(tree: Path) -> None:
+    before = find_images(tree)
+    with WrittenFiles(tree / "set", "export") as out:
+        out.copy("images/copy.png", tree / "a.png")
+        out.link("images/link.png", tree / "a.png")
+    assert find_images(tree) == before
+    assert names(find_images(tree / "set"), tree / "set") == ["images/copy.png", "images/link.png"]
+    alone = tree / "exports"
+    alone.mkdir()
+    (tree / "set").rename(alone / "set")
+    assert names(find_images(alone), alone) == ["set/images/copy.png", "set/images/link.png"]
+
+
 def test_an_own_result_that_is_named_is_refused(tree: Path) -> None:
     write_results(tree / "r1", "a.png")
     with pytest.raises(ImageError, match=r"r1/a\.png is a result that fmbseg wrote, not a photograph; name"):

@@ -50,6 +50,7 @@ def evaluate(
         return
     if out is None:
         raise typer.BadParameter("give the run's folder with --out")
+    left: object = ()
     if merge:
         from fmbseg.evaluation.evaluate import merge_runs
 
@@ -64,6 +65,7 @@ def evaluate(
 
         found, how = open_data(data, root, split=split), get_protocol(protocol)
         part = None if shard is None else Shard.of(shard)
+        left = found.passed_over
         # All that can be wrong comes before the models.
         check_evaluation(found, how, out=out, names=names, shard=part, limit=limit)
         segmenter = load_segmenter(paths[0], hub=hub)
@@ -79,7 +81,9 @@ def evaluate(
             progress=True,
         )
     _tell(report, out)
-    if strict and report.failures:
+    if left:
+        complain(left, "warning")
+    if strict and (report.failures or left):
         raise typer.Exit(1)
 
 

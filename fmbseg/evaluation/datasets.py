@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from fmbseg.evaluation.layouts import LAYOUTS, Encoding, Layout
 from fmbseg.evaluation.mask_files import DataSetError, read_target
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.files import inside
-from fmbseg.images import load_image
+from fmbseg.images import PassedOver, load_image
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes
 
@@ -51,6 +51,7 @@ class SegmentationData:
         samples: in the set's own order.
         table: for each value of a mask the class that it means, (256,).
         listed_in: where the values stand, for messages.
+        passed_over: files that may be photographs of the set and are not read.
     """
 
     name: str
@@ -61,6 +62,7 @@ class SegmentationData:
     samples: tuple[Sample, ...]
     table: NDArray[np.int32]
     listed_in: str
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
     @property
     def has_background(self) -> bool:
@@ -208,4 +210,5 @@ def _open_folder(name: str, root: Path, split: str | None) -> SegmentationData:
         samples=tuple(Sample(one.key, one.image, one.mask) for one in folder.fold(chosen)),
         table=table,
         listed_in="classes.txt",
+        passed_over=folder.passed_over,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fmbseg.evaluation.mask_files import DataSetError, read_target, value_table
 from fmbseg.files import inside
-from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.images import ImageError, PassedOver, find_images, load_image, passed_over
 from fmbseg.vocabulary import meaning_of_name
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class MaskFolder:
         table: for each value of a mask its class, as
             :func:`~fmbseg.evaluation.mask_files.value_table` makes it.
         photographs: in the order of manifest.csv.
+        passed_over: files beside the images that may be photographs too and are not read; none where
+            manifest.csv says what counts.
 
     Raises:
         MaskFolderError: a file is missing or not as above.
@@ -85,6 +87,7 @@ class MaskFolder:
         self.table = value_table({value: index for index, value in enumerate(words)}, list(values))
         listed = (self.folder / "manifest.csv").is_file()
         self.photographs = _read_manifest(self.folder) if listed else _all_images(self.folder)
+        self.passed_over = PassedOver() if listed else passed_over(self.folder / "images")
 
     def fold(self, name: str) -> list[MaskedPhotograph]:
         """The photographs of one fold.

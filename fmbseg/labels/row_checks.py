@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+from base64 import b64decode
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.files import inside
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_SCORES = ("predicted_iou", "stability", "similarity")
+_NO_FEATURE = -1
 _PLAIN = ("class_id", "stage", "predicted_iou", "stability", "similarity", "kept")
 
 
@@ -29,10 +34,7 @@ def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]
     if any(row[name] is None for name in ("path", "sha256", "height", "width", "detected", "masks")):
         yield f"{path} has an empty field"
         return
-    try:
-        inside(root, path)
-    except ValueError as error:
-        yield str(error)
+    yield from _path_problems(root, path)
     if not _SHA256.fullmatch(row["sha256"]):
         yield f"{path} has no SHA-256"
     if min(size) < 1:
@@ -46,6 +48,19 @@ def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]
     for number, mask in enumerate(row["masks"]):
         for what in _mask_problems(mask, size):
             yield f"{path}, mask {number}: {what}"
+    if len({_dimensions(mask["feature"]) for mask in row["masks"]}) > 1:
+        yield f"{path} has masks with features of different lengths"
+
+
+def _path_problems(root: Path, path: str) -> Iterator[str]:
+    try:
+        inside(root, path)
+    except ValueError as error:
+        yield str(error)
+        return
+    plain = PurePosixPath(path).as_posix()
+    if plain != path:  # else one photograph could have several names
+        yield f"{path!r} is not the plainest form of a path, {plain!r}"
 
 
 def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]:
@@ -54,9 +69,26 @@ def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]
         return
     if mask["stage"] not in STAGES:
         yield f"its stage is {mask['stage']}"
+    if not all(math.isfinite(mask[name]) for name in _SCORES):
+        yield "a score of it is not a number"
     if len(mask["points"]) % 2:
         yield "a query point of it has no y"
+    if not all(one is not None and math.isfinite(one) for one in mask["points"]):
+        yield "a query point of it is not a number"
+    if _dimensions(mask["feature"]) == _NO_FEATURE:
+        yield "its feature is none in base64"
     try:
         check_counts(mask["counts"].encode(), size)
     except ValueError as error:
         yield str(error)
+
+
+def _dimensions(feature: str | None) -> int | None:
+    """How many numbers of 16 bits a feature has; None where there is none."""
+    if feature is None:
+        return None
+    try:
+        length = len(b64decode(feature, validate=True))
+    except ValueError:
+        return _NO_FEATURE
+    return length // 2 if length and length % 2 == 0 else _NO_FEATURE

@@ -172,3 +172,19 @@ def test_a_table_replaces_no_file_of_others(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "table.md was changed since fmbseg wrote it" in result.stderr
     assert out.read_text() == "mine"
+
+
+def test_files_that_are_passed_over_are_told_and_count_for_strict(head: Path, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+        Image.new("L", (32, 32), 1).save(root / folder / "a.png")
+    (root / "classes.txt").write_text("0\tcat\n1\tdog\n")
+    command = ["eval", str(head), "--data", "folder", "--root", str(root), "--strict"]
+    assert RUNNER.invoke(app, [*command, "--out", str(tmp_path / "all")]).exit_code == 0
+    (root / "images" / "b.HEIC").touch()
+    result = RUNNER.invoke(app, [*command, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert "warning: 1 file was passed over (1 .heic: b.HEIC)" in result.stderr
+    (root / "manifest.csv").write_text("id,fold\na,val\n")  # this says what counts
+    assert RUNNER.invoke(app, [*command, "--out", str(tmp_path / "listed")]).exit_code == 0

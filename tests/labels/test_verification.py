@@ -109,6 +109,9 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
         ({"stage": 3}, ", mask 1: its stage is 3"),
         ({"stage": None}, ", mask 1: it has an empty field"),
         ({"points": [1.0]}, ", mask 1: a query point of it has no y"),
+        ({"points": [1.0, float("inf")]}, ", mask 1: a query point of it is not a number"),
+        ({"predicted_iou": float("nan")}, ", mask 1: a score of it is not a number"),
+        ({"similarity": float("inf")}, ", mask 1: a score of it is not a number"),
     ],
 )
 def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
@@ -158,6 +161,35 @@ def test_a_path_that_leaves_the_folder_of_the_photographs(labels: LabelSet, path
     rewrite(labels, 0, content)
     (found,) = problems(labels, photographs=True)
     assert "the folder" in found
+    with pytest.raises(ValueError, match=r"shard-00000\.parquet is damaged"):
+        list(LabelSet(labels.folder))
+
+
+@pytest.mark.parametrize("path", ["./a.png", "a.png/", "deep//a.png"])
+def test_a_second_way_to_write_a_path(labels: LabelSet, path: str) -> None:
+    """Else one photograph could be in a set twice."""
+    content = rows(labels, 0)
+    content[0]["path"] = path
+    rewrite(labels, 0, content)
+    (found,) = problems(labels)
+    assert "is not the plainest form of a path" in found
+
+
+@pytest.mark.parametrize(
+    ("features", "what"),
+    [
+        (["!!", None], ", mask 0: its feature is none in base64"),
+        (["AA==", None], ", mask 0: its feature is none in base64"),
+        (["AAA=", None], " has masks with features of different lengths"),
+        (["AAA=", "AAAAAA=="], " has masks with features of different lengths"),
+    ],
+)
+def test_features_that_cannot_be(labels: LabelSet, features: list[str | None], what: str) -> None:
+    content = rows(labels, 0)
+    for mask, feature in zip(content[0]["masks"], features, strict=False):
+        mask["feature"] = feature
+    rewrite(labels, 0, content)
+    assert any(what in found for found in problems(labels))
     with pytest.raises(ValueError, match=r"shard-00000\.parquet is damaged"):
         list(LabelSet(labels.folder))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
 Id: TypeAlias = "int | str"
 
+_LARGEST = 1e9
+"""Of a score or a coordinate; more is no number that float32, as which they are kept, tells apart."""
 _STAGE_OF = {name: stage for stage, name in STAGES.items()}
 
 
@@ -255,7 +256,7 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _LARGEST else None
 
 
 def _kept(scores: Mapping[str, Any], what: str) -> bool:

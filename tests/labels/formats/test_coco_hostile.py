@@ -65,6 +65,8 @@ WRONG_TYPES: list[tuple[str, Any, str]] = [
     ("annotations__0__attributes", [1], "annotation 0: attributes is a list"),
     ("annotations__0__attributes", {"kept": 3}, "attributes.kept is the number 3: it must be true or false"),
     ("annotations__0__attributes", {"stability": INF}, "attributes.stability is the number inf"),
+    ("annotations__0__attributes", {"stability": 1e300}, "attributes.stability is the number 1e+300"),
+    ("annotations__0__attributes", {"points": [1e300, 0]}, "attributes.points must be a list of numbers"),
     (
         "annotations__0__attributes",
         {"similarity": HUGE},
