@@ -1,6 +1,8 @@
 """What a map holds under masks: the mean of its vectors, by the part of each cell that a mask covers.
 
-Stage 1.2 and deployment name masks by the same vectors, :func:`mask_vectors`.
+Stage 1.2 and deployment both name masks by these means, as they are: a mask's score for a word is then the
+mean of its cells' scores, whatever is taken off them (hubness). Brought to unit length first, they named
+masks no better.
 """
 
 from __future__ import annotations
@@ -45,32 +47,3 @@ def mask_means(masks: MaskSet, text_map: torch.Tensor) -> torch.Tensor:
         covered = F.adaptive_avg_pool2d(mask, (rows, columns)).flatten()
         means[index] = (covered / covered.sum().clamp(min=_TINY)) @ cells
     return means
-
-
-def mask_vectors(masks: MaskSet, *maps: torch.Tensor, constants: int = 0) -> list[torch.Tensor]:
-    """The unit vectors by which masks are named: the means of a map under them, brought to unit length.
-
-    A mean of unit vectors is the shorter the more they differ. Without its length back, what is taken off
-    every similarity (hubness) or held against it (a threshold) would weigh more in masks of many colours.
-
-    Args:
-        masks: N masks of an image.
-        maps: (D, h, w) each, on one grid that covers the image; masks are decoded once for all.
-        constants: how many of the last dimensions are no part of the vectors, but the same in every cell;
-            they are kept as they are.
-
-    Returns:
-        For each map (N, D); zeros for an empty mask.
-
-    Example:
-        >>> import numpy as np
-        >>> from fmbseg.masks import MaskSet
-        >>> axes = torch.eye(2)[:, None, :]  # one row of two cells
-        >>> both = MaskSet.from_masks(np.ones((1, 1, 4), bool))
-        >>> mask_vectors(both, axes)[0]  # the mean is (0.5, 0.5)
-        tensor([[0.7071, 0.7071]])
-    """
-    dim = len(maps[0])
-    means = mask_means(masks, torch.cat(maps)).chunk(len(maps), dim=1)
-    kept = dim - constants
-    return [torch.cat([F.normalize(one[:, :kept], dim=1), one[:, kept:]], dim=1) for one in means]

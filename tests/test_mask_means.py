@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.mask_means import mask_means, mask_vectors
+from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
 
 
@@ -41,16 +41,3 @@ def test_an_empty_mask_has_none() -> None:
     empty = MaskSet.from_masks(np.zeros((1, 4, 4), dtype=bool))
     assert mask_means(empty, torch.ones(2, 2, 2)).tolist() == [[0.0, 0.0]]
     assert mask_means(MaskSet.empty((4, 4)), torch.ones(2, 2, 2)).shape == (0, 2)
-
-
-def test_vectors_of_several_maps_by_hand() -> None:
-    """Three of four pixels: the first of two cells whole, the second by half."""
-    three = MaskSet.from_masks(np.array([[[True, True, True, False]]]))
-    axes = torch.eye(2)[:, None, :]
-    with_one = torch.cat([axes, torch.ones(1, 1, 2)])
-    first, other = mask_vectors(three, with_one, with_one.flip(2), constants=1)
-    expected = np.array([2.0, 1.0]) / np.sqrt(5)
-    np.testing.assert_allclose(first[0].numpy(), [*expected, 1], rtol=1e-6)
-    np.testing.assert_allclose(other[0].numpy(), [*expected[::-1], 1], rtol=1e-6)
-    empty = MaskSet.from_masks(np.zeros((1, 1, 4), dtype=bool))
-    assert mask_vectors(empty, axes)[0].tolist() == [[0.0, 0.0]]

@@ -1,4 +1,4 @@
-"""Stage 1.2: naming masks by the dense features that they cover (:func:`fmbseg.mask_means.mask_vectors`)."""
+"""Stage 1.2: naming masks by the dense features that they cover (:func:`fmbseg.mask_means.mask_means`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.mask_means import mask_vectors
+from fmbseg.mask_means import mask_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ class MaskNames(NamedTuple):
 
     Attributes:
         class_ids: (N,) indices in the vocabulary.
-        similarities: (N,) dot product of the mask's mean feature with its class.
+        similarities: (N,) cosine of the mask's mean feature and its class.
         features: (N, D) the mask's mean feature, unit vectors.
     """
 
@@ -32,8 +33,9 @@ class MaskNames(NamedTuple):
     features: NDArray[np.float16]
 
     @classmethod
-    def of(cls, features: torch.Tensor, prototypes: torch.Tensor, class_ids: NDArray[np.int32]) -> MaskNames:
-        """Names with the similarities of ``features`` (N, D) to the classes that were chosen for them."""
+    def of(cls, means: torch.Tensor, prototypes: torch.Tensor, class_ids: NDArray[np.int32]) -> MaskNames:
+        """Names with the similarities of ``means`` (N, D), at unit length, to the classes chosen for them."""
+        features = F.normalize(means, dim=1)
         own = prototypes[torch.from_numpy(class_ids).long()]
         return cls(
             class_ids,
@@ -59,10 +61,10 @@ def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: 
         classes: the K classes.
         detected: indices of the classes to choose from, at least one.
     """
-    (features,) = mask_vectors(masks, dense)
-    position = classes.of(detected).scores(features).argmax(dim=1)
+    means = mask_means(masks, dense)
+    position = classes.of(detected).scores(means).argmax(dim=1)
     chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
-    return MaskNames.of(features, classes.prototypes, chosen)
+    return MaskNames.of(means, classes.prototypes, chosen)
 
 
 def own_names(
@@ -76,5 +78,4 @@ def own_names(
         classes: the K classes.
         class_ids: (N,) of the masks.
     """
-    (features,) = mask_vectors(masks, dense)
-    return MaskNames.of(features, classes.prototypes, class_ids)
+    return MaskNames.of(mask_means(masks, dense), classes.prototypes, class_ids)

@@ -1,4 +1,4 @@
-"""Masks named as in Stage 1.2, by :func:`fmbseg.mask_means.mask_vectors`, and painted over the pixels."""
+"""Masks named as in Stage 1.2, by :func:`fmbseg.mask_means.mask_means`, and painted over the pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fmbseg.mask_means import mask_vectors
+from fmbseg.mask_means import mask_means
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ def paint_masks(
     second: SecondMap | None = None,
     top: int = 1,
     temperature: float | None = None,
-    constants: int = 0,
 ) -> None:
-    """Give the pixels of each mask what its vector is decoded to, large masks first.
+    """Give the pixels of each mask what its mean is decoded to, large masks first.
 
     The masks are decoded like a line of so many pixels, so that scores, the best few and the softmax's sum
     mean for a mask what they mean for a pixel.
@@ -40,7 +39,6 @@ def paint_masks(
         second: another map that is mixed in, likewise by its mean.
         top: how many of the best texts are kept.
         temperature: of the softmax, if its sum is.
-        constants: how many of the maps' last dimensions are the same in every cell.
 
     Raises:
         ValueError: masks of another size than the image.
@@ -61,7 +59,8 @@ def paint_masks(
     if not len(masks):
         return
     maps = [text_map] if second is None else [text_map, second.text_map]  # on one grid
-    line, *other = [one.T[:, None] for one in mask_vectors(masks, *maps, constants=constants)]
+    means = mask_means(masks, torch.cat(maps)).chunk(len(maps), dim=1)  # masks are decoded once for all
+    line, *other = [one.T[:, None] for one in means]
     if second is not None:
         second = replace(second, text_map=other[0])
     named = decode(line, prototypes, (1, len(masks)), second=second, top=top, temperature=temperature)

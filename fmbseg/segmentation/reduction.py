@@ -39,14 +39,12 @@ class EncodedImage:
         pixels: as the encoder saw them, (3, h, w), resized.
         text_map: (D, rows, columns).
         second: what else is mixed in.
-        constants: how many of the maps' last dimensions are the same in every cell.
     """
 
     image: NDArray[np.uint8]
     pixels: torch.Tensor
     text_map: torch.Tensor
     second: SecondMap | None = None
-    constants: int = 0
 
     def with_constant(self) -> EncodedImage:
         """The same image with one more dimension that is 1 everywhere, for what is the same at every pixel.
@@ -56,7 +54,7 @@ class EncodedImage:
         second = self.second
         if second is not None:
             second = replace(second, text_map=_with_ones(second.text_map))
-        return replace(self, text_map=_with_ones(self.text_map), second=second, constants=self.constants + 1)
+        return replace(self, text_map=_with_ones(self.text_map), second=second)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,7 +104,6 @@ def segment_encoded(
             second=encoded.second,
             top=top,
             temperature=temperature,
-            constants=encoded.constants,
         )
     scores = decoded.scores.float().cpu().numpy()
     confidence = None

@@ -52,7 +52,7 @@ def test_masks_have_the_text_of_their_mean_and_pixels_between_keep_theirs() -> N
     found = decode(text_map, prototypes, SIZE)
     before = [found.labels.numpy().copy(), found.scores.numpy().copy()]
     paint_masks(found, MASKS, text_map, prototypes)
-    similarity = F.normalize(mask_means(MASKS, text_map), dim=1) @ prototypes.T
+    similarity = mask_means(MASKS, text_map) @ prototypes.T
     best = similarity.max(dim=1)
     labels, scores = painted(before, [best.indices.numpy(), best.values.numpy()])
     assert np.array_equal(found.labels.numpy(), labels)
@@ -70,7 +70,7 @@ def test_the_best_few_the_softmax_and_a_second_map() -> None:
     assert found.log_sum is not None
     before = [one.numpy().copy() for one in (found.top_labels, found.top_scores, found.log_sum)]
     paint_masks(found, MASKS, text_map, prototypes, second=second, top=3, temperature=0.1)
-    first, other = (F.normalize(mask_means(MASKS, one), dim=1) for one in (text_map, second.text_map))
+    first, other = (mask_means(MASKS, one) for one in (text_map, second.text_map))
     similarity = 0.7 * first + 0.3 * other
     similarity = similarity @ prototypes.T
     values, indices = similarity.topk(3, dim=1)
@@ -83,23 +83,23 @@ def test_the_best_few_the_softmax_and_a_second_map() -> None:
 
 
 def test_what_is_taken_off_weighs_as_in_stage_1_by_hand() -> None:
-    """The mask's mean, (0.5, 0.5), is (0.707, 0.707) at unit length.
+    """The mask's mean is (0.5, 0.5, 0): 0.5 for the first word, less 0.3; 0.3 for the second, less 0.05.
 
-    The first word has 0.707 there, less 0.2 for being near everything; the second, (0, 0.6, 0.8), has 0.424.
-    By the mean itself they would have 0.3 and 0.3.
+    At unit length the first word would win: 0.707 - 0.3 against 0.424 - 0.05.
     """
     text_map = torch.zeros(4, 1, 2, dtype=torch.float64)
     text_map[0, 0, 0] = text_map[1, 0, 1] = 1
     text_map[3] = 1  # the same everywhere: times a word's offset
-    words = torch.tensor([[1, 0, 0, -0.2], [0, 0.6, 0.8, 0]], dtype=torch.float64)
+    words = torch.tensor([[1, 0, 0, -0.3], [0, 0.6, 0.8, -0.05]], dtype=torch.float64)
     found = decode(text_map, words, SIZE)
     whole = boxes((0, 0, *SIZE))
-    paint_masks(found, whole, text_map, words, constants=1)
-    assert (found.labels == 0).all()
-    torch.testing.assert_close(found.scores, torch.full(SIZE, 0.5**0.5 - 0.2, dtype=torch.float64))
-    dense, offsets = text_map[:3], torch.tensor([0.2, 0.0], dtype=torch.float64)
+    paint_masks(found, whole, text_map, words)
+    assert (found.labels == 1).all()
+    torch.testing.assert_close(found.scores, torch.full(SIZE, 0.25, dtype=torch.float64))
+    dense, offsets = text_map[:3], torch.tensor([0.3, 0.05], dtype=torch.float64)
     stage1 = name_masks(whole, dense, Classes(words[:, :3], offsets), [0, 1])
-    assert stage1.class_ids.tolist() == [0]
+    assert stage1.class_ids.tolist() == [1]
+    assert stage1.similarities.tolist() == pytest.approx([0.6 / 2**0.5])  # a cosine, for thresholds
 
 
 def test_one_vector_everywhere_changes_nothing() -> None:

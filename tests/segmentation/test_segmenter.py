@@ -483,7 +483,7 @@ def test_masks_are_named_by_what_they_cover(encoder: AlignedEncoder, cat: NDArra
     result = segmenter.segment(small, WORDS, settings=named)
     masks = Halves().begin(small).everything()
     with torch.inference_mode():
-        vectors = F.normalize(mask_means(masks, segmenter.text_map(small)), dim=1)
+        vectors = mask_means(masks, segmenter.text_map(small))
         similarity = vectors @ encoder.encode_text(Vocabulary.of(WORDS)).T
     best = similarity.max(dim=1)
     for index in range(2):
