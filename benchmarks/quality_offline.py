@@ -183,7 +183,7 @@ class Measurer:
         self._labeler, self._segmenter, self._folder = labeler, segmenter, folder
         self._words = Vocabulary.of(folder.names)
         self._generator = TimedGenerator(labeler.generator)
-        labeler.generator = self._generator
+        labeler.two_models.generator = self._generator
         refine = MaskNaming(self._generator) if isinstance(segmenting.refine, MaskNaming) else None
         self.segmenting = {
             "aligned_alone": segmenter.settings,
@@ -198,7 +198,7 @@ class Measurer:
         image, target = self._folder.load(photograph)
         seconds: dict[str, float] = {}
         maps: dict[str, NDArray[Any]] = {}
-        stage1 = self._labeler.settings
+        stage1 = self._labeler.two_models.settings
         for name, settings in (("dense", replace(stage1, scales=(1.0,))), ("dense_stage1", stage1)):
             with Clock() as clock:
                 maps[name] = self._dense(image, settings)

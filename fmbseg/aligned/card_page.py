@@ -135,8 +135,9 @@ def _training(config: AlignedConfig, card: HeadCard) -> list[tuple[str, object]]
 
 def _label_models(labels: Mapping[str, Any]) -> list[tuple[str, str]]:
     models = labels.get("models", {})
-    roles = [role for role in ("image_text", "mask_generator") if models.get(role)]
-    return [(f"pseudo labels: {role.replace('_', ' ')}", models[role]) for role in roles]
+    roles = {"image_text": "image text", "mask_generator": "mask generator"}
+    roles |= {"teacher": "teacher", "license": "licence of the teacher"}
+    return [(f"pseudo labels: {role}", models[key]) for key, role in roles.items() if models.get(key)]
 
 
 def _measured(report: Mapping[str, Any]) -> tuple[Any, Any, int, int, list[tuple[str, str]]]:

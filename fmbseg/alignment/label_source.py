@@ -181,13 +181,17 @@ def open_labels(
 
 
 def models_without_paths(models: Mapping[str, object]) -> dict[str, str]:
-    """The specs of the models that made labels, with the folders of this machine left out.
+    """The specs of the models that made labels and a teacher's licence, without folders of this machine.
 
     A head is handed on with them, and nobody needs to know where its maker keeps files.
 
     Example:
         >>> models_without_paths({"mask_generator": "sam:vit_h@/home/me/sam.pth", "mask_options": {}})
         {'mask_generator': 'sam:vit_h@sam.pth'}
+        >>> models_without_paths({"teacher": "grounded:/d/dino+sam@/m/s.pth", "license": "https://x.org/l"})
+        {'teacher': 'grounded:dino+sam@s.pth', 'license': 'https://x.org/l'}
     """
-    folders = re.compile(r"(?<=[:@,])(?:~|[A-Za-z]:)?[/\\][^?,]*[/\\]")
-    return {role: folders.sub("", spec) for role, spec in models.items() if isinstance(spec, str)}
+    folders = re.compile(r"(?<=[:@,+])(?:~|[A-Za-z]:)?[/\\][^?,+]*[/\\]")
+    specs = {role: spec for role, spec in models.items() if isinstance(spec, str)}
+    # A licence may be an address, and names no folder.
+    return {role: spec if role == "license" else folders.sub("", spec) for role, spec in specs.items()}

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
 
-_MASKS = {11: "masks from points", 12: "masks from everything", 20: "masks by hand"}
+_MASKS = {
+    11: "masks from points",
+    12: "masks from everything",
+    15: "masks from a teacher",
+    20: "masks by hand",
+}
 
 
 @with_hub_options
@@ -36,6 +41,12 @@ def label(
     ] = None,
     mask_generator: Annotated[
         str | None, typer.Option(help="Spec of the model that cuts masks, in place of the recipe's.")
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Spec of a model that names and cuts in one step, in place of the recipe's models."
+        ),
     ] = None,
     image_labels: Annotated[
         Path | None,
@@ -66,6 +77,7 @@ def label(
         image_text=image_text,
         mask_generator=mask_generator,
         aligned=aligned,
+        teacher=teacher,
         image_labels=image_labels,
         workers=workers,
     )
@@ -76,7 +88,12 @@ def label(
             # Every failure and what was passed over is told below.
             warnings.filterwarnings("ignore", message=".*(photographs could not be labelled|passed over)")
             labeler = PseudoLabeler(
-                recipe, image_text=image_text, mask_generator=mask_generator, aligned=aligned, hub=hub
+                recipe,
+                image_text=image_text,
+                mask_generator=mask_generator,
+                teacher=teacher,
+                aligned=aligned,
+                hub=hub,
             )
             labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
     typer.echo(summary(labels))

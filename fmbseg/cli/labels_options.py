@@ -17,6 +17,7 @@ class Stage(str, Enum):
 
     POINTS = "1.1"
     EVERYTHING = "1.2"
+    CONCEPT = "concept"
     HAND = "hand"
 
 

@@ -42,7 +42,7 @@ def measure(
     vocabulary = Vocabulary.of(_WORDS)
     target = true_classes()
     with torch.inference_mode():
-        dense = describe(image, labeler.encoder, labeler.settings).dense
+        dense = describe(image, labeler.encoder, labeler.two_models.settings).dense
         before = decode_classes(dense, embed_vocabulary(labeler.encoder, vocabulary), target.shape)
     after = segmenter.segment(image, vocabulary).labels
     there = [vocabulary.names[index] for index in np.unique(target[target >= 0])]

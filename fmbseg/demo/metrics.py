@@ -72,7 +72,7 @@ def collect(
         "ground_truth": truth,
         "settings": {
             "labeling": asdict(labeler.settings),
-            "mask_options": labeler.mask_options,
+            "mask_options": labeler.two_models.mask_options,
             "training": aligner.settings.to_dict(),
         },
         "versions": {

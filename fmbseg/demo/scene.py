@@ -92,7 +92,7 @@ class Observer:
     @torch.inference_mode()
     def look(self, image: NDArray[np.uint8], labels: LabeledImage) -> Scene:
         """Segment a photograph before and after alignment."""
-        description = describe(image, self._labeler.encoder, self._labeler.settings)
+        description = describe(image, self._labeler.encoder, self._labeler.two_models.settings)
         surest = (description.pooled @ self._prototypes.T).amax(dim=0).tolist()
         shown = max(labels.detected or range(len(surest)), key=lambda index: float(surest[index]))
         similarity = torch.einsum("d,dhw->hw", self._prototypes[shown], description.dense)

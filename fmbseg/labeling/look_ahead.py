@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import fmbseg
 from fmbseg.image_files import find_images
+from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labeling.teacher import refuse_beside_a_teacher
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, manifest_hash, read_manifest
 from fmbseg.labels.writer import LabelWriter, check_same_run
-from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import get_recipe
 from fmbseg.vocabulary import Vocabulary
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fmbseg.labeling.image_labels import ImageLabelSource
+    from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
 
 
@@ -36,6 +40,7 @@ def look_ahead(
     image_text: str | None = None,
     mask_generator: str | None = None,
     aligned: str | None = None,
+    teacher: str | None = None,
     image_labels: ImageLabelSource | None = None,
     shard_size: int = 1000,
     workers: int = 1,
@@ -50,6 +55,7 @@ def look_ahead(
         image_text: spec of the image-text model.
         mask_generator: spec of the mask generator.
         aligned: folder or name of a head.
+        teacher: spec of a concept model, in place of the recipe's models.
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
         workers: photographs that masks are made for at once.
@@ -66,23 +72,16 @@ def look_ahead(
     if workers < 1:
         raise ValueError(f"workers is {workers}: it must be 1 or more")
     chosen = get_recipe(recipe)
-    specs = (
-        IMAGE_TEXT.expand(image_text or chosen.image_text),
-        MASK_GENERATORS.expand(mask_generator or chosen.mask_generator),
-    )
-    IMAGE_TEXT.get(specs[0].partition("?")[0].partition(":")[0])
-    MASK_GENERATORS.get(specs[1].partition("?")[0].partition(":")[0])
+    if teacher is not None:
+        refuse_beside_a_teacher(
+            {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
+        )
+        origin = _origin_of_teacher(teacher)
+    else:
+        origin = _origin_of_two(chosen, image_text, mask_generator)
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
     known = ImageLabels(image_labels or {}, classes, root, paths)
-    origin = {
-        "models": {
-            "image_text": specs[0],
-            "mask_generator": specs[1],
-            "mask_options": {} if mask_generator else dict(chosen.mask_options),
-        },
-        "settings": asdict(LabelingSettings.from_dict(chosen.labeling)),
-    }
     wanted = run_manifest(classes, origin, root, paths, shard_size)
     if image_labels is not None:
         wanted["image_labels"] = known.to_manifest()
@@ -90,7 +89,11 @@ def look_ahead(
     if not (Path(out) / MANIFEST).exists():
         return None
     found = read_manifest(Path(out))
+    _check_same_teacher(Path(out), found["models"], wanted["models"])
     check_same_run(Path(out), _without_models(found), _without_models(wanted))
+    if teacher is not None and found["models"].get("teacher") == wanted["models"]["teacher"]:
+        wanted["models"] = found["models"]  # only loading it tells the licence
+        wanted["hash"] = manifest_hash(wanted)
     # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
     if aligned is not None or manifest_hash(wanted) != found["hash"]:
         return None
@@ -137,6 +140,37 @@ def run_manifest(
         "shard_size": shard_size,
         "root": str(root),
     }
+
+
+def _origin_of_two(recipe: Recipe, image_text: str | None, mask_generator: str | None) -> dict[str, Any]:
+    image_text = IMAGE_TEXT.expand(image_text or recipe.image_text)
+    masks = MASK_GENERATORS.expand(mask_generator or recipe.mask_generator)
+    IMAGE_TEXT.get(_family(image_text))
+    MASK_GENERATORS.get(_family(masks))
+    options = {} if mask_generator else dict(recipe.mask_options)
+    models = {"image_text": image_text, "mask_generator": masks, "mask_options": options}
+    return {"models": models, "settings": asdict(LabelingSettings.from_dict(recipe.labeling))}
+
+
+def _origin_of_teacher(teacher: str) -> dict[str, Any]:
+    spec = CONCEPTS.expand(teacher)
+    CONCEPTS.get(_family(spec))
+    return {"models": {"teacher": spec}, "settings": asdict(CompetitionSettings())}
+
+
+def _family(spec: str) -> str:
+    return spec.partition("?")[0].partition(":")[0]
+
+
+def _check_same_teacher(out: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse labels of another teacher, or of none; a model may add options, as a revision, to its spec."""
+    teachers = [re.sub(r"\?[^+]*", "", str(models.get("teacher") or "")) for models in (found, wanted)]
+    if teachers[0] != teachers[1]:
+        check_same_run(out, {"models": _teacher(found)}, {"models": _teacher(wanted)})
+
+
+def _teacher(models: Mapping[str, Any]) -> dict[str, Any]:
+    return {"teacher": models.get("teacher")}
 
 
 def _without_models(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         if name in manifest and not isinstance(manifest[name], kinds):
             raise ValueError(f"{name} is {short(manifest[name])}: it must be {what}")
     models = manifest["models"]
-    for name, kind in (("image_text", str), ("mask_generator", str), ("mask_options", dict)):
+    for name, kind in _MODELS.items():
         if not isinstance(models.get(name, kind()), kind):
             raise ValueError(f"models.{name} is {short(models[name])}: it must be {_WORDS[kind]}")
     if not _is_whole(manifest["shard_size"], 1):
@@ -116,6 +116,10 @@ def short(value: Any) -> str:
 
 _MOST_SHARDS = 1_000_000
 _REQUIRED = frozenset({"fmbseg", "vocabulary", "models", "images", "shard_size", "root"})
+_MODELS: dict[str, type] = {
+    **dict.fromkeys(("image_text", "mask_generator", "teacher", "license"), str),
+    **dict.fromkeys(("mask_options", "teacher_options"), dict),
+}
 _WORDS: dict[type, str] = {str: "text", dict: "a JSON object"}
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "fmbseg": ((str,), "a version"),

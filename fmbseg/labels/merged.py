@@ -81,15 +81,23 @@ class MergedLabels(LabelCollection):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The models that all parts agree on, and the origin of each part."""
+        """The models that all parts agree on, every part's teacher and its licence, and each part's origin.
+
+        The licence of a teacher holds for a head whatever other labels it learned from.
+        """
         origins = [part.origin for part in self._parts]
         models = origins[0].get("models", {})
+        of_teachers = {
+            key: ", ".join(found)
+            for key in ("teacher", "license")
+            if (found := _each_once([origin.get("models", {}).get(key) for origin in origins]))
+        }
         agreed = {
             key: value
             for key, value in models.items()
             if all(origin.get("models", {}).get(key) == value for origin in origins)
         }
-        return {"models": agreed, "merged": origins}
+        return {"models": agreed | of_teachers, "merged": origins}
 
     def __len__(self) -> int:
         return self._count
@@ -143,6 +151,11 @@ def merge_vocabularies(vocabularies: Sequence[Vocabulary]) -> Vocabulary:
         background=frozenset(names.index(name) for name in background),
         templates=next(iter(templates)),
     )
+
+
+def _each_once(given: Sequence[str | None]) -> list[str]:
+    """What was given, each once, in order."""
+    return list(dict.fromkeys(one for one in given if one))
 
 
 def _moved(image: LabeledImage, path: str, indices: NDArray[np.int32]) -> LabeledImage:

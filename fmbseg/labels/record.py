@@ -18,9 +18,11 @@ POINT_STAGE = 11
 """Stage 1.1: masks from point prompts."""
 EVERYTHING_STAGE = 12
 """Stage 1.2: masks from "segment everything", named afterwards."""
+CONCEPT_STAGE = 15
+"""Found by a concept model, which names and cuts in one step."""
 HAND_STAGE = 20
 """Drawn or corrected by a person; imported labels that do not say otherwise."""
-STAGES = {POINT_STAGE: "1.1", EVERYTHING_STAGE: "1.2", HAND_STAGE: "hand"}
+STAGES = {POINT_STAGE: "1.1", EVERYTHING_STAGE: "1.2", CONCEPT_STAGE: "concept", HAND_STAGE: "hand"}
 """What each stage is called."""
 UNLABELLED = -1
 
@@ -36,7 +38,7 @@ class LabeledImage:
         masks: N masks at the photograph's size.
         class_ids: (N,) index of each mask's class in the vocabulary.
         stages: (N,) one of :data:`STAGES`.
-        similarities: (N,) of each mask's mean dense feature to its class, -1 to 1.
+        similarities: (N,) of each mask's mean dense feature to its class, -1 to 1; a concept model's score.
         kept: (N,) whether the mask was drawn for training (paper §4.1: 75 % of those of Stage 1.2).
         points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) where there were none.
         features: (N, D) mean dense feature under each mask, unit vectors; None where they were not kept.
@@ -77,9 +79,9 @@ class LabeledImage:
         """Paint the masks into one map.
 
         Where masks overlap, those of Stage 1.2 lie on those of Stage 1.1: the feature under a mask names it
-        more surely than five points find it. On both lie those drawn by hand. Within a stage the smaller
-        mask (in pixels) lies on top: a part is smaller than its whole, and an object smaller than its
-        surroundings; of equal areas the later one.
+        more surely than five points find it. On both lie those of a concept model, and on all of them those
+        drawn by hand. Within a stage the smaller mask (in pixels) lies on top: a part is smaller than its
+        whole, and an object smaller than its surroundings; of equal areas the later one.
 
         Args:
             stages: which stages' masks to paint.

@@ -23,7 +23,7 @@ from fmbseg.models.loading.errors import AssetUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Role = Literal["backbone", "image-text encoder", "mask generator"]
+Role = Literal["backbone", "image-text encoder", "mask generator", "concept model"]
 
 _HERE = "fmbseg.models"
 

@@ -1,4 +1,4 @@
-"""The three registries, one for each contract; listing their names imports no model library."""
+"""The four registries, one for each contract; listing their names imports no model library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from fmbseg.models.backbones.presets import PRESETS
 from fmbseg.models.catalog import Role, factories
-from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
+from fmbseg.models.contracts import Backbone, ConceptModel, ImageTextEncoder, MaskGenerator
 from fmbseg.registry import Registry
 
 BACKBONES: Registry[Backbone] = Registry(
@@ -22,6 +22,10 @@ IMAGE_TEXT: Registry[ImageTextEncoder] = Registry(
 
 MASK_GENERATORS: Registry[MaskGenerator] = Registry(
     "mask generator", "fmbseg.mask_generators", factories("mask generator"), contract=MaskGenerator
+)
+
+CONCEPTS: Registry[ConceptModel] = Registry(
+    "concept model", "fmbseg.concepts", factories("concept model"), contract=ConceptModel
 )
 
 REGISTRIES: dict[Role, Registry[Any]] = {

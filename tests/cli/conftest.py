@@ -34,7 +34,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     write_text_named_jpg(photographs / "notes.jpg")
     with pytest.MonkeyPatch.context() as patch:
         # Superpixels need no weights and are quick; the first warning of two is that they stand in.
-        patch.setattr("fmbseg.labeling.labeler.find_card", lambda role, spec: _Missing())
+        patch.setattr("fmbseg.labeling.ways.find_card", lambda role, spec: _Missing())
         label = CliRunner().invoke(
             app, ["label", str(photographs), "--classes", CLASSES, "--out", str(labels), "--strict"]
         )

@@ -31,7 +31,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STAND_INS = "stand-ins"
 """Colours and superpixels, quick enough for hundreds of photographs; other names are of mask generators."""
 
-_WORDS = {STAND_INS: ["red", "blue", "green", "white"]}
+TEACHER = "colour-concepts"
+"""A concept model of colours in their place."""
+
+_COLOURS = ["red", "blue", "green", "white"]
+_WORDS = {STAND_INS: _COLOURS, TEACHER: _COLOURS}
 _REAL_WORDS = ["cat", "coffee mug", "rocket", "person"]
 
 
@@ -50,12 +54,15 @@ def pictures(folder: Path, count: int, *, bad: int = 0) -> None:
 
 
 def make_labeler(models: str) -> PseudoLabeler:
-    """Load the stand-ins, or ConSE and a mask generator."""
+    """Load the stand-ins, the teacher of colours, or ConSE and a mask generator."""
     from fmbseg import PseudoLabeler
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.mask_generators.superpixels import superpixels
     from tests.labeling.colours import ColourEncoder
+    from tests.labeling.concepts import ColourConcepts
 
+    if models == TEACHER:
+        return PseudoLabeler(teacher=ColourConcepts(semantic=True))
     if models == STAND_INS:
         return PseudoLabeler(
             image_text=ColourEncoder(),

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from fmbseg import LabelSet, PseudoLabeler
-from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.models.mask_generators.superpixels import superpixels
@@ -144,16 +143,8 @@ def test_a_file_far_larger_than_its_image_is_not_read_whole(
     labeler = PseudoLabeler(image_text=ColourEncoder(), mask_generator=superpixels())
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda path: refuse(path) if path.suffix == ".jpg" else b"")
-        results = label_files(
-            source,
-            ["a.jpg"],
-            Classes.embed(labeler.encoder, Vocabulary.of(["red", "blue"])),
-            labeler.encoder,
-            labeler.generator,
-            labeler.settings,
-            present=lambda _: None,
-            workers=1,
-        )
+        steps = labeler.two_models.steps(Vocabulary.of(["red", "blue"]), 1)
+        results = label_files(source, ["a.jpg"], steps, present=lambda _: None, workers=1)
         ((_, image),) = list(results)
     assert not isinstance(image, str)
     assert image.sha256 == whole

@@ -11,7 +11,7 @@ import pytest
 
 from fmbseg import LabelSet
 from fmbseg.labels.verification import verify
-from tests.labeling.runs import Server, done, pictures
+from tests.labeling.runs import TEACHER, Server, done, pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +51,21 @@ def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
     assert sorted([image.path for image in labels] + failed) == [f"{n:04}.png" for n in range(PHOTOGRAPHS)]
     assert len(failed) == BAD
     assert sum(len(image.masks) for image in labels) > PHOTOGRAPHS
+
+
+def test_a_run_by_a_teacher_killed_at_ten_moments(tmp_path: Path) -> None:
+    source, whole, killed = tmp_path / "photographs", tmp_path / "whole", tmp_path / "killed"
+    pictures(source, 60, bad=2)
+    moments = random.Random(0)
+    reached = []
+    with Server(TEACHER) as server:
+        assert server.run(source, whole)["error"] == ""
+        for goal in sorted(moments.randrange(30) for _ in range(10)):
+            ended = server.run(source, killed, workers=2, killed=(goal, moments.uniform(0, 0.01)))
+            assert ended["signal"] == signal.SIGKILL, ended["error"]
+            reached.append(done(killed))
+        assert server.run(source, killed, workers=2)["error"] == ""
+    assert sum(count < 60 for count in reached) >= 8, "kills came after the run's end"
+    assert files(killed) == files(whole)
+    assert verify(killed, photographs=True) == []
+    assert len(LabelSet(killed)) == 58

@@ -204,7 +204,7 @@ def test_superpixels_stand_in_where_there_is_neither_npm_nor_mobilesam(
     assert len(caught) == 1
     assert "\n" not in str(caught[0].message)
     assert stand_in.generator.spec == "superpixels"
-    assert stand_in.mask_options == {}
+    assert stand_in.two_models.mask_options == {}
     with pytest.raises(AssetUnavailableError, match="no npm is on the PATH"):
         PseudoLabeler(image_text=ColourEncoder(), mask_generator="mobilesam")
     with warnings.catch_warnings():

@@ -185,6 +185,16 @@ class TestMerge:
         assert merged.origin["models"] == {"image_text": "conse"}
         assert len(merged.origin["merged"]) == 2
 
+    def test_no_teacher_and_no_licence_is_lost(self, labels: LabelSet, tmp_path: Path) -> None:
+        parts = []
+        for number, (teacher, licence) in enumerate([("sam3", "SAM License"), ("other", "SAM License")]):
+            models = {"teacher": teacher, "license": licence}
+            with LabelWriter(tmp_path / teacher, manifest(1, models=models)) as writer:
+                writer.append(record(f"{7 + number}.jpg"))
+            parts.append(LabelSet(tmp_path / teacher))
+        merged = merge(labels, *parts)
+        assert merged.origin["models"] == {"teacher": "sam3, other", "license": "SAM License"}
+
     def test_a_photograph_of_two_sets(self, labels: LabelSet, tmp_path: Path) -> None:
         more = self.other(tmp_path / "more", "/photographs", list("abcde"), "2.jpg", "3.jpg")
         with pytest.raises(ValueError, match=r"/photographs/2\.jpg is in two of the label sets"):

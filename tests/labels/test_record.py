@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
+from fmbseg.labels.record import CONCEPT_STAGE, EVERYTHING_STAGE, HAND_STAGE, POINT_STAGE
 from tests.labels.examples import SIZE, boxes, empty_record, record
 
 NONE = -1
@@ -32,6 +32,15 @@ def test_masks_that_were_not_drawn_are_painted_only_if_asked_for() -> None:
         [4, 1, 0, 0, 0, 0],  # Stage 1.2 lies on Stage 1.1, though its mask is larger here
         [4, 4, 0, 0, 0, 0],
     ]
+
+
+def test_a_teachers_masks_lie_on_named_ones_and_under_those_by_hand() -> None:
+    masks = boxes((0, 0, 4, 6), (0, 0, 4, 4), (0, 0, 1, 1))  # the larger, the later its stage
+    stages = np.array([HAND_STAGE, CONCEPT_STAGE, EVERYTHING_STAGE], np.int8)
+    image = record(masks=masks, stages=stages, class_ids=np.array([0, 1, 2], np.int32), kept=np.ones(3, bool))
+    assert (image.label_map() == 0).all()
+    assert image.label_map([CONCEPT_STAGE, EVERYTHING_STAGE])[0].tolist() == [1, 1, 1, 1, NONE, NONE]
+    assert image.label_map([EVERYTHING_STAGE])[0].tolist() == [2, NONE, NONE, NONE, NONE, NONE]
 
 
 def test_stages_are_painted_alone() -> None:

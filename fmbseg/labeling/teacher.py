@@ -1,0 +1,186 @@
+"""Stage 1 by a teacher: a concept model is asked for each word, and the words compete for the pixels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmbseg.labeling.competition import Competition
+from fmbseg.labeling.forecast import Forecast
+from fmbseg.labels.record import CONCEPT_STAGE, LabeledImage
+from fmbseg.vocabulary import meaning_of_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.labeling.competition import CompetitionSettings, Won
+    from fmbseg.labeling.pipeline import Photograph
+    from fmbseg.models.contracts import Concept, ConceptModel
+    from fmbseg.vocabulary import Vocabulary
+
+
+class Teacher:
+    """Labels photographs by a concept model.
+
+    Args:
+        model: that is asked.
+        options: of the model, to be recorded.
+        settings: of the competition for pixels.
+    """
+
+    def __init__(
+        self, model: ConceptModel, options: Mapping[str, Any], settings: CompetitionSettings
+    ) -> None:
+        self.model = model
+        self.options = dict(options)
+        self._settings = settings
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The model, its licence and the settings that labels are made with, as JSON values."""
+        models = {
+            "teacher": self.model.spec,
+            "teacher_options": self.options,
+            "license": self.model.license,
+        }
+        return {"models": models, "settings": asdict(self.settings)}
+
+    @property
+    def settings(self) -> CompetitionSettings:
+        """Of the competition for pixels."""
+        return self._settings
+
+    @property
+    def left_out(self) -> str | None:
+        """Nothing."""
+        return None
+
+    def label_image(self, image: NDArray[np.uint8], vocabulary: Vocabulary, key: str) -> LabeledImage:
+        """Label one image (H, W, 3)."""
+        return self.steps(vocabulary, 1).label_pixels(image, key, "", None)
+
+    def steps(self, vocabulary: Vocabulary, photographs: int) -> TeacherSteps:
+        """Choose the words to ask, and watch how long they take."""
+        return TeacherSteps(self.model, self.settings, vocabulary, photographs)
+
+
+class TeacherSteps:
+    """The steps of :class:`Teacher` for one vocabulary; see :class:`~fmbseg.labeling.pipeline.Steps`.
+
+    Args:
+        model: that is asked.
+        settings: of the competition.
+        vocabulary: whose classes compete.
+        photographs: how many there are to label.
+    """
+
+    def __init__(
+        self, model: ConceptModel, settings: CompetitionSettings, vocabulary: Vocabulary, photographs: int
+    ) -> None:
+        self._model, self._settings = model, settings
+        self._words = words_to_ask(vocabulary)
+        self._forecast = Forecast(len(self._words), photographs)
+
+    def prepare(self, image: NDArray[np.uint8]) -> bool:
+        """Do nothing: the model takes the image as it is."""
+        del image
+        return True
+
+    def describe(self, prepared: Iterable[bool | None]) -> Iterator[bool | None]:
+        """Do nothing: the model names and cuts in one step."""
+        yield from prepared
+
+    def label(self, photograph: Photograph, described: bool, present: tuple[int, ...] | None) -> LabeledImage:
+        """Ask for every word, and let them compete."""
+        del described
+        return self.label_pixels(photograph.image, photograph.path, photograph.sha256, present)
+
+    def label_pixels(
+        self, image: NDArray[np.uint8], path: str, sha256: str, present: tuple[int, ...] | None
+    ) -> LabeledImage:
+        """Label an image (H, W, 3).
+
+        Args:
+            image: RGB.
+            path: of the photograph, for its record.
+            sha256: of its file.
+            present: classes that it is known to show: no other one is asked for, and that these are present
+                is not the model's to say. ``None`` where nothing is known.
+        """
+        competition = Competition((image.shape[0], image.shape[1]), self._settings)
+        asked = [one for one in self._words if present is None or one[0] in present]
+        if asked:
+            found = self._find(image, [word for _, word in asked])
+            for (class_id, _), concept in zip(asked, found, strict=True):
+                known = present is not None
+                competition.add(class_id, concept._replace(presence=1.0) if known else concept)
+        return _record(competition.won(), path, sha256, present)
+
+    def _find(self, image: NDArray[np.uint8], words: Sequence[str]) -> Iterator[Concept]:
+        """What the model finds of each word; neither fewer answers than words, nor more."""
+        prompter = self._model.begin(image)
+        count, started = 0, perf_counter()
+        for concept in prompter.find(words):
+            count += 1
+            self._forecast.answered(count, perf_counter() - started)
+            if count > len(words):
+                break
+            yield concept
+        if count != len(words):
+            many = f"more than {len(words)}" if count > len(words) else str(count)
+            raise ValueError(f"the teacher {self._model.spec} gave {many} answers to {len(words)} words")
+
+
+def words_to_ask(vocabulary: Vocabulary) -> list[tuple[int, str]]:
+    """Each class's words, as (class, word), in the vocabulary's order and without templates.
+
+    A word that means "none of the others", such as ``background``, is nothing that can be found: it is left
+    out, and pixels that no word wins stay without a label.
+
+    Example:
+        >>> from fmbseg.vocabulary import Vocabulary
+        >>> words_to_ask(Vocabulary.of({"background": "none", "cat": "cat", "kitten": "cat"}))
+        [(1, 'cat'), (1, 'kitten')]
+    """
+    return [
+        (class_id, word)
+        for class_id, words in enumerate(vocabulary.prompts)
+        for word in words
+        if meaning_of_name(word) != "background"
+    ]
+
+
+def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
+    """Refuse what is for an image-text model and a mask generator alone.
+
+    Args:
+        given: arguments by name; ``None`` where one was left out.
+
+    Raises:
+        ValueError: one was given.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ValueError(
+            f"a teacher names and cuts in one step: leave out {', '.join(names)}, or leave out the teacher"
+        )
+
+
+def _record(won: Won, path: str, sha256: str, present: tuple[int, ...] | None) -> LabeledImage:
+    count = len(won.masks)
+    return LabeledImage(
+        path=path,
+        sha256=sha256,
+        detected=won.present if present is None else present,
+        masks=won.masks,
+        class_ids=won.class_ids,
+        stages=np.full(count, CONCEPT_STAGE, np.int8),
+        similarities=won.masks.predicted_iou.copy(),
+        kept=np.ones(count, np.bool_),
+        points=tuple(np.zeros((0, 2), np.float32) for _ in range(count)),
+    )
