@@ -38,6 +38,7 @@ from benchmarks.offline_chain import (
     training_settings,
     versions,
 )
+from benchmarks.output import tell
 from fmbseg import Aligner, LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head_settings import HEAD_KINDS
@@ -45,7 +46,6 @@ from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskFolder
-from fmbseg.files import write_json
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
@@ -379,11 +379,8 @@ def main(command: Sequence[str] | None = None) -> None:
     arguments = parse(command)
     arguments.work.mkdir(parents=True, exist_ok=True)
     result = run(arguments)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.out, result)
     print(markdown(result["rows"]))
-    print(json.dumps(result, allow_nan=False))
+    tell(result, arguments.out)
 
 
 if __name__ == "__main__":

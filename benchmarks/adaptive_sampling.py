@@ -16,7 +16,6 @@ output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import random
 import sys
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.output import tell
 from fmbseg import __version__
 from fmbseg.images import find_images, load_image
 from fmbseg.masks import MaskSet
@@ -221,7 +221,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(command: Sequence[str] | None = None) -> None:
     """Print one JSON object as the last line."""
-    print(json.dumps(run(parse(command)), allow_nan=False))
+    tell(run(parse(command)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ wall time; both are given. The last line on standard output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import time
@@ -25,6 +24,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from benchmarks.output import tell
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.features import FeatureCache
 from fmbseg.alignment.objective import Objective
@@ -163,10 +163,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
         "machine": platform.processor() or platform.machine(),
         "versions": {name: version(name) for name in ("torch", "numpy")},
     }
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))
+    tell(result, options.out)
     return result
 
 

@@ -39,10 +39,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from benchmarks.output import tell
 from fmbseg import OpenVocabSegmenter, Vocabulary, __version__
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
-from fmbseg.files import write_json
 from fmbseg.models.transform import PixelTransform
 from fmbseg.segment_settings import WindowSettings
 from fmbseg.segmentation.decoding import decode
@@ -408,10 +408,7 @@ def main(command: Sequence[str] | None = None) -> None:
         print(json.dumps(measure(arguments)))
         return
     result = run(arguments)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.out, result)
-    print(json.dumps(result, allow_nan=False))
+    tell(result, arguments.out)
 
 
 if __name__ == "__main__":

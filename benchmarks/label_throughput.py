@@ -20,7 +20,6 @@ side's), ``cpu_ratio`` (the same in seconds of CPU, which other work on the mach
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import platform
 import resource
@@ -39,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from benchmarks.output import tell
 from benchmarks.plain_labeling import (
     Labelled,
     OnnxMasks,
@@ -401,7 +401,7 @@ def main(arguments: Sequence[str]) -> None:
             copy_photographs(options.images)
         paths = find_images(options.images)[: max(options.count * options.rounds, 1)]
         result = measure(options, paths)
-    print(json.dumps(result))
+    tell(result)
 
 
 if __name__ == "__main__":

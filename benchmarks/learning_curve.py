@@ -17,7 +17,6 @@ one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,11 +33,12 @@ from benchmarks.offline_chain import (
     training_settings,
     versions,
 )
+from benchmarks.output import tell
 from fmbseg import LabelSet, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
-from fmbseg.files import sha256_of, write_json
+from fmbseg.files import sha256_of
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
@@ -190,10 +190,7 @@ def main(command: Sequence[str] | None = None) -> None:
     arguments = parse(command)
     arguments.work.mkdir(parents=True, exist_ok=True)
     result = run(arguments)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.out, result)
-    print(json.dumps(result, allow_nan=False))
+    tell(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ The last line on standard output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.output import tell
 from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.card import HeadCard
 from fmbseg.aligned.encoder import AlignedEncoder
@@ -130,7 +130,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(command: Sequence[str] | None = None) -> None:
     """Run and print the JSON object last."""
-    print(json.dumps(run(parse(command)), allow_nan=False))
+    tell(run(parse(command)))
 
 
 if __name__ == "__main__":

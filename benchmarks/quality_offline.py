@@ -50,13 +50,13 @@ from benchmarks.offline_chain import (
     training_settings,
     versions,
 )
+from benchmarks.output import tell
 from fmbseg import Aligner, OpenVocabSegmenter, Vocabulary
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.evaluation.presence import PresenceScore
-from fmbseg.files import write_json
 from fmbseg.labeling.description import describe
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
@@ -415,10 +415,7 @@ def main(command: Sequence[str] | None = None) -> None:
     """Run the benchmark and print its JSON object last."""
     arguments = parse(command)
     result = run(arguments)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.out, result)
-    print(json.dumps(result, allow_nan=False))
+    tell(result, arguments.out)
 
 
 if __name__ == "__main__":

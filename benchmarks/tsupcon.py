@@ -15,7 +15,6 @@ The last line on standard output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import platform
 import sys
@@ -28,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from benchmarks.output import tell
 from fmbseg.alignment.losses import LossOptions, tsupcon, tsupcon_clear
-from fmbseg.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,9 +183,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     arguments = parser.parse_args(command)
     result = run(arguments)
-    if arguments.out:
-        write_json(arguments.out, result)
-    print(json.dumps(result))
+    tell(result, arguments.out)
     return result
 
 

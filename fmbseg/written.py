@@ -34,6 +34,22 @@ class WouldReplaceError(ValueError):
     """Something is in the way that fmbseg did not write; the message names it, and nothing was written."""
 
 
+def hold(lock: FileLock) -> None:
+    """Take the lock of a folder, which is made where it does not exist, without waiting for it.
+
+    Raises:
+        WouldReplaceError: another run is writing to the folder.
+    """
+    folder = Path(lock.lock_file).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise WouldReplaceError(
+            f"another run is writing to {folder}; wait for it or use another folder"
+        ) from error
+
+
 class WrittenFiles:
     """Writes files into a folder that may hold other people's, and keeps a list of its own.
 
@@ -74,13 +90,7 @@ class WrittenFiles:
         self._checked: set[str] = set()
 
     def __enter__(self) -> WrittenFiles:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise WouldReplaceError(
-                f"another run is writing to {self.folder}; wait for it or use another folder"
-            ) from error
+        hold(self._lock)
         self._known = read_marker(self.folder)
         return self
 

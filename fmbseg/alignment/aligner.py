@@ -163,8 +163,9 @@ class Aligner(Shareable):
             TrainingDataError: labels that nothing can be learned from, or photographs missing or changed.
             AlignedEncoderError: a text encoder of another dimension than the head.
             TrainingCheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or
-                models; or another training is kept there at this moment.
-            WouldReplaceError: ``logs`` holds files of the logs' names that are no such logs.
+                models.
+            WouldReplaceError: ``logs`` holds files of the logs' names that are no such logs, or another
+                training is kept in ``checkpoint`` at this moment.
             ValueError: a backbone that gives another grid than it says, or settings that ask for what there
                 is not.
             MissingPackageError: ``tensorboard`` is asked for and not installed.

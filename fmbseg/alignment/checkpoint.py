@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from fmbseg.checksums import seal, unseal
 from fmbseg.files import DamagedFileError, check_regular, remove_leftovers, write_atomically
 from fmbseg.models.weight_probe import same_weights
+from fmbseg.written import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ _SCHEMA = 2
 
 
 class TrainingCheckpointError(ValueError):
-    """A checkpoint that is damaged, in use, or of another training; the message names what differs."""
+    """A checkpoint that is damaged, or of another training; the message names what differs."""
 
 
 @dataclass
@@ -93,13 +94,7 @@ class Checkpoint:
         self._lock = FileLock(Path(self.folder) / _LOCK)
 
     def __enter__(self) -> Checkpoint:
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingCheckpointError(
-                f"another training is being kept in {self.folder}: wait for it, or take another folder"
-            ) from error
+        hold(self._lock)
         remove_leftovers(Path(self.folder))
         return self
 

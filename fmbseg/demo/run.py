@@ -168,7 +168,7 @@ def _rows(
     with Progress(settings.progress) as bars:
         for record in bars.track(shown, "segmenting", len(shown)):
             with meter.stage("segment"):
-                scene = observer.look(load_image(labels.image_path(record)), record)
+                scene = observer.look(load_image(labels.photograph_of(record)), record)
             with meter.stage("draw"):
                 panels = panels_of(scene, trained.names, packaged=get_recipe(settings.recipe).head)
             agreeing += scene.agreement.agreeing

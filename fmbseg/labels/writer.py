@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from fmbseg.checksums import RowJournal, iterate_rows
 from fmbseg.files import DamagedFileError, inside, remove_leftovers, write_json
@@ -24,7 +24,7 @@ from fmbseg.labels.manifest import (
 from fmbseg.labels.shard_checks import check_failures, check_shards
 from fmbseg.labels.shard_files import shard_name, write_shard
 from fmbseg.labels.shards import to_row
-from fmbseg.written import WouldReplaceError
+from fmbseg.written import WouldReplaceError, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ class LabelWriter:
         manifest: of this run, without ``hash``.
 
     Raises:
-        ValueError: the folder holds labels of another configuration, another run is writing to it, or the
-            manifest lacks something.
-        WouldReplaceError: the folder holds files of no label set under names of one.
+        ValueError: the folder holds labels of another configuration, or the manifest lacks something.
+        WouldReplaceError: the folder holds files of no label set under names of one, or another run is
+            writing to it.
         DamagedFileError: what an earlier run wrote there is damaged, or not of this label set.
         OSError: the folder cannot be written to. A full disk loses nothing that was written before.
     """
@@ -69,13 +69,7 @@ class LabelWriter:
         self._pending = 0  # photographs in the journal
 
     def __enter__(self) -> LabelWriter:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ValueError(
-                f"another run is writing to {self.folder}; wait for it or use another folder"
-            ) from error
+        hold(self._lock)
         try:
             remove_leftovers(self.folder)
             self._claim()

@@ -23,6 +23,7 @@ from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, train
 from fmbseg.checksums import seal, unseal
 from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.written import WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
 from tests.alignment.photographs import labelled
@@ -175,11 +176,11 @@ def test_a_file_of_someone_elses_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_is_locked_while_a_training_is_kept_in_it(tmp_path: Path) -> None:
     with Checkpoint(tmp_path) as first:
-        with pytest.raises(TrainingCheckpointError, match=r"another training is being kept in .*: wait"):
+        with pytest.raises(WouldReplaceError, match=r"another run is writing to .*; wait for it"):
             Checkpoint(tmp_path).__enter__()
         with first:  # again within itself
             pass
-        with pytest.raises(TrainingCheckpointError, match="another training is being kept"):
+        with pytest.raises(WouldReplaceError, match="another run is writing"):
             fitted(tmp_path, TinyBackbone(), TINY, folder=tmp_path)
     with Checkpoint(tmp_path):
         pass

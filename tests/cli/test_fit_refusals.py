@@ -87,4 +87,4 @@ def test_a_damaged_checkpoint(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_another_training_is_kept_in(tmp_path: Path) -> None:
     with Checkpoint(tmp_path / "run"):
-        refused(fit(tmp_path, "--checkpoint", str(tmp_path / "run")), "another training is being kept in")
+        refused(fit(tmp_path, "--checkpoint", str(tmp_path / "run")), "another run is writing to")

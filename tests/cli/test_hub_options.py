@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
@@ -23,9 +24,9 @@ COMMANDS = {
     "label": ["label", "PHOTOS", "--classes", "cat", "--out", "OUT"],
     "demo": ["demo", "--out", "OUT"],
     "fit": ["fit", "LABELS", "--out", "OUT"],
-    "segment": ["segment", "PHOTOS", "--head", "HEAD", "--classes", "cat", "--out", "OUT"],
-    "eval": ["eval", "HEAD", "--data", "folder", "--root", "PHOTOS", "--out", "OUT"],
-    "export": ["export", "HEAD", "--out", "OUT/head.onnx"],
+    "segment": ["segment", "PHOTOS", "--head", "offline", "--classes", "cat", "--out", "OUT"],
+    "eval": ["eval", "offline", "--data", "folder", "--root", "PHOTOS", "--out", "OUT"],
+    "export": ["export", "offline", "--out", "OUT/head.onnx"],
 }
 MADE_BY = {
     "label": "fmbseg.labeling.labeler.PseudoLabeler.__init__",
@@ -41,6 +42,17 @@ class _SeenError(Exception):
     """Raised in place of loading anything."""
 
 
+@pytest.fixture(autouse=True)
+def photographs(tmp_path: Path) -> None:
+    """What commands look at before they load a model: a photograph, and a mask of it."""
+    folder = tmp_path / "PHOTOS"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(folder / "images" / "a.png")
+    Image.new("L", (4, 4)).save(folder / "masks" / "a.png")
+    (folder / "classes.txt").write_text("0\tcat\n1\tdog\n")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_hands_them_to_what_loads_its_models(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -53,8 +65,6 @@ def test_a_command_hands_them_to_what_loads_its_models(
 
     monkeypatch.setattr(MADE_BY[command], remember)
     monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda _: _Labels())
-    monkeypatch.setattr("fmbseg.evaluation.datasets.open_data", lambda *_, **__: None)
-    monkeypatch.setattr("fmbseg.cli.segment._images_of", lambda path: [path / "a.jpg"])
     result = RUNNER.invoke(app, [_placed(part, tmp_path) for part in COMMANDS[command] + GIVEN])
     assert isinstance(result.exception, _SeenError), result.output
     assert seen == [HubOptions(cache_dir=tmp_path / "CACHE", local_files_only=True, token="hf_mine")]

@@ -7,7 +7,7 @@ what the last block is given, and change no weight.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
@@ -16,8 +16,6 @@ from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-DenseName = Literal["maskclip", "value", "sclip", "clearclip", "naclip"]
 
 NACLIP_SIGMA_CELLS = 5.0
 
