@@ -47,7 +47,7 @@ def depth_of(image: Image.Image) -> Depth:
     """Ask a Pillow image, before its pixels are loaded, what its file says of its values."""
     if image.format == "TIFF":
         return _of_tiff(image)
-    if image.format == "PPM" and _is_deep(image):
+    if image.format == "PPM" and image.mode.startswith("I"):  # floats (PFM) are as they are
         return Depth(high=_WHITE_16)  # Pillow scales by the file's own maximum
     if image.format == "PNG":
         return Depth(bits=_significant_bits(image), is_cut=_is_cut(image))

@@ -56,7 +56,7 @@ class Progress:
             disable=not shown,
             # Lines on standard output are results: they stand above the bars on a terminal, and go where they
             # are sent to otherwise.
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # None where it is closed
         )
 
     def __enter__(self) -> Progress:

@@ -30,6 +30,7 @@ _CAPTION = re.compile(r".*\s\.(\s.*|$)|([^.]+\.\s+)+[^.]+\.")  # "cat . dog ." o
 _INDEX = r"""["']?(?P<index>\d+)["']?"""
 _COLOUR = r"\d+[\s,;]+\d+[\s,;]+\d+"
 _TABLES = {
+    "WordNet's id and names": re.compile(r"n\d{8}[\s,:]+(?P<name>[^\s,][^,]*).*"),
     "index, name and colour": re.compile(rf"{_INDEX}[\s,;:]+(?P<name>\D.*?)[\s,;:]+{_COLOUR}"),
     "name and colour": re.compile(rf"(?P<name>\D.*?)[\s,;:]+{_COLOUR}"),
     "colour and name": re.compile(rf"{_COLOUR}[\s,;:]+(?P<name>\D.*)"),
@@ -77,10 +78,15 @@ def is_saved(content: Classes) -> TypeGuard[dict[str, Any]]:
     return isinstance(content, dict) and "names" in content and bool(_SAVED & content.keys())
 
 
-def split_words(text: str) -> list[str]:
+def split_words(text: str, where: str = "--classes") -> list[str]:
     """Words separated by commas; what is left between two commas is dropped if empty.
 
-    A word that holds a comma stands in quotation marks. A caption, as GroundingDINO takes it, is taken apart.
+    A word that holds a comma stands in quotation marks. A caption, as GroundingDINO takes it, is taken apart,
+    and the indices of ``0: cat, 1: dog`` are no part of the names. Doubtful words are taken with a warning.
+
+    Args:
+        text: the words, on one line or several.
+        where: they stand, for messages.
 
     Raises:
         ValueError: a quotation mark that is not closed.
@@ -90,14 +96,23 @@ def split_words(text: str) -> list[str]:
         ['cat', 'coffee cup']
         >>> split_words('"salt, pepper",dog'), split_words("cat . dog .")
         (['salt, pepper', 'dog'], ['cat', 'dog'])
+        >>> split_words("0: cat, 1: dog")
+        ['cat', 'dog']
     """
     if _CAPTION.fullmatch(text.strip()) and "," not in text:
         return _split_caption(text)
     try:
-        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
+        rows = list(csv.reader(text.splitlines(), skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ValueError(f"the words {text!r} have a quotation mark that is not closed ({error})") from error
-    return [word.strip() for row in rows for word in row if word.strip()]
+    words = [word.strip() for row in rows for word in row if word.strip()]
+    table = _of_table(dict(enumerate(words)))
+    if table is not None:
+        return table
+    for word in words:
+        _tell_doubts(word, where, is_quoted="," in word)
+    _tell_numbers(words, where)
+    return words
 
 
 def _read_text(path: Path) -> str:
@@ -185,14 +200,19 @@ def _of_lines(text: str, path: Path) -> list[str]:
     whole = {number: _COMMENT.sub("", line).strip() for number, line in enumerate(text.splitlines(), start=1)}
     lines = {number: _bare(line) for number, line in whole.items() if line}
     if len(lines) == 1 and list(lines.values()) == [line for line in whole.values() if line]:
-        lines = dict(enumerate(split_words(*lines.values())))  # a list as on the command line
+        ((number, line),) = lines.items()
+        where = f"{path}, line {number}"
+        _check_line(line.replace("\t", " ") if "," in line else line, where)
+        return _of_table(lines) or split_words(line, where)  # a list as on the command line
     table = _of_table(lines)
     if table is not None:
         return table
     names = []
     for number, line in lines.items():
-        _check_line(line, f"{path}, line {number}", is_quoted=whole.get(number) != line)
+        _check_line(line, f"{path}, line {number}")
+        _tell_doubts(line, f"{path}, line {number}", is_quoted=whole[number] != line)
         names += _split_caption(line) if _CAPTION.fullmatch(line) else [line]
+    _tell_numbers(names, str(path))
     return names
 
 
@@ -233,14 +253,31 @@ _DOUBTS: tuple[tuple[Callable[[str], object], str], ...] = (
         "is taken as one name; give one name a line, several words for one class as JSON: {word: class}",
     ),
     (lambda line: line.isdecimal(), "is a number; it is taken as a name"),
+    (
+        lambda line: line[0] == "'" and line[-1] != "'",
+        """begins with a quotation mark; a name that holds a comma stands in double ones: "salt, pepper\"""",
+    ),
 )
 
 
-def _check_line(line: str, where: str, *, is_quoted: bool) -> None:
+def _check_line(line: str, where: str) -> None:
     if re.search(r"[\t{}]|^<([!/?]|(html|head|body|div|p)\b)", line):
         raise ValueError(
             f"{where}: {line!r} is no name, and the lines are no table of a known form; give one name a line"
         )
+
+
+def _tell_doubts(name: str, where: str, *, is_quoted: bool) -> None:
     for is_doubtful, what in _DOUBTS:
-        if is_doubtful(line) and not is_quoted:
-            warnings.warn(f"{where}: {line!r} {what}", stacklevel=6)
+        if is_doubtful(name) and not is_quoted:
+            warnings.warn(f"{where}: {name!r} {what}", stacklevel=6)
+
+
+def _tell_numbers(names: list[str], where: str) -> None:
+    """Warn of what may be a table whose indices leave gaps; "7 up" beside other names is none."""
+    if len(names) > 1 and all(re.fullmatch(r"\d+\s+[^\d\s].*", name) for name in names):
+        warnings.warn(
+            f"{where}: the numbers are taken as parts of the names, {names[0]!r} first; if they are indices, "
+            "write a colon behind each, or leave them out",
+            stacklevel=6,
+        )

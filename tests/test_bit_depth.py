@@ -168,6 +168,12 @@ def test_the_largest_value_of_a_pgm(tmp_path: Path, white: int) -> None:
     assert max(quiet(path)) <= 13
 
 
+def test_floats_of_a_pfm(tmp_path: Path) -> None:
+    path = tmp_path / "a.pfm"
+    path.write_bytes(b"Pf\n3 1\n-1.0\n" + np.array([0, 0.5, 1], "<f4").tobytes())
+    assert quiet(path) == [0, 128, 255]
+
+
 def test_colours_of_twelve_bits(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.stack([TWELVE, TWELVE, TWELVE], axis=-1), photometric="rgb")

@@ -71,7 +71,12 @@ def test_forms_of_one_list(tmp_path: Path, form: str, ends: str) -> None:
 def test_words_of_classes_and_names_that_only_look_like_tables(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("7 up\n101 dalmatians\n# 3 men\n")
-    assert read_classes(path) == ["7 up", "101 dalmatians"]
+    with pytest.warns(
+        UserWarning, match=r"a\.txt: the numbers are taken as parts .*'7 up' first"
+    ):
+        assert read_classes(path) == ["7 up", "101 dalmatians"]
+    path.write_text("7 up\ncoke\n")
+    assert read_classes(path) == ["7 up", "coke"]
     path.write_text("area 51\nC# sharp # a key\n")
     assert read_classes(path) == ["area 51", "C# sharp"]
     path.write_text('"salt, pepper"\n')
@@ -178,3 +183,33 @@ def test_words_of_the_command_line(text: str, words: list[str]) -> None:
 def test_a_quotation_mark_that_is_not_closed() -> None:
     with pytest.raises(ValueError, match=r"have a quotation mark that is not closed"):
         split_words('"salt, pepper,dog')
+
+
+def test_words_on_the_command_line_in_other_forms() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert split_words("0: dog,1: cat") == ["dog", "cat"]
+        assert split_words('dog\n"salt, pepper"') == ["dog", "salt, pepper"]
+    with pytest.warns(UserWarning, match=r"--classes: 'dog;cat' is taken as one name"):
+        assert split_words("dog;cat") == ["dog;cat"]
+    with pytest.warns(UserWarning, match=r"\"'salt\" begins with a quotation mark"):
+        assert split_words("'salt, pepper'") == ["'salt", "pepper'"]
+
+
+def test_doubts_on_a_single_line_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("# mine\ncat;dog\n")
+    with pytest.warns(UserWarning, match=r"a\.txt, line 2: 'cat;dog' is taken as one name"):
+        assert read_classes(path) == ["cat;dog"]
+    path.write_text("cat\tdog\n")
+    with pytest.raises(ValueError, match=r"a\.txt, line 1: 'cat\\tdog' is no name"):
+        read_classes(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["n02123045 tabby, tabby cat\nn02085620 Chihuahua\n", "n02123045 tabby, a"]
+)
+def test_wordnet_ids_are_no_part_of_names(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "synsets.txt"
+    path.write_text(text)
+    assert read_classes(path) == ["tabby", "Chihuahua"][: text.count("n0")]

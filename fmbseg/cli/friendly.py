@@ -31,13 +31,20 @@ class FriendlyGroup(TyperGroup):
             except Exception as error:
                 if ctx.params.get("debug") or not is_for_the_user(error):
                     raise
-                complain(error)
+                complain(_as_told(error))
                 raise typer.Exit(1) from error
 
 
 def complain(problem: object, kind: str = "error") -> None:
     """Print a problem on stderr, on one line."""
     typer.echo(f"{kind}: {terminal(' '.join(str(problem).split()))}", err=True)
+
+
+def _as_told(error: Exception) -> object:
+    """An error of the system's without its number: the file, and what is the matter."""
+    if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return error
 
 
 def is_for_the_user(error: Exception) -> bool:

@@ -79,3 +79,12 @@ def test_output_that_fits_the_pipe_but_is_never_read_ends_quietly_too() -> None:
     assert process.wait(timeout=60) == 141
     assert "Broken pipe" not in said
     assert "Exception ignored" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes a stream as a shell does")
+def test_without_standard_output_the_run_goes_on() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", SCRIPT, "say", "2"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, env=environment, timeout=60, check=False)
+    assert done.stderr.decode().splitlines()[-1] == "error: \u732b is wrong"
+    assert done.returncode == 1
