@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
+from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
 from fmbseg.cli.labels_options import Folder, MinIou, MinSimilarity, Stages, chosen
 from fmbseg.cli.options import Classes, OutFolder, VocabularyName, words
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Look at labels, check them, export and import them.")
 app.command("export")(export_labels)
 app.command()(push)
+app.command()(compare)
 _SHEET = "contact sheet"
 
 
