@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for type checkers alone: what is named here asks this module for the version
     from fmbseg.aligned.card import HeadCard
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.alignment.aligner import Aligner

@@ -184,6 +184,7 @@ class LabelCollection(ABC):
             PushError: the Hub is not reached, or refuses.
             OSError: a photograph cannot be read, or a file not be written.
         """
+        # Formats are written from collections; of all of them a collection knows this one, to push itself.
         from fmbseg.labels.formats.hf_datasets import push_datasets
 
         return push_datasets(
