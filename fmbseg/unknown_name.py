@@ -59,6 +59,23 @@ class UnknownNameError(KeyError, ValueError):
         return f"there is no {kind} {name!r}{meant} Available: {listed}{more}"
 
 
+def check_names(kind: str, names: Iterable[str], available: Iterable[str]) -> None:
+    """Refuse the first of some names that is not among the known ones.
+
+    Args:
+        kind: what the names should name.
+        names: as they were given.
+        available: every known name.
+
+    Raises:
+        UnknownNameError: names it, and what there is.
+    """
+    known = list(available)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
+
+
 def _folded(name: str) -> str:
     """Equal for names that :func:`near_misses` takes for the same."""
     return re.sub(r"[\s_-]+", "", _composed(name).casefold())

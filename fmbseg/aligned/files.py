@@ -114,7 +114,7 @@ def parse_config(path: Path) -> tuple[AlignedConfig, str]:
         raise AlignedEncoderError(f"{path}: {error}") from error
 
 
-def check_size(size: int, expected: Mapping[str, tuple[int, ...]], where: object) -> None:
+def check_bytes(size: int, expected: Mapping[str, tuple[int, ...]], where: object) -> None:
     """Refuse weights that are larger than the config's tensors can be, before they are fetched or read.
 
     Args:
@@ -148,7 +148,7 @@ def read_tensors(
             missing, unknown, of another shape or type, or not finite.
     """
     path = folder / WEIGHTS_FILE
-    check_size(path.stat().st_size, expected, path)
+    check_bytes(path.stat().st_size, expected, path)
     weights = path.read_bytes()
     found = hashlib.sha256(weights).hexdigest()
     if found != digest:

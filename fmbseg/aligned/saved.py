@@ -15,7 +15,7 @@ from fmbseg.aligned.files import (
     CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
-    check_size,
+    check_bytes,
     digest_of,
     parse_config,
     read_config,
@@ -149,7 +149,7 @@ def fetch_head(repo: str, options: HubOptions) -> Path:
         config, _ = parse_config(folder / CONFIG_FILE)
         size = size_on_hub(repo, WEIGHTS_FILE, pinned)
         if size is not None:
-            check_size(size, _shapes(config, CONFIG_FILE), f"{WEIGHTS_FILE} of {repo}")
+            check_bytes(size, _shapes(config, CONFIG_FILE), f"{WEIGHTS_FILE} of {repo}")
     return newest_folder(repo, [CONFIG_FILE, WEIGHTS_FILE], pinned, optional=[CARD_FILE])
 
 

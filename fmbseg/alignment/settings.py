@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fmbseg.aligned.head_settings import HEAD_KINDS, HeadKind
+from fmbseg.unknown_name import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,11 +174,10 @@ class TrainingSettings:
         """The settings that :meth:`to_dict` turned into ``saved``; what is left out takes its default.
 
         Raises:
-            ValueError: an unknown name or a value out of range.
+            UnknownNameError: a name that no setting has; near misses are offered.
+            ValueError: a value outside its range.
         """
-        unknown = sorted(saved.keys() - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown training settings: {', '.join(unknown)}")
+        check_names("setting of Stage 2", saved, [field.name for field in fields(cls)])
         return cls(**saved)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import fmbseg
-from fmbseg.evaluation.journal import RunError, RunFolder, check_run, read_rows, read_run
+from fmbseg.evaluation.journal import RunError, RunFolder, check_run, measured_rows, read_run
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
 from fmbseg.evaluation.pictures import RunPictures
@@ -193,7 +193,7 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
         raise RunError(f"these are the shards {shards}: each of 1 to {count} is needed once")
     rows: dict[str, dict[str, Any]] = {}
     for path in paths:
-        rows.update(read_rows(path))
+        rows.update(measured_rows(path))
     wanted = runs[0]["data"]["keys"]
     missing = [key for key in wanted if key not in rows]
     if missing:

@@ -130,7 +130,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is no folder of a run: {path} cannot be read ({error})") from error
 
 
-def read_rows(folder: Path) -> dict[str, dict[str, Any]]:
+def measured_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """The lines of a run's images by key; what a kill cut short is left out.
 
     Raises:

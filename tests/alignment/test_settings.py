@@ -31,8 +31,10 @@ def test_every_loss_that_can_be_named_is_there() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown training settings: lr, tau"):
-        TrainingSettings.from_dict({"tau": 1, "lr": 2, "epochs": 3})
+    with pytest.raises(ValueError, match=r"there is no setting of Stage 2 'lr'\. Available: "):
+        TrainingSettings.from_dict({"epochs": 3, "lr": 2})
+    with pytest.raises(ValueError, match=r"no setting of Stage 2 'epoch'; did you mean 'epochs'\?"):
+        TrainingSettings.from_dict({"epoch": 3})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading import open_clip_files
 from fmbseg.models.loading.errors import SpecError
-from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_json
+from fmbseg.models.loading.model_folder import LOCAL, local_folder, read_object
 from fmbseg.models.loading.transformers_files import CONFIG
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def folder_backbone(name: str, *, hub: HubOptions | None = None, **options: Any)
 def _family_of(folder: Path) -> str:
     if (folder / open_clip_files.CONFIG).is_file():
         return "open_clip"
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     if "architecture" in config:
         return "timm"
     if "model_type" in config:

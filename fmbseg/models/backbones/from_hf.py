@@ -24,7 +24,7 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.models.loading.hub_files import cached_folder, commit_of, hub_folder
-from fmbseg.models.loading.model_folder import LOCAL, license_of, local_folder, read_json
+from fmbseg.models.loading.model_folder import LOCAL, license_of, local_folder, read_object
 from fmbseg.models.loading.transformers_files import (
     CONFIG,
     PREPROCESSOR,
@@ -89,7 +89,7 @@ def _find(request: BackboneRequest) -> _Source:
         )
     if name.startswith(LOCAL):
         folder = local_folder(name)
-        return _known(read_json(folder / CONFIG), None, folder, request)
+        return _known(read_object(folder / CONFIG), None, folder, request)
     if request.weights == PRETRAINED:
         gate = gate_of(name)
         folder = transformers_folder(
@@ -98,14 +98,14 @@ def _find(request: BackboneRequest) -> _Source:
             licence=gate.licence if gate else "",
             alternative=gate.alternative if gate else "",
         )
-        return _known(read_json(folder / CONFIG), name, folder, request)
+        return _known(read_object(folder / CONFIG), name, folder, request)
     if name in ARCHITECTURES:
         model_type, values = ARCHITECTURES[name]
         return _known(
             {"model_type": model_type, **values}, name, cached_folder(name, (CONFIG,), request.hub), request
         )
     folder = hub_folder(name, (CONFIG,), request.hub)
-    return _known(read_json(folder / CONFIG), name, folder, request)
+    return _known(read_object(folder / CONFIG), name, folder, request)
 
 
 def _known(

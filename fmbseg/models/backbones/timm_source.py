@@ -14,7 +14,7 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.loading.errors import AssetUnavailableError, SpecError
 from fmbseg.models.loading.hub_files import cached_folder
-from fmbseg.models.loading.model_folder import LOCAL, local_folder, model_folder, read_json
+from fmbseg.models.loading.model_folder import LOCAL, local_folder, model_folder, read_object
 from fmbseg.models.loading.transformers_files import CONFIG
 from fmbseg.unknown_name import UnknownNameError
 
@@ -85,7 +85,7 @@ def find_source(request: BackboneRequest) -> TimmSource:
 
 
 def _of_folder(name: str, folder: Path, repo: str | None = None) -> TimmSource:
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     architecture = str(config.get("architecture", ""))
     given = {**config, **config.get("pretrained_cfg", {})}
     overlay = {key: value for key, value in given.items() if key in _OVERLAID}

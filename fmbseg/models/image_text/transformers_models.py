@@ -18,7 +18,7 @@ from fmbseg.models.image_text.position_tables import resized_positions
 from fmbseg.models.image_text.request import ImageTextRequest, checked_crop_size
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.towers import Tap, TransformerTower
-from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.model_folder import license_of, read_object
 from fmbseg.models.loading.transformers_files import (
     CONFIG,
     load_transformer,
@@ -60,7 +60,7 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     request = ImageTextRequest.read("hf", name, hub, options)
     dense_variant(request.dense)
     folder = transformers_folder(request.name, request.hub)
-    kind = str(read_json(folder / CONFIG).get("model_type"))
+    kind = str(read_object(folder / CONFIG).get("model_type"))
     if kind not in FAMILIES:
         raise UnknownNameError(
             f"image-text family of transformers (model_type of {folder})", kind, list(FAMILIES)

@@ -107,7 +107,7 @@ def find_weights(folder: Path, weights: Sequence[str]) -> Path:
     raise AssetUnavailableError(f"{folder} holds none of {', '.join(weights)}: put the model's weights there")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:

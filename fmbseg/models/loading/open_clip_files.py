@@ -15,7 +15,7 @@ from fmbseg.models.loading.model_folder import (
     license_of,
     local_folder,
     model_folder,
-    read_json,
+    read_object,
 )
 from fmbseg.models.loading.preprocessing import stated_transform
 from fmbseg.unknown_name import UnknownNameError
@@ -97,7 +97,7 @@ def _from_folder(name: str, options: HubOptions, *, with_weights: bool) -> OpenC
         folder = model_folder(name, WEIGHTS, options, needed=(CONFIG,))
     else:
         folder = local_folder(name) if repo is None else hub_folder(name, (CONFIG,), options)
-    content = read_json(folder / CONFIG)
+    content = read_object(folder / CONFIG)
     config, pixels = content.get("model_cfg"), content.get("preprocess_cfg") or {}
     if not (isinstance(config, dict) and isinstance(pixels, dict)):
         raise WeightsError(

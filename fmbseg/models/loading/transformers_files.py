@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading.errors import WeightsError, first_line
-from fmbseg.models.loading.model_folder import check_parts, find_weights, model_folder, read_json
+from fmbseg.models.loading.model_folder import check_parts, find_weights, model_folder, read_object
 from fmbseg.models.loading.preprocessing import stated_transform
 from fmbseg.models.loading.weights import check_finite, reading, refuse_misfits
 
@@ -116,7 +116,7 @@ def pixel_transform(folder: Path) -> PixelTransform:
         WeightsError: it states no mean, std or an interpolation that is not known.
     """
     path = folder / PREPROCESSOR
-    stated = read_json(path)
+    stated = read_object(path)
     mean, std, resample = (stated.get(key) for key in ("image_mean", "image_std", "resample"))
     return stated_transform(
         mean,

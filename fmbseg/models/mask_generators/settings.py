@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fmbseg.unknown_name import UnknownNameError
+from fmbseg.unknown_name import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ class EverythingSettings:
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}: it must lie in 0 to 1")
         if self.min_area >= self.max_area:
-            raise ValueError(f"min_area {self.min_area} must be below max_area {self.max_area}")
+            raise ValueError(f"min_area is {self.min_area!r}: it must be below max_area, {self.max_area!r}")
         if not 0 <= self.stability_offset < float("inf"):
             raise ValueError(f"stability_offset is {self.stability_offset!r}: it must be 0 or more")
 
@@ -112,10 +112,7 @@ class EverythingSettings:
             UnknownNameError: an option that is none of the settings.
             ValueError: a value outside its range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise UnknownNameError("setting of a mask generator", name, known)
+        check_names("setting of a mask generator", options, [field.name for field in fields(cls)])
         return cls(**options)
 
     def changed(self) -> dict[str, Any]:

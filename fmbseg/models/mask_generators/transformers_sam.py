@@ -12,7 +12,7 @@ import torch
 
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
-from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.model_folder import license_of, read_object
 from fmbseg.models.loading.spec_options import join_options, split_options
 from fmbseg.models.loading.transformers_files import (
     CONFIG,
@@ -122,7 +122,7 @@ def _load(
     bare, written = split_options(name, ("revision",), family=family)
     hub = (hub or HubOptions()).at(written.get("revision"))
     folder = transformers_folder(bare, hub)
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     kind = config.get("model_type")
     if kind not in _TYPES[model_class]:
         raise WeightsError(

@@ -46,7 +46,7 @@ def test_a_value_outside_its_range_is_named(option: str, value: object) -> None:
 
 
 def test_areas_must_leave_room_for_a_mask() -> None:
-    with pytest.raises(ValueError, match=r"min_area 0\.5 must be below max_area 0\.5"):
+    with pytest.raises(ValueError, match=r"min_area is 0\.5: it must be below max_area, 0\.5"):
         EverythingSettings(min_area=0.5, max_area=0.5)
 
 
