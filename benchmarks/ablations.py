@@ -111,7 +111,7 @@ class FirstPhotographs:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal labels only."""
+        """A hash; equal only for equal labels."""
         return f"{self.labels.fingerprint}-{len(self)}"
 
     def __len__(self) -> int:

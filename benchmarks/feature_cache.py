@@ -104,7 +104,7 @@ def timed_epochs(
     cache = FeatureCache(backbone, torch.device("cpu"), folder, settings.cache_gb)
     if not cache.open(examples).kept:
         raise RuntimeError("the features do not fit the budget or the disk")
-    whole.read()  # the probe that tells backbones apart is no work of an epoch
+    whole.read()  # the probe that tells backbones apart is not work of an epoch
     for example in examples:
         counted(cache.fill, example)
     objective = Objective(lambda example: counted(cache, example), prototypes, settings)

@@ -100,7 +100,7 @@ class RandomBackbone:
 
 
 class RandomTexts:
-    """Random unit vectors for words: encoding words once is no part of what is measured.
+    """Random unit vectors for words: encoding words once is not part of what is measured.
 
     Args:
         dim: of the text space.

@@ -3,9 +3,9 @@
 ``python -m benchmarks.learning_curve --data DIR --labels DIR`` fits the recipe's head on the first 125, 250,
 500 and 1,000 photographs of labels that ``fmbseg label`` wrote, and measures each on fold ``val`` of
 ``--data`` as ``benchmarks/ablations.py`` does. ``ceiling`` is a head of the same shape on the true masks of
-fold ``train`` of ``--data`` and its names: masks that people drew, so it is no result of the method, but what
-its few photographs could give at most; ``--no-ceiling`` leaves it out, for the curve of other labels, such as
-those of a second round (``fmbseg label --aligned``).
+fold ``train`` of ``--data`` and its names: masks that people drew, so it is not a result of the method, but
+what its few photographs could give at most; ``--no-ceiling`` leaves it out, for the curve of other labels,
+such as those of a second round (``fmbseg label --aligned``).
 
 ``--heads`` measures heads that exist beside them, folders or names of those that come with the package; their
 rows say how many photographs they learned from.

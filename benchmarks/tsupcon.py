@@ -64,7 +64,7 @@ def once(form: str, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> 
 def measured_memory(form: str, size: Size) -> dict[str, float]:
     """Gigabytes (1e9 bytes) that one pass takes beyond its inputs, and its processor seconds."""
     inputs = problem(size)
-    once(form, problem((8, 4, 2)))  # what is loaded on first use is no part of the loss
+    once(form, problem((8, 4, 2)))  # what is loaded on first use is not part of the loss
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = resident("VmRSS")
     seconds = once(form, inputs)

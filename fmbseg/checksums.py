@@ -69,7 +69,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     """Read what :func:`write_sealed_json` wrote, without its checksum.
 
     Raises:
-        DamagedFileError: it is no JSON object, or its content is not what was written.
+        DamagedFileError: it is not a JSON object, or its content is not what was written.
         OSError: it cannot be read.
     """
     content = read_json(path)

@@ -146,7 +146,7 @@ def check_regular(path: Path) -> None:
     """Refuse what has no end or no content of its own, such as a pipe or a device; links are followed.
 
     Raises:
-        OSError: it is not there, or is no regular file; the message says what it is.
+        OSError: it is not there, or is not a regular file; the message says what it is.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -169,7 +169,7 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a regular file as 64 hexadecimal digits; it is read in blocks.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
 
     Example:
         >>> import tempfile, pathlib
@@ -197,7 +197,7 @@ def parse_json(content: bytes | str, name: str | Path, *, not_finite: bool = Fal
             for a reader that checks each number and can say where it stands.
 
     Raises:
-        DamagedFileError: it is no JSON, no UTF-8, nested too deeply, or holds ``NaN`` or ``Infinity``
+        DamagedFileError: it is not JSON, no UTF-8, nested too deeply, or holds ``NaN`` or ``Infinity``
             where they are not taken.
 
     Example:
@@ -208,13 +208,13 @@ def parse_json(content: bytes | str, name: str | Path, *, not_finite: bool = Fal
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         return json.loads(text, parse_constant=None if not_finite else _no_number)
     except RecursionError as error:
-        raise DamagedFileError(f"{name} is no JSON that can be read: it is nested too deeply") from error
+        raise DamagedFileError(f"{name} is not JSON that can be read: it is nested too deeply") from error
     except ValueError as error:
-        raise DamagedFileError(f"{name} is no JSON that can be read ({error})") from error
+        raise DamagedFileError(f"{name} is not JSON that can be read ({error})") from error
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not a number of JSON's")
 
 
 def read_json(path: Path) -> Any:
@@ -222,7 +222,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DamagedFileError: see :func:`parse_json`.
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
     """
     check_regular(path)
     return parse_json(path.read_bytes(), path)
@@ -252,7 +252,7 @@ def inside(root: Path, name: str | Path, *, links_may_leave: bool = True) -> Pat
     """
     text = name.as_posix() if isinstance(name, Path) else name
     if not isinstance(text, str) or (not text.strip("/.")) or "\0" in text:
-        raise ValueError(f"{text!r} is no path of a file within the folder {root}")
+        raise ValueError(f"{text!r} is not a path of a file within the folder {root}")
     posix, windows = PurePosixPath(text), PureWindowsPath(text)
     # On every system, for label sets travel; but a single letter before a colon is a drive on Windows alone.
     absolute = (

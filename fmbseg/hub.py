@@ -65,7 +65,7 @@ def pull_head(repo: str, out: str | Path | None = None, options: HubOptions | No
         The folder of the head.
 
     Raises:
-        AlignedEncoderError: it is no head, or damaged.
+        AlignedEncoderError: it is not a head, or damaged.
         AssetUnavailableError: it is neither to be had nor in the cache.
         UntrustedSpecError: it names a model that would read files of this machine or run code.
         WouldReplaceError: (a ValueError) a file in ``out`` is not of an earlier pull; nothing was fetched.

@@ -108,7 +108,7 @@ def passed_over(folder_or_paths: ImageFiles, *, recursive: bool = True) -> Passe
     """Files in the same folders that :func:`find_images` leaves out, and that may be photographs.
 
     These are all files of another extension, such as ``.heic``, ``.cr2`` or ``.mp4``, or of none. What
-    plainly is no photograph does not count: hidden files, fmbseg's own results, and lists, notes and
+    plainly is not a photograph does not count: hidden files, fmbseg's own results, and lists, notes and
     annotations (``.txt``, ``.csv``, ``.json``, ``.xml``, ...).
 
     A command prints the result, if it is not empty, as a warning, and ends with exit code 1 under
@@ -161,7 +161,7 @@ def _is_folder(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise missing(path) from error
     except ValueError as error:  # a NUL in the name
-        raise ImageError(f"{str(path)!r} is no path ({error})") from error
+        raise ImageError(f"{str(path)!r} is not a path ({error})") from error
     except OSError as error:
         raise unreadable(path, error) from error
 

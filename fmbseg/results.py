@@ -91,7 +91,7 @@ class Segmentation:
         similarities: what :meth:`heatmap` draws.
 
     Raises:
-        ValueError: shapes that differ, or a label that is no position in ``names``.
+        ValueError: shapes that differ, or a label that is not a position in ``names``.
 
     Example:
         >>> import numpy as np
@@ -305,7 +305,7 @@ class Segmentation:
             max_side: shrink each picture so that no side is longer; in pixels.
 
         Raises:
-            ValueError: a truth of another shape, or with values that are no class.
+            ValueError: a truth of another shape, or with values that are not a class.
         """
         truth = np.asarray(truth)
         if truth.shape != self.labels.shape:

@@ -69,7 +69,7 @@ class Vocabulary:
 
     Raises:
         ValueError: no class, a name or word that is empty, spans lines or stands twice, prompts that do
-            not match the names, a background index that is no class, or a template without one slot.
+            not match the names, a background index that is not a class, or a template without one slot.
 
     Example:
         >>> animals = Vocabulary.of({"cat": "cat", "kitten": "cat", "dog": "dog"})

@@ -56,7 +56,7 @@ def read_classes(path: Path) -> Classes:
 
     Raises:
         ValueError: it is of another form; the message names the line where there is one.
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
@@ -125,7 +125,7 @@ def _read_text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} is no text in UTF-8; save the file in UTF-8") from error
+        raise ValueError(f"line {line} is not UTF-8 text; save the file in UTF-8") from error
 
 
 # JSON and YAML
@@ -263,7 +263,7 @@ _DOUBTS: tuple[tuple[Callable[[str], object], str], ...] = (
 def _check_line(line: str, where: str) -> None:
     if re.search(r"[\t{}]|^<([!/?]|(html|head|body|div|p)\b)", line):
         raise ValueError(
-            f"{where}: {line!r} is no name, and the lines are no table of a known form; give one name a line"
+            f"{where}: {line!r} is not a name, nor are the lines a known kind of table; one name per line"
         )
 
 

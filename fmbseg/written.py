@@ -312,7 +312,7 @@ class OwnResults:
         self._markers: dict[Path, dict[str, list[dict[str, Any]]]] = {}
 
     def __contains__(self, path: Path) -> bool:
-        """Whether fmbseg wrote this file, and it is no copy of a photograph or link to one.
+        """Whether fmbseg wrote this file, and it is not a copy of a photograph or link to one.
 
         A link counts as what it leads to.
         """

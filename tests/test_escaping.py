@@ -105,7 +105,7 @@ def test_no_code_of_nothing() -> None:
         ("a\nb\tc\r", "a\\nb\\tc\\r"),
         ("\x07\x08\x7f\x9b", "\\x07\\x08\\x7f\\x9b"),
         ("a\u202eb\u2066c\u2028", "a\\u202eb\\u2066c\\u2028"),
-        ("\udcff.jpg", "\\udcff.jpg"),  # a byte of a file name that is no UTF-8
+        ("\udcff.jpg", "\\udcff.jpg"),  # a byte of a file name that is not UTF-8
         (
             "caf\u00e9 \u732b \u05d0 \U0001f468\u200d\U0001f467",
             "caf\u00e9 \u732b \u05d0 \U0001f468\u200d\U0001f467",

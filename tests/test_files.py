@@ -76,7 +76,7 @@ def test_leftovers_of_a_kill_go_and_other_files_stay(tmp_path: Path) -> None:
     ["/etc/passwd", "../a", "a/../../b", "a/..", "", ".", "..", "C:\\a", "C:/a", "..\\a", "a\0", "\\\\h\\a"],
 )
 def test_paths_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"leads out of the folder|is no path of a file"):
+    with pytest.raises(ValueError, match=r"leads out of the folder|is not a path of a file"):
         inside(tmp_path, name)
 
 
@@ -106,7 +106,7 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN}', b"\xff\xfe", "", '{"a": 1}}', "[-Infinity]"])
 def test_what_is_no_json_is_one_error(text: str | bytes) -> None:
-    with pytest.raises(DamagedFileError, match=r"a\.json is no JSON that can be read"):
+    with pytest.raises(DamagedFileError, match=r"a\.json is not JSON that can be read"):
         parse_json(text, "a.json")
 
 

@@ -104,7 +104,7 @@ def test_what_is_no_vocabulary_says_why(source: Any, message: str) -> None:
     [
         ("a.txt", "# nothing but a comment\n", "a.txt: the vocabulary is empty"),
         ("a.txt", "cat\ndog\ncat\n", "a.txt: class named twice: 'cat'"),
-        ("a.json", "{", "a.json is no JSON that can be read .Expecting"),
+        ("a.json", "{", "a.json is not JSON that can be read .Expecting"),
         ("a.json", '"cat"', "neither a list of names nor a mapping"),
         ("a.json", '{"cat": ["kitten"]}', "the class of 'cat' must be text, got list"),
         ("a.json", '{"names": ["cat"], "prompts": [["cat"]]}', "lacks background, templates"),

@@ -93,7 +93,7 @@ def export_program(
 
     Raises:
         ExportError: the model cannot be exported.
-        ValueError: a size that is no multiple of the stride.
+        ValueError: a size that is not a multiple of the stride.
     """
     check_size(size, encoder.stride)
     model = TextSpaceModel(encoder).eval()
@@ -136,7 +136,7 @@ def save_program(
 
 
 def check_size(size: tuple[int, int] | None, stride: int) -> None:
-    """Refuse a size that is no multiple of the backbone's stride.
+    """Refuse a size that is not a multiple of the backbone's stride.
 
     Raises:
         ValueError: it is none.

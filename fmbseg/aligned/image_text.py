@@ -46,8 +46,8 @@ class AlignedImageText:
             )
         if encoder.crop_size % aligned.stride:
             raise AlignedEncoderError(
-                f"crops of {encoder.crop_size} px are no whole number of cells of {aligned.stride} px, which "
-                f"the backbone {aligned.config.backbone!r} has: take a head of another backbone"
+                f"crops of {encoder.crop_size} px are not a whole number of cells of {aligned.stride} px, "
+                f"which the backbone {aligned.config.backbone!r} has: take a head of another backbone"
             )
         self.encoder, self.aligned = encoder, aligned
         self.spec, self.dim, self.crop_size = encoder.spec, encoder.dim, encoder.crop_size

@@ -43,7 +43,7 @@ def check_early(
     Raises:
         TrainingDataError: see :func:`~fmbseg.alignment.examples.check_labels`.
         TrainingCheckpointError: the checkpoint is damaged, or of other labels or settings.
-        WouldReplaceError: the folder holds files of the logs' names that are no such logs.
+        WouldReplaceError: the folder holds files of the logs' names that are not such logs.
         ValueError: events without a folder for them.
         MissingPackageError: tensorboard is asked for and not installed.
     """

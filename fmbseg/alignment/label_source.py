@@ -90,7 +90,7 @@ class LabelSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal labels only."""
+        """A hash; equal only for equal labels."""
         ...
 
     @property

@@ -112,7 +112,7 @@ class TrainingLog:
         tensorboard: also write events for TensorBoard to ``folder``.
 
     Raises:
-        WouldReplaceError: a file of one of these names is there that is no such log.
+        WouldReplaceError: a file of one of these names is there that is not such a log.
         MissingPackageError: TensorBoard is asked for and not installed.
         OSError: a file cannot be written; a full disk is told as such, with the file's name.
 
@@ -209,7 +209,7 @@ def check_logs(folder: str | Path | None, *, tensorboard: bool = False) -> None:
         tensorboard: whether events for TensorBoard are wanted as well.
 
     Raises:
-        WouldReplaceError: a file of one of the logs' names is there that is no such log.
+        WouldReplaceError: a file of one of the logs' names is there that is not such a log.
         ValueError: events without a folder for them.
         MissingPackageError: tensorboard is not installed.
     """
@@ -224,8 +224,8 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[tuple[int, int], d
     """The whole rows of a log with their epoch and batch; a kill may have cut the last one short.
 
     Raises:
-        WouldReplaceError: it is no log of these columns.
-        OSError: it cannot be read, or is no regular file.
+        WouldReplaceError: it is not a log of these columns.
+        OSError: it cannot be read, or is not a regular file.
     """
     try:
         check_regular(path)

@@ -98,7 +98,7 @@ def fit(
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """The name and value of ``NAME=VALUE``; a value that is no JSON is text.
+    """The name and value of ``NAME=VALUE``; a value that is not JSON is text.
 
     Raises:
         typer.BadParameter: there is no ``=``.

@@ -22,7 +22,7 @@ def load_segmenter(
     Raises:
         AlignedEncoderError: there is no head in that folder.
         AssetUnavailableError: the Hub cannot be reached.
-        ExportedModelError: the file is no exported encoder.
+        ExportedModelError: the file is not an exported encoder.
     """
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 

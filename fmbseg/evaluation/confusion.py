@@ -52,7 +52,7 @@ class ConfusionMatrix:
             ignore: target of pixels that do not count.
 
         Raises:
-            ValueError: shapes that differ, or a value that is no class.
+            ValueError: shapes that differ, or a value that is not a class.
         """
         if prediction.shape != target.shape:
             raise ValueError(f"the prediction is {prediction.shape} and the target {target.shape}: same size")

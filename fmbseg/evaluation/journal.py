@@ -116,18 +116,18 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What a folder's run measures and how.
 
     Raises:
-        RunError: it is no folder of a run, or the file is damaged.
+        RunError: it is not a folder of a run, or the file is damaged.
     """
     path = folder / RUN_FILE
     try:
         return read_sealed_json(path)
     except DamagedFileError as error:
         raise RunError(
-            f"{folder} is no folder of a run: {error}. Give a new folder, or delete this one and measure "
+            f"{folder} is not a folder of a run: {error}. Give a new folder, or delete this one and measure "
             "again"
         ) from error
     except OSError as error:
-        raise RunError(f"{folder} is no folder of a run: {path} cannot be read ({error})") from error
+        raise RunError(f"{folder} is not a folder of a run: {path} cannot be read ({error})") from error
 
 
 def measured_rows(folder: Path) -> dict[str, dict[str, Any]]:

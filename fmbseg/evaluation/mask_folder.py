@@ -177,7 +177,7 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
     try:
         rows = list(csv.DictReader(io.StringIO(_read_text(path), newline="")))
     except csv.Error as error:
-        raise MaskFolderError(f"{path} is no table that can be read: {error}") from error
+        raise MaskFolderError(f"{path} is not a table that can be read: {error}") from error
     if not rows or not {"id", "fold"} <= rows[0].keys():
         raise MaskFolderError(f"{path} needs rows with the columns id and fold")
     images = _ImagesById(folder)

@@ -47,7 +47,7 @@ class SegmentationMetrics:
             target: (H, W), 0 to K - 1, or -1 where pixels do not count.
 
         Raises:
-            ValueError: shapes that differ, or a value that is no class.
+            ValueError: shapes that differ, or a value that is not a class.
         """
         self.confusion.update(prediction, target)
         classes = self.confusion.num_classes

@@ -82,8 +82,8 @@ class Run:
             return cls(method, data["name"], cell)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{path} is no finished run: {file} cannot be read ({error}). The same `fmbseg eval` writes "
-                "it again from what was measured"
+                f"{path} is not a finished run: {file} cannot be read ({error}). The same `fmbseg eval` "
+                "writes it again from what was measured"
             ) from error
 
 

@@ -53,7 +53,7 @@ class CompetitionSettings:
     def __post_init__(self) -> None:
         for name in ("min_presence", "min_score", "min_pixel_score", "same_mask"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
 
 
 class Won(NamedTuple):

@@ -36,7 +36,7 @@ class ImageLabels:
 
     Raises:
         ValueError: a file that cannot be read, or a path that is none of the photographs.
-        UnknownNameError: a name that is no class of the vocabulary; near misses are offered.
+        UnknownNameError: a name that is not a class of the vocabulary; near misses are offered.
 
     Example:
         >>> from fmbseg.vocabulary import Vocabulary

@@ -64,9 +64,9 @@ class LabelingSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more")
         for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if not -1 <= self.min_crop_similarity <= 1:
-            raise ValueError(f"min_crop_similarity is {self.min_crop_similarity}: it must lie in -1 to 1")
+            raise ValueError(f"min_crop_similarity is {self.min_crop_similarity}: it must be from -1 to 1")
         scales = list(self.scales)
         if not scales or min(scales) <= 0 or scales != sorted(set(scales)):
             raise ValueError(f"scales is {scales}: it must be one or more positive numbers, ascending")
@@ -74,7 +74,7 @@ class LabelingSettings:
         if self.hubness < 0:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not 0 <= self.crop_overlap < 1:
-            raise ValueError(f"crop_overlap is {self.crop_overlap}: it must lie in 0 to 1, 1 excluded")
+            raise ValueError(f"crop_overlap is {self.crop_overlap}: it must be from 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:
             raise ValueError(f"min_area is {self.min_area}: it must be below max_area, {self.max_area}")
 

@@ -1,4 +1,4 @@
-"""What can be done with pseudo labels, wherever they come from."""
+"""What can be done with pseudo labels from any source."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class LabelCollection(ABC):
-    """Labelled photographs that can be gone through again and again, one at a time.
+    """Labelled photographs that can be iterated any number of times, one record at a time.
 
-    What changes labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
-    :func:`~fmbseg.labels.merged.merge`) returns a collection that makes the change as it is gone through:
+    The methods that change labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
+    :func:`~fmbseg.labels.merged.merge`) returns a collection that makes the change while it is iterated:
     nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.saving.save` writes a
-    collection to a folder of its own. ``Aligner.fit`` takes any of them.
+    collection to a new folder. ``Aligner.fit`` accepts any of them.
     """
 
     @property
@@ -44,12 +44,12 @@ class LabelCollection(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Equal for equal labels only."""
+        """A hash; equal only for equal labels."""
 
     @property
     @abstractmethod
     def origin(self) -> dict[str, Any]:
-        """What made the labels, for the manifest: ``models``, ``settings`` and what was done since."""
+        """How the labels were made, for the manifest: ``models``, ``settings`` and later changes."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -58,7 +58,7 @@ class LabelCollection(ABC):
     def __iter__(self) -> Iterator[LabeledImage]: ...
 
     def image_path(self, record: HasPhotograph) -> Path:
-        """Where the photograph of a record lies, whether or not it is there.
+        """The path of a record's photograph, whether or not it exists.
 
         Raises:
             ValueError: the record's path leads out of :attr:`root`.
@@ -68,21 +68,21 @@ class LabelCollection(ABC):
     def photograph_of(self, record: HasPhotograph) -> Path:
         """Find the photograph of a record and make sure that it is the one that was labelled.
 
-        Whatever reads a photograph for a record asks here: masks of one photograph are never laid on another.
+        Every reader of a record's photograph calls this, so masks are never laid on another photograph.
 
         Raises:
-            PhotographError: it is not there, cannot be read or was changed since it was labelled.
+            PhotographError: it is missing, cannot be read or was changed since it was labelled.
         """
         return checked_photograph(self.root, record)
 
     def stage(self, *stages: int) -> LabelCollection:
-        """Take the masks of some stages alone.
+        """Keep only the masks of some stages.
 
         Args:
             stages: of :data:`~fmbseg.labels.record.STAGES`, for example ``POINT_STAGE``.
 
         Raises:
-            ValueError: a stage that there is not, or none.
+            ValueError: an unknown stage, or none.
         """
         return self.filter(stages=stages)
 
@@ -111,7 +111,7 @@ class LabelCollection(ABC):
             kept_only: masks that were drawn for training only.
 
         Raises:
-            ValueError: a score outside its range, or a stage that there is not.
+            ValueError: a score outside its range, or an unknown stage.
             UnknownNameError: a class that the vocabulary does not have.
         """
         indices = None if classes is None else tuple(sorted(self.vocabulary.index(name) for name in classes))
@@ -138,14 +138,14 @@ class LabelCollection(ABC):
         Each photograph's draw depends on the seed and its path alone, as that of Stage 1 does.
 
         Args:
-            fraction: part of each photograph's masks that is kept, 0 to 1.
-            seed: another one draws others.
+            fraction: share of each photograph's masks that is kept, 0 to 1.
+            seed: of the draw.
 
         Raises:
             ValueError: a fraction outside its range.
         """
         if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction is {fraction}: it must lie in 0 to 1")
+            raise ValueError(f"fraction is {fraction}: it must be from 0 to 1")
         step = {"resample": {"fraction": fraction, "seed": seed, "stage": EVERYTHING_STAGE}}
         return ChangedLabels(self, lambda image: redraw(image, fraction, seed), step)
 
@@ -165,8 +165,8 @@ class LabelCollection(ABC):
     ) -> str:
         """Push photographs and labels as a data set that ``datasets.load_dataset(repo_id)`` loads.
 
-        The photographs go with the labels: mind whose they are. Files are written to a temporary folder
-        first, which takes the room of the photographs.
+        The photographs are uploaded with the labels: mind who owns them. Files are written to a temporary
+        folder first, which needs as much space as the photographs.
 
         Args:
             repo_id: ``owner/name``; made if it does not exist.
@@ -199,12 +199,12 @@ class LabelCollection(ABC):
 
 
 class ChangedLabels(LabelCollection):
-    """A collection with a change that is made to each record as it is read.
+    """A collection that changes each record as it is read.
 
     Args:
-        labels: to be changed.
-        change: of one record; it may not change which photograph it is of.
-        step: what the change is, in plain values, for the manifest and the fingerprint.
+        labels: the labels to change.
+        change: what to do with one record; the photograph must stay the same.
+        step: description of the change, in plain values, for the manifest and the fingerprint.
     """
 
     def __init__(
@@ -217,23 +217,23 @@ class ChangedLabels(LabelCollection):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """That of the labels that are changed."""
+        """That of the underlying labels."""
         return self._labels.vocabulary
 
     @property
     def root(self) -> Path:
-        """That of the labels that are changed."""
+        """That of the underlying labels."""
         return self._labels.root
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the labels' own fingerprint and the change."""
+        """Hash of the underlying labels' fingerprint and the change."""
         content = json.dumps([self._labels.fingerprint, self._step], sort_keys=True)
         return sha256(content.encode()).hexdigest()
 
     @property
     def origin(self) -> dict[str, Any]:
-        """That of the labels, and the change as the last of ``steps``."""
+        """That of the underlying labels, with the change appended to ``steps``."""
         origin = self._labels.origin
         return {**origin, "steps": [*origin.get("steps", ()), self._step]}
 

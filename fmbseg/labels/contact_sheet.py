@@ -23,21 +23,21 @@ _GAP = 8
 def contact_sheet(
     labels: LabelCollection, *, count: int = 24, columns: int = 4, side: int = 280, kept_only: bool = True
 ) -> Image.Image:
-    """Draw photographs with their masks, evenly spread over the whole set, in its order.
+    """Draw photographs with their masks, spread evenly over the whole set, in order.
 
     Args:
-        labels: a label set, or what was made of one.
+        labels: a label set, or a collection derived from one.
         count: photographs at most.
         columns: pictures a row.
-        side: of a picture's longer side, in pixels.
+        side: length of a picture's longer side, in pixels.
         kept_only: leave out masks that were not drawn for training.
 
     Returns:
-        RGB. Under each picture stand its name and, in their colours, its classes, largest first.
+        RGB. Below each picture are its name and, in their colours, its classes, largest first.
 
     Raises:
         ValueError: a number below 1 (40 for ``side``), or no photograph at all.
-        PhotographError: a photograph is not there, or was changed since it was labelled.
+        PhotographError: a photograph is missing, or was changed since it was labelled.
         ImageError: a photograph cannot be read.
     """
     for name, value, least in (("count", count, 1), ("columns", columns, 1), ("side", side, 40)):
@@ -57,7 +57,7 @@ def contact_sheet(
 
 
 def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only: bool) -> Image.Image:
-    """One photograph with what stands under it, ``side`` pixels wide."""
+    """One photograph with its caption, ``side`` pixels wide."""
     names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
     picture = draw_classes(classes, len(names), load_image(labels.photograph_of(image)), max_side=side)
     shown = [(terminal(one.name), one.colour) for one in classes_in(classes, names)]

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def draw_masks(count: int, key: str, *, fraction: float = 0.75, seed: int = 0) -> NDArray[np.bool_]:
-    """Draw a part of a photograph's masks, rounded; the seed and the key decide which.
+    """Draw a share of a photograph's masks, rounded; the seed and the key decide which.
 
     Args:
         count: of masks.
-        key: what this photograph's draw hangs on: its path, so that other photographs do not matter.
+        key: what this photograph's draw depends on: its path, so that other photographs have no influence.
         fraction: part that is drawn, 0 to 1.
         seed: of the draw.
 

@@ -32,14 +32,14 @@ def read_failures(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, A
         raise DamagedFileError(f"{error}. {_REMEDY}") from error
     for number, row in enumerate(rows, start=1):
         if {name: type(value) for name, value in row.items()} != _FIELDS:
-            raise DamagedFileError(f"{path}, line {number}, is no record of a photograph. {_REMEDY}")
+            raise DamagedFileError(f"{path}, line {number}, is not a record of a photograph. {_REMEDY}")
         if row.pop("manifest") != manifest["hash"]:
-            raise DamagedFileError(f"{path}, line {number}, is of another label set. {_REMEDY}")
+            raise DamagedFileError(f"{path}, line {number}, belongs to another label set. {_REMEDY}")
     return rows
 
 
 def write_failures(folder: Path, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write them, whole or not at all; without any there is no file."""
+    """Write the list, whole or not at all; no file is written for an empty list."""
     listed = [{"manifest": manifest["hash"], **row} for row in rows]
     if listed:
         write_rows(folder / ERRORS, listed)
@@ -48,5 +48,5 @@ def write_failures(folder: Path, manifest: Mapping[str, Any], rows: Iterable[Map
 
 
 _REMEDY = (
-    "Restore it; or delete it and run the same labelling again, which names the shards that must be redone"
+    "Restore it, or delete it and run the same labelling again, which names the shards that must be redone"
 )

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class LabelSet(LabelCollection):
-    """What :meth:`fmbseg.PseudoLabeler.label` wrote: a manifest and shards of labelled photographs.
+    """What :meth:`fmbseg.PseudoLabeler.label` writes: a manifest and shards of labelled photographs.
 
-    Iterating reads one shard after the other, a few records at a time, and checks each shard whole before
+    Iterating reads one shard after another, a few records at a time, and checks the whole shard before
     its first record.
 
     Args:
-        folder: of ``manifest.json`` and ``shard-00000.parquet`` and on.
+        folder: with ``manifest.json``, ``shard-00000.parquet`` and so on.
 
     Raises:
         FileNotFoundError: no manifest, or a shard that the manifest counts is missing.
@@ -72,7 +72,7 @@ class LabelSet(LabelCollection):
 
     @property
     def fingerprint(self) -> str:
-        """Hash over the manifest (but for where the photographs lie) and the content of every shard.
+        """Hash over the manifest (except the photographs' folder) and the content of every shard.
 
         It does not depend on how shards are packed into files; it is read from their footers.
         """
@@ -84,7 +84,7 @@ class LabelSet(LabelCollection):
         """Photographs that could not be labelled, each with ``shard``, ``path`` and ``error``.
 
         Raises:
-            DamagedFileError: the list is not as it was written, or not whole.
+            DamagedFileError: the list was changed since it was written, or is incomplete.
         """
         return check_failures(self.folder, range(len(self._facts)), self._facts, self.manifest)
 

@@ -1,4 +1,4 @@
-"""What a label set says of itself: its vocabulary, models and settings, and a hash over them all."""
+"""What a label set records about itself: its vocabulary, models and settings, and a hash over them all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 over all that decides a label set's bytes: everything but where the photographs lie."""
+    """SHA-256 over everything that decides a label set's bytes: all but the photographs' folder."""
     content = {key: value for key, value in manifest.items() if key not in ("root", "hash")}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -30,7 +30,7 @@ def shard_count(manifest: Mapping[str, Any]) -> int:
 
 
 def shard_length(manifest: Mapping[str, Any], index: int) -> int:
-    """How many photographs, those that could not be labelled too, belong to a shard."""
+    """How many photographs, including those that could not be labelled, belong to a shard."""
     size = int(manifest["shard_size"])
     return min(size, int(manifest["images"]["count"]) - index * size)
 
@@ -40,8 +40,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        DamagedFileError: it is not what was written, or no manifest.
-        ValueError: it is of another version.
+        DamagedFileError: it was changed since it was written, or is not a manifest.
+        ValueError: it has another version.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Check every field of a manifest, whoever made it.
+    """Check every field of a manifest.
 
     Raises:
         ValueError: one is missing, or is not what it must be; the message names it.
@@ -109,7 +109,7 @@ def _is_whole(value: Any, least: int) -> bool:
 
 
 def short(value: Any) -> str:
-    """A value as it stands in messages, not longer than 60 characters."""
+    """A value as shown in messages, at most 60 characters long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -1,4 +1,4 @@
-"""Several collections of labels as one, under one vocabulary."""
+"""Several collections of labels joined into one, under one vocabulary."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _REPEATED = ("refuse", "first")
 
 
 def merge(*labels: LabelCollection, repeated: str = "refuse") -> MergedLabels:
-    """Put the photographs of several collections one after another, under one vocabulary.
+    """Join the photographs of several collections, in order, under one vocabulary.
 
-    Classes of one name are one class. The photographs are found from the folder that all roots share.
+    Classes with the same name become one. Photographs are found from the folder that all roots share.
 
     Args:
         labels: at least one collection.
@@ -36,8 +36,8 @@ def merge(*labels: LabelCollection, repeated: str = "refuse") -> MergedLabels:
             the first collection that has it (for example corrected labels before the rest).
 
     Raises:
-        ValueError: no collection, templates that differ, a word of two classes, or another value of
-            ``repeated``. Photographs that repeat are found when the merged labels are first gone through.
+        ValueError: no collection, templates that differ, a word of two classes, or an unknown value of
+            ``repeated``. Repeated photographs are found when the merged labels are first iterated.
     """
     return MergedLabels(labels, repeated=repeated)
 
@@ -50,7 +50,7 @@ class MergedLabels(LabelCollection):
         repeated: ``"refuse"`` photographs that are in two of them, or take each from the ``"first"``.
 
     Raises:
-        ValueError: see :func:`merge`. Photographs are compared by where they lie.
+        ValueError: see :func:`merge`. Photographs are compared by their paths.
     """
 
     def __init__(self, parts: Sequence[LabelCollection], *, repeated: str = "refuse") -> None:
@@ -65,17 +65,17 @@ class MergedLabels(LabelCollection):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The classes of all parts, in the order in which they first come."""
+        """The classes of all parts, in order of first appearance."""
         return self._vocabulary
 
     @property
     def root(self) -> Path:
-        """The folder that the roots of all parts lie in."""
+        """The folder that contains the roots of all parts."""
         return self._root
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the parts' fingerprints, in order, and of what is done with repeated photographs."""
+        """Hash of the parts' fingerprints, in order, and of how repeated photographs are handled."""
         content = json.dumps([self._repeated, *(part.fingerprint for part in self._parts)])
         return sha256(content.encode()).hexdigest()
 
@@ -126,7 +126,7 @@ class MergedLabels(LabelCollection):
 
 
 def merge_vocabularies(vocabularies: Sequence[Vocabulary]) -> Vocabulary:
-    """One vocabulary with the classes of all; classes of one name are one, with the words of all.
+    """One vocabulary with all classes; classes with the same name become one, with all their words.
 
     Raises:
         ValueError: templates that differ, or a word that stands for two classes.
@@ -159,6 +159,6 @@ def _each_once(given: Sequence[str | None]) -> list[str]:
 
 
 def _moved(image: LabeledImage, path: str, indices: NDArray[np.int32]) -> LabeledImage:
-    """The record under another path, with its class indices translated."""
+    """The record with another path and translated class indices."""
     detected = tuple(sorted(int(indices[index]) for index in image.detected))
     return replace(image, path=path, detected=detected, class_ids=indices[image.class_ids])

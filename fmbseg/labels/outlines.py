@@ -1,4 +1,4 @@
-"""Masks as polygons that give back the same pixels: outlines between pixels, no hole left open."""
+"""Masks as polygons that rasterise to the same pixels: outlines between pixels, without holes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
 def _without_holes(
     region: NDArray[np.bool_], corner: NDArray[np.int32]
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int32]]]:
-    """Yield the connected pieces that a region is cut into until none has a hole, each with its corner."""
-    # What touches the outside by a corner is no hole: the outline runs in and out through that corner.
+    """Cut a region until no connected piece has a hole; yield the pieces, each with its corner."""
+    # What touches the outside by a corner is not a hole: the outline runs in and out through that corner.
     holes = ndimage.binary_fill_holes(region, structure=np.ones((3, 3))) & ~region
     if not holes.any():
         yield region, corner

@@ -1,4 +1,4 @@
-"""Checksums over a whole Parquet file, kept in its footer, so that no damaged byte of it is believed.
+"""Checksums over a whole Parquet file, kept in its footer, so that any damaged byte is found.
 
 Parquet has checksums of pages alone: headers and the footer have none. Here the footer, which a reader needs
 to know what is in a file, carries a hash of all that is before it, and one of itself.
@@ -48,7 +48,7 @@ class SealingFile:
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        """Write, or keep what may belong to the footer."""
+        """Write, or hold back what may belong to the footer."""
         view = memoryview(data).cast("B")
         self._position += len(view)
         if self._held is not None:
@@ -89,8 +89,8 @@ def check_footer(path: Path) -> Footer:
     """Check a file's footer against its own hash.
 
     Raises:
-        DamagedFileError: it has another hash, or none.
-        OSError: it cannot be read, or is no regular file.
+        DamagedFileError: the hash differs, or is missing.
+        OSError: it cannot be read, or is not a regular file.
     """
     check_regular(path)
     with path.open("rb") as file:
@@ -99,7 +99,7 @@ def check_footer(path: Path) -> Footer:
         end = file.read(_END)
         start = size - _END - int.from_bytes(end[: -len(_MAGIC)], "little")
         if end[-len(_MAGIC) :] != _MAGIC or start < 0:
-            raise DamagedFileError("it is no Parquet file, or a part of one")
+            raise DamagedFileError("it is not a Parquet file, or a part of one")
         file.seek(start)
         content = file.read()
     seal, pages = (_ENTRIES[name].search(content) for name in ("footer", "pages"))
@@ -111,10 +111,10 @@ def check_footer(path: Path) -> Footer:
 
 
 def check_pages(path: Path, footer: Footer) -> None:
-    """Check all that is before the footer.
+    """Check everything before the footer.
 
     Raises:
-        DamagedFileError: it is not what was written.
+        DamagedFileError: it was changed since it was written.
         OSError: it cannot be read.
     """
     digest, left = sha256(), footer.start

@@ -1,4 +1,4 @@
-"""The photograph of a record: where it lies, and whether it is still the one that was labelled."""
+"""The photograph of a record: its path, and whether it is still the one that was labelled."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _REMEDY = "put it back, or label again"
 
 
 class HasPhotograph(Protocol):
-    """A record of a photograph, of this package or of another's making."""
+    """A record of a photograph, made by this package or another."""
 
     @property
     def path(self) -> str:
-        """Of the photograph, from the root of the labels, with forward slashes."""
+        """Path of the photograph relative to the labels' root, with forward slashes."""
         ...
 
     @property
     def sha256(self) -> str:
-        """Of the photograph's file, in hexadecimal."""
+        """SHA-256 of the photograph's file, in hexadecimal."""
         ...
 
 
 class PhotographError(ValueError):
-    """A photograph that is missing, or not the one that was labelled; the message names it."""
+    """A photograph is missing, or is not the one that was labelled; the message names it."""
 
 
 def checked_photograph(root: Path, record: HasPhotograph) -> Path:
@@ -45,7 +45,7 @@ def checked_photograph(root: Path, record: HasPhotograph) -> Path:
         The path of the photograph.
 
     Raises:
-        PhotographError: it is not there, cannot be read, is no regular file or is another one; or the
+        PhotographError: it is missing, cannot be read, is not a regular file or was changed; or the
             record's path leads out of ``root``.
 
     Example:

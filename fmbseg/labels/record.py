@@ -102,8 +102,8 @@ class LabeledImage:
         """Find the mask that lies on top at each pixel, in the order of :meth:`label_map`.
 
         Args:
-            stages: as there.
-            kept_only: as there.
+            stages: as in :meth:`label_map`.
+            kept_only: as in :meth:`label_map`.
 
         Returns:
             (H, W), the position of the mask, or -1.
@@ -116,7 +116,7 @@ class LabeledImage:
         return top
 
     def select(self, which: NDArray[np.bool_]) -> LabeledImage:
-        """The same photograph with some of its masks.
+        """The same photograph with only some of its masks.
 
         Args:
             which: (N,) bool.

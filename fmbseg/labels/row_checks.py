@@ -1,4 +1,4 @@
-"""What is wrong with a row of a shard, whoever wrote it."""
+"""What is wrong with a row of a shard, whatever wrote it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN = ("class_id", "stage", "predicted_iou", "stability", "similarity", "kept
 
 
 def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]:
-    """Yield what makes a row no record of its label set.
+    """Yield every reason why a row is not a valid record of its label set.
 
     Args:
         row: as it is read from a shard.

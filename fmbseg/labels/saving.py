@@ -1,4 +1,4 @@
-"""Writing a collection of labels to a folder of its own."""
+"""Writing a collection of labels to a new folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) -> LabelSet:
-    """Write labels to a folder of their own; a run that was stopped continues where it stopped.
+    """Write labels to a new folder; a run that was stopped continues where it stopped.
 
     Args:
-        labels: a label set, or what was made of one; the manifest records how.
+        labels: a label set, or a collection derived from one; the manifest records how.
         out: folder to write to.
         shard_size: photographs a shard.
 

@@ -1,4 +1,4 @@
-"""Which masks of a record stay: by score, stage, class, area, or a new draw."""
+"""Which masks of a record are kept: by score, stage, class, area, or a new draw."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class MaskFilter:
-    """What a mask must have to stay; see :meth:`fmbseg.labels.collection.LabelCollection.filter`.
+    """The conditions for keeping a mask; see :meth:`fmbseg.labels.collection.LabelCollection.filter`.
 
     Raises:
-        ValueError: a score outside its range, or a stage that there is not.
+        ValueError: a score outside its range, or an unknown stage.
     """
 
     stages: tuple[int, ...] | None = None
@@ -46,13 +46,13 @@ class MaskFilter:
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in {least} to {most}")
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from {least} to {most}")
         known = ", ".join(f"{stage} ({name})" for stage, name in STAGES.items())
         if self.stages is not None and (not self.stages or not set(self.stages) <= set(STAGES)):
-            raise ValueError(f"stages are {list(self.stages)}: name one or more of {known}")
+            raise ValueError(f"stages is {list(self.stages)}: it must be one or more of {known}")
 
     def __call__(self, image: LabeledImage) -> NDArray[np.bool_]:
-        """Which masks of a record stay, (N,)."""
+        """Which masks of a record are kept, (N,)."""
         masks = image.masks
         stay = (
             (masks.predicted_iou >= np.float32(self.min_predicted_iou))
@@ -68,7 +68,7 @@ class MaskFilter:
         return np.asarray(stay & image.kept if self.kept_only else stay)
 
     def to_dict(self) -> dict[str, Any]:
-        """What differs from a filter that lets everything pass, in plain values."""
+        """The settings that differ from a filter that keeps everything, as plain values."""
         plain = asdict(MaskFilter())
         return {name: value for name, value in asdict(self).items() if value != plain[name]}
 
@@ -81,7 +81,7 @@ def keep_classes(image: LabeledImage, class_ids: Collection[int] | None) -> Labe
 
 
 def redraw(image: LabeledImage, fraction: float, seed: int) -> LabeledImage:
-    """Draw the part ``fraction`` of a record's masks of Stage 1.2; the others are kept as they were."""
+    """Draw the share ``fraction`` of a record's Stage 1.2 masks anew; the other masks stay as they are."""
     kept = image.kept.copy()
     drawn = image.stages == EVERYTHING_STAGE
     kept[drawn] = draw_masks(int(drawn.sum()), image.path, fraction=fraction, seed=seed)

@@ -23,16 +23,16 @@ _NAMED = 3
 def shard_problems(
     facts: ShardFacts, index: int, manifest: Mapping[str, Any], failed: int | None = None
 ) -> Iterator[str]:
-    """Yield what keeps a shard from being number ``index`` of a label set.
+    """Yield every reason why a shard is not number ``index`` of a label set.
 
     Args:
-        facts: what the shard says of itself.
+        facts: what the shard records about itself.
         index: its place, from 0.
         manifest: of the label set.
         failed: photographs of the shard that could not be labelled; None where this is not asked.
     """
     if facts.manifest != manifest["hash"]:
-        yield f"is of another label set: {REDO}"
+        yield f"belongs to another label set: {REDO}"
     if facts.shard != index:
         yield f"was written as shard {facts.shard}: {REDO}"
     expected = shard_length(manifest, index)
@@ -68,8 +68,8 @@ def check_failures(
 
     Args:
         folder: of the label set.
-        shards: places of the shards that are there.
-        facts: what they say of themselves.
+        shards: places of the existing shards.
+        facts: what they record about themselves.
         manifest: of the label set.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The file of a shard: written whole, sealed against damage, and saying of which label set it is."""
+"""The file of a shard: written whole, sealed against damage, and naming the label set it belongs to."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROW_GROUP = 64
-"""Photographs that a writer has in memory at once."""
+"""Photographs that a writer holds in memory at once."""
 _BATCH = 16
 _PREFIX = "fmbseg."
 
 
 class ShardFacts(NamedTuple):
-    """What a shard says of itself.
+    """What a shard records about itself.
 
     Attributes:
         manifest: hash of the label set's manifest.
         shard: its place in the label set, from 0.
-        content: SHA-256 of its rows, whatever wrote and packed them.
+        content: SHA-256 of its rows, however they were written and packed.
         rows: how many.
     """
 
@@ -51,7 +51,7 @@ def write_shard(path: Path, rows: Iterable[dict[str, Any]], *, manifest: str, sh
     Args:
         path: of the shard.
         rows: in order.
-        manifest: hash of the manifest of the label set that it is of.
+        manifest: hash of the manifest of the label set that it belongs to.
         shard: its place there.
     """
     content = sha256()
@@ -72,15 +72,15 @@ def write_shard(path: Path, rows: Iterable[dict[str, Any]], *, manifest: str, sh
 
 
 def encode_row(row: dict[str, Any]) -> bytes:
-    """A row as the bytes that the hash of a shard's content is of."""
+    """A row as the bytes that the content hash of a shard covers."""
     return json.dumps(row, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def read_facts(path: Path) -> ShardFacts:
-    """Read and check what a shard says of itself, without reading its rows.
+    """Read and check what a shard records about itself, without reading its rows.
 
     Raises:
-        DamagedFileError: it is not as it was written, or no shard.
+        DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
     try:
@@ -91,10 +91,10 @@ def read_facts(path: Path) -> ShardFacts:
 
 
 def read_shard(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a shard's rows, a few of them in memory at a time; before the first, the file is checked whole.
+    """Yield a shard's rows, a few of them in memory at a time; the whole file is checked before the first.
 
     Raises:
-        DamagedFileError: it is not as it was written, or no shard.
+        DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
     try:
@@ -107,7 +107,7 @@ def read_shard(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def damaged(path: Path, why: str) -> DamagedFileError:
-    """The error for a shard that is not to be believed."""
+    """The error for a shard that cannot be trusted."""
     return DamagedFileError(
         f"{path} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
     )
@@ -133,4 +133,4 @@ def _facts(file: pq.ParquetFile) -> ShardFacts:
             rows=file.metadata.num_rows,
         )
     except (KeyError, ValueError) as error:
-        raise DamagedFileError("it does not say of which label set it is") from error
+        raise DamagedFileError("it does not say which label set it belongs to") from error

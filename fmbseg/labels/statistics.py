@@ -95,7 +95,7 @@ class Statistics:
         return sum(by[STAGES[stage]].masks for by in self.masks.values() if STAGES[stage] in by)
 
     def to_dict(self) -> dict[str, Any]:
-        """In plain values, for JSON."""
+        """As plain values, for JSON."""
         return asdict(self)
 
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a label set.
+    """A fault of a label set.
 
     Attributes:
-        file: in which it is, from the label set's folder; or the photograph's path.
-        what: is wrong, and what to do.
+        file: where the fault is, relative to the label set's folder; or the photograph's path.
+        what: what is wrong, and what to do.
     """
 
     file: str
@@ -42,7 +42,7 @@ class _Photograph(NamedTuple):
 
 
 def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
-    """Check all that a label set's files say, one record in memory at a time.
+    """Check every file of a label set, holding one record in memory at a time.
 
     The manifest's own hash; that every shard is there, whole (by its checksums), of this label set and of
     this place in it, and holds as many records as it should, errors counted; that every photograph comes
@@ -54,7 +54,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
         photographs: also read every photograph and compare its SHA-256.
 
     Returns:
-        What is wrong; nothing where all is well.
+        The faults; empty if all is well.
 
     Raises:
         FileNotFoundError: there is no manifest.
@@ -73,7 +73,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     for index in range(shard_count(manifest)):
         shard = folder / shard_name(index)
         if not shard.exists():
-            found.append(Problem(shard.name, "is missing: run the same labelling again, it continues"))
+            found.append(Problem(shard.name, "is missing: run the same labelling again, and it continues"))
             continue
         try:
             facts = read_facts(shard)
@@ -101,9 +101,9 @@ def _stray_files(folder: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
     known = {shard_name(index) for index in range(shard_count(manifest))}
     for path in sorted(folder.glob("shard-*.parquet")):
         if path.name not in known:
-            yield Problem(path.name, f"is no shard of this label set, which has {len(known)}: move it away")
+            yield Problem(path.name, f"is not one of this label set's {len(known)} shards: move it away")
     if (folder / JOURNAL).exists():
-        yield Problem(JOURNAL, "the labelling is not finished: run it again, it continues")
+        yield Problem(JOURNAL, "the labelling is not finished: run it again, and it continues")
 
 
 def _check_photograph(root: Path, row: dict[str, Any]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Writing a label set so that a kill at any moment loses at most the photograph in hand."""
+"""Writing a label set so that a kill at any moment loses at most the current photograph."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _NAMED = 4
 
 
 class LabelWriter:
-    """Appends records in order, and knows where a stopped run stopped.
+    """Appends records in order, and knows where an interrupted run stopped.
 
-    The shard in hand is a journal: one line a photograph, flushed when written. A full journal becomes a
-    shard (written to a temporary name, then renamed) and starts anew. So a kill costs at most the photograph
-    in hand, and since records are written in order, a run that was killed ends with the same bytes. Memory
-    holds the record in hand, not the journal.
+    The current shard is a journal: one line per photograph, flushed when written. A full journal becomes a
+    shard (written to a temporary name, then renamed) and a new one begins. So a kill costs at most the
+    current photograph, and since records are written in order, a resumed run ends with the same bytes. Memory
+    holds the current record, not the journal.
 
     Use it as a context manager; it holds the folder's lock.
 
@@ -94,13 +94,13 @@ class LabelWriter:
 
     @property
     def position(self) -> int:
-        """Which photograph is next, from 0; not the one after the last where a later shard is there."""
+        """Which photograph is next, from 0; it need not follow the last one where a later shard exists."""
         return self._finished * self._shard_size + self._pending
 
     def positions(self) -> list[int]:
-        """What is still to do, ascending; photographs must be appended in this order.
+        """The photographs still to do, ascending; they must be appended in this order.
 
-        Positions of shards that are there are passed over, so that a shard that was deleted is made again.
+        Positions of existing shards are skipped, so that a deleted shard is made again.
         """
         absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
         starts = ((index * self._shard_size, shard_length(self.manifest, index)) for index in absent)
@@ -128,14 +128,14 @@ class LabelWriter:
         return self.folder / shard_name(index)
 
     def _claim(self) -> None:
-        """Take an empty folder, or one that the same configuration wrote to."""
+        """Accept an empty folder, or one that the same configuration wrote to."""
         path = self.folder / MANIFEST
         if not path.exists():
             for name in (JOURNAL, ERRORS, *map(shard_name, range(shard_count(self.manifest)))):
                 if os.path.lexists(self.folder / name):
                     raise WouldReplaceError(
-                        f"{self.folder / name} is there, and there is no {MANIFEST} that says whose it is: "
-                        "move it away, or use another folder"
+                        f"{self.folder / name} is there, but there is no {MANIFEST} that says what it "
+                        "belongs to: move it away, or use another folder"
                     )
             write_json(path, self.manifest)
             return
@@ -145,7 +145,7 @@ class LabelWriter:
             write_json(path, self.manifest)
 
     def _check(self) -> None:
-        """Make sure that the shards that are there are this label set's, and lack no photograph."""
+        """Make sure that the existing shards belong to this label set, and lack no photograph."""
         shards = {
             index: self._shard(index)
             for index in range(shard_count(self.manifest))
@@ -155,7 +155,7 @@ class LabelWriter:
         check_failures(self.folder, list(shards), facts, self.manifest)
 
     def _resume(self) -> None:
-        """Find the first shard that is not there, and the journal's photographs of it."""
+        """Find the first missing shard, and its photographs in the journal."""
         count = shard_count(self.manifest)
         absent = (index for index in range(count) if not self._shard(index).exists())
         self._finished = next(absent, count)
@@ -189,7 +189,7 @@ class LabelWriter:
         try:
             for found in iterate_rows(path):
                 if found[0].get("manifest") != self.manifest["hash"]:
-                    raise DamagedFileError(f"{path} is of another label set")
+                    raise DamagedFileError(f"{path} belongs to another label set")
                 yield found
         except DamagedFileError as error:
             raise DamagedFileError(
@@ -223,11 +223,11 @@ class LabelWriter:
 
 
 def check_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to go on with labels of another configuration.
+    """Refuse to continue labels of another configuration.
 
     Args:
         folder: of the labels.
-        found: manifest that is there, or a part of it.
+        found: the existing manifest, or a part of it.
         wanted: manifest of the run, or the same part of it.
 
     Raises:

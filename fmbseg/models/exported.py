@@ -26,7 +26,7 @@ _SEAL_KEY = "fmbseg_checksum"
 
 
 class ExportedModelError(ValueError):
-    """A file that is no exported encoder of fmbseg, or pixels that it does not take."""
+    """A file that is not an exported encoder of fmbseg, or pixels that it does not take."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class ExportedEncoder:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own errors share no base but Exception
-            raise ExportedModelError(f"{path} is no ONNX file that can be run: {error}") from error
+            raise ExportedModelError(f"{path} is not an ONNX file that can be run: {error}") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.card = ExportedCard.from_metadata(metadata, path)
         self.transform = PixelTransform(
@@ -146,7 +146,7 @@ class ExportedEncoder:
 
         Raises:
             ExportedModelError: a size that the file was not exported for.
-            ValueError: not a batch of pixels, or sides that are no multiples of the stride.
+            ValueError: not a batch of pixels, or sides that are not multiples of the stride.
         """
         check_pixels(pixels, self.stride, "the exported encoder")
         size = (pixels.shape[2], pixels.shape[3])

@@ -53,7 +53,7 @@ def check_seal(path: Path) -> None:
 
     Raises:
         DamagedFileError: it carries no checksum, or that of another content.
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
     """
     start, with_data, written = _find(path)
     if with_data and not data_file(path).is_file():

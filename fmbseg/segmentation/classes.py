@@ -80,7 +80,7 @@ class ResultClasses:
         """Least score of each class of the result, with one more for "no class"; None if none was given.
 
         Raises:
-            UnknownNameError: a name that is no class of the result.
+            UnknownNameError: a name that is not a class of the result.
         """
         if not by_name:
             return None

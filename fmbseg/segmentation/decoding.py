@@ -181,7 +181,7 @@ class _Cells:
     Attributes:
         corners: upper left, upper right, lower left and lower right, (w, M) each.
         classes: (w, M) which classes these are; None where they are all, in order.
-        counts: how many of a cell's M classes are no repetition of its first.
+        counts: how many of a cell's M classes are not a repetition of its first.
     """
 
     corners: list[torch.Tensor]

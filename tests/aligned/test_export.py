@@ -142,7 +142,7 @@ def test_files_that_are_no_exported_encoder(encoder: AlignedEncoder, tmp_path: P
             ExportedEncoder(path)
     path.write_bytes(placeholder(with_data=False).encode())
     seal_file(path)
-    with pytest.raises(ExportedModelError, match=r"model\.onnx is no ONNX file"):
+    with pytest.raises(ExportedModelError, match=r"model\.onnx is not an ONNX file"):
         ExportedEncoder(path)
 
 

@@ -75,7 +75,7 @@ def test_cells_that_do_not_tile_the_crops_are_refused() -> None:
     words = TinyImageText()
     words.crop_size = 36
     aligned = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16, heads=3), words)
-    with pytest.raises(AlignedEncoderError, match=r"crops of 36 px are no whole number of cells of 8 px"):
+    with pytest.raises(AlignedEncoderError, match=r"crops of 36 px are not a whole number of cells of 8 px"):
         AlignedImageText(words, aligned)
 
 

@@ -201,7 +201,7 @@ def test_nothing_trained_yet() -> None:
 
 
 class Untouchable(TinyBackbone):
-    """A backbone that no refusal may come after. A blank image, which shows the grid, is no photograph."""
+    """A backbone that no refusal may come after. A blank image, which shows the grid, is not a photograph."""
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         if pixels.any():

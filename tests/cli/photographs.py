@@ -17,7 +17,7 @@ def write_photographs(folder: Path) -> None:
 
 
 def write_text_named_jpg(path: Path) -> None:
-    path.write_text("this is no image", encoding="utf-8")
+    path.write_text("this is not an image", encoding="utf-8")
 
 
 def read_classes(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":

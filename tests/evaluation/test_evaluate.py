@@ -103,7 +103,7 @@ def test_what_does_not_add_up(data: SegmentationData, tmp_path: Path) -> None:
         merge_runs([one, run("other", "2/2", "tcl")], tmp_path / "out")
     with pytest.raises(RunError, match="no run to join"):
         merge_runs([], tmp_path / "out")
-    with pytest.raises(RunError, match=r"data is no folder of a run: .*run\.json"):
+    with pytest.raises(RunError, match=r"data is not a folder of a run: .*run\.json"):
         merge_runs([tmp_path / "data", two], tmp_path / "out")
     (two / "images.jsonl").write_text("")
     with pytest.raises(RunError, match="3 images were not measured, the first 'image 1'"):

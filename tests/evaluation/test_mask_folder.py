@@ -64,7 +64,7 @@ def test_masks_with_a_palette_are_read_by_their_values(folder: Path) -> None:
         ("manifest.csv", "id,fold\none,val\none,val\n", "row 2: the id 'one' is there twice"),
         ("manifest.csv", "id,fold\none\n", "row 1 has no fold"),
         ("manifest.csv", "id,fold\n,val\n", "row 1 has no id"),
-        ("manifest.csv", 'id,fold\n"one' + "x" * 200_000 + ",val\n", "is no table that can be read"),
+        ("manifest.csv", 'id,fold\n"one' + "x" * 200_000 + ",val\n", "is not a table that can be read"),
         ("manifest.csv", "id,fold\nONE,val\n", r"did you mean 'one'\?"),
         ("manifest.csv", "id,fold\none.jpg,val\n", r"did you mean 'one'\?"),
         ("classes.txt", "1\tcat\n" + "9" * 5000 + "\tdog\n", "line 2"),

@@ -63,5 +63,5 @@ def test_runs_that_do_not_fit(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", "voc21", 0.5)
     with pytest.raises(RunError, match="voc21 is there twice"):
         table([run, run])
-    with pytest.raises(RunError, match=r"nothing is no finished run: .*fmbseg eval"):
+    with pytest.raises(RunError, match=r"nothing is not a finished run: .*fmbseg eval"):
         table([tmp_path / "nothing"])

@@ -40,7 +40,7 @@ _REAL_WORDS = ["cat", "coffee mug", "rocket", "person"]
 
 
 def pictures(folder: Path, count: int, *, bad: int = 0) -> None:
-    """Small pictures of coloured boxes; the last ``bad`` of them are no pictures."""
+    """Small pictures of coloured boxes; the last ``bad`` of them are not pictures."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     colours = np.array([(255, 0, 0), (0, 0, 255), (0, 255, 0)], np.uint8)

@@ -112,7 +112,7 @@ def test_masks_of_another_size_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["min_presence", "min_score", "min_pixel_score", "same_mask"])
 def test_settings_outside_their_range_are_named(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name} is 1\.5: it must lie in 0 to 1"):
+    with pytest.raises(ValueError, match=rf"{name} is 1\.5: it must be from 0 to 1"):
         CompetitionSettings(**{name: 1.5})
 
 

@@ -25,10 +25,10 @@ def test_what_the_paper_states_is_the_default() -> None:
         ({"min_crops": 0}, "min_crops is 0"),
         ({"points_per_class": -1}, "points_per_class is -1"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"min_predicted_iou": 1.5}, "min_predicted_iou is 1.5: it must lie in 0 to 1"),
+        ({"min_predicted_iou": 1.5}, "min_predicted_iou is 1.5: it must be from 0 to 1"),
         ({"keep_fraction": -0.1}, "keep_fraction is -0.1"),
         ({"keep_fraction": float("nan")}, "keep_fraction is nan"),
-        ({"crop_overlap": 1.0}, "crop_overlap is 1.0: it must lie in 0 to 1, 1 excluded"),
+        ({"crop_overlap": 1.0}, "crop_overlap is 1.0: it must be from 0 to 1, 1 excluded"),
         ({"min_area": 0.5, "max_area": 0.5}, "min_area is 0.5: it must be below max_area, 0.5"),
     ],
 )

@@ -65,11 +65,11 @@ class TestFilter:
         assert [image.detected for image in labels.filter(classes=["b"])] == [(1,), (), (1,)]
 
     def test_what_cannot_be_is_refused(self, labels: LabelSet) -> None:
-        with pytest.raises(ValueError, match="min_predicted_iou is 88: it must lie in 0 to 1"):
+        with pytest.raises(ValueError, match="min_predicted_iou is 88: it must be from 0 to 1"):
             labels.filter(min_predicted_iou=88)
-        with pytest.raises(ValueError, match=r"stages are \[13\]: name one or more of 11 \(1\.1\)"):
+        with pytest.raises(ValueError, match=r"stages is \[13\]: it must be one or more of 11 \(1\.1\)"):
             labels.stage(13)
-        with pytest.raises(ValueError, match=r"stages are \[\]"):
+        with pytest.raises(ValueError, match=r"stages is \[\]"):
             labels.stage()
         with pytest.raises(UnknownNameError, match="bee"):
             labels.filter(classes=["bee"])
@@ -99,7 +99,7 @@ class TestResample:
         assert found.kept.sum() == 5
 
     def test_a_fraction_outside_is_refused(self, labels: LabelSet) -> None:
-        with pytest.raises(ValueError, match=r"fraction is 75: it must lie in 0 to 1"):
+        with pytest.raises(ValueError, match=r"fraction is 75: it must be from 0 to 1"):
             labels.resample(75)
 
 

@@ -244,7 +244,7 @@ class TestMixedUp:
         other = self.other(tmp_path / "other")
         shutil.copy(other.folder / shard_name(1), folder / shard_name(1))
         with pytest.raises(
-            DamagedFileError, match=r"shard-00001\.parquet is of another label set: delete it"
+            DamagedFileError, match=r"shard-00001\.parquet belongs to another label set: delete it"
         ):
             LabelSet(folder)
 
@@ -252,7 +252,7 @@ class TestMixedUp:
         other = self.other(tmp_path / "other")
         shutil.copy(folder / "errors.jsonl", other.folder)
         with pytest.raises(
-            DamagedFileError, match=r"errors\.jsonl, line 1, is of another label set\. Restore"
+            DamagedFileError, match=r"errors\.jsonl, line 1, belongs to another label set\. Restore"
         ):
             other.errors  # noqa: B018 - reading it is what fails
 
@@ -272,7 +272,7 @@ def test_the_list_of_failures_is_whole_or_refused(folder: Path) -> None:
             LabelSet(folder).errors  # noqa: B018
     for row in ({"a": 1}, {"manifest": 1, "shard": "0", "path": [], "error": None}):
         write_rows(errors, [row])
-        with pytest.raises(DamagedFileError, match="is no record of a photograph"):
+        with pytest.raises(DamagedFileError, match="is not a record of a photograph"):
             LabelSet(folder).errors  # noqa: B018
     errors.unlink()
     with pytest.raises(DamagedFileError, match=r"shard 0 and errors\.jsonl do not hold all photographs"):

@@ -31,9 +31,9 @@ def test_what_pycocotools_writes_passes_at_its_own_size_alone(mask: NDArray[np.b
     [
         (b"", "have 0 pixels"),
         (b"0h", "end in the middle"),
-        (b"\x00", "the character '\\x00'"),
+        (b"\x00", "the invalid character '\\x00'"),
         (b"Pm0", "pixels"),
-        (b"O", "a negative one, -1"),
+        (b"O", "a negative number, -1"),
         (b"0h00h", "end in the middle"),
     ],
 )
@@ -47,5 +47,5 @@ def test_runs_as_numbers() -> None:
     check_runs([3, 3], (2, 3))
     with pytest.raises(ValueError, match="have 5 pixels, the image 2 x 3 = 6"):
         check_runs([3, 2], (2, 3))
-    with pytest.raises(ValueError, match="a negative one, -1"):
+    with pytest.raises(ValueError, match="a negative number, -1"):
         check_runs([7, -1], (2, 3))

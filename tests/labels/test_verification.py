@@ -67,7 +67,9 @@ def test_records_that_are_not_those_of_the_hash(labels: LabelSet, monkeypatch: p
 
 def test_a_missing_shard(labels: LabelSet) -> None:
     (labels.folder / "shard-00001.parquet").unlink()
-    assert problems(labels) == ["shard-00001.parquet: is missing: run the same labelling again, it continues"]
+    assert problems(labels) == [
+        "shard-00001.parquet: is missing: run the same labelling again, and it continues"
+    ]
 
 
 def test_a_shard_cut_short(labels: LabelSet) -> None:
@@ -82,7 +84,7 @@ def test_a_shard_cut_short(labels: LabelSet) -> None:
 def test_a_shard_of_another_set_or_place(labels: LabelSet) -> None:
     content = rows(labels, 0)
     rewrite(labels, 0, content, manifest="f" * 64)
-    assert "is of another label set" in problems(labels)[0]
+    assert "belongs to another label set" in problems(labels)[0]
     rewrite(labels, 0, content, shard=1)
     assert "was written as shard 1" in problems(labels)[0]
     rewrite(labels, 0, content)
@@ -137,8 +139,8 @@ def test_an_unfinished_run_and_a_stray_shard(labels: LabelSet) -> None:
     (labels.folder / "journal.jsonl").write_text("")
     shutil.copy(labels.folder / "shard-00000.parquet", labels.folder / "shard-00007.parquet")
     assert problems(labels) == [
-        "shard-00007.parquet: is no shard of this label set, which has 2: move it away",
-        "journal.jsonl: the labelling is not finished: run it again, it continues",
+        "shard-00007.parquet: is not one of this label set's 2 shards: move it away",
+        "journal.jsonl: the labelling is not finished: run it again, and it continues",
     ]
 
 

@@ -261,7 +261,7 @@ class TestNothingOfAnotherRunIsTaken:
         self, parts: Path, other: Path, whole: dict[str, bytes], name: str
     ) -> None:
         (parts / name).write_bytes((other / name).read_bytes())
-        self.refused(parts, rf"{name}.* is of another label set[:.] .*run the same labelling again")
+        self.refused(parts, rf"{name}.* belongs to another label set[:.] .*run the same labelling again")
         (parts / name).unlink()
         if name == "errors.jsonl":
             self.refused(parts, r"shard 0 and errors\.jsonl do not hold all photographs together: restore")

@@ -19,7 +19,7 @@ class LossOptions:
     Args:
         temperature: divides every dot product.
         ignore_index: label of patches that have no class.
-        exclude_self: leave ``l = i`` out of the sum of equation 4: a patch is no positive of itself.
+        exclude_self: leave ``l = i`` out of the sum of equation 4: a patch is not a positive of itself.
         text_weight: weight of the texts against the patches, each averaged; None is the printed form.
         classes: whose prototypes are wrong answers: of the whole ``"dataset"``, which is the printed form
             (the prototypes then are those of all classes detected in it), or of those in the ``"batch"``.

@@ -1,1 +1,1 @@
-"""Label sets in other people's formats: written for their tools, and read back after corrections."""
+"""Label sets in other tools' formats: exported, and read back after corrections."""

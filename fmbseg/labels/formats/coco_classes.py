@@ -1,4 +1,4 @@
-"""Which class each category of a COCO file is."""
+"""Which class each category of a COCO file stands for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CocoClasses:
     Attributes:
         vocabulary: the classes.
         index: of each used category's class, by the category's id.
-        no_class: names of used categories that are no class, by id: they mean background, or pixels that
+        no_class: names of used categories that are not a class, by id: they mean background, or pixels that
             do not count.
     """
 
@@ -34,8 +34,8 @@ class CocoClasses:
         Args:
             file: with its categories.
             vocabulary: the classes. If not given, those that fmbseg wrote when it exported the labels; else
-                the categories, but those that mean background or pixels that do not count, and but an unused
-                one that only stands above others as their ``supercategory`` (Roboflow writes one).
+                the categories, except those that mean background or pixels that do not count, and except an
+                unused one that is only the ``supercategory`` of others (Roboflow writes one).
 
         Raises:
             ValueError: no class is left, two categories have one name, or the vocabulary lacks one.
@@ -59,11 +59,11 @@ class CocoClasses:
 
 
 def _exported(saved: Any) -> Vocabulary:
-    """The vocabulary that fmbseg wrote, which tools may have changed."""
+    """The vocabulary that fmbseg wrote; tools may have changed it."""
     try:
         return Vocabulary.from_dict(saved)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"info.fmbseg.vocabulary is no vocabulary: {error}") from error
+        raise ValueError(f"info.fmbseg.vocabulary is not a vocabulary: {error}") from error
 
 
 def _names(file: CocoFile, used: set[Id]) -> list[str]:
@@ -94,5 +94,5 @@ def _stands_above(category: CocoCategory, file: CocoFile) -> bool:
 
 
 def _order(key: Id) -> tuple[bool, int, str]:
-    """Numbers before texts."""
+    """Numbers before strings."""
     return (False, key, "") if isinstance(key, int) else (True, 0, key)

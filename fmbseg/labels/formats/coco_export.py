@@ -1,4 +1,4 @@
-"""Labels as COCO JSON, for annotation tools and for everything that reads COCO."""
+"""Labels as COCO JSON, for annotation tools and everything else that reads COCO."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ KIND = "COCO export"
 
 
 def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rle") -> Exported:
-    """Write labels as one COCO JSON file; memory holds one photograph at a time.
+    """Write labels as one COCO JSON file, holding one photograph in memory at a time.
 
     Ids are unique over the whole set: photographs, annotations and categories each count from 1. A category's
-    id is the class's index plus 1. What COCO has no field for stands in each annotation's ``attributes``
+    id is the class's index plus 1. What COCO has no field for is kept in each annotation's ``attributes``
     (stage, scores, query points, whether the mask was drawn for training), in the image's entry (the
     photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
     :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels, and by the checksum at the
-    file's end it tells whether anything was changed in between.
+    end of the file it knows whether anything was changed in between.
 
     Masks without a pixel are left out. Photographs in which a class was found but of which there is no mask
-    are counted in a warning: tools take a photograph without an annotation for one of nothing.
+    are counted in a warning: tools treat a photograph without annotations as having no object.
 
     Args:
-        labels: a label set, or what was made of one.
+        labels: a label set, or a collection derived from one.
         path: of the JSON file; one that an earlier export wrote is replaced.
         shape: ``"rle"`` (compressed run lengths), or ``"polygons"``, which more tools can edit. Both hold the
             same pixels: a polygon runs along the edges of pixels, and a region with a hole is cut in two.
@@ -49,7 +49,7 @@ def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rl
         The path of the file, and what was written and left out, counted.
 
     Raises:
-        ValueError: another ``shape``.
+        ValueError: an unknown ``shape``.
         PhotographError: a photograph was changed since it was labelled.
         WouldReplaceError: ``path`` is a folder, or a file that an export did not write.
         OSError: the file cannot be written.
@@ -136,7 +136,7 @@ def _attributes(image: LabeledImage, index: int) -> dict[str, Any]:
 
 
 def _write_list(file: BinaryIO, entries: Iterable[dict[str, Any]]) -> None:
-    """Write a JSON list, an entry a line."""
+    """Write a JSON list, one entry per line."""
     between = b"[\n"
     for entry in entries:
         file.write(between + _json(entry))

@@ -1,4 +1,4 @@
-"""The content of a COCO JSON file, checked once: whoever reads it further may rely on every field's type."""
+"""The content of a COCO JSON file, checked once, so that later code can rely on every field's type."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CocoAnnotation:
         id: of the entry.
         image: id of its image.
         category: id of its category.
-        segmentation: its mask, not looked into; None where it has none.
+        segmentation: its mask, unchecked; None where it has none.
         stage: of labelling, see :data:`~fmbseg.labels.record.STAGES`; by hand unless it says otherwise.
         kept: whether it is trained on.
         predicted_iou: a score; 1 where it has none.
@@ -85,7 +85,7 @@ class CocoFile:
         categories: by id.
         images: by id.
         annotations: of each image's id; none for an image without any.
-        about: what fmbseg wrote of the labels when it exported them; empty for other tools' files.
+        about: what fmbseg recorded about the labels when it exported them; empty for other tools' files.
     """
 
     categories: dict[Id, CocoCategory]
@@ -98,7 +98,7 @@ class CocoFile:
         """Check parsed JSON.
 
         Raises:
-            ValueError: it is no COCO JSON; the message names the entry and the field.
+            ValueError: it is not COCO JSON; the message names the entry and the field.
         """
         lists = ("images", "annotations", "categories")
         if not isinstance(content, dict) or not set(lists) <= content.keys():
@@ -145,7 +145,7 @@ def _image(key: Id, entry: Mapping[str, Any]) -> CocoImage:
     what = f"image {key!r} ({file_name})"
     digest, detected = entry.get("sha256"), entry.get("detected")
     if digest is not None and not isinstance(digest, str):
-        raise ValueError(f"{what}: sha256 is {shown(digest)}: it must be a text")
+        raise ValueError(f"{what}: sha256 is {shown(digest)}: it must be a string")
     if detected is None:
         detected = []
     if not isinstance(detected, list) or not all(isinstance(name, str) for name in detected):
@@ -178,7 +178,7 @@ def _check_points_to(key: Id, field: str, wanted: Id, known: Collection[Id]) -> 
     for other in known:
         if str(other) == str(wanted):
             raise ValueError(
-                f"{what}, {shown(wanted)}, but the entry's id is {shown(other)}: write both alike"
+                f"{what}, {shown(wanted)}, but the entry's id is {shown(other)}: write both the same way"
             )
     raise ValueError(f"{what}, which no entry has")
 
@@ -212,14 +212,14 @@ def _id(entry: Mapping[str, Any], name: str, what: str) -> Id:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{what}: {name} is {shown(value)}: it must be a whole number or a text")
+        raise ValueError(f"{what}: {name} is {shown(value)}: it must be a whole number or a string")
     return value
 
 
 def _text(entry: Mapping[str, Any], name: str, what: str) -> str:
     value = _field(entry, name, what)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{what}: {name} is {shown(value)}: it must be a text that is not empty")
+        raise ValueError(f"{what}: {name} is {shown(value)}: it must be a string that is not empty")
     return value
 
 
@@ -232,7 +232,7 @@ def _side(entry: Mapping[str, Any], name: str, what: str) -> int:
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
-    """An object, empty where it was left out."""
+    """An object; empty where it was left out."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -241,7 +241,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 
 
 def _score(scores: Mapping[str, Any], name: str, what: str) -> float:
-    """A number, or what a tool made of it as text; 1 where there is none."""
+    """A number, or a number that a tool wrote as text; 1 where there is none."""
     value = scores.get(name)
     number = 1.0 if value is None else _number(value)
     if number is None:

@@ -1,4 +1,4 @@
-"""Labels from COCO JSON: corrected or drawn by people, in whichever tool."""
+"""Labels from COCO JSON, corrected or drawn by people in any tool."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def import_coco(
     an annotation is one in which no class was found.
 
     An annotation without a mask (a box alone, or a polygon beside the image) is left out with a warning that
-    counts them. Where that leaves a photograph without any, the photograph is no negative: it is listed in
+    counts them. A photograph that is left without any is not a negative: it is listed in
     the label set's ``errors``, and not in the set.
 
     Args:
@@ -53,7 +53,7 @@ def import_coco(
         shard_size: photographs a shard.
 
     Raises:
-        ValueError: a file that is no COCO JSON, a field of another type, an id that stands twice or points
+        ValueError: a file that is not COCO JSON, a field of another type, an id that stands twice or points
             nowhere, a category that the vocabulary does not have, a mask that cannot be read or reaches far
             outside its image, a photograph that is not there, lies in another folder or has another size than
             the file says; each with the entry's id.
@@ -86,7 +86,7 @@ def import_coco(
     source.tell(path)
     if b"fmbseg" in content and not is_as_exported(content):
         warnings.warn(
-            f"{path} was changed since fmbseg exported it, and is taken as it is. If nobody corrected it, "
+            f"{path} was changed since fmbseg exported it, and is used as it is. If nobody corrected it, "
             "it is damaged: export it again",
             stacklevel=2,
         )
@@ -94,7 +94,7 @@ def import_coco(
 
 
 def _write(source: CocoRecords, out: Path, manifest: dict[str, Any]) -> None:
-    """Write all records; leave nothing of a set that cannot be made."""
+    """Write all records; on failure leave nothing behind."""
     is_new = not (out / MANIFEST).exists()
     undo = _undo(out, manifest)
     try:
@@ -116,7 +116,7 @@ def _write(source: CocoRecords, out: Path, manifest: dict[str, Any]) -> None:
 
 
 def _undo(out: Path, manifest: dict[str, Any]) -> Callable[[], None]:
-    """Takes back what a writer put in a folder that held no label set; other files and folders stay."""
+    """Removes what a writer put in a folder that held no label set; other files and folders stay."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     names = {MANIFEST, JOURNAL, ERRORS, LOCK, *map(shard_name, range(shard_count(manifest)))}
     names -= {name for name in names if (out / name).exists()}

@@ -1,4 +1,4 @@
-"""Masks as COCO JSON writes them: polygons, and run lengths that are compressed or not."""
+"""Masks as COCO JSON writes them: polygons, and compressed or plain run lengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MARGIN = 1000
-"""Pixels that a polygon of a small image may reach outside; of a larger one its longer side."""
+"""Pixels that a polygon may reach outside a small image; for a larger image, its longer side."""
 _LONGEST_OUTLINE = 10_000_000
 """Pixels along a mask's polygons; pycocotools takes 40 bytes for each."""
 _AT_ONCE = 16
@@ -24,8 +24,8 @@ def run_lengths_of(segmentation: Any, size: tuple[int, int]) -> bytes | None:
     """Compressed run lengths of an annotation's mask.
 
     Args:
-        segmentation: a list of polygons, each x and y in turn in pixels; or an object with ``size`` (height
-            and width) and ``counts``, a text of compressed run lengths or a list of numbers.
+        segmentation: a list of polygons, each x and y in turn, in pixels; or an object with ``size`` (height
+            and width) and ``counts``, compressed run lengths as a string or a list of numbers.
         size: height and width of the image in pixels.
 
     Returns:
@@ -64,11 +64,11 @@ def _of_run_lengths(shape: dict[str, Any], size: tuple[int, int]) -> bytes:
     counts = shape["counts"]
     if isinstance(counts, str):
         if not counts.isascii():
-            raise ValueError("its run lengths have a character that is none of theirs")
+            raise ValueError("its run lengths contain an invalid character")
         check_counts(counts.encode(), size)
         return counts.encode()
     if not isinstance(counts, list):
-        raise ValueError(f"its counts are {shown(counts)}: they must be a text or a list of numbers")
+        raise ValueError(f"its counts are {shown(counts)}: they must be a string or a list of numbers")
     for run in counts:
         if isinstance(run, bool) or not isinstance(run, int):
             raise ValueError(f"its run lengths hold {shown(run)}: each must be a whole number")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CocoRecords:
-    """A COCO file with the photographs that it is of.
+    """A COCO file with its photographs.
 
     Attributes:
         root: folder of the photographs.
@@ -36,8 +36,8 @@ class CocoRecords:
         models: that made the labels, where the file says so.
         annotations: of each image id.
         entries: each photograph's path with its entry, sorted by path.
-        without_mask: ids of annotations that were left out for want of a mask.
-        without_class: of those whose category is no class.
+        without_mask: ids of annotations that were left out because they have no mask.
+        without_class: of those whose category is not a class.
     """
 
     root: Path
@@ -134,8 +134,8 @@ class CocoRecords:
         if self.without_class:
             names = ", ".join(map(repr, self.classes.no_class.values()))
             warnings.warn(
-                f"{path}: {_counted(self.without_class)} left out, for {names} is no class: their pixels are "
-                "not labelled. Give a vocabulary that has this name to make it a class",
+                f"{path}: {_counted(self.without_class)} left out, because {names} is not a class: their "
+                "pixels are not labelled. Give a vocabulary that has this name to make it a class",
                 stacklevel=3,
             )
 
@@ -153,7 +153,7 @@ def _counted(ids: Sequence[Id]) -> str:
 
 
 def _checked(path: Path, entry: CocoImage) -> str:
-    """The photograph's hash, if it is the one that was labelled."""
+    """The photograph's hash, if the photograph is the one that was labelled."""
     digest = sha256_of(path)
     if entry.sha256 is not None and entry.sha256 != digest:
         raise ValueError("the photograph was changed since it was labelled: put back the one that was")

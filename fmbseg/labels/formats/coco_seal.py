@@ -1,4 +1,4 @@
-"""A checksum at the end of a COCO file of fmbseg's own: tells one that was corrected, or damaged, since."""
+"""A checksum at the end of a COCO file that fmbseg wrote: shows whether it was changed since."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BYTES = len(_SEAL % (b"0" * 64))
 
 
 def seal_coco(content_sha256: str) -> bytes:
-    """What ends a file: its last key, which holds the hash of all that stands before it.
+    """The end of a file: its last key, which holds the hash of everything before it.
 
     Args:
         content_sha256: of the file so far, without its closing brace.

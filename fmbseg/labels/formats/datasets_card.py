@@ -1,4 +1,4 @@
-"""The card of a label set on the Hub: what is in it, what made it, and what to mind."""
+"""The card of a label set on the Hub: what it contains, how it was made, and its limits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TEMPLATE = Path(__file__).with_name("templates") / "data_card.md"
 
 
 def datasets_card(labels: LabelCollection, license: str | None = None) -> str:  # noqa: A002 - the Hub's word
-    """Write the card of a data set as Markdown with the Hub's metadata before it.
+    """Write the card of a data set as Markdown, preceded by the Hub's metadata.
 
     Args:
-        labels: that the data set holds.
+        labels: the labels in the data set.
         license: of the photographs and labels, as the Hub names licences.
     """
     from huggingface_hub import DatasetCard, DatasetCardData

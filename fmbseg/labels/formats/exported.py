@@ -1,4 +1,4 @@
-"""What an export wrote and what it left out, counted, and the check that comes before it."""
+"""What an export wrote and left out, counted, and the check that precedes it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ class Exported:
 
     Attributes:
         path: of the file, or of the folder.
-        photographs: that were written, or whose labels were.
-        masks: that were written.
-        empty_masks: without a pixel, which no format gets.
-        masks_not_drawn: that were not drawn for training, for formats of training alone.
+        photographs: number of photographs that were written, or whose labels were.
+        masks: number of masks that were written.
+        empty_masks: number of masks without a pixel, which are never written.
+        masks_not_drawn: number of masks left out because they were not drawn for training (training formats
+            only).
         without_mask: photographs in which a class was found, but of which no mask is left.
-        left_out: of these, those that the format would take for photographs of nothing.
-        converted: photographs that were written as PNG, for the format's tools do not read what they are.
+        left_out: how many of these were left out because the format would treat them as having no object.
+        converted: photographs that were written as PNG because the format's tools do not read their format.
         validation: photographs for validation.
-        not_compared: photographs that are not there, so that nobody can say whether they were changed.
+        not_compared: missing photographs, which could not be checked for changes.
 
     Example:
         >>> from pathlib import Path
@@ -62,9 +63,9 @@ class Exported:
         return f"{self.path}: {', '.join(written)}{f'; left out: {told}' if told else ''}"
 
     def warn(self) -> Exported:
-        """Warn of what may surprise; return the same."""
+        """Warn of anything surprising; return ``self``."""
         nothing = (
-            "a class was found there but no mask is left, which this format takes for a photograph of nothing"
+            "a class was found there but no mask is left, which this format would treat as having no object"
         )
         surprises = [
             (self.left_out, "photograph", f"left out: {nothing}"),
@@ -74,7 +75,7 @@ class Exported:
                 "without a mask, though a class was found there",
             ),
             (self.empty_masks, "mask", "without a pixel left out"),
-            (self.not_compared, "photograph", "not there, so that nobody knows whether it was changed"),
+            (self.not_compared, "photograph", "missing, so that it could not be checked for changes"),
         ]
         for count, what, why in surprises:
             if count:
@@ -87,17 +88,17 @@ def _counted(count: int, what: str) -> str:
 
 
 def with_pixels(image: LabeledImage) -> LabeledImage:
-    """The record without its masks of no pixel."""
+    """The record without its empty masks."""
     areas = image.masks.areas
     return image if (areas > 0).all() else image.select(areas > 0)
 
 
 def drawn(image: LabeledImage, *, for_training: bool) -> LabeledImage:
-    """The record with the masks that a format gets: none without a pixel.
+    """The record with the masks that are written to a format: none of them empty.
 
     Args:
         image: the record.
-        for_training: take those alone that were drawn for training.
+        for_training: take only those that were drawn for training.
     """
     image = with_pixels(image)
     return image.select(image.kept) if for_training else image
@@ -105,12 +106,12 @@ def drawn(image: LabeledImage, *, for_training: bool) -> LabeledImage:
 
 @dataclass(frozen=True)
 class Survey:
-    """What an export will find, gone through before anything is written.
+    """What an export will write, worked out beforehand.
 
     Attributes:
-        photographs: where each lies, by its path in the labels.
+        photographs: the path of each, by its path in the labels.
         without_mask: paths of those in which a class was found, but of which no mask will be written.
-        counts: of what will be written.
+        counts: numbers of what will be written.
     """
 
     photographs: dict[str, Path]

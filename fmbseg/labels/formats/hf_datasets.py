@@ -41,8 +41,8 @@ def export_datasets(
     """Write a folder that ``datasets.load_dataset(folder)`` loads and the Hub shows.
 
     Args:
-        labels: a label set, or what was made of one.
-        folder: to write to; nothing in it is replaced that an earlier export did not write.
+        labels: a label set, or a collection derived from one.
+        folder: to write to; only files that an earlier export wrote are replaced.
         shard_size: photographs a file; each holds the photographs themselves.
         license: of the photographs and labels, for the card.
 
@@ -52,8 +52,8 @@ def export_datasets(
     Raises:
         ImportError: the package `datasets` is not installed.
         ValueError: ``shard_size`` below 1.
-        PhotographError: a photograph is not there, or was changed since it was labelled.
-        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
+        PhotographError: a photograph is missing, or was changed since it was labelled.
+        WouldReplaceError: a file that this export did not write is in the way. Nothing was written.
         OSError: a file cannot be written.
     """
     if shard_size < 1:
@@ -104,7 +104,7 @@ def push_datasets(
 
 
 def _schema(names: tuple[str, ...]) -> pa.Schema:
-    """Columns with what `datasets` needs to know of them, classes by their names."""
+    """The columns as `datasets` needs them described, with the names of the classes."""
     datasets = require("datasets", "datasets", "this export")
     classes = datasets.ClassLabel(names=list(names))
     shard = datasets.Features.from_arrow_schema(SCHEMA)
@@ -130,7 +130,7 @@ def _row(labels: LabelCollection, image: LabeledImage) -> dict[str, Any]:
 
 
 def _png(image: LabeledImage) -> bytes:
-    """The class map as a PNG of 16 bits, so that any vocabulary fits."""
+    """The class map as a 16-bit PNG, so that any vocabulary fits."""
     file = BytesIO()
     Image.fromarray((image.label_map() + 1).astype(np.uint16)).save(file, format="PNG")
     return file.getvalue()

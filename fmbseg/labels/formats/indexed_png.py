@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
 
 VOID = 255
-"""Value of pixels that no mask covers, which VOC's tools leave out of training and of scores."""
+"""Value of pixels that no mask covers; VOC's tools leave them out of training and scores."""
 _MEANING = {"background": 0, "ignore": VOID}
 
 
 def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
-    """Write one PNG a photograph: 1 and on are the classes, 255 is no label, 0 is background.
+    """Write one PNG per photograph: values from 1 are classes, 255 means no label, 0 is background.
 
-    Of overlapping masks the one on top counts (:meth:`fmbseg.labels.record.LabeledImage.label_map`); masks
-    that were not drawn for training are left out. ``classes.txt`` has a line a value: the value, a tab, the
-    class's name; 0 is "background", as in VOC, and 255 "ignore". Classes whose names mean one of the two
+    Where masks overlap, the one on top counts (:meth:`fmbseg.labels.record.LabeledImage.label_map`); masks
+    that were not drawn for training are left out. ``classes.txt`` has one line per value: the value, a tab,
+    the class's name; 0 is "background", as in VOC, and 255 "ignore". Classes whose names mean one of the two
     (:func:`~fmbseg.vocabulary.meaning_of_name`) have that value; without one, 0 is never used.
 
     Args:
-        labels: a label set, or what was made of one.
+        labels: a label set, or a collection derived from one.
         folder: to write to; photographs in folders come to lie in folders. Nothing in it is replaced that an
             earlier export did not write.
 
@@ -48,7 +48,7 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
         ValueError: more than 254 classes, or two photographs whose names differ in their extension alone.
             Nothing was written.
         PhotographError: a photograph was changed since it was labelled. Nothing was written.
-        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
+        WouldReplaceError: a file that this export did not write is in the way. Nothing was written.
         OSError: a file cannot be written.
     """
     folder = Path(folder)
@@ -66,7 +66,7 @@ def export_png(labels: LabelCollection, folder: str | Path) -> Exported:
 
 
 def _values(names: Sequence[str]) -> NDArray[np.uint8]:
-    """The value of each class and, as the last, of no class."""
+    """The value of each class and, last, that of no class."""
     meanings = [meaning_of_name(name) for name in names]
     count = meanings.count(None)
     if count >= VOID:

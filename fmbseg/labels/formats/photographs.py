@@ -1,4 +1,4 @@
-"""Finding the photograph that another tool's file names."""
+"""Finding the photograph that a name in another tool's file refers to."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _FOLDERS_OF_TOOLS = frozenset(
 
 
 class PhotographFinder:
-    """Looks up photographs of a folder by names that annotation tools have changed.
+    """Finds photographs in a folder by names that annotation tools may have changed.
 
-    A name is tried as it is; then without what tools put before it: the address of Label Studio's local
+    A name is tried as it is, then without what tools put before it: the address of Label Studio's local
     storage and uploads, folders such as ``images/``, the folders of another machine in an absolute path, and
     the eight digits before an uploaded file's name. Any other folder that a name gives must be the one that
     the photograph lies in.
 
     Args:
-        folder: of the photographs, with its folders within.
+        folder: of the photographs; its subfolders are searched too.
 
     Raises:
-        ImageError: no photograph in it.
+        ImageError: it holds no photograph.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class PhotographFinder:
         """The path of a photograph from the folder, with forward slashes.
 
         Args:
-            name: as the other tool wrote it.
+            name: the name as the other tool wrote it.
 
         Raises:
             ValueError: there is none, it may be one of several, it lies in another folder than the name
@@ -69,7 +69,7 @@ class PhotographFinder:
         if not absolute and "/".join(parts) in self.paths:
             return "/".join(parts)
         if not parts:
-            raise ValueError(f"{name!r} is no name of a photograph")
+            raise ValueError(f"{name!r} is not a name of a photograph")
         if absolute:
             self._check_other_file(name)
         return self._lookup(name, parts, absolute=absolute)
@@ -88,7 +88,7 @@ class PhotographFinder:
             if found:
                 raise ValueError(
                     f"{name!r} may be {found[0]} or {found[1]} in {self.folder}: "
-                    "write the whole path in the file, or give the folder that they lie in"
+                    "write the whole path in the file, or give the folder that holds them"
                 )
             if candidates:
                 raise self._another_folder(name, folders, candidates[0])
@@ -110,7 +110,7 @@ class PhotographFinder:
             self._elsewhere = (left, name)
         if self._elsewhere[0] != left:
             raise ValueError(
-                f"{self._elsewhere[1]!r} and {name!r} are of different folders, but would both be taken from "
+                f"{self._elsewhere[1]!r} and {name!r} are in different folders, but would both be taken from "
                 f"{self.folder} ({path}): write paths from that folder in the file"
             )
 
@@ -123,12 +123,12 @@ class PhotographFinder:
         if there:
             raise ValueError(
                 f"{name!r} is there, but not in the folder of the photographs, {self.folder}: "
-                "give the folder that it lies in"
+                "give the folder that holds it"
             )
 
     def _another_folder(self, name: str, folders: list[str], path: str) -> ValueError:
         return ValueError(
-            f"{name!r} is of the folder {'/'.join(folders)!r}, but in {self.folder} there is {path!r}: give "
+            f"{name!r} is in the folder {'/'.join(folders)!r}, but in {self.folder} there is {path!r}: give "
             f"the folder that holds {folders[-1]!r}, or correct the name in the file if it is the same one"
         )
 
@@ -144,7 +144,7 @@ class PhotographFinder:
         if any(unicodedata.normalize("NFC", PurePosixPath(path).name) == composed for path in near):
             meant += " (it looks the same, but its letters have another Unicode form)"
         return ValueError(
-            f"{name!r} is not in {self.folder}{meant or ': give the folder that the photographs lie in'}"
+            f"{name!r} is not in {self.folder}{meant or ': give the folder that holds the photographs'}"
         )
 
 
@@ -178,7 +178,7 @@ def _meaningful(folders: list[str] | tuple[str, ...]) -> Iterator[str]:
 
 
 def _longest(folders: list[str], candidates: list[str]) -> list[str]:
-    """The candidates that share most of their folders with a name, counted from the end."""
+    """The candidates that share the most folders with a name, counted from the end."""
     shared = {path: _common_end(tuple(folders), PurePosixPath(path).parts[:-1]) for path in candidates}
     return [path for path in candidates if shared[path] == max(shared.values())]
 

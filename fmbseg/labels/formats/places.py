@@ -1,4 +1,4 @@
-"""Where an export puts the file of each photograph, and which folders it writes to."""
+"""Where an export puts each photograph's files, and which folders it writes to."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FOLDERS = {YOLO, PNG, DATASETS}
 
 
 def stems(paths: Iterable[str]) -> dict[str, str]:
-    """For each photograph's path, that path without its extension: what formats of one file a photograph use.
+    """Each photograph's path without its extension, for formats with one file per photograph.
 
     Raises:
-        ValueError: one file would stand for two photographs, see :func:`distinct`.
+        ValueError: two photographs would share one file, see :func:`distinct`.
 
     Example:
         >>> stems(["deep/dog.jpg"])
@@ -39,7 +39,7 @@ def stems(paths: Iterable[str]) -> dict[str, str]:
 
 
 def first_clash(places: dict[str, str]) -> tuple[str, str] | None:
-    """Two photographs of one place, or of two that some file systems take for the same.
+    """Find two photographs with the same path, or with paths that some file systems cannot tell apart.
 
     Args:
         places: for each photograph's path its place; two differ where their letters differ, in any case and
@@ -85,7 +85,7 @@ def _refuse_another_kind(folder: Path, kind: str, listed: dict[str, list[dict[st
 
 
 def _refuse_own_photographs(folder: Path, listed: Collection[str], photographs: Iterable[Path]) -> None:
-    """An export replaces and removes what the one before it wrote, but never the photographs it is of."""
+    """An export replaces and removes what the previous one wrote, but never its own photographs."""
     own = {os.path.join(place, name) for place in _names_of(folder) for name in listed}  # noqa: PTH118
     for photograph in photographs:
         if own & _names_of(photograph):

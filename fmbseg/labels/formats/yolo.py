@@ -1,4 +1,4 @@
-"""Labels as Ultralytics' YOLO segmentation format: a text file a photograph, a polygon a line."""
+"""Labels in Ultralytics' YOLO segmentation format: one text file per photograph, one polygon per line."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def export_yolo(
 ) -> Exported:
     """Write labels so that ``yolo segment train data=FOLDER/data.yaml`` takes them.
 
-    ``labels/<photograph>.txt`` has a line a kept mask: the class's index, then x and y of its outline, as
+    ``labels/<photograph>.txt`` has one line per kept mask: the class's index, then x and y of its outline, as
     fractions of width and height. Where a mask has several parts, a line without width leads from one to the
     next and back, as Ultralytics' own converter does. ``images/`` holds the photographs, ``data.yaml`` the
-    names. Folders named ``images`` in a photograph's path are left out of its place, for Ultralytics looks
+    names. Folders named ``images`` in a photograph's path are dropped, because Ultralytics looks
     for labels where the last of them is.
 
     A photograph in which a class was found, but of which no mask is left, is left out with a warning: YOLO
-    would take it for a photograph of nothing. One in which no class was found is just that. What Ultralytics
+    would treat it as having no object. One in which no class was found has none. What Ultralytics
     does not read (GIF, JPEG 2000, AVIF and others) is written as PNG.
 
     Args:
-        labels: a label set, or what was made of one.
-        folder: to write to; nothing in it is replaced that an earlier export did not write.
+        labels: a label set, or a collection derived from one.
+        folder: to write to; only files that an earlier export wrote are replaced.
         copy: copy the photographs, so that the folder can be moved to another machine; else they are links
             to where they lie (copies where links cannot be made).
         val: share of the photographs, 0 to below 1, that is set apart for validation (at least one above 0),
             in ``images/val``; the others lie in ``images/train``. At 0 training and validation are the same.
-        seed: of that choice. It hangs on each photograph's path, not on their order.
+        seed: of that choice, which depends on each photograph's path and not on their order.
 
     Returns:
         The path of ``data.yaml``, and what was written and left out, counted.
@@ -62,8 +62,8 @@ def export_yolo(
     Raises:
         ValueError: two photographs that would have one place, or ``val`` outside its range or of a set of one
             photograph. Nothing was written.
-        PhotographError: a photograph is not there, or was changed since it was labelled. Nothing was written.
-        WouldReplaceError: something is in the way that this export did not write. Nothing was written.
+        PhotographError: a photograph is missing, or was changed since it was labelled. Nothing was written.
+        WouldReplaceError: a file that this export did not write is in the way. Nothing was written.
         OSError: a file cannot be written.
     """
     if not 0 <= val < 1:
@@ -93,7 +93,7 @@ def export_yolo(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One photograph: where it lies, and the names of its files from the export's folder."""
+    """One photograph: its path, and the names of its files relative to the export's folder."""
 
     photograph: Path
     image: str
@@ -123,14 +123,14 @@ def _write_photograph(out: WrittenFiles, entry: _Entry, *, copy: bool) -> None:
 
 
 def _data(names: Sequence[str], *, split: bool) -> str:
-    """``data.yaml``; without the field ``path``, so that Ultralytics starts from where the file lies."""
+    """``data.yaml``, without the field ``path``: Ultralytics then resolves paths from the file's folder."""
     train, val = ("images/train", "images/val") if split else ("images", "images")
     listed = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(names))
     return f"train: {train}\nval: {val}\nnames:\n{listed}"
 
 
 def _quoted(text: str) -> str:
-    """In YAML's double quotes, which are JSON's but for a few characters."""
+    """In YAML's double quotes, which differ from JSON's in a few characters only."""
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 

@@ -20,10 +20,10 @@ _IMAGES = "images"
 
 
 def is_read_by_yolo(photograph: Path) -> bool:
-    """Whether Ultralytics reads a photograph: by its suffix, and by what it is, as Pillow says.
+    """Whether Ultralytics reads a photograph, judged by its suffix and by its format according to Pillow.
 
     Raises:
-        OSError: it cannot be read, or is no image.
+        OSError: it cannot be read, or is not an image.
     """
     if photograph.suffix.lower() not in _SUFFIXES:
         return False
@@ -32,19 +32,19 @@ def is_read_by_yolo(photograph: Path) -> bool:
 
 
 def places_of(paths: Sequence[str], *, val: float, seed: int) -> dict[str, tuple[str, str]]:
-    """Where each photograph and its labels go.
+    """Where each photograph and its labels are written.
 
     Args:
         paths: of the photographs.
         val: share of them for validation; none at 0, else at least one and not all.
-        seed: of the choice.
+        seed: of the random choice.
 
     Returns:
-        For each path its part, ``"train/"``, ``"val/"`` or ``""``, and its place there, without a suffix and
+        For each path its part, ``"train/"``, ``"val/"`` or ``""``, and its path there, without a suffix and
         without folders named ``images``.
 
     Raises:
-        ValueError: two photographs would have one place, or there are too few to set some apart.
+        ValueError: two photographs would have the same path, or there are too few to set some apart.
 
     Example:
         >>> places_of(["train/images/a.jpg"], val=0, seed=0)

@@ -29,7 +29,7 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        SpecError: it is no ONNX file, or its input is another.
+        SpecError: it is not an ONNX file, or its input is another.
         NoSpatialFeaturesError: it gives no grid.
         WeightsError: its values are not finite, or mean and std are not stated.
     """
@@ -58,7 +58,7 @@ class OnnxModule(nn.Module):
         side: in pixels, of the square images that it takes; ``None`` if it takes any.
 
     Raises:
-        SpecError: it is no ONNX file, or its input is not (B, 3, H, W) of float32.
+        SpecError: it is not an ONNX file, or its input is not (B, 3, H, W) of float32.
     """
 
     def __init__(self, path: Path) -> None:

@@ -83,7 +83,7 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
         if not file.is_file():
             raise WeightsError(f"{request.spec}: there is no file of weights at {file}")
     if file is not None:
-        # What is no safetensors is read here: older versions of timm would unpickle anything.
+        # What is not safetensors is read here: older versions of timm would unpickle anything.
         safe = file.suffix == ".safetensors"
         overlay |= {"file": str(file)} if safe else {"state_dict": read_state_dict(file)}
         overlay["custom_load"] = False

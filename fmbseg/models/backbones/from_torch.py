@@ -134,8 +134,8 @@ def _kind_of(path: Path) -> str:
     pickled = any(name.endswith("data.pkl") for name in names)
     what = "a pickle, as torch.save writes them" if pickled else "neither"
     raise SpecError(
-        f"{path} is no TorchScript file and no saved ExportedProgram (it is {what}): save the model with "
-        "`torch.jit.save` or `torch.export.save`; fmbseg unpickles no modules"
+        f"{path} is neither a TorchScript file nor a saved ExportedProgram (it is {what}): save the model "
+        "with `torch.jit.save` or `torch.export.save`; fmbseg unpickles no modules"
     )
 
 

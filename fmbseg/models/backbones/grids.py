@@ -63,7 +63,7 @@ def default_stages(strides: Sequence[int]) -> tuple[int, ...]:
 
 
 def tokens_to_grid(tokens: torch.Tensor, grid: tuple[int, int], prefix: int) -> torch.Tensor:
-    """Drop leading tokens that are no patches, and lay out the others row by row.
+    """Drop leading tokens that are not patches, and lay out the others row by row.
 
     Args:
         tokens: (B, prefix + h * w, C).

@@ -30,7 +30,7 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> GridNetwork:
         module: pixels (B, 3, H, W) to maps (B, C, h, w), to tokens (B, prefix + h * w, C), or to a tuple that
             begins with either.
         size: that it is meant for, in pixels.
-        prefix: tokens that are no patches.
+        prefix: tokens that are not patches.
         where: for messages.
 
     Raises:
@@ -60,7 +60,7 @@ class GridOf(nn.Module):
     Args:
         module: see :func:`probe`.
         stride: of its grid, in pixels.
-        prefix: tokens that are no patches.
+        prefix: tokens that are not patches.
         batch: images that it takes at a time; ``None`` for any count.
     """
 

@@ -45,7 +45,7 @@ class BackboneRequest:
         size: side of the images, in pixels, that the model is meant for.
         precision: of weights and computation; features are float32 in any case.
         weights: ``pretrained``, ``random`` (seeded), ``none`` (shapes only), or the path of a file.
-        prefix: leading tokens of a file's model that are no patches.
+        prefix: leading tokens of a file's model that are not patches.
         mean: of each RGB channel in [0, 1], of weights that do not say it themselves.
         std: of each RGB channel, likewise.
         interpolation: by which images are resized, likewise.

@@ -45,7 +45,7 @@ class TimmPlan:
         multiple: pixels that sides are padded to multiples of, so that every stage can divide them.
         minimum: pixels that sides are padded to at least.
         dim: channels of all layers read together.
-        prefix: tokens that are no patches.
+        prefix: tokens that are not patches.
         registers: of them, those that stand for nothing.
     """
 

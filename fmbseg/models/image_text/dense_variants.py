@@ -24,8 +24,8 @@ class BlockInput(NamedTuple):
     """What the last block is given.
 
     Attributes:
-        states: (B, L, C); first ``prefix`` tokens that are no cells, then the cells row by row.
-        prefix: count of tokens that are no cells, such as the class token.
+        states: (B, L, C); first ``prefix`` tokens that are not cells, then the cells row by row.
+        prefix: count of tokens that are not cells, such as the class token.
         grid: cells in height and width, h * w = L - prefix.
     """
 
@@ -135,7 +135,7 @@ def _attend(likes: torch.Tensor, values: torch.Tensor, *, bias: torch.Tensor | N
 
 
 def _neighbourhood(tokens: BlockInput) -> torch.Tensor:
-    """exp(-distance^2 / 2 sigma^2) between cells, 0 to and from tokens that are no cells, (L, L)."""
+    """exp(-distance^2 / 2 sigma^2) between cells, 0 to and from tokens that are not cells, (L, L)."""
     height, width = tokens.grid
     device = tokens.states.device
     rows, columns = torch.meshgrid(

@@ -38,7 +38,7 @@ def open_clip_tower(visual: Any, crop_size: int | str | None, dense: str) -> tup
         the model ignores the rest).
 
     Raises:
-        ValueError: the tower has not this variant, or the crop size is no multiple of its stride.
+        ValueError: the tower has not this variant, or the crop size is not a multiple of its stride.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer

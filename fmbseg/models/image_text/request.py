@@ -107,7 +107,7 @@ def checked_crop_size(asked: int | str, stride: int) -> int:
     """Return the side in pixels that was asked for, as a number or as written in a spec.
 
     Raises:
-        ValueError: it is no multiple of ``stride``.
+        ValueError: it is not a multiple of ``stride``.
 
     Example:
         >>> checked_crop_size("336", 14)

@@ -74,7 +74,7 @@ class TransformerTower:
         forward: pixels to pooled vectors, the library's own.
         tap: on the last block.
         block: the last block, taken apart.
-        prefix: tokens that are no cells.
+        prefix: tokens that are not cells.
         head: what follows the last block, given tokens (B, L, C): as many of them as it wants at least.
         stride: pixels between cells.
         variant: name of the dense variant.
@@ -145,7 +145,7 @@ class TrunkTower:
         trunk = self.visual.trunk
         features = trunk.forward_features(pixels)
         grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
-        if features.ndim == 3:  # (B, L, C), tokens that are no cells first
+        if features.ndim == 3:  # (B, L, C), tokens that are not cells first
             prefix = features.shape[1] - grid[0] * grid[1]
             alone = repeat(features[:, prefix:], "b l c -> (b l) t c", t=prefix + 1)
         elif getattr(trunk, "output_fmt", "NCHW") == "NHWC":

@@ -104,7 +104,7 @@ def configuration(model_type: str, values: Mapping[str, Any], where: object) -> 
         return AutoConfig.for_model(model_type, **known)
     except Exception as error:  # each model's configuration refuses values by errors of its own
         raise WeightsError(
-            f"{where} is no configuration of a {model_type} ({first_line(error)}): get it again"
+            f"{where} is not a configuration of a {model_type} ({first_line(error)}): get it again"
         ) from error
 
 

@@ -74,7 +74,7 @@ def reading(path: Path, model: str = "") -> Iterator[None]:
         raise
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} is no file of plain tensors ({first_line(error)}): it is damaged, or would run code "
+            f"{path} is not a file of plain tensors ({first_line(error)}): it is damaged, or would run code "
             "when loaded, which fmbseg does not allow; get it again, or convert it to safetensors if you "
             "trust it"
         ) from error

@@ -198,7 +198,7 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], optional: s
     if wanted != found:
         odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         raise NotSamsOwnError(
-            f"{path} is no export of segment_anything's {type(module).__name__}: {len(odd)} weights "
+            f"{path} is not an export of segment_anything's {type(module).__name__}: {len(odd)} weights "
             f"differ, the first {odd[0]}"
         )
     module.load_state_dict(weights, strict=False)

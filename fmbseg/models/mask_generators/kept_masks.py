@@ -23,7 +23,7 @@ class KeptMasks:
     """A mask generator that remembers what it found in each image.
 
     An image is known by its pixels, the generator by its spec and options. One file holds them all
-    (``masks.sqlite``), so that a hundred thousand photographs are no hundred thousand files; several
+    (``masks.sqlite``), so that a hundred thousand photographs are not a hundred thousand files; several
     processes may share it, and one that is killed leaves it whole. Masks that are damaged there are made
     again, with a warning; where no more can be kept, the run goes on without
     (:class:`~fmbseg.models.mask_generators.row_store.RowStore`). Prompts are not kept: an image that is
@@ -35,7 +35,7 @@ class KeptMasks:
         folder: made if it does not exist.
 
     Raises:
-        ValueError: there is a ``masks.sqlite`` in the folder that is no database.
+        ValueError: there is a ``masks.sqlite`` in the folder that is not a database.
 
     Example:
         >>> import tempfile, numpy as np

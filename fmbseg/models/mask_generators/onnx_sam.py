@@ -112,11 +112,11 @@ class OnnxSam:
         square = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == 3
         if not square or not isinstance(shapes[0][3], int) or shapes[0][2] != shapes[0][3]:
             raise WeightsError(
-                f"{self._encoder_path} takes {shapes}, not one input of shape (1, 3, S, S): it is no SAM "
+                f"{self._encoder_path} takes {shapes}, not one input of shape (1, 3, S, S): it is not a SAM "
                 f"encoder"
             )
         if len(session.get_outputs()) != 1:
-            raise WeightsError(f"{self._encoder_path} has several outputs: it is no SAM encoder")
+            raise WeightsError(f"{self._encoder_path} has several outputs: it is not a SAM encoder")
         return session
 
     @cached_property
@@ -137,7 +137,7 @@ class OnnxSam:
         )
         if missing:
             raise WeightsError(
-                f"{self._decoder_path} has no {', '.join(sorted(missing))}: it is no decoder as "
+                f"{self._decoder_path} has no {', '.join(sorted(missing))}: it is not a decoder as "
                 f"segment_anything's export_onnx_model.py makes it; export it with that"
             )
         return session

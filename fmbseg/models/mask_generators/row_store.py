@@ -37,7 +37,7 @@ class RowStore:
         what: is kept, in one word for warnings.
 
     Raises:
-        ValueError: at ``path`` there is something that is no database.
+        ValueError: at ``path`` there is something that is not a database.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -146,7 +146,7 @@ class RowStore:
             start = b"" if not os.path.lexists(self.path) else b"?"
         if start not in (b"", _MAGIC):
             raise ValueError(
-                f"{self.path} is no store of {self._what}, or is damaged: move it away, or give another "
+                f"{self.path} is not a store of {self._what}, or is damaged: move it away, or give another "
                 "folder"
             )
 

@@ -98,7 +98,7 @@ class EverythingSettings:
         for name in _FRACTIONS:
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value!r}: it must lie in 0 to 1")
+                raise ValueError(f"{name} is {value!r}: it must be from 0 to 1")
         if self.min_area >= self.max_area:
             raise ValueError(f"min_area is {self.min_area!r}: it must be below max_area, {self.max_area!r}")
         if not 0 <= self.stability_offset < float("inf"):

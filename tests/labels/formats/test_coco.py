@@ -156,7 +156,7 @@ def runs_mask() -> Any:
         ),
         (changed(annotations__1__segmentation__counts="é"), "the mask of annotation 1 cannot be read"),
         (changed(annotations__1__segmentation__size=[12, 8]), "its size [12, 8] is not the image's, [8, 12]"),
-        (changed(annotations__2__segmentation__counts=[96, -1]), "a negative one, -1"),
+        (changed(annotations__2__segmentation__counts=[96, -1]), "a negative number, -1"),
         (changed(annotations__1__segmentation={"size": [8, 12]}), "the mask of annotation 1 cannot be read"),
         (
             changed(annotations__0__attributes={"similarity": "much"}),

@@ -84,7 +84,7 @@ def test_a_category_that_is_its_own_supercategory_or_is_used_is_a_class(
 @pytest.mark.parametrize("name", ["background", "_background_", "Background"])
 def test_a_category_that_means_background_is_no_class(photographs: Path, tmp_path: Path, name: str) -> None:
     content = changed(categories__0__name=name)
-    with pytest.warns(UserWarning, match=rf"2 annotations \(id 0, 2\) left out, for '{name}' is no class"):
+    with pytest.warns(UserWarning, match=rf"2 annotations \(id 0, 2\) left out, because '{name}' is not a"):
         labels = import_coco(write(tmp_path, content), photographs, tmp_path / "out")
     assert labels.vocabulary.names == ("sofa/bed 🛋", "unused")
     assert [(image.path, len(image.masks)) for image in labels] == [
@@ -93,7 +93,7 @@ def test_a_category_that_means_background_is_no_class(photographs: Path, tmp_pat
 
 
 def test_a_photograph_of_ignored_masks_alone_is_no_negative(photographs: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="for 'ignore' is no class"):
+    with pytest.warns(UserWarning, match="because 'ignore' is not a class"):
         labels = import_coco(
             write(tmp_path, changed(categories__0__name="ignore")), photographs, tmp_path / "out"
         )

@@ -48,11 +48,11 @@ WRONG_TYPES: list[tuple[str, Any, str]] = [
     ("annotations__0", 7, "entry 1 of annotations is the number 7"),
     ("categories__2", "cat", "entry 3 of categories is the text 'cat'"),
     ("images__0__id", ..., "entry 1 of images: the field 'id' is missing"),
-    ("images__0__id", True, "entry 1 of images: id is true: it must be a whole number or a text"),
+    ("images__0__id", True, "entry 1 of images: id is true: it must be a whole number or a string"),
     ("images__0__id", [1], "entry 1 of images: id is a list"),
     ("images__0__id", 0.5, "entry 1 of images: id is the number 0.5"),
     ("images__0__file_name", ..., "image 0: the field 'file_name' is missing"),
-    ("images__0__file_name", 1, "image 0: file_name is the number 1: it must be a text that is not empty"),
+    ("images__0__file_name", 1, "image 0: file_name is the number 1: it must be a string that is not empty"),
     ("images__0__file_name", " ", "image 0: file_name is the text ' '"),
     ("images__0__sha256", 5, "image 0 (images/1f2e3d4c-a cat.jpg): sha256 is the number 5"),
     ("images__0__detected", "cat", "detected is the text 'cat': it must be a list of class names"),
@@ -117,7 +117,7 @@ def test_sides_that_are_none(photographs: Path, tmp_path: Path, side: str, value
         ({"size": [8, 12], "counts": ["96"]}, "its run lengths hold the text '96'"),
         ({"size": [8, 12], "counts": [HUGE]}, "pixels, the image 8 x 12 = 96"),
         ({"size": [8, 12], "counts": []}, "its run lengths have 0 pixels"),
-        ({"size": [8, 12], "counts": [97, -1]}, "a negative one, -1"),
+        ({"size": [8, 12], "counts": [97, -1]}, "a negative number, -1"),
         ({"size": [8, 12], "counts": "P" * 1_000_000 + "0"}, "longer than any image"),
     ],
 )
@@ -147,11 +147,11 @@ def test_thousands_of_polygons_are_one_mask(photographs: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("[" * 100_000, "it is no JSON that can be read: it is nested too deeply"),
+        ("[" * 100_000, "it is not JSON that can be read: it is nested too deeply"),
         ('{"images": ' + "[" * 100_000, "nested too deeply"),
-        ('{"images": [', "it is no JSON that can be read (Expecting value"),
-        ("", "it is no JSON that can be read"),
-        ('{"a": ' + "1" * 5000 + "}", "it is no JSON that can be read"),
+        ('{"images": [', "it is not JSON that can be read (Expecting value"),
+        ("", "it is not JSON that can be read"),
+        ('{"a": ' + "1" * 5000 + "}", "it is not JSON that can be read"),
     ],
 )
 def test_what_is_no_json(photographs: Path, tmp_path: Path, text: str, what: str) -> None:

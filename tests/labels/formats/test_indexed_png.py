@@ -59,9 +59,7 @@ def of_classes(folder: Path, count: int, *paths: str) -> LabelSet:
 
 
 def test_254_classes_fit_and_no_more(tmp_path: Path) -> None:
-    with pytest.warns(
-        UserWarning, match="1 photograph not there, so that nobody knows whether it was changed"
-    ):
+    with pytest.warns(UserWarning, match="1 photograph missing, so that it could not be checked for changes"):
         export_png(of_classes(tmp_path / "fit", 254, "a.jpg"), tmp_path / "png")
     assert (tmp_path / "png/a.png").is_file()
     with pytest.raises(ValueError, match="holds at most 254 classes, the vocabulary has 255"):

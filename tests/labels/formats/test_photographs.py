@@ -67,7 +67,7 @@ def test_what_tools_make_of_a_name(tmp_path: Path, there: str, name: str) -> Non
 def test_folders_that_disagree_are_both_named(tmp_path: Path, there: str, name: str, folder: str) -> None:
     with pytest.raises(ValueError) as error:
         finder(tmp_path / "mine", there).find(name)
-    assert f"{name!r} is of the folder '{folder}', but in {tmp_path / 'mine'} there is '{there}'" in str(
+    assert f"{name!r} is in the folder '{folder}', but in {tmp_path / 'mine'} there is '{there}'" in str(
         error.value
     )
 
@@ -77,7 +77,7 @@ def test_two_folders_of_another_machine_are_not_one_here(tmp_path: Path) -> None
     assert found.find("/home/ann/x/1.jpg") == "1.jpg"
     assert found.find("/home/ann/x/deep/3.jpg") == "deep/3.jpg"
     with pytest.raises(
-        ValueError, match=r"'/home/ann/x/1.jpg' and '/home/ann/y/2.jpg' are of different folders"
+        ValueError, match=r"'/home/ann/x/1.jpg' and '/home/ann/y/2.jpg' are in different folders"
     ):
         found.find("/home/ann/y/2.jpg")
 

@@ -185,9 +185,7 @@ def test_a_photograph_whose_masks_are_gone_is_no_photograph_of_nothing(
     labels: LabelSet, tmp_path: Path
 ) -> None:
     emptied = ChangedLabels(labels, without_pixels, {})
-    nothing = (
-        "a class was found there but no mask is left, which this format takes for a photograph of nothing"
-    )
+    nothing = "a class was found there but no mask is left, which this format would treat as having no object"
     with pytest.warns(UserWarning, match="left out") as told:
         done = export_yolo(emptied, tmp_path / "yolo")
     assert [str(one.message) for one in told if one.category is UserWarning] == [

@@ -126,7 +126,7 @@ def test_a_torchscript_file_that_is_none(tmp_path: Path) -> None:
     tiny.script_file(cut)
     cut.write_bytes(cut.read_bytes()[:-100])
     for path in (text, weights, module, cut):
-        with pytest.raises(SpecError, match=f"{path.name} is no TorchScript file and no saved Exported"):
+        with pytest.raises(SpecError, match=f"{path.name} is neither a TorchScript file nor a saved"):
             BACKBONES.create(f"torch:{path}?size=64&{STATED}")
     with pytest.raises(AssetUnavailableError, match=r"there is no file .*pass it as `backbone=`"):
         BACKBONES.create("torch:my-own-module?size=64")
@@ -146,7 +146,7 @@ def test_nothing_is_run_by_reading_pickled_weights(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(from_sam.SIZES, "tiny", tiny.TINY_SAM)
     touched, file = tmp_path / "touched", tmp_path / "sam.pth"
     torch.save({"image_encoder.x": Harmful(touched)}, file)
-    with pytest.raises(WeightsError, match=r"sam\.pth is no file of plain tensors"):
+    with pytest.raises(WeightsError, match=r"sam\.pth is not a file of plain tensors"):
         BACKBONES.create(f"sam:tiny@{file}")
     folder = tiny.timm_folder(tmp_path / "timm", "test_vit")
     (folder / "model.safetensors").unlink()

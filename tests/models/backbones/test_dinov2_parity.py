@@ -174,7 +174,7 @@ def test_single_layers_agree_without_and_with_the_norm(
 
 
 def transparent(backbone: Backbone) -> torch.nn.Module:
-    """Make every block add nothing, and every token that is no patch enormous."""
+    """Make every block add nothing, and every token that is not a patch enormous."""
     network: torch.nn.Module = backbone.network  # type: ignore[attr-defined]
     for name, parameter in network.named_parameters():
         if any(part in name for part in ("ls1", "ls2", "layer_scale", "lambda1")):

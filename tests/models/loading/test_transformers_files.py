@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_pickle_that_would_run_code_is_refused_by_our_error(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"x": Harmful(tmp_path / "touched")}, folder / "pytorch_model.bin")
-    with pytest.raises(WeightsError, match=r"pytorch_model\.bin is no file of plain tensors .*run code"):
+    with pytest.raises(WeightsError, match=r"pytorch_model\.bin is not a file of plain tensors .*run code"):
         BACKBONES.create(f"hf:local-dir:{folder}")
     assert not (tmp_path / "touched").exists()
 

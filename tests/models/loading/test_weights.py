@@ -37,7 +37,7 @@ class Touch:
 
 def test_no_code_of_a_pickle_runs(tmp_path: Path) -> None:
     torch.save({"weight": Touch(str(tmp_path / "ran"))}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match=r"evil\.pth is no file of plain tensors .* would run code"):
+    with pytest.raises(WeightsError, match=r"evil\.pth is not a file of plain tensors .* would run code"):
         read_state_dict(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 

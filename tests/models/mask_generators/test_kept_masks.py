@@ -86,8 +86,8 @@ def test_no_mask_is_kept_as_well(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_store_is_refused_and_stays(tmp_path: Path) -> None:
-    (tmp_path / "masks.sqlite").write_text("this is no database, however long it may be" * 50)
-    with pytest.raises(ValueError, match=r"masks.sqlite is no store of masks.*: move it away"):
+    (tmp_path / "masks.sqlite").write_text("this is not a database, however long it may be" * 50)
+    with pytest.raises(ValueError, match=r"masks.sqlite is not a store of masks.*: move it away"):
         KeptMasks(superpixels(), {}, tmp_path)
     assert (tmp_path / "masks.sqlite").read_text().startswith("this is no")
 

@@ -50,7 +50,7 @@ def test_files_cut_short_and_swapped_are_refused(mobilesam_files: tuple[Path, Pa
     short.write_bytes(decoder.read_bytes()[:5000])
     with pytest.raises(WeightsError, match=r"short\.onnx cannot be read"):
         onnx_sam(f"{short},{decoder}", threads=1).begin(image)
-    with pytest.raises(WeightsError, match="it is no SAM encoder"):
+    with pytest.raises(WeightsError, match="it is not a SAM encoder"):
         onnx_sam(f"{decoder},{decoder}", threads=1).begin(image)
 
 

@@ -104,6 +104,6 @@ def test_what_is_no_database_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").write_text("my notes")
     (tmp_path / "b.sqlite").mkdir()
     for name in ("a.sqlite", "b.sqlite"):
-        with pytest.raises(ValueError, match=rf"{name} is no store of masks, or is damaged: move it away"):
+        with pytest.raises(ValueError, match=rf"{name} is not a store of masks, or is damaged: move it away"):
             RowStore(tmp_path / name, "masks")
     assert (tmp_path / "a.sqlite").read_text() == "my notes"

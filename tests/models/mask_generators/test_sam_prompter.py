@@ -165,7 +165,7 @@ def test_cover_goes_on_where_no_mask_was_accepted() -> None:
     assert decoder.upscaled == 0  # nothing is brought to full size for a mask that cannot pass
 
 
-@hypothesis_settings(deadline=None)  # a busy machine is no error
+@hypothesis_settings(deadline=None)  # a busy machine is not an error
 @given(
     per_side=st.integers(1, 20),
     batch=st.integers(1, 7),
