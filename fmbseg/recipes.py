@@ -150,7 +150,7 @@ def get_recipe(name: str) -> Recipe:
     """Return a recipe.
 
     Raises:
-        UnknownNameError: there is none of this name; near misses are offered.
+        UnknownNameError: the name is unknown; near misses are offered.
 
     Example:
         >>> get_recipe("offline").mask_generator

@@ -290,7 +290,7 @@ def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
     """Say before any work whether :class:`WrittenFiles` would refuse to write files to a folder.
 
     Args:
-        folder: need not exist.
+        folder: the folder, which need not exist.
         kind: what writes, as :class:`WrittenFiles` takes it.
         names: paths from the folder, with forward slashes.
 

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 @with_hub_options
 def demo(
     images: Annotated[
-        Path | None, typer.Option(help="Folder of photographs; without it, some that come with packages.")
+        Path | None,
+        typer.Option(help="Folder of photographs; by default some that come with installed packages."),
     ] = None,
-    classes: Annotated[str | None, typer.Option(help="Words to label and train with: cat,dog,sofa.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Words to label and train with, such as cat,dog,sofa.")
+    ] = None,
     new_words: Annotated[
-        str | None, typer.Option(help="Words to segment with that were never trained on: kitten,puppy.")
+        str | None, typer.Option(help="Words to segment with that are not trained on, such as kitten,puppy.")
     ] = None,
     recipe: RecipeName = "offline",
-    out: Annotated[Path, typer.Option(help="Folder for the report; of an earlier demo, or new.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report: a new one, or that of an earlier demo.")
+    ] = Path("demo"),
     strict: Strict = False,
     *,
     hub: "HubOptions",

@@ -1,4 +1,4 @@
-"""``fmbseg eval``: measure a head on a data set, join shards, and set runs beside the paper's table."""
+"""``fmbseg eval``: measure a head on a data set, join shards, and compare runs with the paper's table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,30 +19,32 @@ def evaluate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="The head: a folder, owner/name, or an .onnx file; with --table or --merge, runs."
+            help="The head: a folder, owner/name or an .onnx file. With --table or --merge: folders of runs."
         ),
     ],
     data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
-    protocol: Annotated[str, typer.Option(help="paper, own, tcl or tcl-pamr.")] = "paper",
+    protocol: Annotated[str, typer.Option(help="Protocol: paper, own, tcl or tcl-pamr.")] = "paper",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; one that was stopped goes on there.")
+        Path | None, typer.Option(help="Folder of the run; a stopped run continues there.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Part of the set; the usual one if left out.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the data set; by default the usual one.")
+    ] = None,
     names: Annotated[
         str,
         typer.Option(help="Class names: raw, clean, or a file of words in the set's order."),
     ] = "raw",
-    shard: Annotated[str | None, typer.Option(help="Measure a part: 1/2 is the first of two.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Measure the first N images only.")] = None,
-    pictures: Annotated[int, typer.Option(min=0, help="Worst and best images to show, each.")] = 4,
+    shard: Annotated[str | None, typer.Option(help="Measure one shard: 1/2 is the first of two.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Measure only the first N images.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Number of worst and of best images to show.")] = 4,
     merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False,
-    table: Annotated[bool, typer.Option("--table", help="Set runs beside the paper's Table 1.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Compare runs with the paper's Table 1.")] = False,
     strict: Strict = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Measure mIoU and more: OUT/report.json, report.md and report.html, with the worst and best images."""
+    """Measure a head and write OUT/report.json, .md and .html, with the worst and best images."""
     if merge and table:
         raise typer.BadParameter("give either --merge or --table")
     if table:

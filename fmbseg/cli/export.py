@@ -1,4 +1,4 @@
-"""``fmbseg export``: backbone and head as one file that other programs run."""
+"""``fmbseg export``: backbone and head as one file for other programs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
 @with_hub_options
 def export(
-    head: Annotated[str, typer.Argument(help="Folder that `fmbseg fit` wrote, or owner/name on the Hub.")],
+    head: Annotated[str, typer.Argument(help="Folder written by `fmbseg fit`, or owner/name on the Hub.")],
     out: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.")],
     size: Annotated[
         tuple[int, int] | None,
-        typer.Option(help="Fix height and width in pixels; else they stay open if the model allows."),
+        typer.Option(
+            help="Fix height and width in pixels; by default they stay flexible if the model allows it."
+        ),
     ] = None,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Export pixels-to-text-space, so that words stay open; an ONNX file is checked against PyTorch."""
+    """Export a head and its backbone as one file; an ONNX file is checked against PyTorch."""
     if out.suffix not in (".onnx", ".pt2"):
         raise typer.BadParameter(f"{out} must end in .onnx or .pt2", param_hint="--out")
     from fmbseg.written import check_single

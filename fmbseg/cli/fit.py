@@ -1,4 +1,4 @@
-"""``fmbseg fit``: Stage 2, from pseudo labels to a head that speaks the text encoder's language."""
+"""``fmbseg fit``: Stage 2, from pseudo labels to a head that maps into the text encoder's space."""
 
 import json
 from contextlib import nullcontext
@@ -18,40 +18,51 @@ if TYPE_CHECKING:
 
 @with_hub_options
 def fit(
-    labels: Annotated[Path, typer.Argument(help="Folder that `fmbseg label` wrote.")],
+    labels: Annotated[Path, typer.Argument(help="Folder written by `fmbseg label`.")],
     out: OutFolder,
-    backbone: Annotated[str | None, typer.Option(help="Spec of the frozen encoder.")] = None,
-    recipe: Annotated[str, typer.Option(help="Names the models and the settings.")] = "offline",
+    backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe: a named choice of models and settings.")] = "offline",
     start: Annotated[
-        Path | None, typer.Option(help="Head to go on from, with its models and settings.")
+        Path | None, typer.Option(help="Head to start from, with its models and settings.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Photographs contrasted with one another.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the start; it falls to 0.")] = None,
-    loss: Annotated[str | None, typer.Option(help="By name, for example tsupcon or cross_entropy.")] = None,
-    head_kind: Annotated[str | None, typer.Option(help="Of the new head, for example block or mlp.")] = None,
-    mlp_ratio: Annotated[
-        float | None, typer.Option(help="Hidden width of the head's MLP over the encoder's channels.")
+    batch_size: Annotated[
+        int | None, typer.Option(help="Photographs per batch, contrasted with one another.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Divides every dot product of the loss.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Short side in pixels.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first weights and the order.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate at the start; it falls to 0.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss, for example tsupcon or cross_entropy.")] = None,
+    head_kind: Annotated[
+        str | None, typer.Option(help="Kind of the new head, for example block or mlp.")
+    ] = None,
+    mlp_ratio: Annotated[
+        float | None,
+        typer.Option(help="Hidden width of the head's MLP, as a multiple of the encoder's channels."),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Temperature: divides every dot product in the loss.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Short side of the training images in pixels.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the initial weights and of the order.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting as NAME=VALUE, for example validation=0.1."),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder to keep the training in; the same command goes on from it.")
+        Path | None, typer.Option(help="Folder for checkpoints; the same command continues from it.")
     ] = None,
     logs: Annotated[Path | None, typer.Option(help="Folder for CSV logs; OUT/logs if not given.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how large the features would be, and stop.")
+        bool, typer.Option("--dry-run", help="Print how large the features would be, and stop.")
     ] = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Train one block on pseudo labels (Stage 2); settings left out are the recipe's, or those of --start."""
+    """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start."""
     from fmbseg.aligned.files import check_place
     from fmbseg.alignment.checkpoint import Checkpoint
     from fmbseg.alignment.distributed import join_processes
@@ -74,7 +85,7 @@ def fit(
     changed |= dict(parse_setting(text) for text in setting or ())
     source = LabelSet(labels)
     if start is not None and backbone is not None:
-        raise typer.BadParameter("--start brings the encoder of its head: leave out --backbone")
+        raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
     settings = _settings(recipe, start, changed, hub)
     if dry_run:
         typer.echo(_plan(_aligner(source, backbone, recipe, start, settings, hub), source))
@@ -119,7 +130,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def _settings(
     recipe: str, start: Path | None, changed: dict[str, Any], hub: "HubOptions"
 ) -> "TrainingSettings":
-    """Those of the recipe, or of the head to go on from, with what was changed."""
+    """The settings of the recipe, or of the head to start from, with the requested changes."""
     from fmbseg.aligned.saved import SavedHead
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.recipes import get_recipe

@@ -1,4 +1,4 @@
-"""Errors and warnings of the command line: one clear line each, and no traceback unless it is asked for."""
+"""Errors and warnings of the command line: one clear line each, and no traceback unless requested."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fmbseg.escaping import terminal
 
 
 class FriendlyGroup(TyperGroup):
-    """A group of commands that ends an error of the user's with one line on stderr and exit code 1.
+    """A command group that reports a user's error on one line of stderr, with exit code 1.
 
-    Such are ValueError and OSError (a class named twice, a file that is not there) and errors that fmbseg
-    itself defines (a package that an extra brings is missing). Anything else is a fault of the program and
+    These are ValueError and OSError (a class named twice, a missing file) and errors that fmbseg
+    defines itself (such as a missing optional package). Anything else is a bug and
     keeps its traceback. The group's option ``--debug`` keeps every traceback.
     """
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
@@ -36,7 +36,7 @@ class FriendlyGroup(TyperGroup):
 
 
 def complain(problem: object, kind: str = "error") -> None:
-    """Print a problem on stderr, on one line."""
+    """Print a problem on one line of stderr."""
     typer.echo(f"{kind}: {terminal(' '.join(str(problem).split()))}", err=True)
 
 
@@ -48,7 +48,7 @@ def _as_told(error: Exception) -> object:
 
 
 def is_for_the_user(error: Exception) -> bool:
-    """Whether an error is told on one line: it is the input's, not the program's."""
+    """Whether an error is reported on one line: it is caused by the input, not by a bug."""
     return isinstance(error, ValueError | OSError) or type(error).__module__.startswith("fmbseg.")
 
 

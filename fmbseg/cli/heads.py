@@ -1,4 +1,4 @@
-"""A head by what the user calls it: a folder, a repository on the Hub, or an exported file."""
+"""Loading a head from what the user gives: a folder, a repository on the Hub, or an exported file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ def load_segmenter(
     Args:
         head: folder that ``save_pretrained`` wrote, ``owner/name`` on the Hub, or an ``.onnx`` file.
         settings: of the segmenter.
-        hub: how files of the frozen models are looked for.
+        hub: how the files of the frozen models are found.
 
     Raises:
         AlignedEncoderError: there is no head in that folder.

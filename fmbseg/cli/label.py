@@ -37,10 +37,10 @@ def label(
     vocabulary: VocabularyName = None,
     recipe: RecipeName = "offline",
     image_text: Annotated[
-        str | None, typer.Option(help="Spec of the model that names classes, in place of the recipe's.")
+        str | None, typer.Option(help="Spec of the image-text model, instead of the recipe's.")
     ] = None,
     mask_generator: Annotated[
-        str | None, typer.Option(help="Spec of the model that cuts masks, in place of the recipe's.")
+        str | None, typer.Option(help="Spec of the mask generator, instead of the recipe's.")
     ] = None,
     teacher: Annotated[
         str | None,
@@ -51,19 +51,19 @@ def label(
     image_labels: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of known classes, a row a photograph: path,class,class. They replace guessing."
+            help="CSV of known classes, one row per photograph: path,class,class. They replace detection."
         ),
     ] = None,
     aligned: Annotated[
         str | None,
-        typer.Option(help="A head of an earlier round, folder or name: it makes the dense map."),
+        typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Photographs labelled at once.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
     strict: Strict = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Label photographs without annotation (Stage 1); a run that was stopped continues where it stopped."""
+    """Label photographs without human annotation (Stage 1); a stopped run continues where it stopped."""
     wanted = words(classes, vocabulary)
     from fmbseg.image_files import passed_over
     from fmbseg.labeling.look_ahead import look_ahead

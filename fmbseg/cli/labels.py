@@ -1,4 +1,4 @@
-"""``fmbseg labels``: look at, check, hand on and take back the labels that ``fmbseg label`` wrote."""
+"""``fmbseg labels``: inspect, check, export and import the labels that ``fmbseg label`` wrote."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from fmbseg.cli.options import Classes, OutFolder, VocabularyName, words
 if TYPE_CHECKING:
     from fmbseg.labels.statistics import Statistics
 
-app = typer.Typer(no_args_is_help=True, help="Look at labels, check them, export and import them.")
+app = typer.Typer(no_args_is_help=True, help="Inspect, check, export and import labels.")
 app.command("export")(export_labels)
 app.command()(push)
 app.command()(compare)
@@ -43,10 +43,10 @@ def stats(
 def verify(
     folder: Folder,
     photographs: Annotated[
-        bool, typer.Option("--photographs", help="Also compare every photograph with its hash.")
+        bool, typer.Option("--photographs", help="Also compare every photograph with its recorded hash.")
     ] = False,
 ) -> None:
-    """Check every shard against the manifest, and every record; exit code 1 if anything is wrong."""
+    """Check every shard and every record of a label set; exit code 1 if anything is wrong."""
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.labels.verification import verify as check
 
@@ -67,7 +67,7 @@ def import_labels(
     classes: Classes = None,
     vocabulary: VocabularyName = None,
 ) -> None:
-    """Read labels that people corrected, from COCO JSON; the result trains a head like any other."""
+    """Import corrected labels from COCO JSON as a label set that a head can be trained on."""
     from fmbseg.cli.label import summary
     from fmbseg.labels.formats.coco_import import import_coco
 
@@ -82,8 +82,10 @@ def import_labels(
 def show(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Picture to write: .jpg or .png.")],
-    count: Annotated[int, typer.Option(help="Photographs at most, spread over the whole set.")] = 24,
-    columns: Annotated[int, typer.Option(help="Photographs a row.")] = 4,
+    count: Annotated[
+        int, typer.Option(help="Largest number of photographs, spread over the whole set.")
+    ] = 24,
+    columns: Annotated[int, typer.Option(help="Photographs per row.")] = 4,
     stage: Stages = None,
     min_predicted_iou: MinIou = 0.0,
     min_similarity: MinSimilarity = -1.0,

@@ -26,25 +26,25 @@ class Format(str, Enum):
 
 def export_labels(
     folder: Folder,
-    out: Annotated[Path, typer.Option(help="Folder to write to; for COCO a file that ends in .json.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; for COCO a file ending in .json.")],
     to: Annotated[Format, typer.Option(help="Format to write.")] = Format.COCO,
     stage: Stages = None,
     min_predicted_iou: MinIou = 0.0,
     min_similarity: MinSimilarity = -1.0,
     copy: Annotated[
-        bool, typer.Option("--copy", help="YOLO: copy the photographs in place of links to them.")
+        bool, typer.Option("--copy", help="YOLO: copy the photographs instead of linking to them.")
     ] = False,
     val: Annotated[
-        float, typer.Option(help="YOLO: share of the photographs that is set apart for validation.")
+        float, typer.Option(help="YOLO: share of the photographs to set apart for validation.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="YOLO: of the choice of those photographs.")] = 0,
+    seed: Annotated[int, typer.Option(help="YOLO: seed for choosing those photographs.")] = 0,
 ) -> None:
     """Write labels for other tools: COCO JSON, YOLO, VOC's indexed PNG, Hugging Face datasets.
 
-    An export into the same folder again replaces the one before. What fmbseg did not write is never touched.
+    A new export into the same folder replaces the previous one. Other files are never touched.
     """
     if (copy or val) and to is not Format.YOLO:
-        raise typer.BadParameter("--copy and --val are for --to yolo alone")
+        raise typer.BadParameter("--copy and --val are for --to yolo only")
     if to in (Format.COCO, Format.COCO_POLYGONS) and out.suffix.lower() != ".json":
         raise typer.BadParameter(f"COCO is one file: --out must end in .json, not {out.name!r}")
     labels = chosen(folder, stage, min_predicted_iou, min_similarity)

@@ -1,4 +1,4 @@
-"""What the commands of ``fmbseg labels`` share: a label set, and which of its masks are taken."""
+"""Options shared by the commands of ``fmbseg labels``: a label set, and which of its masks to use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Stage(str, Enum):
-    """Which masks are taken."""
+    """Which masks to use."""
 
     POINTS = "1.1"
     EVERYTHING = "1.2"
@@ -21,22 +21,27 @@ class Stage(str, Enum):
     HAND = "hand"
 
 
-Folder = Annotated[Path, typer.Argument(help="Folder that `fmbseg label` or `fmbseg labels import` wrote.")]
-Stages = Annotated[list[Stage] | None, typer.Option("--stage", help="Masks of this stage only; may repeat.")]
-MinIou = Annotated[float, typer.Option("--min-predicted-iou", help="Masks of at least this estimate.")]
+Folder = Annotated[Path, typer.Argument(help="Folder written by `fmbseg label` or `fmbseg labels import`.")]
+Stages = Annotated[
+    list[Stage] | None, typer.Option("--stage", help="Use only masks of this stage; repeatable.")
+]
+MinIou = Annotated[
+    float, typer.Option("--min-predicted-iou", help="Use only masks with at least this predicted IoU.")
+]
 MinSimilarity = Annotated[
-    float, typer.Option("--min-similarity", help="Masks at least this like their class.")
+    float,
+    typer.Option("--min-similarity", help="Use only masks with at least this similarity to their class."),
 ]
 
 
 def chosen(
     folder: Path, stages: list[Stage] | None, min_predicted_iou: float, min_similarity: float
 ) -> LabelCollection:
-    """The labels of a folder, with the masks that the options ask for.
+    """The labels of a folder, with the masks that the options select.
 
     Raises:
         FileNotFoundError: the folder holds no label set.
-        ValueError: it is damaged, or a score lies outside its range.
+        ValueError: it is damaged, or a score is outside its range.
     """
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.labels.record import STAGES

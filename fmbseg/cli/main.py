@@ -19,7 +19,7 @@ from fmbseg.cli.streams import any_streams
 app = typer.Typer(
     name="fmbseg",
     cls=FriendlyGroup,
-    help="Segment images with any words, without a human label: label photographs, fit a head, segment.",
+    help="Segment images with any words, without human labels: label photographs, fit a head, segment.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +44,7 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
 ) -> None:
-    """Options that go before a command; FriendlyGroup reads ``debug``."""
+    """Options before the command; FriendlyGroup reads ``debug``."""
     del version, debug
 
 

@@ -1,4 +1,4 @@
-"""``fmbseg models``: which frozen models there are, what they lack here, and fetching what can be fetched."""
+"""``fmbseg models``: list the frozen models, show what they lack on this machine, and fetch weights."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,10 +22,13 @@ def list_models(
         str | None, typer.Option(help="List a family's own models: presets, timm, hf, open_clip or sam.")
     ] = None,
     name_filter: Annotated[
-        str, typer.Option("--filter", help="Only names that hold this; presets if no family is given.")
+        str,
+        typer.Option(
+            "--filter", help="Show only names that contain this; searches presets if no family is given."
+        ),
     ] = "",
 ) -> None:
-    """List every model with its role and licence and whether it can run here; or the models of a family."""
+    """List every model with its role, licence and whether it can run here, or the models of a family."""
     if family is not None or name_filter:
         _list_specs(family or "presets", name_filter)
         return
@@ -60,12 +63,12 @@ def _list_specs(family: str, text: str) -> None:
 @app.command("show")
 @with_hub_options
 def show(
-    spec: Annotated[str, typer.Argument(help="Of a backbone: a preset, or family:name.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    spec: Annotated[str, typer.Argument(help="Spec of a backbone: a preset, or family:name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Show what a spec of a backbone resolves to; its weights are not loaded."""
+    """Show what the spec of a backbone resolves to, without loading weights."""
     import json
 
     from fmbseg.models.describe import describe_backbone
@@ -94,7 +97,7 @@ def fetch(
     *,
     hub: "HubOptions",
 ) -> None:
-    """Fetch the weights of a recipe's three models and load each once; exit code 1 if one cannot run here."""
+    """Fetch the weights of a recipe's three models and load each once; exit code 1 if any cannot run."""
     from fmbseg.models.loading.create import lack_of
 
     try:
@@ -111,7 +114,7 @@ def fetch(
 
 
 def _rows() -> "Iterator[tuple[str, str, str, str, str | None]]":
-    """Yield name, title, role, licence and what it lacks of each model, those of other packages included."""
+    """Yield each model's name, title, role, licence and what it lacks; includes models of other packages."""
     from fmbseg.models.catalog import find_card
     from fmbseg.models.registries import REGISTRIES
 

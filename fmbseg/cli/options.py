@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 import inspect
 from collections.abc import Callable
@@ -13,7 +13,9 @@ from fmbseg.vocabulary_files import split_words
 if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary
 
-Classes = Annotated[str | None, typer.Option(help='Words, separated by commas: cat,dog,"salt, pepper".')]
+Classes = Annotated[
+    str | None, typer.Option(help='Words, separated by commas, such as cat,dog,"salt, pepper".')
+]
 VocabularyName = Annotated[
     str | None,
     typer.Option(
@@ -22,16 +24,20 @@ VocabularyName = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any image could not be read.")]
-OutFolder = Annotated[Path, typer.Option(help="Folder to write to; made where it does not exist.")]
-RecipeName = Annotated[str, typer.Option(help="Names the models and their settings.")]
+OutFolder = Annotated[Path, typer.Option(help="Folder to write to; created if it does not exist.")]
+RecipeName = Annotated[str, typer.Option(help="Recipe: a named choice of models and settings.")]
 
-CacheDir = Annotated[Path | None, typer.Option(help="The Hub's cache, if not where its client keeps it.")]
+CacheDir = Annotated[
+    Path | None, typer.Option(help="Cache folder of the Hub; by default that of its client.")
+]
 LocalFilesOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Never use the network (HF_HUB_OFFLINE=1 does the same).")
 ]
 Token = Annotated[
     str | None,
-    typer.Option(help="Of the Hub: for gated or private files, and to push; else that of `hf auth login`."),
+    typer.Option(
+        help="Hub token for gated or private files and for pushing; by default that of `hf auth login`."
+    ),
 ]
 _HUB_OPTIONS = {
     "cache_dir": (CacheDir, None),
@@ -41,13 +47,13 @@ _HUB_OPTIONS = {
 
 
 def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that loads models the options of where their files come from.
+    """Give a command that loads models the options that say where their files come from.
 
     Args:
-        command: takes ``hub``, the :class:`~fmbseg.models.loading.hub_files.HubOptions`, by keyword.
+        command: takes :class:`~fmbseg.models.loading.hub_files.HubOptions` as the keyword ``hub``.
 
     Returns:
-        The command with ``--cache-dir``, ``--local-files-only`` and ``--token`` in its place.
+        The command with ``--cache-dir``, ``--local-files-only`` and ``--token`` instead of ``hub``.
     """
     signature = inspect.signature(command)
     own = [one for one in signature.parameters.values() if one.name != "hub"]
@@ -71,9 +77,11 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
 
 Private = Annotated[
     bool | None,
-    typer.Option("--private/--public", help="Of a repository that is made; else the owner's default."),
+    typer.Option(
+        "--private/--public", help="Whether a new repository is private; by default the owner's setting."
+    ),
 ]
-Branch = Annotated[str | None, typer.Option(help="Branch to push to; made if it does not exist.")]
+Branch = Annotated[str | None, typer.Option(help="Branch to push to; created if it does not exist.")]
 
 
 def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
@@ -81,7 +89,7 @@ def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
 
     Raises:
         typer.BadParameter: neither was given, or both.
-        ValueError: no vocabulary can be made of it.
+        ValueError: it does not form a vocabulary.
     """
     from fmbseg.vocabulary import Vocabulary
 

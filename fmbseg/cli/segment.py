@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _KIND = "segmentation"
 _CLASSES = "classes.txt"
 _LONGEST_SIDE = 1600
-"""Pixels of an overlay's longer side, at most; the class map keeps the image's own size."""
+"""Longest side of an overlay in pixels; the class map keeps the image's size."""
 
 
 @with_hub_options
@@ -44,54 +44,60 @@ def segment(
     head: Annotated[
         str,
         typer.Option(
-            help="Folder that `fmbseg fit` wrote, owner/name on the Hub, an .onnx file; or a packaged head."
+            help="Head: a folder of `fmbseg fit`, owner/name on the Hub, an .onnx file, or a packaged head."
         ),
     ] = DEFAULT_HEAD,
     classes: Classes = None,
     vocabulary: VocabularyName = None,
     background: Annotated[
-        str, typer.Option(help="words (those that the vocabulary marks), similarity, softmax or none.")
+        str,
+        typer.Option(
+            help="What is background: words (marked in the vocabulary), similarity, softmax or none."
+        ),
     ] = "words",
     threshold: Annotated[
-        float | None, typer.Option(help="Below it is background, with similarity or softmax.")
+        float | None, typer.Option(help="Scores below this are background (with similarity or softmax).")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 0.01,
+    temperature: Annotated[float, typer.Option(help="Temperature of the softmax.")] = 0.01,
     hubness: Annotated[
         float | None,
-        typer.Option(
-            help="Weight of what is taken off words near everything; as suits the head if not given."
-        ),
+        typer.Option(help="Penalty weight of words that are similar to everything; by default the head's."),
     ] = None,
-    margin: Annotated[float, typer.Option(help="No class where the best two differ by less.")] = 0.0,
-    whole: Annotated[bool, typer.Option("--whole", help="The whole image at once, no windows.")] = False,
+    margin: Annotated[
+        float, typer.Option(help="No class where the best two classes differ by less than this.")
+    ] = 0.0,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Encode the whole image at once, without windows.")
+    ] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
     scale: Annotated[
         list[float] | None,
-        typer.Option(help="Average over sizes, times the usual one; repeatable: --scale 1 --scale 1.43."),
+        typer.Option(help="Average over several relative sizes: --scale 1 --scale 1.43."),
     ] = None,
     preserve: Annotated[
         float,
-        typer.Option(help="Weight, 0 to 1, of what the image-text model sees by itself; it takes longer."),
+        typer.Option(help="Weight, 0 to 1, of the image-text model's own scores; slower."),
     ] = 0.0,
     refine: Annotated[
-        str | None, typer.Option(help="pamr, or a mask generator whose masks to snap to: mobilesam.")
+        str | None,
+        typer.Option(help="Refine by pamr, or by snapping to the masks of a generator such as mobilesam."),
     ] = None,
     name_masks: Annotated[
         str | None,
-        typer.Option(
-            help="A mask generator whose masks are named by what they cover: mobilesam. It is slow."
-        ),
+        typer.Option(help="Name whole masks of a mask generator such as mobilesam; slow."),
     ] = None,
-    heatmap: Annotated[list[str] | None, typer.Option(help="Also draw where a word is; repeatable.")] = None,
+    heatmap: Annotated[
+        list[str] | None, typer.Option(help="Also draw a heat map of this word; repeatable.")
+    ] = None,
     geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Segment images with any words: for each a class map (PNG) and an overlay, and one line.
+    """Segment images with any words; writes a class map (PNG) and an overlay of each and prints one line.
 
-    An image that cannot be read is told and passed over. OUT/classes.txt names the values of the class maps.
-    OUT holds the results of one run: those of an earlier run into it go, and no other file is touched.
+    Images that cannot be read are reported and skipped. OUT/classes.txt names the class maps' values.
+    OUT holds the results of one run: those of an earlier run are removed; other files are never touched.
     """
     wanted = words(classes, vocabulary)
     from fmbseg.cli.heads import load_segmenter
@@ -136,7 +142,7 @@ def segment(
 
 @dataclass(frozen=True)
 class Extras:
-    """What is written of an image besides class map and overlay.
+    """What is written for an image besides class map and overlay.
 
     Args:
         heatmaps: words whose similarity is drawn.
@@ -165,14 +171,14 @@ def _refinement(refine: str | None, named: str | None) -> "Pamr | MaskSnap | Mas
 
 @dataclass(frozen=True)
 class _Found:
-    """The images of a path, and whether they are all that it may hold."""
+    """The images of a path, and whether nothing that may be an image was left out."""
 
     images: "list[Path]"
     complete: bool
 
 
 def _images_of(path: Path) -> _Found:
-    """The images of a folder or the image itself; what there is none of or passed over is told on stderr."""
+    """The images of a path; missing images and skipped files are reported on stderr."""
     from fmbseg.images import ImageError, find_images, passed_over
 
     images: list[Path] = []
@@ -194,7 +200,7 @@ def _segment_one(
     extras: Extras,
     written: "WrittenFiles",
 ) -> bool:
-    """Segment an image and save the result; False, and a line on stderr, if it cannot be read."""
+    """Segment an image and save the result; return False and print to stderr if it cannot be read."""
     from fmbseg.images import ImageError
 
     try:
@@ -207,9 +213,9 @@ def _segment_one(
 
 
 def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
-    """Where each image's results go, from the output folder, without an ending.
+    """The path of each image's results in the output folder, without a suffix.
 
-    The folders below the images' common one are kept. Names lose their extension where they still differ.
+    Folders below the images' common one are kept. Names lose their extension if they stay distinct.
 
     Example:
         >>> names = target_names([Path("a/cat.jpg"), Path("a/b/cat.jpg")])
@@ -225,19 +231,19 @@ def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
 
 
 def shares(result: "Segmentation", most: int = 4) -> str:
-    """The largest classes and the parts of the image that they take."""
+    """The largest classes and the shares of the image that they cover."""
     pixels = result.labels.size
     largest = Counter(result.areas).most_common(most)
     return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area >= 0.005 * pixels)
 
 
 def save(result: "Segmentation", target: Path, extras: Extras, written: "WrittenFiles") -> str:
-    """Write the class map, the overlay and what else is wanted; return the overlay's path.
+    """Write the class map, the overlay and the extras; return the overlay's path.
 
     Args:
         result: of an image.
-        target: where to, from the output folder, without an ending.
-        extras: what else is wanted.
+        target: path in the output folder, without a suffix.
+        extras: what else to write.
         written: the output folder.
     """
     from fmbseg.files import encode
@@ -266,7 +272,7 @@ def _in_a_file_name(word: str) -> str:
 
 
 def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> None:
-    """Tell before any work what would fail, or be lost, when the first result is saved."""
+    """Raise, before any work, whatever would fail when the first result is saved."""
     from fmbseg.results import MOST_PNG_CLASSES
 
     if len(classes.names) > MOST_PNG_CLASSES:

@@ -11,7 +11,7 @@ Repository = Annotated[str, typer.Argument(help="owner/name on the Hub.")]
 
 
 def push(
-    head: Annotated[Path, typer.Argument(help="Folder that `fmbseg fit` wrote.")],
+    head: Annotated[Path, typer.Argument(help="Folder written by `fmbseg fit`.")],
     repo: Repository,
     private: Private = None,
     branch: Branch = None,
@@ -21,13 +21,14 @@ def push(
         str | None, typer.Option(help="Licence of the head, as the Hub names it: apache-2.0, cc-by-4.0, ...")
     ] = None,
     photographs: Annotated[
-        str, typer.Option(help="Which photographs it was trained on, and their licence, in a sentence.")
+        str, typer.Option(help="The photographs it was trained on, and their licence, in one sentence.")
     ] = "",
     report: Annotated[
-        list[Path] | None, typer.Option("--eval", help="Folder of `fmbseg eval` for the card; may repeat.")
+        list[Path] | None,
+        typer.Option("--eval", help="Folder of an `fmbseg eval` run to show on the card; repeatable."),
     ] = None,
 ) -> None:
-    """Push a head and its model card; the folder's own README.md unless the card's options are given."""
+    """Push a head and its model card: the folder's README.md, unless options of the card are given."""
     from fmbseg.models.loading.hub_files import check_repository
 
     check_repository(repo)  # before PyTorch is loaded, which takes its time
@@ -44,13 +45,15 @@ def push(
 
 def pull(
     repo: Repository,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; else the Hub's cache alone.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; by default only the Hub's cache.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
     token: Token = None,
     cache_dir: CacheDir = None,
     local_files_only: LocalFilesOnly = False,
 ) -> None:
-    """Fetch a head, check it, and print its folder; nothing in it is run."""
+    """Fetch a head, check it, and print its folder; no code in it is run."""
     from fmbseg.hub import pull_head
     from fmbseg.models.loading.hub_files import HubOptions
 

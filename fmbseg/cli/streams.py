@@ -1,4 +1,4 @@
-"""Standard output and error as they come: of any encoding, and closed at any time by who reads them."""
+"""Standard output and error in any encoding, and closed by their reader at any time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 BROKEN_PIPE = 141
-"""What a shell shows for a program that SIGPIPE ended, 128 + 13."""
+"""The exit code that a shell shows for a program ended by SIGPIPE, 128 + 13."""
 
 
 @contextmanager
 def any_streams() -> Iterator[None]:
-    """Let output end neither in an error of encoding nor in one of a pipe that nobody reads any more.
+    """Keep encoding errors and closed pipes from ending the run with a traceback.
 
-    Characters that a stream's encoding does not hold are replaced. Where ``| head`` has read enough, the run
-    ends without a word, with exit code :data:`BROKEN_PIPE`.
+    Characters that a stream cannot encode are replaced. Where ``| head`` has read enough, the run
+    ends quietly with exit code :data:`BROKEN_PIPE`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -39,7 +39,7 @@ def any_streams() -> Iterator[None]:
 
 
 def _send_the_rest_nowhere() -> None:
-    """So that the interpreter, which flushes at its end, does not fail once more."""
+    """So that the interpreter's final flush does not fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         if _is_broken(stream):

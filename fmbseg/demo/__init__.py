@@ -1,1 +1,1 @@
-"""``fmbseg demo``: the whole chain on real photographs, with a report that can be read anywhere."""
+"""``fmbseg demo``: the whole chain on real photographs, with a self-contained report."""

@@ -1,4 +1,4 @@
-"""How right the demo is on the one of its photographs whose true classes are known."""
+"""How accurate the demo is on the one photograph whose true classes are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
 PHOTOGRAPH = "restaurant.jpg"
-"""Which of the demo's photographs it is."""
+"""The name of that photograph."""
 _WORDS = "voc20:clean"
 
 
@@ -36,7 +36,7 @@ def measure(
         segmenter: after alignment.
 
     Returns:
-        For ``before`` and ``after`` the mIoU over the classes that are there and the pixel accuracy, both
+        For ``before`` and ``after`` the mIoU over the classes present and the pixel accuracy, both
         without background, with all 20 names as candidates.
     """
     vocabulary = Vocabulary.of(_WORDS)

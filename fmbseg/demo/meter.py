@@ -1,4 +1,4 @@
-"""What each stage costs: seconds, and the most memory that the process has had."""
+"""What each stage costs: seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MEGABYTE = 1e6
 
 @dataclass
 class Cost:
-    """Of one stage.
+    """The cost of one stage.
 
     Attributes:
-        seconds: of wall clock, all its visits together.
-        peak_memory_mb: the most memory (1e6 bytes) the process ever held up to the end of the stage; None
-            where the system does not tell.
+        seconds: wall-clock time, summed over all visits.
+        peak_memory_mb: peak memory (1e6 bytes) of the process up to the end of the stage; None
+            where the system does not report it.
     """
 
     seconds: float = 0.0
@@ -29,7 +29,7 @@ class Cost:
 
 
 class Meter:
-    """Measures stages by name; a stage may be entered again and adds up.
+    """Measures stages by name; the costs of a stage that is entered again add up.
 
     Example:
         >>> meter = Meter()
@@ -44,7 +44,7 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
+        """Measure the block inside."""
         cost = self.costs.setdefault(name, Cost())
         start = perf_counter()
         try:
@@ -55,7 +55,7 @@ class Meter:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory this process has held, in MB of 1e6 bytes; None on systems without ``getrusage``."""
+    """Peak memory of this process, in MB of 1e6 bytes; None on systems without ``getrusage``."""
     if sys.platform == "win32":
         return None
     import resource

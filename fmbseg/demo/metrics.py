@@ -37,14 +37,14 @@ def collect(
     """Gather a demo's figures.
 
     Args:
-        recipe: that was asked for.
-        labeler: that was used; its mask generator is another one where superpixels stood in.
+        recipe: the requested recipe.
+        labeler: the labeler used; its mask generator differs from the recipe's if superpixels stood in.
         labels: of the photographs.
         aligner: trained on them.
         words: the vocabulary that was trained on, and the one that was not.
         meter: of all stages.
-        agreement: part of the labelled pixels to which the head gives the label's class.
-        truth: scores against true masks, if there are any.
+        agreement: share of the labelled pixels to which the head gives the label's class.
+        truth: scores against ground truth, if there is any.
 
     Returns:
         A dictionary of JSON values.

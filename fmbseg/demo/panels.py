@@ -1,4 +1,4 @@
-"""The eight pictures that the report shows of a photograph, as in the paper's figures 2 to 4."""
+"""The eight pictures that the report shows of each photograph, as in the paper's figures 2 to 4."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _SIDE = 640
 _JPEG_QUALITY = 82
 _NAMED_AREA = 0.01
-"""Part of a photograph that a mask must cover to have its name written on it."""
+"""Share of a photograph that a mask must cover to be labelled with its name."""
 _LISTED_AREA = 0.01
-"""Part of a photograph that a class must cover to be in a legend."""
+"""Share of a photograph that a class must cover to appear in a legend."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ def panels_of(scene: Scene, classes: Sequence[str], *, packaged: str | None = No
     Args:
         scene: of the photograph.
         classes: names of the classes that its labels point to.
-        packaged: name of the package's head that found the new words, if that did.
+        packaged: name of the packaged head, if it segmented the new words.
     """
     image = shrink(scene.image, _SIDE)
     new = (
         "The head just trained, words that it was never trained on."
         if packaged is None
-        else f"The head “{packaged}” of the package, which saw none of these photographs."
+        else f"The packaged head “{packaged}”, which saw none of these photographs."
     )
     maps = (
         (
@@ -99,7 +99,9 @@ def _points(scene: Scene, image: NDArray[np.uint8], classes: Sequence[str]) -> P
         picture = draw_points(picture, points, colour_of(int(scene.labels.class_ids[index])))
     note = "Each class found asks for one mask, by the five places most similar to it."
     if not len(which):
-        note = "No mask: no class was found, no mask was good enough, or the mask model takes no points."
+        note = (
+            "No mask: no class was found, no mask was good enough, or the mask model does not accept points."
+        )
     return Panel("Stage 1.1: points", note, _jpeg(picture), _mask_legend(scene, which, classes))
 
 
@@ -121,7 +123,7 @@ def _everything(scene: Scene, image: NDArray[np.uint8], classes: Sequence[str]) 
 def _draw_masks(
     scene: Scene, image: NDArray[np.uint8], which: NDArray[np.intp], classes: Sequence[str], *, write: bool
 ) -> NDArray[np.uint8]:
-    """Draw masks, the smaller on top, with their names if wanted."""
+    """Draw masks, smaller ones on top, optionally with their names."""
     labels = scene.labels
     areas = labels.masks.areas
     order = which[np.argsort(-areas[which], kind="stable")].tolist()

@@ -1,4 +1,4 @@
-"""The photographs of the demo when it is given none: they come with packages of the extra `offline`."""
+"""The demo's default photographs, which come with packages of the extra `offline`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Photograph:
     """A photograph in the files of an installed package.
 
     Args:
-        name: file name that the demo gives it.
+        name: file name in the demo.
         module: package that carries it.
-        file: where it lies in that package.
-        credit: who made it and under what terms.
+        file: path in that package.
+        credit: who made it and under which licence.
     """
 
     name: str
@@ -48,11 +48,11 @@ PHOTOGRAPHS = (
 
 
 def copy_photographs(folder: str | Path) -> None:
-    """Copy :data:`PHOTOGRAPHS` to a folder of their own; nothing is downloaded.
+    """Copy :data:`PHOTOGRAPHS` to a new folder; nothing is downloaded.
 
     Raises:
-        FileNotFoundError: a package is not installed, or without its photograph.
-        WouldReplaceError: a file of another's is in the way.
+        FileNotFoundError: a package is not installed, or lacks its photograph.
+        WouldReplaceError: a file that fmbseg did not write is in the way.
     """
     with WrittenFiles(folder, "example photographs") as out:
         add_photographs(out, ".")
@@ -62,8 +62,8 @@ def add_photographs(out: WrittenFiles, folder: str) -> None:
     """Copy :data:`PHOTOGRAPHS` to a folder within ``out``.
 
     Raises:
-        FileNotFoundError: a package is not installed, or without its photograph.
-        WouldReplaceError: a file of another's is in the way.
+        FileNotFoundError: a package is not installed, or lacks its photograph.
+        WouldReplaceError: a file that fmbseg did not write is in the way.
     """
     sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in PHOTOGRAPHS}
     for photograph, source in sources.items():
@@ -87,5 +87,5 @@ def packaged_path(module: str, file: str) -> Path:
 
 
 def credit_of(path: str) -> str:
-    """Who made the photograph of that name; empty for one that is not ours."""
+    """Who made the photograph with that name; empty for the user's own."""
     return next((photograph.credit for photograph in PHOTOGRAPHS if photograph.name == path), "")

@@ -1,4 +1,4 @@
-"""The demo's report: one HTML file that needs no other, on paper or on a telephone, by day or by night."""
+"""The demo's report: one self-contained HTML file, for screens, phones and paper, light or dark."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def report_page(rows: Sequence[Row], metrics: dict[str, Any]) -> str:
 
     Args:
         rows: the photographs to show.
-        metrics: as :func:`fmbseg.demo.metrics.collect` gathers them.
+        metrics: as returned by :func:`fmbseg.demo.metrics.collect`.
     """
     details = {key: metrics[key] for key in ("classes", "new_words", "settings", "versions")}
     truth = metrics["ground_truth"] or {}
@@ -63,7 +63,7 @@ def report_page(rows: Sequence[Row], metrics: dict[str, Any]) -> str:
 
 
 def _curve(losses: Sequence[float]) -> dict[str, Any]:
-    """A line of the losses, with room for its ends to be written beside it."""
+    """The loss as a line, with room for its first and last values beside it."""
     width, height, left = 400, 150, 40
     low, high = min(losses), max(losses)
     span, steps = (high - low) or 1.0, max(len(losses) - 1, 1)

@@ -37,31 +37,31 @@ if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary
 
 MOST_ROWS = 24
-"""Photographs that the report shows; more are labelled and trained on, but not shown."""
+"""Number of photographs that the report shows; all are labelled and trained on."""
 
 FEW_PHOTOGRAPHS = {"epochs": 20, "batch_size": 4, "patches_per_image": None, "image_size": 384}
-"""What the demo's training changes in the recipe's: a pass over eight photographs is two batches, so it takes
+"""What the demo changes in the recipe's training: a pass over eight photographs is two batches, so it takes
 more passes, and larger photographs show more."""
 
 _MARK = ".fmbseg-demo"
 _SHARD = 1000
-"""Photographs in one file of labels."""
+"""Photographs per file of labels."""
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo is to do.
+    """What the demo should do.
 
     Args:
-        out: folder to write to: new, empty, or of an earlier demo. Its files are replaced, and only they;
-            features that it computed are taken up again.
+        out: folder to write to: new, empty, or of an earlier demo, whose files alone are replaced;
+            features that it computed are reused.
         images: folder of photographs; those of :mod:`fmbseg.demo.photographs` if not given.
         classes: words to label and train with; see :func:`fmbseg.demo.words.demo_vocabularies`.
-        new_words: words to segment with that are not trained on; likewise.
-        recipe: names the models.
+        new_words: words to segment with that are not trained on; see there.
+        recipe: the models and their settings.
         training: of the head; the recipe's with :data:`FEW_PHOTOGRAPHS` if not given.
         progress: show bars.
-        hub: how files of the models are looked for, if not as the Hub's client is set up.
+        hub: how files of the models are found; by default as the Hub's client is configured.
     """
 
     out: Path
@@ -79,7 +79,7 @@ class DemoReport:
     """What the demo wrote.
 
     Attributes:
-        page: the report, one HTML file that needs no other.
+        page: the report, one self-contained HTML file.
         metrics: its figures as JSON.
         failures: photographs that could not be labelled, each with ``path`` and ``error``.
     """
@@ -93,9 +93,9 @@ def run_demo(settings: DemoSettings) -> DemoReport:
     """Run the whole chain and write ``report.html`` and ``metrics.json``, with the labels and the head.
 
     Raises:
-        ValueError: an output folder that holds other things, or the photographs themselves; words that make
-            no vocabulary; photographs in which nothing was found; an unknown recipe.
-        WouldReplaceError: (a ValueError) a file of another's is in the way; nothing was written.
+        ValueError: the output folder holds other files, or the photographs themselves; words that do not form
+            a vocabulary; photographs in which nothing was found; an unknown recipe.
+        WouldReplaceError: (a ValueError) a file that fmbseg did not write is in the way; nothing was written.
         FileNotFoundError: the demo's own photographs are not installed.
     """
     trained, new = demo_vocabularies(
@@ -161,7 +161,7 @@ def _run(
 def _rows(
     labels: LabelSet, observer: Observer, trained: Vocabulary, meter: Meter, settings: DemoSettings
 ) -> tuple[list[Row], float]:
-    """Segment and draw the photographs that the report shows; and how far the head agrees with its labels."""
+    """Segment and draw the photographs of the report, and measure how far the head agrees with its labels."""
     rows = []
     agreeing = labelled = 0
     shown = [record for _, record in zip(range(MOST_ROWS), labels, strict=False)]
@@ -184,17 +184,17 @@ def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegment
 
 
 def _count(images: Path, out: Path) -> int:
-    """How many photographs there are; refuse those that lie among what is written."""
+    """Count the photographs; refuse those in the output folder."""
     found = find_images(images)
     if images.resolve().is_relative_to(out.resolve()):
         raise ValueError(
-            f"the photographs {images} lie in the output folder {out}: give another folder with --out"
+            f"the photographs {images} are in the output folder {out}: give another folder with --out"
         )
     return len(found)
 
 
 def _names(count: int) -> list[str]:
-    """Every file that the demo of so many photographs can write."""
+    """Every file that a demo of this many photographs can write."""
     shards = [shard_name(index) for index in range(-(-count // _SHARD))]
     return [
         _MARK,
@@ -207,7 +207,7 @@ def _names(count: int) -> list[str]:
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a folder that holds anything but an earlier demo."""
+    """Refuse a folder that holds anything other than an earlier demo."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: give a folder with --out")
     if not out.is_dir() or (out / _MARK).exists():

@@ -1,4 +1,4 @@
-"""Everything that the demo knows of one photograph, from its pixels to its segmentation with new words."""
+"""Everything that the demo knows about one photograph, from its pixels to its segmentation with new words."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Scene:
     Attributes:
         image: RGB, (H, W, 3).
         labels: of Stage 1.
-        shown_class: index of the class whose similarity is shown: the one that a crop is most similar to, of
-            those detected if any was.
-        similarity: of the image-text model's dense map to that class, (h, w).
-        before: most similar class of each pixel in that dense map, (H, W), all words as candidates.
+        shown_class: index of the class whose similarity is shown: the one most similar to any crop, among
+            those detected if there are any.
+        similarity: similarity of the image-text model's dense map to that class, (h, w).
+        before: most similar class of each pixel in that dense map, (H, W), with all words as candidates.
         after: the segmenter's result with the words of the labels.
-        new: the result with words that these photographs never taught.
+        new: the result with words that were not trained on these photographs.
     """
 
     image: NDArray[np.uint8]
@@ -55,21 +55,21 @@ class Scene:
 
 
 class Agreement(NamedTuple):
-    """Labelled pixels, and those of them that the head gives the label's class."""
+    """The number of labelled pixels, and of those to which the head gives the label's class."""
 
     agreeing: int
     labelled: int
 
 
 class Observer:
-    """Looks at photographs with the image-text model alone and with the trained segmenter.
+    """Segments photographs with the image-text model alone and with the trained segmenter.
 
     Args:
-        labeler: that made the labels.
+        labeler: the one that made the labels.
         segmenter: with the head that was trained on them.
         trained: the words of the labels.
         new: other words.
-        wide: a segmenter for these, with a head that was trained on more; the same one if not given.
+        wide: a segmenter for these, with a head trained on more photographs; ``segmenter`` if not given.
     """
 
     def __init__(

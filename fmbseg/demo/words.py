@@ -19,7 +19,7 @@ CLASSES = (
     "bottle",
     "dining table",
 )
-"""What the demo's own photographs show, as far as a classifier of the 1,000 ImageNet names can tell."""
+"""What the demo's photographs show, as far as a classifier of the 1,000 ImageNet names can tell."""
 
 NEW_WORDS = (
     "kitten",
@@ -38,7 +38,7 @@ NEW_WORDS = (
     "car",
     "dog",
 )
-"""For each of :data:`CLASSES` a word near it, so that both are drawn in one colour, and two of their own."""
+"""For each of :data:`CLASSES` a related word, so that both have the same colour, and two further words."""
 
 _OWN_CLASSES = "coco_object80:clean"
 _OWN_NEW_WORDS = "ade20k150:clean"
@@ -52,11 +52,11 @@ def demo_vocabularies(
     Args:
         classes: given by the user. If not: :data:`CLASSES` for the demo's photographs, COCO's 80 objects
             for the user's.
-        new_words: likewise; if not: :data:`NEW_WORDS`, or ADE20K's classes for the user's.
+        new_words: given by the user. If not: :data:`NEW_WORDS`, or ADE20K's classes for the user's.
         own_images: whether the photographs are the user's.
 
     Raises:
-        ValueError: words that make no vocabulary, or new words all of which are trained on.
+        ValueError: the words do not form a vocabulary, or all new words are trained on.
 
     Example:
         >>> trained, new = demo_vocabularies(("cat", "sofa"), ("sofa", "couch"), own_images=True)

@@ -1,1 +1,1 @@
-"""Every picture and page that fmbseg draws: colours, maps, masks, legends, sheets, templates."""
+"""Everything that fmbseg draws: colours, maps, masks, legends, sheets and page templates."""

@@ -22,8 +22,8 @@ class ShownClass(NamedTuple):
 
     Attributes:
         name: of the class.
-        colour: that it is drawn in.
-        share: part of all pixels that it covers, from 0 to 1.
+        colour: the colour it is drawn in.
+        share: of all pixels that it covers, from 0 to 1.
     """
 
     name: str
@@ -78,7 +78,7 @@ def overlay(
         labels: (H, W), -1 for no class.
         count: number of classes.
         alpha: share of the colour, from 0 to 1.
-        dim: whether the photograph is drawn pale where there is no class; else it stays as it is.
+        dim: whether to draw the photograph pale where there is no class; otherwise it is unchanged.
 
     Raises:
         ValueError: sizes that differ, or ``alpha`` outside [0, 1].
@@ -104,9 +104,9 @@ def draw_classes(
     Args:
         labels: (H, W), -1 for no class.
         count: number of classes.
-        image: RGB, uint8, (H, W, 3); without it the map alone is drawn, on black.
-        max_side: shrink the picture so that no side is longer; in pixels.
-        dim: whether the photograph is drawn pale where there is no class.
+        image: RGB, uint8, (H, W, 3); without it only the map is drawn, on black.
+        max_side: longest allowed side of the picture in pixels; larger ones are shrunk.
+        dim: whether to draw the photograph pale where there is no class.
 
     Raises:
         ValueError: sizes that differ.
@@ -119,7 +119,7 @@ def draw_classes(
 
 
 def shrunk_size(shape: tuple[int, ...], max_side: int | None) -> tuple[int, int]:
-    """Height and width of a picture once neither is longer than ``max_side`` pixels; it never grows.
+    """Height and width of a picture shrunk so that neither exceeds ``max_side`` pixels; it never grows.
 
     Example:
         >>> shrunk_size((300, 600), 200), shrunk_size((30, 60), 200)

@@ -28,14 +28,14 @@ def draw_heatmap(
 
     Args:
         values: (h, w); with an image they are resized to it, bilinearly.
-        image: RGB, uint8, (H, W, 3), that shows through in grey.
-        limits: values that are drawn darkest and brightest; the least and the largest if not given.
+        image: RGB, uint8, (H, W, 3); it shows through in grey.
+        limits: the values drawn darkest and brightest; by default the least and the largest.
 
     Returns:
         RGB.
 
     Raises:
-        ValueError: limits that are not in order.
+        ValueError: the limits are not in ascending order.
 
     Example:
         >>> draw_heatmap(np.array([[0.0, 1.0]])).getpixel((1, 0))
@@ -46,7 +46,9 @@ def draw_heatmap(
         values = np.asarray(cells.resize((image.shape[1], image.shape[0]), Image.Resampling.BILINEAR))
     low, high = limits or (float(values.min()), float(values.max()))
     if low > high:
-        raise ValueError(f"limits are {low} and {high}: the darkest value comes first, then the brightest")
+        raise ValueError(
+            f"limits is ({low}, {high}): it must be the darkest value and then a larger, brightest one"
+        )
     place = (values - low).clip(0, high - low) / max(high - low, np.finfo(np.float32).tiny)
     channels = [np.interp(place, np.linspace(0, 1, len(_STOPS)), stops) for stops in _STOPS.T]
     colours = np.stack(channels, axis=-1)

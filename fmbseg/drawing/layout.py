@@ -1,4 +1,4 @@
-"""Pictures beside and below one another, on white."""
+"""Arranging pictures beside and below one another, on white."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def side_by_side(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
 
 
 def in_rows(pictures: Sequence[Image.Image], columns: int, gap: int) -> Image.Image:
-    """Arrange pictures of one width in rows, ``gap`` pixels from one another and from the edges.
+    """Arrange pictures of equal width in rows, ``gap`` pixels from one another and from the edges.
 
     Example:
         >>> in_rows([Image.new("RGB", (10, 5))] * 3, columns=2, gap=1).size

@@ -28,8 +28,8 @@ def draw_legend(entries: Sequence[tuple[str, Colour]], height: int, columns: int
 
     Args:
         entries: names with their colours, in the order in which they are shown; long names are cut.
-        height: of the picture, in pixels; text is sized to it.
-        columns: at most; the last row then tells how many names are left out.
+        height: of the picture, in pixels; the text size follows from it.
+        columns: at most this many; the last row then says how many names are left out.
 
     Returns:
         RGB on white, about ``height`` tall; taller where ``height`` leaves no room for a few rows.
@@ -57,8 +57,8 @@ def draw_caption(title: str, entries: Sequence[tuple[str, Colour]], width: int) 
 
     Args:
         title: on the first line.
-        entries: names with their colours, on as many lines as they take.
-        width: of the picture, in pixels; what is longer loses its beginning.
+        entries: names with their colours, on as many lines as needed.
+        width: of the picture, in pixels; longer texts lose their beginning.
 
     Returns:
         RGB on white, ``width`` wide.
@@ -84,7 +84,7 @@ def draw_caption(title: str, entries: Sequence[tuple[str, Colour]], width: int) 
 def _entry(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], name: str, colour: Colour, font: Font, size: int
 ) -> None:
-    """A square with its name to the right; none on white, where it would not be seen."""
+    """A square with its name to the right; no square for white, which would not be visible."""
     left, top = place
     if colour != _WHITE:
         draw.rectangle((left, top, left + size, top + size), fill=colour, outline=_EDGE)
@@ -92,7 +92,7 @@ def _entry(
 
 
 def _shown(entries: Sequence[tuple[str, Colour]], most: int) -> list[tuple[str, Colour]]:
-    """The entries that have room, with a word on how many have none."""
+    """The entries that fit, with a note of how many do not."""
     left_out = len(entries) - most + 1 if len(entries) > most else 0
     names = [(terminal(name), colour) for name, colour in entries[: len(entries) - left_out]]
     cut = [
@@ -103,7 +103,7 @@ def _shown(entries: Sequence[tuple[str, Colour]], most: int) -> list[tuple[str, 
 
 
 def _end_of(text: str, font: Font, width: int) -> str:
-    """A text that fits a line; of one that is too long, the end."""
+    """A text cut to fit a line; of one that is too long, the end is kept."""
     end = text if len(text) <= width else f"…{text[-width:]}"  # no letter is narrower than a pixel
     while font.getlength(end) > width and len(end) > 1:
         end = f"…{end[2:]}"

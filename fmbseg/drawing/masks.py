@@ -26,13 +26,13 @@ def draw_masks(
     colours: Sequence[Colour],
     filled: Sequence[bool],
 ) -> NDArray[np.uint8]:
-    """Draw masks one over the other on the dimmed photograph.
+    """Draw masks over one another on the dimmed photograph.
 
     Args:
         image: RGB, uint8, (H, W, 3).
-        masks: (H, W) each, the undermost first.
-        colours: one a mask.
-        filled: whether each is filled or an outline alone.
+        masks: (H, W) each, bottom first.
+        colours: one per mask.
+        filled: whether each is filled or only outlined.
     """
     canvas = dimmed(image)
     for mask, colour, fill in zip(masks, colours, filled, strict=True):
@@ -57,11 +57,11 @@ def draw_points(
 def draw_names(
     image: NDArray[np.uint8], names: Iterable[tuple[str, tuple[float, float], Colour]]
 ) -> NDArray[np.uint8]:
-    """Write names on plates of their colours.
+    """Write names on plates in their colours.
 
     Args:
         image: RGB, uint8, (H, W, 3).
-        names: each with its centre (x, y) in pixels and its colour. One that would cover a name before it
+        names: each with its centre (x, y) in pixels and its colour. One that would cover an earlier name
             is left out.
     """
     picture = Image.fromarray(image)

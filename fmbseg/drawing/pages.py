@@ -1,4 +1,4 @@
-"""Pages in HTML that need no other file, made by templates that escape whatever they are given."""
+"""Self-contained HTML pages, made by templates that escape everything they are given."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def render_page(package: str, template: str, **values: Any) -> str:
     """Write a page.
 
     Args:
-        package: whose folder ``templates`` holds the template. It extends ``page.html``, which has the style,
-            and takes ``table`` and ``picture`` from ``parts.html``, both of this package.
+        package: the package whose folder ``templates`` holds the template, which extends ``page.html``
+            (the style) and may use ``table`` and ``picture`` from ``parts.html``, both in this package.
         template: its file name.
-        values: what it shows. Text is escaped for HTML, with control characters made visible.
+        values: what the page shows. Text is escaped for HTML, and control characters are made visible.
 
     Raises:
         jinja2.TemplateError: the template asks for a value that it is not given.
@@ -36,7 +36,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
 
 
 def _visible(value: object) -> object:
-    """Plain text with its control characters as escapes; markup and numbers as they are."""
+    """Plain text with control characters escaped; markup and numbers unchanged."""
     return terminal(value) if type(value) is str else value
 
 

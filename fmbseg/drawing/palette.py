@@ -29,8 +29,8 @@ _DISTINCT = (
 def palette(count: int) -> NDArray[np.uint8]:
     """The colours of classes 0 to ``count`` - 1 in files, (count, 3).
 
-    These are the colours of PASCAL VOC's palette from its second on: its first is black, which here stands
-    for "no class". Many are dark or alike; :func:`distinct_colours` are for pictures to look at.
+    These are the colours of PASCAL VOC's palette from the second on: its first is black, which here stands
+    for "no class". Many are dark or alike; use :func:`distinct_colours` for pictures to look at.
 
     Args:
         count: how many, at most 2^24 - 1.
@@ -50,8 +50,8 @@ def palette(count: int) -> NDArray[np.uint8]:
 def distinct_colours(count: int) -> NDArray[np.uint8]:
     """The colours of classes 0 to ``count`` - 1 in pictures, (count, 3).
 
-    They are as far apart as the eye sees it, neither dark nor grey; a class has the same colour however many
-    classes there are. The 257th class has the first one's colour again, and so on.
+    They are perceptually far apart, neither dark nor grey; a class has the same colour however many
+    classes there are. From the 257th class on, colours repeat.
 
     Example:
         >>> distinct_colours(3).tolist()

@@ -1,1 +1,1 @@
-"""Numbers that can be trusted: the metric and its protocols."""
+"""Evaluation: metrics, benchmark protocols and reports."""

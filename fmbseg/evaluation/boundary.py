@@ -1,4 +1,4 @@
-"""Boundary IoU: how well outlines are found, where plain IoU sees the insides of large things."""
+"""Boundary IoU: how well outlines are found; plain IoU is dominated by the insides of large objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DILATION_RATIO = 0.02
 
 
 def boundary_width(size: tuple[int, int]) -> int:
-    """Pixels of the boundary's width in an image (height, width).
+    """Width of the boundary in pixels, for an image of (height, width).
 
     Example:
         >>> boundary_width((480, 640)), boundary_width((3, 4))
@@ -25,9 +25,9 @@ def boundary_width(size: tuple[int, int]) -> int:
 
 
 def near_boundary(labels: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
-    """Pixels no further than ``width`` steps, straight or diagonal, from a pixel of another label.
+    """Pixels at most ``width`` steps, straight or diagonal, from a pixel with another label.
 
-    The same as each label's mask without its erosion by ``width`` times a square of 3 x 3; what lies outside
+    The same as each label's mask minus its erosion by a 3 x 3 square, ``width`` times; what lies outside
     the image counts as another label.
 
     Args:
@@ -48,7 +48,7 @@ def near_boundary(labels: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
 def boundary_counts(
     prediction: NDArray[np.int32], target: NDArray[np.int32], classes: int
 ) -> NDArray[np.int64]:
-    """Pixels of boundaries that both maps share, and that either has, by class, (K, 2).
+    """Boundary pixels in both maps and in either map, by class, (K, 2).
 
     Args:
         prediction: (H, W), -1 for no class.

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_CLASS = -1
-"""In a prediction: no class given, a miss. In a target: not counted at all."""
+"""In a prediction: no class was given, a miss. In a target: the pixel is not counted."""
 
 
 class ConfusionMatrix:
-    """Counts how often pixels of each class were given each class.
+    """Counts which class the pixels of each class were given.
 
-    Pixels whose target is ``ignore`` are left out altogether, whatever was predicted there (TCL's protocol
-    drops them before both histograms). Leave background out by giving its pixels that value, too.
+    Pixels whose target is ``ignore`` are left out, whatever was predicted there (TCL's protocol
+    drops them before both histograms). To leave background out, give its pixels that value as well.
 
     Args:
         num_classes: K.
@@ -69,7 +69,7 @@ class ConfusionMatrix:
         """Add the counts of another matrix.
 
         Raises:
-            ValueError: another number of classes.
+            ValueError: the number of classes differs.
         """
         if other.num_classes != self.num_classes:
             raise ValueError(f"matrices of {self.num_classes} and {other.num_classes} classes do not add up")
@@ -82,12 +82,12 @@ class ConfusionMatrix:
 
     @property
     def pixel_accuracy(self) -> float:
-        """Part of the counted pixels that were given their class; nan where none were counted."""
+        """Share of the counted pixels that were given the right class; nan where none were counted."""
         total = int(self.counts.sum())
         return float(np.trace(self.counts)) / total if total else float("nan")
 
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each class, (K,); nan where it is in no target and no prediction."""
+        """Intersection over union of each class, (K,); nan where it is in neither target nor prediction."""
         intersection = np.diagonal(self.counts).astype(np.float64)
         union = self.counts.sum(axis=1) + self.counts[:, :-1].sum(axis=0) - intersection
         iou = np.full(self.num_classes, np.nan)
@@ -95,10 +95,10 @@ class ConfusionMatrix:
         return iou
 
     def miou(self, *, present_only: bool = True) -> float:
-        """Mean IoU over classes; nan where there is none to average.
+        """Mean IoU over classes; nan if there is none to average.
 
         Args:
-            present_only: average the classes that are in the targets; else those in the predictions, too
+            present_only: average only the classes in the targets; otherwise those in the predictions too
                 (mmsegmentation's mean, where a class that is only predicted counts 0).
         """
         values = self.iou()

@@ -28,9 +28,9 @@ class Sample:
     """One image of a data set.
 
     Args:
-        key: that names it within the set.
+        key: its name within the set.
         image: its file.
-        mask: the file of its classes.
+        mask: the file with the class of each pixel.
     """
 
     key: str
@@ -40,13 +40,13 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationData:
-    """A data set with its classes; nothing but names and places is read before :meth:`load`.
+    """A data set with its classes; only names and paths are read before :meth:`load`.
 
     Args:
         name: of the set.
         root: folder that was asked for.
         split: part of the set.
-        names: of the classes, as the benchmark writes them; background, if it counts, is the first.
+        names: of the classes, as the benchmark writes them; background, if it counts, comes first.
         clean_names: the same as a person writes them.
         samples: in the set's own order.
         table: for each value of a mask the class that it means, (256,).
@@ -97,7 +97,7 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
             :class:`~fmbseg.evaluation.mask_folder.MaskFolder` describes it, ``folder_background`` if its
             background counts as a class.
         root: folder that holds it: the data folder of TCL and mmsegmentation, or the set's own.
-        split: part of the set; the one that is usually measured on if not given.
+        split: part of the set; by default the one usually measured on.
 
     Raises:
         UnknownNameError: no such set.
@@ -143,7 +143,7 @@ def _fill(pattern: str, split: str, key: str) -> str:
 
 
 def _base(name: str, layout: Layout, root: Path, split: str) -> Path:
-    """The first folder that holds what must be there: the listing, or the folder of images."""
+    """The first folder that holds what is needed: the listing, or the folder of images."""
     needed = layout.listing or layout.image.partition("{key}")[0]
     for base in layout.bases:
         if (root / base / _fill(needed, split, "")).exists():
@@ -151,7 +151,7 @@ def _base(name: str, layout: Layout, root: Path, split: str) -> Path:
     if not root.is_dir():
         raise _incomplete(name, layout, f"{root} does not exist")
     looked = ", ".join(str(root / base / _fill(needed, split, "")) for base in layout.bases)
-    raise _incomplete(name, layout, f"none of these is there: {looked}")
+    raise _incomplete(name, layout, f"none of these exists: {looked}")
 
 
 def _keys(name: str, layout: Layout, base: Path, split: str) -> list[str]:
@@ -176,7 +176,7 @@ def _keys(name: str, layout: Layout, base: Path, split: str) -> list[str]:
 
 
 def _encoding(name: str, layout: Layout, base: Path, split: str, keys: list[str]) -> Encoding:
-    """The best form of the masks that is there for the first image."""
+    """The best form of the masks that exists for the first image."""
     for encoding in layout.encodings:
         if (base / _fill(encoding.mask, split, keys[0])).is_file():
             return encoding

@@ -1,4 +1,4 @@
-"""Measure a segmenter on a data set, image by image; stopped runs go on, shards are merged."""
+"""Measure a segmenter on a data set, image by image; stopped runs continue, shards are merged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Segmenter(Protocol):
-    """What is measured, as :class:`~fmbseg.OpenVocabSegmenter` is."""
+    """What is measured; :class:`~fmbseg.OpenVocabSegmenter` fulfils this protocol."""
 
     def segment(
         self, images: NDArray[Any], vocabulary: Vocabulary, *, settings: SegmentSettings | None = None
@@ -47,14 +47,14 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of a data set: every ``count``-th image from the ``index``-th on.
+    """One part of a data set: every ``count``-th image, starting with the ``index``-th.
 
     Args:
         index: from 1.
-        count: of all shards.
+        count: number of shards.
 
     Raises:
-        ValueError: an index that is none of the shards.
+        ValueError: ``index`` is not one of the shards.
 
     Example:
         >>> Shard.of("2/3").take("abcdefg")
@@ -98,12 +98,12 @@ def evaluate(
     Args:
         segmenter: what is measured.
         data: from :func:`~fmbseg.evaluation.datasets.open_data`.
-        protocol: how; one of :data:`~fmbseg.evaluation.protocols.PROTOCOLS` or of one's own.
-        out: folder of the run. A run that was stopped goes on there; the report is written there, too.
+        protocol: the name of one of :data:`~fmbseg.evaluation.protocols.PROTOCOLS`, or your own.
+        out: folder of the run, where a stopped run continues and the report is written.
         names: ``raw``, ``clean`` or a file, see :meth:`Protocol.vocabulary`.
         shard: the part of the set to measure; runs of all parts are joined by :func:`merge_runs`.
-        limit: the first so many images of the set only; the report says so.
-        pictures: how many of the worst and of the best images are drawn, if there is an ``out``.
+        limit: measure only this many images from the start of the set; the report says so.
+        pictures: how many of the worst and of the best images to draw, if ``out`` is given.
         progress: whether to show a bar.
 
     Returns:
@@ -151,7 +151,7 @@ def check_evaluation(
     shard: Shard | None = None,
     limit: int | None = None,
 ) -> None:
-    """Say before any model is loaded whether :func:`evaluate` would refuse; it takes the same arguments.
+    """Raise what :func:`evaluate` would raise, before any model is loaded; it takes the same arguments.
 
     Raises:
         RunError: ``out`` holds another run, or other files.
@@ -166,7 +166,7 @@ def check_evaluation(
 
 
 def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int = 4) -> EvaluationReport:
-    """Join runs of several shards: the same figures as one run of all.
+    """Join the runs of several shards into the figures of a single run.
 
     Args:
         folders: of the runs.

@@ -1,4 +1,4 @@
-"""A run's folder: what is measured and how, and a line for each image that was, so that a run can go on."""
+"""A run's folder: what is measured and how, and one line per measured image, so that a run can continue."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ KIND = "evaluation"
 
 
 class RunError(ValueError):
-    """A folder of a run that does not fit what is asked of it; the message names the folder."""
+    """A run's folder does not fit the requested run; the message names the folder."""
 
 
 class RunFolder:
-    """One run, in a folder that is locked while it is open; use it as a context manager.
+    """One run, in a folder that is locked while the run is open; use it as a context manager.
 
-    The folder holds ``run.json``, with its own checksum; ``images.jsonl``, whose first line says of which run
-    it is and whose lines have checksums; and the report and the pictures, listed as
+    The folder holds ``run.json``, with its own checksum; ``images.jsonl``, whose first line says which run
+    it belongs to and whose lines have checksums; and the report and the pictures, listed as
     :class:`~fmbseg.written.WrittenFiles` does.
 
     Args:
-        folder: that holds it; made where it does not exist.
+        folder: of the run; created if it does not exist.
         run: what is measured and how, as JSON values.
         reports: names of the files that will be written at the end.
 
     Attributes:
         files: for the reports and the pictures.
-        rows: the lines of images that were measured before, by key.
+        rows: the lines of images measured earlier, by key.
 
     Raises:
-        RunError: the folder holds another run, files of other programs' making, or a damaged file.
-        WouldReplaceError: a report is in the way that fmbseg did not write, or another run writes there.
+        RunError: the folder holds another run, other programs' files, or a damaged file.
+        WouldReplaceError: a report that fmbseg did not write is in the way, or another run writes there.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any], reports: Sequence[str] = ()) -> None:
@@ -71,7 +71,7 @@ class RunFolder:
         self.files.__exit__(kind, error, trace)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write one image's line; it is on the disk when this returns."""
+        """Write one image's line; it is on disk when this returns."""
         assert self._journal is not None
         self._journal.append(row)
         self.rows[row["key"]] = dict(row)
@@ -87,16 +87,16 @@ class RunFolder:
 
 
 def check_run(folder: Path, run: Mapping[str, Any], reports: Sequence[str] = ()) -> None:
-    """Say before any work whether a folder could not take a run.
+    """Raise, before any work, if a run could not be written to a folder.
 
     Args:
-        folder: need not exist.
-        run: what is measured and how, as far as it is known.
+        folder: the folder, which need not exist.
+        run: what is measured and how, as far as known.
         reports: names of the files that will be written at the end.
 
     Raises:
-        RunError: the folder holds another run, or files of other programs' making.
-        WouldReplaceError: a report is in the way that fmbseg did not write.
+        RunError: the folder holds another run, or other programs' files.
+        WouldReplaceError: a report that fmbseg did not write is in the way.
     """
     check_folder(folder, KIND, reports)
     if not (folder / RUN_FILE).exists():
@@ -134,21 +134,21 @@ def measured_rows(folder: Path) -> dict[str, dict[str, Any]]:
     """The lines of a run's images by key; what a kill cut short is left out.
 
     Raises:
-        RunError: a damaged file, or one of another run.
+        RunError: the file is damaged, or belongs to another run.
     """
     return _read_journal(folder, read_run(folder))[0]
 
 
 def _read_journal(folder: Path, run: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int, int]:
-    """The lines by key, the last one's where an image failed at first; where they end, and their chain."""
+    """The lines by key (the last one where an image first failed), where they end, and their chain."""
     path = folder / IMAGES_FILE
     rows: dict[str, dict[str, Any]] = {}
     end = chain = 0
-    remedy = f"delete {path} and run the same again: its images are measured anew"
+    remedy = f"delete {path} and run the same again: its images are measured again"
     try:
         for row, row_end, row_chain in iterate_rows(path):
             if not end and row.get("run") != _digest(run):
-                raise RunError(f"{path} is of another run than {folder / RUN_FILE}: {remedy}")
+                raise RunError(f"{path} belongs to another run than {folder / RUN_FILE}: {remedy}")
             if end:
                 rows[row["key"]] = row
             end, chain = row_end, row_chain

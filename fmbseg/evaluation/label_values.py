@@ -1,4 +1,4 @@
-"""What the values in the benchmarks' masks mean, and the quirks of each.
+"""What the values in each benchmark's masks mean, with their quirks.
 
 Every function makes a table (256,) for :func:`fmbseg.evaluation.mask_files.read_target`.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COCO_THINGS = 80
 COCO_CLASSES = 171
 COCO_LAST_THING_VALUE = 90
-"""In raw stuffthingmaps the things' values end here; larger ones are stuff, or 255 for unlabelled."""
+"""The last value of things in raw stuffthingmaps; larger ones are stuff, or 255 for unlabelled."""
 
 CITYSCAPES_TRAIN_ID = {
     7: 0,
@@ -84,13 +84,13 @@ def coco_things_of_instances() -> NDArray[np.int32]:
 
 
 def coco_object_raw() -> NDArray[np.int32]:
-    """COCO-Object of stuffthingmaps: every value above 90 is background, 255 (unlabelled) too."""
+    """COCO-Object of stuffthingmaps: every value above 90 is background, including 255 (unlabelled)."""
     things = {value: index + 1 for value, index in _raw_things().items()}
     return value_table({**dict.fromkeys(range(COCO_LAST_THING_VALUE + 1, 256), 0), **things}, [])
 
 
 def coco_object_of_train_ids() -> NDArray[np.int32]:
-    """COCO-Object of ``labelTrainIds``: stuff is background, 255 (unlabelled) too."""
+    """COCO-Object of ``labelTrainIds``: stuff is background, and so is 255 (unlabelled)."""
     things = {value: value + 1 for value in range(COCO_THINGS)}
     return value_table({**dict.fromkeys([*range(80, COCO_CLASSES), 255], 0), **things}, [])
 
@@ -106,7 +106,7 @@ def cityscapes19_of_label_ids() -> NDArray[np.int32]:
 
 
 def cityscapes30_of_label_ids() -> NDArray[np.int32]:
-    """All 30 classes of ``labelIds``, 4 to 33; void of the camera's is not counted."""
+    """All 30 classes of ``labelIds``, 4 to 33; the camera's void pixels are not counted."""
     return value_table({value: value - 4 for value in range(4, 34)}, [*range(4), 255])
 
 

@@ -1,4 +1,4 @@
-"""Where the benchmarks' files lie (as TCL and mmsegmentation have them), and where to get each set."""
+"""Where the benchmarks' files are kept (as in TCL and mmsegmentation), and where to get each set."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoding:
-    """One of the forms in which a set's masks may be there.
+    """One of the forms in which a set's masks may be stored.
 
     Args:
-        mask: of an image, with ``{split}`` and ``{key}``.
+        mask: path pattern of a mask, with ``{split}`` and ``{key}``.
         table: makes the meaning of the values.
     """
 
@@ -30,16 +30,16 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the files of a set lie.
+    """Where the files of a set are kept.
 
     Args:
         classes: name of the class list; those with background have it first.
-        bases: folders below the root, the first that is there holds the rest.
-        image: of a key, with ``{split}`` and ``{key}``.
-        listing: a file of keys; where there is none, the images that are there.
-        key: pattern of a key, where there is no listing.
-        encodings: the masks' forms, the best first.
-        split: that is measured on, if no other is asked for.
+        bases: folders below the root; the first that exists holds the rest.
+        image: path pattern of an image, with ``{split}`` and ``{key}``.
+        listing: a file of keys; without one, the images that exist are taken.
+        key: pattern of a key, used without a listing.
+        encodings: the forms of the masks, best first.
+        split: the split to measure on unless another is asked for.
         source: where to get the set.
     """
 

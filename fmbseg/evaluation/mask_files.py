@@ -1,4 +1,4 @@
-"""Class masks in files: one channel of values, each of which means a class, no class, or is a mistake."""
+"""Class masks in files: one channel of values, each of which means a class, no class, or an error."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ UNKNOWN = -2
 
 
 class DataSetError(ValueError):
-    """A data set that is not laid out as it should be; the message names the file and what it must be."""
+    """A data set is not laid out as expected; the message names the file and what it must be."""
 
 
 def value_table(classes: Mapping[int, int], ignored: range | list[int]) -> NDArray[np.int32]:
-    """For each value of a mask the class that it means, (256,): -1 for no class, -2 for a mistake.
+    """The class that each value of a mask means, (256,): -1 for no class, -2 for an error.
 
     Args:
         classes: value to class.
@@ -42,10 +42,10 @@ def value_table(classes: Mapping[int, int], ignored: range | list[int]) -> NDArr
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask's values, (H, W); of a PNG with a palette the indices, not the colours.
+    """Read a mask's values, (H, W); for a PNG with a palette these are the indices, not the colours.
 
     Raises:
-        DataSetError: it cannot be read, or has other than one channel of 8 bits.
+        DataSetError: it cannot be read, or is not one channel of 8 bits.
     """
     try:
         check_regular(path)
@@ -71,7 +71,7 @@ def read_target(
         table: as :func:`value_table` makes it.
         size: height and width of the image in pixels.
         image: its file, for messages.
-        listed_in: where the allowed values stand, for messages.
+        listed_in: where the allowed values are listed, for messages.
 
     Returns:
         The class of each pixel, -1 for none, (H, W).

@@ -70,7 +70,7 @@ class MaskFolder:
             manifest.csv says what counts.
 
     Raises:
-        MaskFolderError: a file is missing or not as above.
+        MaskFolderError: a file is missing, or is not as described above.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -153,7 +153,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
-    """Every image, named by its path below images/ without the extension."""
+    """Every image, named by its path below images/ without its extension."""
     photographs: dict[str, MaskedPhotograph] = {}
     for image in _images(folder):
         key = _stem(image, folder)
@@ -162,7 +162,7 @@ def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
             raise MaskFolderError(f"{image} has no mask: {mask} is missing")
         if key in photographs:
             raise MaskFolderError(
-                f"{photographs[key].image} and {image} are two images of one name, with one mask, {mask}"
+                f"{photographs[key].image} and {image} are two images with the same name and one mask, {mask}"
             )
         photographs[key] = MaskedPhotograph(key, image, mask, "all")
     return tuple(photographs.values())
@@ -188,7 +188,7 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
         if not key or not fold:
             raise MaskFolderError(f"{where} has no {'fold' if key else 'id'}")
         if key in photographs:
-            raise MaskFolderError(f"{where}: the id {key!r} is there twice")
+            raise MaskFolderError(f"{where}: the id {key!r} is listed twice")
         try:
             mask = inside(folder / "masks", f"{key}.png")
             image = images.find(key)
@@ -201,7 +201,7 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
 
 
 class _ImagesById:
-    """Finds the image of an id in a folder."""
+    """Finds the image that an id refers to in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -231,7 +231,7 @@ class _ImagesById:
 
 
 def _near(key: str, known: Iterable[str]) -> list[str]:
-    """Ids that differ in case, Unicode form, slashes or an extension alone."""
+    """Ids that differ only in case, Unicode form, slashes or an extension."""
 
     def folded(text: str) -> str:
         return unicodedata.normalize("NFC", text).casefold().replace("\\", "/").strip()

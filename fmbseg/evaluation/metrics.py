@@ -1,4 +1,4 @@
-"""All that is counted over a data set, and the figures that the counts lead to."""
+"""Everything counted over a data set, and the figures computed from the counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SegmentationMetrics:
-    """Counts of pixels, components and boundaries, summed over images; whole numbers, so order never matters.
+    """Counts of pixels, components and boundaries, summed over images; integers, so order never matters.
 
     Args:
         num_classes: K.
@@ -58,7 +58,7 @@ class SegmentationMetrics:
         """Add the counts of another data set or shard.
 
         Raises:
-            ValueError: another number of classes.
+            ValueError: the number of classes differs.
         """
         self.confusion.merge(other.confusion)
         self.sizes += other.sizes
@@ -74,7 +74,7 @@ class SegmentationMetrics:
         """The metrics that :meth:`to_row` turned into ``row``.
 
         Raises:
-            ValueError: a row that is not of so many classes.
+            ValueError: a row for another number of classes.
         """
         made = cls(num_classes)
         try:
@@ -88,8 +88,8 @@ class SegmentationMetrics:
     def figures(self) -> dict[str, float]:
         """The figures of the whole set, each from 0 to 1; nan where there is nothing to average.
 
-        ``miou`` averages the classes that are in the targets or the predictions (mmsegmentation's mean);
-        ``miou_present`` those in the targets alone.
+        ``miou`` averages the classes in the targets or the predictions (mmsegmentation's mean);
+        ``miou_present`` only those in the targets.
         """
         boundary = self.boundary_iou()[self.confusion.present]
         recall = self.accuracy()
@@ -108,16 +108,16 @@ class SegmentationMetrics:
         }
 
     def accuracy(self) -> NDArray[np.float64]:
-        """Part of each class's pixels that were given it, (K,); nan for a class that is in no target."""
+        """Share of each class's pixels that were given that class, (K,); nan for a class in no target."""
         counts = self.confusion.counts
         return _ratio(np.diagonal(counts), counts.sum(axis=1))
 
     def boundary_iou(self) -> NDArray[np.float64]:
-        """Boundary IoU of each class over the set, (K,); nan for a class that is nowhere."""
+        """Boundary IoU of each class over the set, (K,); nan for a class that never occurs."""
         return _ratio(self.boundary[:, 0], self.boundary[:, 1])
 
     def frequency_weighted_iou(self) -> float:
-        """Mean IoU with each class weighted by its part of the counted pixels."""
+        """Mean IoU with each class weighted by its share of the counted pixels."""
         there = self.confusion.counts.sum(axis=1)
         present = there > 0
         if not present.any():
@@ -125,7 +125,7 @@ class SegmentationMetrics:
         return float((self.confusion.iou()[present] * there[present]).sum() / there.sum())
 
     def per_class(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """A row a class: name, IoU, accuracy, boundary IoU, pixels there and given; None for nan."""
+        """One row per class: name, IoU, accuracy, boundary IoU, true and predicted pixels; None for nan."""
         counts = self.confusion.counts
         columns = zip(
             names,

@@ -1,4 +1,4 @@
-"""Pictures of a run's worst and best images: only those are kept, while the run goes on."""
+"""Pictures of a run's worst and best images; only those are kept during the run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class RunPictures:
     """The pictures of a run.
 
     Args:
-        files: of the run's folder.
-        most: of the worst and of the best images each.
-        rows: lines of images that were measured before, whose pictures are there already.
+        files: writes to the run's folder.
+        most: how many of the worst and of the best images to keep.
+        rows: lines of images measured earlier, whose pictures already exist.
 
     Attributes:
         scores: mIoU of each image that has a picture, by key.
@@ -80,7 +80,7 @@ class RunPictures:
 
 
 def worst_and_best(scores: Mapping[str, float], most: int) -> tuple[list[str], list[str]]:
-    """Keys of the worst images, the worst first, and of the best; no image is in both.
+    """Keys of the worst images, worst first, and of the best; no image is in both.
 
     Example:
         >>> worst_and_best({"a": 0.2, "b": 0.9, "c": 0.1}, 2)
@@ -92,7 +92,7 @@ def worst_and_best(scores: Mapping[str, float], most: int) -> tuple[list[str], l
 
 
 def picture_name(key: str) -> str:
-    """A picture's path from its run's folder; a hash tells apart keys that look alike without their slashes.
+    """A picture's path in its run's folder; a hash separates keys that differ only in their slashes.
 
     Example:
         >>> picture_name("a/b")

@@ -1,4 +1,4 @@
-"""How well the classes of whole images were found, summed over images."""
+"""How well the classes of whole images were found, summed over all images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class PresenceScore:
-    """Counts classes named and classes there, image by image.
+    """Counts predicted and present classes, image by image.
 
     Args:
-        hits: classes that were named and are there.
-        named: classes that were named.
-        there: classes that are there.
+        hits: classes that were predicted and are present.
+        named: classes that were predicted.
+        there: classes that are present.
 
     Example:
         >>> score = PresenceScore()
@@ -30,17 +30,17 @@ class PresenceScore:
     there: int = 0
 
     def update(self, named: Collection[int], there: Collection[int]) -> None:
-        """Count one image: its classes by the model, and by the ground truth; each counts once."""
+        """Count one image: the classes that the model named and those of the ground truth, each once."""
         self.hits += len(set(named) & set(there))
         self.named += len(set(named))
         self.there += len(set(there))
 
     @property
     def precision(self) -> float:
-        """Part of the classes named that are there; nan where none was named."""
+        """Share of the predicted classes that are present; nan where none was predicted."""
         return self.hits / self.named if self.named else float("nan")
 
     @property
     def recall(self) -> float:
-        """Part of the classes there that were named; nan where there is none."""
+        """Share of the present classes that were predicted; nan where none is present."""
         return self.hits / self.there if self.there else float("nan")

@@ -1,4 +1,4 @@
-"""Protocols as data: how a benchmark is measured, every choice named."""
+"""Protocols as data: every choice of how a benchmark is measured."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class Protocol:
 
     Args:
         name: of the protocol.
-        about: where it is from, in a sentence.
-        templates: sentences that words are put in.
-        background: of sets that count background as a class; others have none. With the rule ``words``
-            COCO-Stuff's 91 stuff names mean background, those that are classes of the set left out.
+        about: where it comes from, in one sentence.
+        templates: sentences that words are inserted into.
+        background: the rule for sets that count background as a class; others have none. With ``words``
+            COCO-Stuff's 91 stuff names mean background, except those that are classes of the set.
         windows: how an image is resized and cut.
-        hubness: see :class:`~fmbseg.segment_settings.SegmentSettings`; None for what suits the head.
-        preserve: whether what the image-text model sees by itself is mixed in.
-        refine: what is done to the result.
+        hubness: see :class:`~fmbseg.segment_settings.SegmentSettings`; None for the head's own value.
+        preserve: whether the image-text model's own scores are mixed in.
+        refine: how the result is refined.
 
     Raises:
-        ValueError: background ``none``, which would leave a class that is never predicted.
+        ValueError: background ``none``, with which one class would never be predicted.
 
     Example:
         >>> PROTOCOLS["paper"].background, PROTOCOLS["tcl"].background.threshold
@@ -66,10 +66,10 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.background.rule == "none":
-            raise ValueError(f"protocol {self.name!r} must say what background is, for sets that count it")
+            raise ValueError(f"protocol {self.name!r} must define background, for sets that count it")
 
     def settings(self, data: SegmentationData) -> SegmentSettings:
-        """How images of a set are segmented."""
+        """The settings with which a set's images are segmented."""
         background = self.background if data.has_background else Background("none")
         return SegmentSettings(
             windows=self.windows,
@@ -80,12 +80,13 @@ class Protocol:
         )
 
     def vocabulary(self, data: SegmentationData, names: str = "raw") -> Vocabulary:
-        """The words that are asked for; classes in the set's order, then those that mean background.
+        """The words to segment with: the classes in the set's order, then those that mean background.
 
         Args:
             data: the set.
             names: ``raw`` as the benchmark writes them, ``clean`` as a person does, or the path of a file of
-                words (see :meth:`fmbseg.Vocabulary.of`) for the classes but background, in the set's order.
+                words (see :meth:`fmbseg.Vocabulary.of`) for all classes except background, in the set's
+                order.
 
         Raises:
             ValueError: the file names another number of classes.
@@ -101,7 +102,7 @@ class Protocol:
             if len(given) != len(own):
                 raise ValueError(
                     f"{names} has words for {len(given)} classes, but {data.name} has {len(own)} besides "
-                    f"background: one line or entry a class, in the set's order"
+                    f"background: one line or entry per class, in the set's order"
                 )
             words = given.prompts
         extra = self._background_words(data, words, clean=names != "raw")
@@ -161,7 +162,7 @@ PROTOCOLS = {
     ),
     "own": Protocol(
         "own",
-        "As fmbseg segments unless told otherwise: like `paper`, with the hubness that suits the head.",
+        "fmbseg's defaults: like `paper`, with the hubness that suits the head.",
         SIMPLE_TEMPLATES,
         Background("words"),
         hubness=None,
@@ -189,7 +190,7 @@ def get_protocol(name: str) -> Protocol:
     """Return a protocol.
 
     Raises:
-        UnknownNameError: there is none of this name; near misses are offered.
+        UnknownNameError: the name is unknown; near misses are offered.
     """
     if name not in PROTOCOLS:
         raise UnknownNameError("protocol", name, PROTOCOLS)

@@ -1,4 +1,4 @@
-"""A run's figures with every choice that they depend on, as JSON, Markdown and a page to look at."""
+"""A run's figures with every choice that they depend on, as JSON, Markdown and an HTML page."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class EvaluationReport:
 
     Args:
         model: what was measured.
-        data: the set: name, split, classes, and how many images were asked for.
+        data: the data set: name, split, classes, and the number of images requested.
         protocol: every choice that the figures depend on.
         shard: which part of the set, and of how many.
         measured: images in the figures.
-        failures: key and error of each image that could not be read, and is not in the figures.
+        failures: key and error of each image that could not be read and is not in the figures.
         figures: from 0 to 1; None where there was nothing to average.
-        per_class: a row a class.
+        per_class: one row per class.
         images: mIoU of each image over the classes in its ground truth, by key; None where nothing counts.
     """
 
@@ -122,7 +122,7 @@ class EvaluationReport:
         ]
 
     def title(self) -> str:
-        """Set and protocol in a few words."""
+        """Data set and protocol in a few words."""
         return f"{self.data['name']}, protocol {self.protocol['name']}"
 
     def choices(self) -> list[tuple[str, str]]:
@@ -153,7 +153,7 @@ class EvaluationReport:
         """Write ``report.json``, ``report.md`` and ``report.html``.
 
         Args:
-            files: of the run's folder.
+            files: writes to the run's folder.
             pictures: mIoU of each image that has a picture there, by key.
         """
         told = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
@@ -192,7 +192,7 @@ def _given(choice: Any) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A figure as a percentage with two decimals, as benchmarks are told.
+    """A figure as a percentage with two decimals, as is usual for benchmarks.
 
     Example:
         >>> percent(0.67734), percent(None)

@@ -1,4 +1,4 @@
-"""How well small, medium and large things are found."""
+"""How well small, medium and large objects are found."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 SIZES = ("small", "medium", "large")
 _LIMITS = (32**2, 96**2)
-"""Pixels from which a component is medium, and large (COCO's)."""
+"""Least number of pixels of a medium and of a large component (COCO's)."""
 
 
 def size_counts(prediction: NDArray[np.int32], target: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
     """Count the target's connected components by size.
 
-    Pixels of a class that touch by a side are one component.
+    Pixels of a class that share a side belong to one component.
 
     Args:
         prediction: (H, W), -1 for no class.

@@ -58,7 +58,7 @@ class PseudoLabeler:
             labelled with other words or settings without the mask model making them again.
         aligned: a head of an earlier round, or its folder or name: it makes the dense map in the image-text
             model's place, so that masks are named by what the head has learned.
-        hub: how files of the models are looked for, if not as the Hub's client is set up.
+        hub: how files of the models are found; by default as the Hub's client is configured.
 
     Raises:
         UnknownNameError: the registry does not know a recipe or a spec.

@@ -114,7 +114,7 @@ def test_what_is_missing_is_said(arguments: list[str], message: str) -> None:
     ("arguments", "message"),
     [
         (["--data", "voc-21"], "there is no data set 'voc-21'; did you mean 'voc21'"),
-        (["--data", "voc21"], "none of these is there: "),
+        (["--data", "voc21"], "none of these exists: "),
         (["--data", "folder"], "classes.txt cannot be read"),
     ],
 )

@@ -62,7 +62,7 @@ def test_the_commands_are_all_there() -> None:
     assert {"fmbseg label", "fmbseg fit", "fmbseg segment", "fmbseg eval", "fmbseg labels stats"} <= set(
         heads
     )
-    assert "| `--recipe` | Names the models and their settings. | `offline` |" in made
+    assert "| `--recipe` | Recipe: a named choice of models and settings. | `offline` |" in made
 
 
 @pytest.mark.parametrize("name", sorted(set(fmbseg.__all__) - {"__version__"}))

@@ -19,7 +19,7 @@ def test_dark_to_bright() -> None:
 def test_limits_and_a_map_of_one_value() -> None:
     assert draw_heatmap(np.array([[2.0, 9.0]]), limits=(0, 2)).getpixel((0, 0)) == (253, 231, 37)
     assert draw_heatmap(np.ones((2, 2))).getpixel((0, 0)) == (68, 1, 84)
-    with pytest.raises(ValueError, match="limits are 2 and 1"):
+    with pytest.raises(ValueError, match=r"limits is \(2, 1\): it must be"):
         draw_heatmap(np.ones((2, 2)), limits=(2, 1))
 
 

@@ -61,7 +61,7 @@ def test_masks_with_a_palette_are_read_by_their_values(folder: Path) -> None:
         ("manifest.csv", "id,split\none,val\n", "columns id and fold"),
         ("manifest.csv", "id,fold\n", "columns id and fold"),
         ("manifest.csv", "id,fold\nthree,val\n", r"'three'.*images/three\.jpg is missing"),
-        ("manifest.csv", "id,fold\none,val\none,val\n", "row 2: the id 'one' is there twice"),
+        ("manifest.csv", "id,fold\none,val\none,val\n", "row 2: the id 'one' is listed twice"),
         ("manifest.csv", "id,fold\none\n", "row 1 has no fold"),
         ("manifest.csv", "id,fold\n,val\n", "row 1 has no id"),
         ("manifest.csv", 'id,fold\n"one' + "x" * 200_000 + ",val\n", "is not a table that can be read"),
@@ -148,7 +148,7 @@ def test_without_a_manifest_all_images_count(folder: Path) -> None:
         MaskFolder(folder)
     Image.new("RGB", (3, 2)).save(folder / "images" / "one.png")
     write_mask(folder, "two", [[3, 3]])
-    with pytest.raises(MaskFolderError, match=r"one\.jpg and .*one\.png are two images of one name"):
+    with pytest.raises(MaskFolderError, match=r"one\.jpg and .*one\.png are two images with the same name"):
         MaskFolder(folder)
 
 

@@ -128,5 +128,5 @@ def test_own_leaves_hubness_to_the_head(tmp_path: Path) -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'paper'"):
         get_protocol("papers")
-    with pytest.raises(ValueError, match="must say what background is"):
+    with pytest.raises(ValueError, match="must define background"):
         Protocol("mine", "", ("{}",), Background("none"))

@@ -129,7 +129,7 @@ def test_lines_of_another_run_are_not_believed(data: SegmentationData, tmp_path:
     evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
     evaluate(RedChannel(), data, "tcl", out=tmp_path / "other")
     shutil.copyfile(tmp_path / "other" / "images.jsonl", tmp_path / "run" / "images.jsonl")
-    with pytest.raises(RunError, match=r"images\.jsonl is of another run than .*run\.json: delete "):
+    with pytest.raises(RunError, match=r"images\.jsonl belongs to another run than .*run\.json: delete "):
         evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
     (tmp_path / "run" / "images.jsonl").unlink()  # as it says
     again = RedChannel()
