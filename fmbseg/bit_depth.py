@@ -1,4 +1,4 @@
-"""Values of more than eight bits brought to eight: by the range that a file states, or by the data."""
+"""Scaling values of more than eight bits to eight, by the range that a file states or by the data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _told: set[int] = set()
 
 
 class Depth(NamedTuple):
-    """What a file says of its values.
+    """What a file says about its values.
 
     Attributes:
         low: the value of black.
-        high: the value of white; nothing where the file does not say.
-        bits: that count, where the file says so but may store them in either half of sixteen (PNG's sBIT).
+        high: the value of white; None where the file does not say.
+        bits: significant bits, where the file states them but may store them in either half of 16 (PNG's
+            sBIT).
         inverted: whether the least value is white.
         is_cut: whether Pillow keeps the upper eight of sixteen bits of each channel.
     """
@@ -44,7 +45,7 @@ NOTHING_STATED = Depth()
 
 
 def depth_of(image: Image.Image) -> Depth:
-    """Ask a Pillow image, before its pixels are loaded, what its file says of its values."""
+    """Read what the file of a Pillow image says about its values, before its pixels are loaded."""
     if image.format == "TIFF":
         return _of_tiff(image)
     if image.format == "PPM" and image.mode.startswith("I"):  # floats (PFM) are as they are
@@ -55,7 +56,7 @@ def depth_of(image: Image.Image) -> Depth:
 
 
 def eight_bits(values: NDArray[Any], name: str, depth: Depth = NOTHING_STATED) -> NDArray[np.uint8]:
-    """Bring integers or floats to 0 to 255.
+    """Scale integers or floats to 0 to 255.
 
     Where the file does not state the value of white, integers are taken to have 8, 10, 12, 14 or 16 bits, the
     fewest that hold them all; a warning says so once for each number of bits below 16.
@@ -82,7 +83,7 @@ def eight_bits(values: NDArray[Any], name: str, depth: Depth = NOTHING_STATED) -
 
 
 def lift_cut_colours(colours: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """Spread the upper eight of sixteen bits of channels that hold fewer bits than sixteen.
+    """Stretch the upper eight of sixteen bits of channels that use fewer than sixteen bits.
 
     Args:
         colours: (H, W, C), without alpha.
@@ -123,7 +124,7 @@ def _range(values: NDArray[Any], name: str, depth: Depth) -> tuple[float, float]
 
 
 def _bits_of(values: NDArray[Any], highest: int, stated: int | None) -> int:
-    """The fewest usual bits that hold all values; 16 where they are values of fewer bits, moved up."""
+    """The fewest usual bits that hold all values; 16 for values of fewer bits that are shifted up."""
     if highest == 0 or not _fills_the_lower_bits(values, highest):
         return 16
     if stated is not None and highest < 1 << stated:
@@ -143,7 +144,7 @@ def _tell(bits: int, what: str) -> None:
         return
     _told.add(bits)
     warnings.warn(
-        f"{what}: {(1 << bits) - 1} is taken as white, here and in other images like it; if that is wrong, "
+        f"{what}: {(1 << bits) - 1} is taken as white, here and in similar images; if that is wrong, "
         "save them with 8 bits, or scaled to 16",
         stacklevel=6,
     )

@@ -1,4 +1,4 @@
-"""Checksums in what fmbseg writes and reads back: damage is told, never believed."""
+"""Checksums in the files that fmbseg writes and reads back, so that damage is always found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINE_END_BYTES = len(b', "crc32": "00000000"}\n')
 
 
 def seal(content: bytes) -> bytes:
-    """Put a checksum behind the content of a file of fmbseg's own; :func:`unseal` takes it off.
+    """Append a checksum to the content of a file; :func:`unseal` removes it.
 
     Example:
         >>> unseal(seal(b"weights"), "a.pt")
@@ -39,14 +39,14 @@ def seal(content: bytes) -> bytes:
 
 
 def unseal(sealed: bytes, name: str | Path) -> bytes:
-    """Check and take off what :func:`seal` put on.
+    """Check and remove the checksum that :func:`seal` appended.
 
     Args:
         sealed: the file's content.
         name: of the file, for the message.
 
     Raises:
-        DamagedFileError: there is no checksum, or it is that of another content.
+        DamagedFileError: the checksum is missing, or does not match the content.
     """
     content, mark, digest = sealed.rpartition(_SEAL)
     if not mark or hashlib.sha256(content).hexdigest().encode() != digest:
@@ -69,12 +69,12 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     """Read what :func:`write_sealed_json` wrote, without its checksum.
 
     Raises:
-        DamagedFileError: it is not a JSON object, or its content is not what was written.
+        DamagedFileError: it is not a JSON object, or was changed since it was written.
         OSError: it cannot be read.
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise DamagedFileError(f"{path} holds no JSON object")
+        raise DamagedFileError(f"{path} does not hold a JSON object")
     digest = content.pop("sha256", None)
     if digest != _digest(content):
         raise DamagedFileError(
@@ -90,11 +90,11 @@ def _digest(content: Any) -> str:
 def encode_row(row: Mapping[str, Any], chain: int = 0) -> tuple[bytes, int]:
     r"""One line of a file of JSON objects, with a checksum over itself and every line before it.
 
-    So a line that was changed, lost, doubled or moved is found.
+    So any line that was changed, lost, repeated or moved is found.
 
     Args:
-        row: at least one key; not ``crc32``.
-        chain: what the call for the line before returned; 0 for a file's first.
+        row: with at least one key, and without the key ``crc32``.
+        chain: the chain that the previous line's call returned; 0 for the first line of a file.
 
     Returns:
         The line, and the chain for the next one.
@@ -109,10 +109,10 @@ def encode_row(row: Mapping[str, Any], chain: int = 0) -> tuple[bytes, int]:
 
 
 def parse_row(line: bytes, chain: int = 0) -> tuple[dict[str, Any], int]:
-    """Read what :func:`encode_row` made, with the chain of the line before it; return the chain for the next.
+    """Read a line of :func:`encode_row`, given the chain of the line before; return the next chain too.
 
     Raises:
-        DamagedFileError: it does not have its checksum, or is not where it was written.
+        DamagedFileError: its checksum does not match, or it is not where it was written.
     """
     content, tail = line[:-_LINE_END_BYTES], _LINE_END.fullmatch(line[-_LINE_END_BYTES:])
     chain = zlib.crc32(content, chain)
@@ -123,12 +123,12 @@ def parse_row(line: bytes, chain: int = 0) -> tuple[dict[str, Any], int]:
 
 
 def iterate_rows(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
-    """Yield each object of such a file, the position of the byte after its line, and the chain to go on from.
+    """Yield each object of such a file, the position of the byte after its line, and the chain for the next.
 
-    A last line that a kill cut short is left out. Nothing is yielded where there is no file.
+    A last line that a kill cut short is left out. A missing file yields nothing.
 
     Raises:
-        DamagedFileError: a line that is not as it was written, or not where it was written.
+        DamagedFileError: a line was changed, or is not where it was written.
         OSError: it cannot be read.
     """
     if not path.exists():
@@ -148,7 +148,7 @@ def iterate_rows(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All objects of a file of checksummed lines; none where there is no file.
+    """All objects of a file of checksummed lines; none if the file is missing.
 
     Raises:
         DamagedFileError: see :func:`iterate_rows`.
@@ -169,8 +169,8 @@ class RowJournal:
     """Appends checksummed lines to a file, each flushed to the disk when :meth:`append` returns.
 
     Args:
-        path: of the file; made where it does not exist.
-        end: bytes that are kept; what follows them, such as a line that a kill cut short, goes.
+        path: of the file; created if it does not exist.
+        end: number of bytes to keep; what follows, such as a line that a kill cut short, is removed.
         chain: of the last line kept.
 
     Raises:
@@ -194,7 +194,7 @@ class RowJournal:
 
     @classmethod
     def after(cls, path: Path) -> RowJournal:
-        """Go on behind the last whole line of a file.
+        """Continue after the last whole line of a file.
 
         Raises:
             DamagedFileError: see :func:`iterate_rows`.
@@ -208,7 +208,7 @@ class RowJournal:
         """Write a line whole or not at all.
 
         Raises:
-            OSError: it cannot be written; a full disk is told as such.
+            OSError: it cannot be written; a full disk is reported as such.
         """
         content, chain = encode_row(row, self._chain)
         line = memoryview(content)

@@ -1,4 +1,4 @@
-"""Whether an object fulfils a contract (a Protocol), and what it lacks where it does not."""
+"""Whether an object fulfils a contract (a Protocol), and what it lacks otherwise."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import inspect
 
 
 class ContractError(TypeError):
-    """An object of another package, or of the user's, that lacks parts of the contract it is used through."""
+    """An object from another package or the user lacks parts of the contract that it must fulfil."""
 
 
 def missing_members(candidate: object, contract: type) -> tuple[list[str], list[str]]:
-    """Methods and attributes of a contract that an object lacks.
+    """List the methods and attributes of a contract that an object lacks.
 
     Args:
         candidate: the object.
         contract: a Protocol.
 
     Returns:
-        Methods with what they take, and names of attributes.
+        Methods with their signatures, and names of attributes.
 
     Example:
         >>> from fmbseg.models.contracts import Prompter
@@ -42,7 +42,7 @@ def require_contract(candidate: object, contract: type, what: str) -> None:
     Args:
         candidate: the object.
         contract: a Protocol.
-        what: it should be, for the message.
+        what: what it should be, for the message.
 
     Raises:
         ContractError: lists every method and attribute that is missing.

@@ -1,4 +1,4 @@
-"""Names that come from elsewhere, made harmless for Markdown and for a terminal."""
+"""Escaping of outside names for Markdown and for terminals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BLOCK_START = re.compile(r"(?=[-+=:])|(?<=\d)(?=[.)](?: |$))")  # of a list, a 
 
 
 def terminal(text: str) -> str:
-    r"""A name on one line of a terminal, with control characters as the escapes of Python.
+    r"""A name for one line of a terminal, with control characters as Python escapes.
 
     Args:
-        text: any; letters of all scripts stay as they are.
+        text: any text; letters of all scripts are kept.
 
     Example:
         >>> print(terminal("caf\u00e9\x1b[2J\n"))
@@ -30,10 +30,10 @@ def terminal(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    r"""Text on one line that Markdown shows as it is, in prose, in a list or in a table's cell.
+    r"""Text on one line that Markdown shows literally, in prose, in a list or in a table cell.
 
     Args:
-        text: any; white space becomes single spaces, control characters become visible.
+        text: any text; white space becomes single spaces, control characters become visible.
 
     Example:
         >>> print(markdown("<b>cat</b> | [dog](x)"))

@@ -1,6 +1,6 @@
-"""One way to write a file, to read one, and to say where it may lie.
+"""One way to write a file, to read one, and to check where it may be.
 
-What fmbseg writes is written whole or not at all; what it reads back carries a checksum
+Files are written whole or not at all, and files that are read back carry a checksum
 (:mod:`fmbseg.checksums`). Paths that come from elsewhere are joined by :func:`inside` alone.
 """
 
@@ -28,16 +28,16 @@ _BLOCK = 1 << 20
 
 
 class DamagedFileError(ValueError):
-    """A file that is not as fmbseg wrote it; the message names it and says what to do."""
+    """A file was changed since fmbseg wrote it; the message names it and says what to do."""
 
 
 def cache_home() -> Path:
-    """Folder of what can be fetched or computed again: ``$FMBSEG_HOME``, else ``~/.cache/fmbseg``."""
+    """Folder for files that can be fetched or computed again: ``$FMBSEG_HOME``, else ``~/.cache/fmbseg``."""
     return Path(os.environ.get("FMBSEG_HOME") or Path.home() / ".cache" / "fmbseg").expanduser()
 
 
 class DiskFullError(OSError):
-    """No room, or no quota left, for a file; the message names it."""
+    """The disk or quota is full; the message names the file."""
 
 
 # Writing
@@ -45,13 +45,13 @@ class DiskFullError(OSError):
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary name beside ``path``; on leaving, flush it to the disk and rename it to ``path``.
+    """Open a temporary file beside ``path``; on leaving, flush it to disk and rename it to ``path``.
 
-    The temporary name is this call's own, so that two writers of one file do not meet: the last to finish
-    wins, and both wrote it whole. On an error the temporary file is removed and what was at ``path`` stays.
+    The temporary name is unique to this call, so that two writers do not collide: the last to finish
+    wins, with a whole file. On an error the temporary file is removed and ``path`` is unchanged.
 
     Raises:
-        OSError: it cannot be written; a full disk is told as such, with the file's name.
+        OSError: it cannot be written; a full disk is reported with the file's name.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield file
@@ -59,13 +59,13 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, with its suffix, for a library that writes files by name.
+    """Yield a temporary path beside ``path``, with its suffix, for libraries that write files by name.
 
-    On leaving, what was written there is flushed to the disk and renamed to ``path``; on an error it is
+    On leaving, the temporary file is flushed to disk and renamed to ``path``; on an error it is
     removed.
 
     Raises:
-        OSError: it cannot be written; a full disk is told as such, with the file's name.
+        OSError: it cannot be written; a full disk is reported with the file's name.
     """
     temporary = temporary_beside(path)
     with telling_of_a_full_disk(path):
@@ -79,17 +79,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name beside ``path``, with its suffix, that no other call gives."""
+    """A unique hidden name beside ``path``, with its suffix."""
     own = f"{os.getpid()}-{threading.get_ident()}-{os.urandom(4).hex()}"
     return path.with_name(f".{path.stem[:_STEM]}.{own}.tmp{path.suffix}")
 
 
 def remove_leftovers(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Remove temporary files that a killed writer left in a folder; for who holds the folder's lock.
+    """Remove temporary files that a killed writer left in a folder; for the holder of the folder's lock.
 
     Args:
-        folder: itself, without the folders within.
-        names: of the files whose temporary files go; of all where not given.
+        folder: the folder; its subfolders are not searched.
+        names: files whose temporary files are removed; by default all.
     """
     wanted = None if names is None else {(Path(name).stem[:_STEM], Path(name).suffix) for name in names}
     for path in folder.glob(".*.tmp*"):
@@ -105,7 +105,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def telling_of_a_full_disk(path: Path) -> Iterator[None]:
-    """Say of an error for want of room which file it was and what to do about it."""
+    """Turn an error about lack of space into one that names the file and the remedy."""
     try:
         yield
     except OSError as error:
@@ -113,7 +113,7 @@ def telling_of_a_full_disk(path: Path) -> Iterator[None]:
             raise
         raise DiskFullError(
             error.errno,
-            f"no room to write {path} ({os.strerror(error.errno or 0)}): what was written before is kept. "
+            f"no room to write {path} ({os.strerror(error.errno or 0)}): what was written earlier is kept. "
             "Free some space and run the same again; a labelling or training continues where it stopped",
         ) from error
 
@@ -135,7 +135,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def encode(text: str) -> bytes:
-    """UTF-8; bytes of a file name that are not, which Python keeps as lone surrogates, as JSON escapes."""
+    """Encode as UTF-8; undecodable bytes of file names (lone surrogates) become JSON escapes."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -143,10 +143,10 @@ def encode(text: str) -> bytes:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what has no end or no content of its own, such as a pipe or a device; links are followed.
+    """Refuse pipes, devices and other things that are not regular files; links are followed.
 
     Raises:
-        OSError: it is not there, or is not a regular file; the message says what it is.
+        OSError: it is missing, or is not a regular file; the message says what it is.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -188,17 +188,17 @@ def sha256_of(path: Path) -> str:
 
 
 def parse_json(content: bytes | str, name: str | Path, *, not_finite: bool = False) -> Any:
-    """Parse JSON from anywhere.
+    """Parse JSON from an untrusted source.
 
     Args:
         content: the text, or its bytes in UTF-8.
         name: of the file, for the message.
-        not_finite: whether ``NaN`` and ``Infinity``, which are not JSON but which tools write, are taken;
-            for a reader that checks each number and can say where it stands.
+        not_finite: whether to accept ``NaN`` and ``Infinity``, which are not JSON but which tools write;
+            for readers that check each number themselves.
 
     Raises:
-        DamagedFileError: it is not JSON, no UTF-8, nested too deeply, or holds ``NaN`` or ``Infinity``
-            where they are not taken.
+        DamagedFileError: it is not JSON, not UTF-8, nested too deeply, or holds ``NaN`` or ``Infinity``
+            where they are not accepted.
 
     Example:
         >>> parse_json('{"a": [1, 2]}', "a.json")
@@ -208,17 +208,17 @@ def parse_json(content: bytes | str, name: str | Path, *, not_finite: bool = Fal
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         return json.loads(text, parse_constant=None if not_finite else _no_number)
     except RecursionError as error:
-        raise DamagedFileError(f"{name} is not JSON that can be read: it is nested too deeply") from error
+        raise DamagedFileError(f"{name} cannot be read as JSON: it is nested too deeply") from error
     except ValueError as error:
-        raise DamagedFileError(f"{name} is not JSON that can be read ({error})") from error
+        raise DamagedFileError(f"{name} cannot be read as JSON ({error})") from error
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON's")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file from anywhere.
+    """Read a JSON file from an untrusted source.
 
     Raises:
         DamagedFileError: see :func:`parse_json`.
@@ -232,12 +232,12 @@ def read_json(path: Path) -> Any:
 
 
 def inside(root: Path, name: str | Path, *, links_may_leave: bool = True) -> Path:
-    """Join a path that comes from elsewhere to a folder that it may not leave.
+    """Join an untrusted path to a folder that it may not leave.
 
     Args:
         root: the folder.
         name: a relative path with forward slashes.
-        links_may_leave: whether links below ``root`` may lead out of it; never when the place is written to.
+        links_may_leave: whether links below ``root`` may lead out of it; never allow this when writing.
 
     Raises:
         ValueError: a path that is absolute, climbs by ``..``, holds a NUL or is empty, or a link

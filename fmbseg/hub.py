@@ -1,8 +1,8 @@
-"""Heads and labels to the Hub and back, without loading a frozen model.
+"""Pushing heads and labels to the Hub and pulling them, without loading a frozen model.
 
-Objects push themselves (:meth:`fmbseg.OpenVocabSegmenter.push_to_hub`, :meth:`fmbseg.LabelSet.push_to_hub`)
-and heads load themselves from there (:meth:`fmbseg.OpenVocabSegmenter.from_pretrained`); this is what the
-command line needs besides: folders.
+Objects have their own methods (:meth:`fmbseg.OpenVocabSegmenter.push_to_hub`,
+:meth:`fmbseg.LabelSet.push_to_hub`) and :meth:`fmbseg.OpenVocabSegmenter.from_pretrained`); this module is
+what the command line needs besides, for folders.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ def push_head(
     token: str | None = None,
     commit_message: str = "Push a head with fmbseg",
 ) -> str:
-    """Push a folder that ``save_pretrained`` wrote; its ``README.md`` goes with it unless a card is given.
+    """Push a folder that ``save_pretrained`` wrote, with its ``README.md`` unless a card is given.
 
     Args:
         folder: with ``config.json`` and ``model.safetensors``.
-        repo: ``owner/name``; made if it does not exist.
-        card: what a new model card says beside what the head knows.
-        branch: made if it does not exist.
-        private: whether a repository that is made is private.
-        token: with the right to write.
+        repo: ``owner/name``; created if it does not exist.
+        card: information for a new model card that the head does not record itself.
+        branch: created if it does not exist.
+        private: whether a new repository is private.
+        token: with write permission.
         commit_message: first line of the commit.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         AlignedEncoderError: the folder holds no head, or a damaged one.
-        PushError: the Hub is not reached, or refuses.
-        ValueError: ``repo`` is not the name of a repository; told before anything is read.
+        PushError: the Hub cannot be reached, or refuses.
+        ValueError: ``repo`` is not the name of a repository; raised before anything is read.
     """
     check_repository(repo)
     return SavedHead.read(Path(folder)).push_to_hub(
@@ -58,17 +58,17 @@ def pull_head(repo: str, out: str | Path | None = None, options: HubOptions | No
 
     Args:
         repo: ``owner/name``.
-        out: folder to write it to; the Hub's cache alone if not given.
-        options: how to look for it: revision, token, cache, network or not.
+        out: folder to write it to; by default only the Hub's cache.
+        options: how to find it: revision, token, cache, and whether to use the network.
 
     Returns:
         The folder of the head.
 
     Raises:
         AlignedEncoderError: it is not a head, or damaged.
-        AssetUnavailableError: it is neither to be had nor in the cache.
-        UntrustedSpecError: it names a model that would read files of this machine or run code.
-        WouldReplaceError: (a ValueError) a file in ``out`` is not of an earlier pull; nothing was fetched.
+        AssetUnavailableError: it can neither be fetched nor found in the cache.
+        UntrustedSpecError: it names a model that would read local files or run code.
+        WouldReplaceError: (a ValueError) a file in ``out`` is not from an earlier pull; nothing was fetched.
     """
     check_repository(repo)
     if out is not None:

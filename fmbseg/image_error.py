@@ -1,5 +1,5 @@
-"""The one error for images."""
+"""The error for images."""
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message names it and says what to do."""
+    """An image cannot be used; the message names it and says what to do."""

@@ -1,4 +1,4 @@
-"""Which files of a folder are photographs to work on, and which are passed over."""
+"""Which files of a folder are photographs to work on, and which are skipped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGE_EXTENSIONS = frozenset(
     {".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"}
     | {".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-"""The extensions, in any case, by which :func:`find_images` knows an image."""
+"""The extensions, in upper or lower case, by which :func:`find_images` recognises an image."""
 
 _COMPANIONS = frozenset(
     {".bin", ".cache", ".cfg", ".csv", ".db", ".doc", ".docx", ".geojson", ".htm", ".html", ".ini", ".ipynb"}
@@ -29,14 +29,14 @@ _COMPANIONS = frozenset(
     | {".rst", ".sh", ".sha256", ".sqlite", ".toml", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".xmp"}
     | {".yaml", ".yml"}
 )
-"""Extensions of what lies beside photographs and is none: lists, annotations, notes."""
+"""Extensions of files that are kept beside photographs: lists, annotations, notes."""
 _COMPANION_NAMES = frozenset({"authors", "checksums", "copying", "license", "makefile", "notice", "readme"})
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class PassedOver:
-    """Files that may be photographs and that :func:`find_images` left out; falsy where there are none.
+    """Files that may be photographs but that :func:`find_images` left out; falsy if there are none.
 
     Attributes:
         paths: sorted by their text with forward slashes.
@@ -48,12 +48,12 @@ class PassedOver:
         return len(self.paths)
 
     def by_suffix(self) -> dict[str, int]:
-        """How many there are of each extension, in lower case, the most frequent first."""
+        """The number of files by lower-case extension, most frequent first."""
         counts = Counter(path.suffix.lower() or "without an extension" for path in self.paths)
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def __str__(self) -> str:
-        """One sentence: how many, of which kinds, some names, and what to do; empty where there are none."""
+        """One sentence: how many, of which kinds, some names, and what to do; empty if there are none."""
         if not self.paths:
             return ""
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.by_suffix().items())
@@ -62,12 +62,12 @@ class PassedOver:
         files = "1 file was" if len(self) == 1 else f"{len(self)} files were"
         return (
             f"{files} passed over ({kinds}: {names}{more}): fmbseg does not read these formats; save "
-            "photographs as JPEG or PNG and move away what is none"
+            "photographs as JPEG or PNG, and move other files away"
         )
 
 
 def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[Path]:
-    """The image files of a folder, of a file's own path, or of several of either.
+    """List the image files of a folder, a single file, or several of either.
 
     In a folder, files count by their extension (:data:`IMAGE_EXTENSIONS`, in any case); hidden files and
     folders (a leading dot) do not, nor do results that fmbseg wrote there itself. The photographs of an
@@ -76,15 +76,15 @@ def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[
 
     Args:
         folder_or_paths: a folder, a file, or any number of them.
-        recursive: also look into the folders within. Links to files and folders are followed, wherever they
+        recursive: also search subfolders. Links to files and folders are followed, wherever they
             lead, and each folder is entered once.
 
     Returns:
         Paths without repetition, sorted by their text with forward slashes.
 
     Raises:
-        ImageError: a path that does not exist, a folder that cannot be read or holds no image, no path, or
-            a file that is named itself and is a result of fmbseg's own.
+        ImageError: a path does not exist, a folder cannot be read or holds no image, no path is given, or
+            a file that is named explicitly is one of fmbseg's own results.
     """
     paths = _listed(folder_or_paths)
     if not paths:
@@ -105,21 +105,21 @@ def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[
 
 
 def passed_over(folder_or_paths: ImageFiles, *, recursive: bool = True) -> PassedOver:
-    """Files in the same folders that :func:`find_images` leaves out, and that may be photographs.
+    """List the files in the same folders that :func:`find_images` leaves out but that may be photographs.
 
-    These are all files of another extension, such as ``.heic``, ``.cr2`` or ``.mp4``, or of none. What
-    plainly is not a photograph does not count: hidden files, fmbseg's own results, and lists, notes and
+    These are all files with other extensions, such as ``.heic``, ``.cr2`` or ``.mp4``, or none. What
+    is clearly not a photograph does not count: hidden files, fmbseg's own results, and lists, notes and
     annotations (``.txt``, ``.csv``, ``.json``, ``.xml``, ...).
 
-    A command prints the result, if it is not empty, as a warning, and ends with exit code 1 under
+    Commands print a non-empty result as a warning and, as for unreadable images, exit with 1 under
     ``--strict``, as it does for images that cannot be read.
 
     Args:
-        folder_or_paths: as for :func:`find_images`; paths of files add nothing, for they are taken.
+        folder_or_paths: as for :func:`find_images`; paths of files add nothing.
         recursive: as for :func:`find_images`.
 
     Raises:
-        ImageError: a path that does not exist or a folder that cannot be read.
+        ImageError: a path does not exist, or a folder cannot be read.
 
     Example:
         >>> import tempfile
@@ -137,13 +137,13 @@ def passed_over(folder_or_paths: ImageFiles, *, recursive: bool = True) -> Passe
 
 
 def missing(path: Path) -> ImageError:
-    """The error for a path at which there is nothing."""
+    """The error for a path that does not exist."""
     return ImageError(f"{path} does not exist (looked from {Path.cwd()}); check its spelling")
 
 
 def unreadable(path: Path | str, error: OSError) -> ImageError:
-    """The error for a path that the system does not let us read."""
-    return ImageError(f"{path} cannot be read ({error.strerror}); check that you may read it")
+    """The error for a path that may not be read."""
+    return ImageError(f"{path} cannot be read ({error.strerror}); check its permissions")
 
 
 def _listed(folder_or_paths: ImageFiles) -> list[Path]:
@@ -179,10 +179,10 @@ def _images_in(folder: Path, own: OwnResults, *, recursive: bool) -> list[Path]:
     candidates = [file for file in files if _is_image(file)]
     images = [file for file in candidates if file not in own]
     if not images:
-        results = f", results of fmbseg's own: {len(candidates)}" if candidates else ""
+        results = f", fmbseg's own results: {len(candidates)}" if candidates else ""
         raise ImageError(
             f"no image in the folder {folder}{'' if recursive else ' itself'} (other files: "
-            f"{len(files) - len(candidates)}{results}); images are known by the extensions "
+            f"{len(files) - len(candidates)}{results}); images are recognised by the extensions "
             f"{' '.join(sorted(IMAGE_EXTENSIONS))}"
         )
     originals = [file for file in images if not own.copied_below(folder, file)]

@@ -1,4 +1,4 @@
-"""One door for every image: whatever comes in, RGB uint8 of shape (H, W, 3) comes out, or a clear error."""
+"""Reading any kind of image as RGB uint8 of shape (H, W, 3), or failing with a clear error."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ _MAX_WHOLE = 1 << 30  # bytes of a file in a format of which Pillow reads all be
 def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
     """Read an image as RGB.
 
-    Files and Pillow images are turned as their EXIF orientation says. Transparent parts are laid on
-    white. CMYK and other colour spaces are converted; of an animation the first frame counts. Values of more
+    Files and Pillow images are turned by their EXIF orientation. Transparent parts become
+    white. CMYK and other colour spaces are converted; of an animation the first frame is used. Values of more
     than 8 bits are scaled by the range that the file states, or else by the fewest of 8, 10, 12, 14 or 16
     bits that hold them, with a warning for fewer than 16. Colour profiles are not applied.
 
     Args:
         source: a path; a Pillow image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float
             in [0, 1]; or a tensor (3, H, W), uint8 or float in [0, 1].
-        max_pixels: refuse larger images; a file by its header, before it is decoded.
+        max_pixels: refuse larger images; files are checked by their header, before decoding.
 
     Returns:
         A new array, uint8, (H, W, 3).
 
     Raises:
-        ImageError: missing, damaged, not an image, too large, empty, or not of a form listed above.
+        ImageError: it is missing, damaged, not an image, too large, empty, or not of a form listed above.
 
     Example:
         >>> import numpy as np
@@ -106,7 +106,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _check_bytes(path: Path) -> None:
-    """Refuse what Pillow would read whole before it looks at the size of the image."""
+    """Refuse files that Pillow would read whole before it checks the image's size."""
     size = path.stat().st_size
     if size > _MAX_WHOLE and kind_of(path) in ("WebP", "AVIF", "HEIC"):
         raise ImageError(
@@ -122,14 +122,14 @@ def _opening_error(path: Path, error: Exception) -> ImageError:
         return ImageError(f"{path} is a folder; name a file, or list its files with find_images")
     if isinstance(error, UnidentifiedImageError):
         size, kind = path.stat().st_size, kind_of(path)
-        what = f"it looks like {kind}" if kind else "of no kind that fmbseg knows"
+        what = f"it looks like {kind}" if kind else "of an unknown kind"
         return ImageError(
             f"{path} is not an image that Pillow can read ({size} bytes{f', {what}' if size else ''}); "
             "leave it out, or save it as JPEG or PNG"
         )
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(
-            f"{path} is too large: {error} Make it smaller, or if you trust it raise max_pixels and "
+            f"{path} is too large: {error} Make it smaller, or if you trust it, raise max_pixels and "
             f"PIL.Image.MAX_IMAGE_PIXELS"
         )
     if isinstance(error, OSError) and error.errno == errno.EINVAL:  # of check_regular

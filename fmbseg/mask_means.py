@@ -1,4 +1,4 @@
-"""What a map holds under masks: the mean of its vectors, by the part of each cell that a mask covers.
+"""The mean of a map's vectors under masks, weighted by how much of each cell a mask covers.
 
 Stage 1.2 and deployment both name masks by these means, as they are: a mask's score for a word is then the
 mean of its cells' scores, whatever is taken off them (hubness). Brought to unit length first, they named
@@ -19,10 +19,10 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 def mask_means(masks: MaskSet, text_map: torch.Tensor) -> torch.Tensor:
-    """Mean vector of a map under each mask.
+    """The mean vector of a map under each mask.
 
-    A cell counts by the part of it that the mask covers, so that masks smaller than a cell have a vector as
-    well: that of the cells they lie in.
+    A cell is weighted by the share that the mask covers, so that masks smaller than a cell have a vector as
+    well: that of the cells they overlap.
 
     Args:
         masks: N masks of an image.

@@ -1,4 +1,4 @@
-"""Many binary masks of one image, kept as COCO run lengths: a few hundred bytes each, not H x W."""
+"""Binary masks of one image, kept as COCO run lengths: a few hundred bytes each instead of H x W."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class MaskSet:
 
         Args:
             masks: (N, H, W) bool.
-            predicted_iou: (N,); ones where absent.
-            stability: (N,); ones where absent.
+            predicted_iou: (N,); ones if not given.
+            stability: (N,); ones if not given.
 
         Raises:
             ValueError: masks that are not (N, H, W) bool.
@@ -89,7 +89,7 @@ class MaskSet:
 
     @classmethod
     def empty(cls, size: tuple[int, int]) -> MaskSet:
-        """No mask, of an image of ``size`` (height, width)."""
+        """An empty set of masks for an image of ``size`` (height, width)."""
         none = np.zeros(0, dtype=np.float32)
         return cls(size=size, rles=(), predicted_iou=none, stability=none)
 
@@ -101,7 +101,7 @@ class MaskSet:
             ValueError: no set at all (use ``MaskSet.empty(size)``), or sizes that differ.
         """
         if not sets:
-            raise ValueError("concat needs at least one MaskSet; for no masks use MaskSet.empty(size)")
+            raise ValueError("concat needs at least one MaskSet; for an empty set use MaskSet.empty(size)")
         sizes = sorted({one.size for one in sets})
         if len(sizes) > 1:
             raise ValueError(f"only masks of one image can be joined; got the sizes {sizes}")
@@ -144,7 +144,7 @@ class MaskSet:
 
     @property
     def coverage(self) -> float:
-        """Fraction of the image that lies in any of the masks."""
+        """Fraction of the image covered by any mask."""
         if not len(self):
             return 0.0
         return float(coco.area(coco.merge(self._coco()))) / (self.size[0] * self.size[1])

@@ -1,4 +1,4 @@
-"""Packages that only some uses need: imported when first needed, or an error says how to install them."""
+"""Optional packages: imported when first needed; an error says how to install a missing one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 
 class MissingPackageError(ImportError):
-    """A package that a use of fmbseg needs is not installed; the message says how to install it."""
+    """An optional package is needed but not installed; the message says how to install it."""
 
 
 def require(package: str, extra: str | None, use: str) -> Any:
-    """Import a package that is not among the required ones.
+    """Import an optional package.
 
     Args:
         package: its name for ``import``.
-        extra: of fmbseg that installs it; ``None`` where none does.
+        extra: the extra of fmbseg that installs it; ``None`` if there is none.
         use: what needs it, for the message.
 
     Returns:

@@ -18,7 +18,7 @@ _Corner: TypeAlias = "tuple[int, int]"
 def polygons(mask: NDArray[np.bool_]) -> list[list[Ring]]:
     """Trace a mask.
 
-    Pixels that touch by a side belong together, pixels that touch by a corner alone do not.
+    Pixels that share a side belong together; pixels that share only a corner do not.
 
     Args:
         mask: (H, W) bool.
@@ -42,7 +42,7 @@ def polygons(mask: NDArray[np.bool_]) -> list[list[Ring]]:
 
 
 def _rings(mask: NDArray[np.bool_]) -> list[Ring]:
-    """The closed outlines of a mask, the mask to the right of the way."""
+    """The closed outlines of a mask, with the mask on the right-hand side."""
     leaving = _edges(mask)
     unseen = {(corner, heading): None for corner, headings in leaving.items() for heading in headings}
     rings = []
@@ -66,7 +66,7 @@ def _rings(mask: NDArray[np.bool_]) -> list[Ring]:
 def _next(
     leaving: dict[_Corner, list[_Corner]], corner: _Corner, heading: _Corner
 ) -> tuple[_Corner, _Corner]:
-    """The edge after an edge; where two leave its end, the one to the right, along the same pixel."""
+    """The edge that follows an edge; where two leave its end, the right one, along the same pixel."""
     end = (corner[0] + heading[0], corner[1] + heading[1])
     ways = leaving[end]
     right = (-heading[1], heading[0])

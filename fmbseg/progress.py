@@ -1,4 +1,4 @@
-"""Progress bars for all that takes more than two seconds."""
+"""Progress bars for everything that takes more than two seconds."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _T = TypeVar("_T")
 
 
 class _Rate(rich.ProgressColumn):
-    """Images a second."""
+    """Images per second."""
 
     def render(self, task: rich.Task) -> Text:
-        """Nothing until there is a rate to show."""
+        """Empty until there is a rate to show."""
         if task.speed is None:
             return Text("")
         return Text(f"{task.speed:.{0 if task.speed >= 100 else 2}f} images/s")
 
 
 class Progress:
-    """Bars with images done, images a second and the time left; silent where they are not wanted.
+    """Bars with images done, images per second and the time left; silent if not wanted.
 
     Args:
         shown: whether to show anything.
-        console: where to; standard error if not given.
+        console: where to show the bars; by default standard error.
 
     Example:
         >>> with Progress(shown=False) as bars:
@@ -74,13 +74,13 @@ class Progress:
             self._bars.console.print(terminal(text), markup=False, highlight=False, soft_wrap=True)
 
     def track(self, items: Iterable[_T], description: str, total: int, *, done: int = 0) -> Iterator[_T]:
-        """Go through items under a bar.
+        """Iterate over items under a bar.
 
         Args:
             items: what is still to do.
             description: of the work, in one word or two.
-            total: items in all, those done before included.
-            done: items done before.
+            total: number of items, including those done before.
+            done: number of items done before.
         """
         bar = self.bar(description, total, done=done)
         for item in items:
@@ -101,6 +101,6 @@ class Bar:
         self._bars, self._task = bars, task
 
     def advance(self, images: int, *, description: str | None = None, detail: str = "") -> None:
-        """Move on, and say what is being done and how it goes."""
+        """Advance the bar, and update its texts."""
         shown = None if description is None else terminal(description)
         self._bars.update(self._task, advance=images, description=shown, detail=terminal(detail))

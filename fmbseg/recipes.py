@@ -1,4 +1,4 @@
-"""Recipes: names for three models that go together, with the settings that suit them."""
+"""Recipes: named combinations of three models, with settings that suit them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Recipe:
 
     Args:
         name: of the recipe.
-        image_text: says which classes an image shows, and where roughly.
-        mask_generator: cuts the image into masks.
-        backbone: whose features are aligned with the text space.
+        image_text: the image-text model, which says what an image shows and roughly where.
+        mask_generator: the model that cuts an image into masks.
+        backbone: the encoder whose features are aligned with the text space.
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
-        head: one of the package's own heads for these models (see :mod:`fmbseg.heads`), if there is one.
-        hubness: what suits its heads in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
-        segmenting: settings with which its heads segment best, where time does not matter.
+        head: a packaged head for these models (see :mod:`fmbseg.heads`), if there is one.
+        hubness: the value that suits its heads (see :class:`~fmbseg.segment_settings.SegmentSettings`).
+        segmenting: settings with which its heads segment best, if time does not matter.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Recipe:
 
     @property
     def models(self) -> dict[Role, str]:
-        """The specs by what they are for."""
+        """The specs by role."""
         return {
             "image-text encoder": self.image_text,
             "mask generator": self.mask_generator,
@@ -162,7 +162,7 @@ def get_recipe(name: str) -> Recipe:
 
 
 def mask_options_for(spec: str) -> Mapping[str, Any]:
-    """The options that suit a mask generator: those of the recipe that has it, none where no recipe does.
+    """The options that suit a mask generator: those of the recipe that uses it, if any.
 
     Example:
         >>> mask_options_for("mobilesam")["points_per_side"], dict(mask_options_for("superpixels"))

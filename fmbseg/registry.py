@@ -1,4 +1,4 @@
-"""One registry for every kind of model: names and ``family:rest`` specs to factories, loaded when used."""
+"""A registry for each kind of model: maps names and ``family:rest`` specs to factories, loaded when used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FactoryT = TypeVar("FactoryT", bound=Callable[..., object])
 
 
 class _Entry(NamedTuple):
-    """Where a factory lives (``module:qualname``) and how to get it."""
+    """Where a factory is defined (``module:qualname``) and how to load it."""
 
     place: str
     load: Callable[[], object]
@@ -29,15 +29,15 @@ class _Entry(NamedTuple):
 class Registry(Generic[T]):
     """Factories by name, from three sources: built in, entry points of other packages, and ``register``.
 
-    Nothing is imported before it is used, so that listing the names costs nothing. A name that two
+    Nothing is imported before it is used, so listing the names is cheap. A name that two
     sources claim is an error that names both places, never a silent choice.
 
     Args:
         kind: what the factories make, in words for messages, for example ``"backbone"``.
-        entry_point_group: group in which other packages may announce factories.
+        entry_point_group: group in which other packages may declare factories.
         builtin: ``name -> "module:attribute"``.
-        presets: short names of whole specs; options may follow them after a ``?``.
-        contract: that what is made must fulfil; ``None`` for anything.
+        presets: short names for whole specs; options may follow after a ``?``.
+        contract: the protocol that the products must fulfil; ``None`` for any object.
 
     Example:
         >>> numbers = Registry[object](
@@ -77,7 +77,7 @@ class Registry(Generic[T]):
         """Register the decorated factory under ``name``.
 
         Args:
-            name: the name, without a colon: what follows a colon in a spec is handed to the factory.
+            name: the name, without a colon; what follows a colon in a spec is passed to the factory.
 
         Raises:
             ValueError: the name is taken (the message names both places), empty, or holds a colon.
@@ -99,9 +99,9 @@ class Registry(Generic[T]):
         """The factory of a name.
 
         Raises:
-            UnknownNameError: nothing has that name; the message offers near misses.
+            UnknownNameError: the name is unknown; the message offers near misses.
             ImportError: the factory's module needs a package that is not installed.
-            TypeError: what the name leads to cannot be called.
+            TypeError: the registered object is not callable.
         """
         self._scan_entry_points()
         if name not in self._entries:
@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         return cast("Callable[..., T]", factory)
 
     def expand(self, spec: str) -> str:
-        """The whole spec that a preset stands for, with the options that follow it; other specs as they are.
+        """The whole spec that a preset stands for, with its options; other specs unchanged.
 
         Example:
             >>> numbers = Registry[object]("number", "example.numbers", {}, presets={"half": "fraction:1/2"})
@@ -135,7 +135,7 @@ class Registry(Generic[T]):
 
         Args:
             spec: ``name``, ``family:rest``, or a preset; the rest is the factory's first positional argument.
-            options: handed to the factory by keyword.
+            options: passed to the factory by keyword.
 
         Raises:
             UnknownNameError: nothing has that name.

@@ -1,4 +1,4 @@
-"""What a segmentation is, and the forms it can be saved, drawn and handed on in."""
+"""The result of a segmentation, and the forms in which it can be saved, drawn and exported."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 _PNG_NONE = 255
 MOST_PNG_CLASSES = 65_535
-"""Classes that a PNG of sixteen bits tells apart, with one value left for "no class"."""
+"""Most classes in a 16-bit PNG, with one value left for "no class"."""
 
 _GAP = 6
-"""Pixels between pictures that stand side by side."""
+"""Pixels between pictures shown side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class TopClasses:
     """The best few words of each pixel, best first, before any threshold.
 
     Args:
-        labels: (n, H, W) int32, the classes that they lead to, as positions in the result's ``names``;
+        labels: (n, H, W) int32, the classes of the words, as positions in the result's ``names``;
             words that mean background lead to the same class.
         scores: (n, H, W) float32, their similarities.
     """
@@ -49,12 +49,12 @@ class TopClasses:
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """What the similarity of any of the words is made from: small, while a map of each word is not.
+    """What similarity maps are computed from: small, unlike a map for each word.
 
     Args:
         text_map: (D, h, w) float32, the image in the text space.
         prototypes: (K, D) float32, the words there.
-        words: the K classes that were asked for.
+        words: the K classes that were requested.
     """
 
     text_map: NDArray[np.float32]
@@ -65,7 +65,7 @@ class Similarities:
         """Similarity of each cell to a word, (h, w).
 
         Raises:
-            UnknownNameError: (a KeyError) the word was not asked for; the message offers near misses.
+            UnknownNameError: (a KeyError) the word was not requested; the message offers near misses.
         """
         if word not in self.words:
             raise UnknownNameError("word", word, self.words)
@@ -77,17 +77,17 @@ class Similarities:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """One class for each pixel of one image.
+    """One class for each pixel of an image.
 
     Args:
         labels: (H, W) int32, positions in ``names``; -1 where no class was given.
         scores: (H, W) float32, of the class that was given.
         names: the classes' names.
-        image: RGB, uint8, (H, W, 3), to draw on; may be left out.
+        image: RGB, uint8, (H, W, 3), to draw on; optional.
         background: what made a pixel background, in words; ``none`` if nothing did. Else the first of
             ``names`` is ``background``.
-        confidence: (H, W) float32, the best word's share of the softmax over all; if it was asked for.
-        top: the best few words of each pixel; if they were asked for.
+        confidence: (H, W) float32, the best word's share of the softmax over all words, if requested.
+        top: the best few words of each pixel, if requested.
         similarities: what :meth:`heatmap` draws.
 
     Raises:
@@ -129,7 +129,7 @@ class Segmentation:
 
     @property
     def areas(self) -> dict[str, int]:
-        """Pixels of every class, in the order of ``names``; 0 for a class that is not there."""
+        """Pixels of every class, in the order of ``names``; 0 for an absent class."""
         counts = np.bincount(self.labels.ravel() + 1, minlength=len(self.names) + 1)[1:]
         return dict(zip(self.names, counts.tolist(), strict=True))
 
@@ -144,10 +144,10 @@ class Segmentation:
         return np.equal(self.labels, self.names.index(name))
 
     def similarity(self, word: str) -> NDArray[np.float32]:
-        """How similar each pixel is to a word that was asked for, (H, W).
+        """How similar each pixel is to a requested word, (H, W).
 
         Raises:
-            UnknownNameError: (a KeyError) the word was not asked for.
+            UnknownNameError: (a KeyError) the word was not requested.
             ValueError: the result was made without its similarities.
         """
         if self.similarities is None:
@@ -162,15 +162,15 @@ class Segmentation:
         """Draw where the image is similar to a word (as in the paper's figure 2), dark to bright.
 
         Args:
-            word: that was asked for, a background word, too.
-            limits: similarities that are drawn darkest and brightest; those of this picture if not given.
-                Give the same for pictures that are compared.
+            word: a requested word; background words count, too.
+            limits: similarities drawn darkest and brightest; by default those of this picture.
+                Use the same limits for pictures that are compared.
 
         Returns:
             RGB, laid over the image if the result has it.
 
         Raises:
-            UnknownNameError: (a KeyError) the word was not asked for.
+            UnknownNameError: (a KeyError) the word was not requested.
             ValueError: the result was made without its similarities.
         """
         return draw_heatmap(self.similarity(word), self.image, limits)
@@ -182,11 +182,11 @@ class Segmentation:
         bits, no colours, and 65535 means no class.
 
         Args:
-            path: a file name that ends in ``.png``; a file that this did not write is not replaced.
+            path: a file name ending in ``.png``; only files that this method wrote are replaced.
 
         Raises:
             ValueError: more than 65,535 classes, which sixteen bits cannot tell apart.
-            WouldReplaceError: something else is there.
+            WouldReplaceError: another file exists there.
             OSError: it cannot be written.
         """
         content = self.png()
@@ -218,7 +218,7 @@ class Segmentation:
         return file.getvalue()
 
     def to_geojson(self) -> dict[str, Any]:
-        """GeoJSON, one feature for each class that is there.
+        """GeoJSON, one feature for each class present.
 
         Returns:
             A ``FeatureCollection`` of ``MultiPolygon`` in pixels, x to the right and y **down**, along the
@@ -241,7 +241,7 @@ class Segmentation:
         return {"type": "FeatureCollection", "features": features}
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
-        """COCO annotations, one for each class that is there.
+        """COCO annotations, one for each class present.
 
         Args:
             image_id: of the image in the data set.
@@ -267,7 +267,7 @@ class Segmentation:
         ]
 
     def to_supervision(self) -> Any:
-        """``supervision.Detections``, one for each class that is there; confidence is the mean score.
+        """``supervision.Detections``, one for each class present; confidence is the mean score.
 
         Raises:
             ImportError: the package supervision is not installed.
@@ -284,10 +284,10 @@ class Segmentation:
         )
 
     def plot(self, max_side: int | None = None, legend: bool = True) -> Image.Image:
-        """Draw the classes over the image, with their names to the right, largest first, if there is room.
+        """Draw the classes over the image, with their names on the right, largest first, if they fit.
 
         Args:
-            max_side: shrink the picture, without its legend, so that no side is longer; in pixels.
+            max_side: longest allowed side in pixels, without the legend; larger pictures are shrunk.
             legend: whether to add the names.
 
         Returns:
@@ -301,11 +301,11 @@ class Segmentation:
         """Draw the image, the ground truth and the result side by side, with the names of both.
 
         Args:
-            truth: (H, W), positions in ``names``; -1 where it says nothing.
-            max_side: shrink each picture so that no side is longer; in pixels.
+            truth: (H, W), positions in ``names``; -1 where the truth is unknown.
+            max_side: longest allowed side of each picture in pixels; larger ones are shrunk.
 
         Raises:
-            ValueError: a truth of another shape, or with values that are not a class.
+            ValueError: the truth has another shape, or values that are not a class.
         """
         truth = np.asarray(truth)
         if truth.shape != self.labels.shape:
@@ -332,7 +332,7 @@ class Segmentation:
         return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:
-        """The classes that are there, and one mask for each."""
+        """The classes present, and one mask for each."""
         present = [index for index, area in enumerate(self.areas.values()) if area]
         none = [MaskSet.empty((self.labels.shape[0], self.labels.shape[1]))]
         masks = [MaskSet.from_masks((self.labels == index)[None]) for index in present]

@@ -44,7 +44,7 @@ def rgb_from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """RGB of grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4); uint8, uint16 or float in [0, 1].
 
     Args:
-        array: as above; of uint16 the upper eight bits count, or those of fewer bits that hold all values
+        array: as above; uint16 values are scaled by the fewest usual bits that hold them all
             (:func:`fmbseg.bit_depth.eight_bits`).
         name: of the image, for messages.
 
@@ -52,7 +52,7 @@ def rgb_from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         A new array, uint8, (H, W, 3).
 
     Raises:
-        ImageError: another shape or type, or floats outside [0, 1].
+        ImageError: the shape or type is unsupported, or floats are outside [0, 1].
 
     Example:
         >>> rgb_from_array(np.array([[0, 65535]], np.uint16), "two pixels").tolist()

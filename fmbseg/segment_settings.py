@@ -1,4 +1,4 @@
-"""How an image is segmented, as data: windows, background, thresholds and refinement."""
+"""The settings of segmentation: windows, background, thresholds and refinement."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _RULES = ("words", "similarity", "softmax", "none")
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Sliding windows of deployment; the defaults are those of TCL's protocol.
+    """Sliding windows; the defaults are those of TCL's protocol.
 
     Args:
-        short_side: pixels that an image's short side is resized to.
-        window: pixels of a window's side; None for the whole image at once.
+        short_side: pixels to which an image's short side is resized.
+        window: side of a window in pixels; None for the whole image at once.
         step: pixels between windows.
 
     Raises:
-        ValueError: a length that is not positive, or a step that leaves gaps between windows.
+        ValueError: a length is not positive, or the step leaves gaps between windows.
 
     Example:
         >>> WindowSettings(window=None)
@@ -56,12 +56,12 @@ class Background:
             paper does for PASCAL VOC with 21 classes); ``similarity``: no class is as similar as
             ``threshold``; ``softmax``: no class's share of the softmax reaches ``threshold``; ``none``: there
             is no background. With the last three, classes marked as background are left out.
-        threshold: of ``similarity`` and ``softmax``.
+        threshold: for ``similarity`` and ``softmax``.
         at_threshold: whether a pixel whose score is exactly the threshold is background, as in TCL's code;
-            else it is of its class.
+            otherwise it keeps its class.
 
     Raises:
-        ValueError: an unknown rule, or a threshold that is missing or not wanted.
+        ValueError: the rule is unknown, or a threshold is missing or not allowed.
 
     Example:
         >>> str(Background("similarity", 0.4)), str(Background())
@@ -92,8 +92,8 @@ class Pamr:
     """Pixel-adaptive refinement of the similarities by the image's colours (Araslanov and Roth 2020).
 
     Args:
-        iterations: how often every pixel takes the mean of its neighbours.
-        dilations: pixels to the neighbours, which lie in eight directions.
+        iterations: how often every pixel is replaced by the mean of its neighbours.
+        dilations: distances in pixels to the neighbours, which are in eight directions.
 
     Raises:
         ValueError: no iteration, or no or non-positive dilations.
@@ -114,7 +114,7 @@ class Pamr:
 
 @dataclass(frozen=True)
 class KnowledgePreservation:
-    """Mix what the head's image-text model sees by itself into the scores, as TCL's branch of that name does.
+    """Mix the image-text model's own scores into those of the head, as TCL's branch of that name does.
 
     A score becomes ``(1 - weight) * similarity + weight * own``, where ``own`` is the similarity in the
     image-text model's own dense map, or with a slope ``sigmoid((own - center) * slope)``, which is what TCL
@@ -129,7 +129,7 @@ class KnowledgePreservation:
             in half-overlapping crops of its own size.
 
     Raises:
-        ValueError: a weight outside 0 to 1, or a slope or a short side that is not positive.
+        ValueError: the weight is outside 0 to 1, or the slope or short side is not positive.
     """
 
     weight: float = 0.5
@@ -152,7 +152,7 @@ class MaskSnap:
 
     Args:
         generator: a mask generator, or the spec of one.
-        min_share: part of a mask's pixels that its class must have; other masks change nothing.
+        min_share: share of a mask's pixels that its class must have; other masks change nothing.
 
     Raises:
         ValueError: a share outside 0 to 1.
@@ -170,17 +170,17 @@ class MaskSnap:
 class MaskNaming:
     """Name every mask of a mask generator by what it covers, as Stage 1.2 does (paper §3.2).
 
-    A mask takes the class that the mean text-space vector under it, at unit length, scores highest for;
-    the rules for pixels (background, thresholds, hubness) hold for it as well. Smaller masks lie on larger
+    A mask gets the class for which the mean text-space vector under it, at unit length, scores highest;
+    the rules for pixels (background, thresholds, hubness) apply to it as well. Smaller masks lie on larger
     ones; a pixel without a mask keeps its own class. The mask model then runs over every image, which takes
     most of the time.
 
     Args:
         generator: a mask generator, or the spec of one.
-        options: of the generator, for example ``{"points_per_side": 16}``; only with a spec.
+        options: of the generator, for example ``{"points_per_side": 16}``; only if it is given as a spec.
 
     Raises:
-        ValueError: options for a generator that is made already.
+        ValueError: options are given for a generator that exists already.
     """
 
     generator: str | MaskGenerator = "mobilesam"
@@ -201,21 +201,21 @@ class SegmentSettings:
         windows: how an image is resized and cut.
         scales: sizes at which the image is encoded, times the windows' short side; their maps are averaged
             (test-time augmentation; the cost grows with the sum of the squares).
-        mirror: average with the mirrored image (likewise; twice the cost).
+        mirror: average with the mirrored image (test-time augmentation; twice the cost).
         background: what makes a pixel background.
-        temperature: that similarities are divided by before the softmax.
-        class_thresholds: least score of a class by name, in the measure of the background's rule (the
+        temperature: similarities are divided by it before the softmax.
+        class_thresholds: least score of a class, by name, as measured by the background's rule (the
             softmax's share for ``softmax``, else the similarity); a pixel whose class scores less is
-            background where there is one, else it has no class.
-        hubness: weight of what is taken off the similarity of words that are near everything (see
+            background if there is one, and otherwise has no class.
+        hubness: weight of the penalty on words that are similar to everything (see
             :func:`~fmbseg.models.hubness.hubness_of`), measured against the words of the head's training; 0
-            as in the paper. None takes what the head says suits it, 0 where it says nothing. Scores and
-            thresholds are then of what is left.
+            as in the paper. None takes the head's own value, or 0 if it has none. Scores and
+            thresholds refer to similarities after the penalty.
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
-        preserve: mix in what the image-text model sees by itself; the paper does not.
-        refine: what is done to the result with the image's help; the paper does nothing.
+        preserve: mix in the image-text model's own scores; the paper does not.
+        refine: how the result is refined with the help of the image; the paper does not refine.
 
     Raises:
         ValueError: a value out of range.

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, in words: messages name the kind and never show the content."""
+"""What kind of file this is, judged by its first bytes; messages name the kind and never the content."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SIGNATURES = {
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\xff\x0a": "JPEG XL",
     b"\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL",
-    b"FUJIFILMCCD-RAW": "a camera's raw file",
-    b"IIRO": "a camera's raw file",
-    b"IIRS": "a camera's raw file",
-    b"IIU\0": "a camera's raw file",
-    b"II*\0\x10\0\0\0CR": "a camera's raw file",
-    b"II*\0": "TIFF or a camera's raw file",
-    b"MM\0*": "TIFF or a camera's raw file",
+    b"FUJIFILMCCD-RAW": "a camera raw file",
+    b"IIRO": "a camera raw file",
+    b"IIRS": "a camera raw file",
+    b"IIU\0": "a camera raw file",
+    b"II*\0\x10\0\0\0CR": "a camera raw file",
+    b"II*\0": "TIFF or a camera raw file",
+    b"MM\0*": "TIFF or a camera raw file",
     b"II+\0": "BigTIFF",
     b"MM\0+": "BigTIFF",
     b"8BPS": "Photoshop",
@@ -48,18 +48,18 @@ _SIGNATURES = {
     b"MZ": "a program",
     b"#!": "a script",
     b"\x1a\x45\xdf\xa3": "a video (Matroska or WebM)",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
 }
 _BRANDS = {  # of ISO media files: four letters behind "ftyp"
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    b"crx ": "a camera's raw file",
+    b"crx ": "a camera raw file",
 }
 _TEXTS = {b"<!doctype html": "HTML", b"<html": "HTML", b"<svg": "SVG", b"<?xml": "XML"}
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file looks like, such as ``"HEIC"``, ``"HTML"`` or ``"gzip"``; nothing where nothing is known.
+    """What a file looks like, such as ``"HEIC"``, ``"HTML"`` or ``"gzip"``; empty if unknown.
 
     Args:
         path: of a regular file; only its first bytes are read.
@@ -80,7 +80,7 @@ def _kind(start: bytes) -> str | None:
         if start.startswith(signature):
             return kind
     if start and not any(start):
-        return "nothing but zeros"
+        return "only zeros"
     return _text_kind(start)
 
 

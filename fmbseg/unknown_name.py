@@ -1,4 +1,4 @@
-"""The one error for a name that nobody knows: what was asked for, what is near it, and what there is."""
+"""The error for unknown names: what was asked for, near misses, and what is available."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _NEAR = 3
 
 
 def near_misses(name: str, available: Iterable[str]) -> list[str]:
-    """Names that somebody may have meant, the likeliest first, at most three.
+    """Names that may have been meant, likeliest first, at most three.
 
-    Those that differ in case, in spaces, hyphens and underscores or in the Unicode form of their letters
-    alone come first, and alone.
+    If some differ only in case, spaces, hyphens, underscores or Unicode form, only those are returned.
 
     Example:
         >>> near_misses("Hot_Dog", ["dog", "hot dog"]), near_misses("dgo", ["cat", "dog"])
@@ -30,7 +29,7 @@ def near_misses(name: str, available: Iterable[str]) -> list[str]:
 
 
 class UnknownNameError(KeyError, ValueError):
-    """A name that is not among the known ones.
+    """A name is not among the known ones.
 
     Args:
         kind: what the name should have named, for example ``"backbone"``.

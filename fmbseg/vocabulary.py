@@ -1,4 +1,4 @@
-"""The words: which classes there are, what each may be called, and which of them mean background."""
+"""Vocabularies: the classes, the words for each, and which of them mean background."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _IGNORE_NAMES = frozenset(
 
 
 def meaning_of_name(name: str) -> Literal["background", "ignore"] | None:
-    """Tell whether a class's name means background, or pixels that do not count, as other tools write it.
+    """Tell whether a class name, as other tools write it, means background or pixels that do not count.
 
     Background are ``background``, ``_background_`` (labelme), ``bg`` and ``bkg``. Pixels that do not count
     are ``ignore``, ``__ignore__`` (labelme), ``void`` (PASCAL VOC, CamVid), ``unlabeled`` and ``unlabelled``
     (Cityscapes, Mapillary), ``unlabeled area``, ``unannotated``, ``out of roi``, ``dontcare`` (KITTI) and
-    ``ignored regions`` (VisDrone). Upper and lower case are one, and so are spaces, hyphens and underscores;
+    ``ignored regions`` (VisDrone). Case is ignored, and spaces, hyphens and underscores are equivalent;
     those around a name, and brackets, do not count.
 
     Args:
         name: of a class, from a file or a data set.
 
     Returns:
-        ``"background"``, ``"ignore"``, or nothing for a class like any other.
+        ``"background"``, ``"ignore"``, or None for an ordinary class.
 
     Example:
         >>> [meaning_of_name(name) for name in ("_background_", "Void", "cat", "Unlabelled")]
@@ -57,15 +57,15 @@ def meaning_of_name(name: str) -> Literal["background", "ignore"] | None:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """K classes, each with one word or more, and the templates that turn words into sentences.
+    """K classes, each with one or more words, and the templates that turn words into sentences.
 
-    Names and words are stripped of outer white space. Order counts: a class's index is its position.
+    Names and words are stripped of outer white space. Order matters: a class's index is its position.
 
     Args:
-        names: one name a class, each once.
-        prompts: the words of each class, at least one; each class's own name where left out.
+        names: one unique name per class.
+        prompts: the words of each class, at least one; by default the class's name.
         background: indices of the classes that mean "none of the others".
-        templates: sentences with exactly one ``{}``, where a word is put.
+        templates: sentences with exactly one ``{}``, which a word replaces.
 
     Raises:
         ValueError: no class, a name or word that is empty, spans lines or stands twice, prompts that do
@@ -104,7 +104,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, source: VocabularySource, *, templates: str | Sequence[str] | None = None) -> Vocabulary:
-        """Make a vocabulary from whatever names one.
+        """Make a vocabulary from any kind of source.
 
         Args:
             source: a vocabulary; a list of names; a mapping ``{word: class}`` (several words may lead to
@@ -116,7 +116,7 @@ class Vocabulary:
             templates: instead of the source's own: ``"simple"``, ``"clip80"`` or sentences with one ``{}``.
 
         Raises:
-            ValueError: a source that is empty, not readable as one of these, or fails the checks above.
+            ValueError: the source is empty, is not one of these, or fails the checks above.
         """
         made = cls._of(source)
         return made if templates is None else replace(made, templates=templates_of(templates))
@@ -183,7 +183,7 @@ class Vocabulary:
         return self.names.index(name)
 
     def without_background(self) -> Vocabulary:
-        """The same classes but those that mean background; indices move up."""
+        """The same classes without those that mean background; indices move up."""
         kept = [index for index in range(len(self)) if index not in self.background]
         return replace(
             self,
@@ -193,10 +193,10 @@ class Vocabulary:
         )
 
     def with_meanings(self, source: str) -> Vocabulary:
-        """The same classes, with the meaning that other tools give some names.
+        """The same classes, with names interpreted as in other tools.
 
-        What means background (:func:`meaning_of_name`) becomes a background class; what means pixels that do
-        not count is left out, with a warning.
+        Names that mean background (:func:`meaning_of_name`) become background classes; names for pixels that
+        do not count are left out, with a warning.
 
         Args:
             source: of the names, for the warning.
@@ -214,8 +214,8 @@ class Vocabulary:
         for name, meaning in zip(self.names, meanings, strict=True):
             if meaning == "ignore":
                 warnings.warn(
-                    f"{source}: {name!r} stands for pixels that do not count, and is left out; "
-                    "if it is a class of yours, give it another name",
+                    f"{source}: {name!r} means pixels that do not count, and is left out; "
+                    "if it is a real class, give it another name",
                     stacklevel=2,
                 )
         return replace(

@@ -1,4 +1,4 @@
-"""Class names in the forms that tools write them: lists, tables of indices, label maps, captions."""
+"""Class names in the forms that tools write: lists, tables of indices, label maps, captions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_classes(path: Path) -> Classes:
         path: of the file; in UTF-8, or UTF-16 with its mark.
 
     Raises:
-        ValueError: it is of another form; the message names the line where there is one.
+        ValueError: it has another form; the message names the line if possible.
         OSError: it cannot be read, or is not a regular file.
     """
     suffix = path.suffix.lower()
@@ -74,7 +74,7 @@ def read_classes(path: Path) -> Classes:
 
 
 def is_saved(content: Classes) -> TypeGuard[dict[str, Any]]:
-    """Whether this is what ``Vocabulary.to_dict`` gave, whole or not."""
+    """Whether this came from ``Vocabulary.to_dict``, complete or not."""
     return isinstance(content, dict) and "names" in content and bool(_SAVED & content.keys())
 
 
@@ -89,7 +89,7 @@ def split_words(text: str, where: str = "--classes") -> list[str]:
         where: they stand, for messages.
 
     Raises:
-        ValueError: a quotation mark that is not closed.
+        ValueError: a quotation mark is not closed.
 
     Example:
         >>> split_words("cat, coffee cup,")
@@ -148,9 +148,9 @@ def _parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be read"
-        raise ValueError(f"{where}no YAML ({problem})") from error
+        raise ValueError(f"{where}not YAML ({problem})") from error
     except RecursionError as error:
-        raise ValueError("no YAML that can be read: it is nested too deeply") from error
+        raise ValueError("YAML that cannot be read: it is nested too deeply") from error
 
 
 def _of_content(content: Any) -> Classes:
@@ -172,7 +172,7 @@ def _of_mapping(content: Mapping[Any, Any]) -> Classes:
     if content and all(_is_index(index) for index in content.values()):
         return _in_order({int(index): name for name, index in content.items()}, len(content))
     if any(_is_index(key) for key in content):
-        raise ValueError("its keys are numbers and words; a mapping is {word: class}, or {index: class}")
+        raise ValueError("its keys are numbers and words; a mapping is {word: class} or {index: class}")
     return dict(content)
 
 
@@ -184,12 +184,12 @@ def _is_index(value: Any) -> bool:
 
 def _in_order(names: Mapping[int, Any], entries: int) -> list[Any]:
     if len(names) < entries:
-        raise ValueError("an index stands twice; give each class its own")
+        raise ValueError("an index is used twice; give each class its own")
     return [_name_of(names[index]) for index in sorted(names)]
 
 
 def _name_of(entry: Any) -> Any:
-    """Of COCO's categories and the like, the name; anything else as it is."""
+    """The name of a COCO category or similar object; anything else unchanged."""
     return entry["name"] if isinstance(entry, dict) and "name" in entry else entry
 
 
@@ -217,14 +217,14 @@ def _of_lines(text: str, path: Path) -> list[str]:
 
 
 def _bare(line: str) -> str:
-    """A line without the marks of a list and without quotation marks around the whole."""
+    """A line without list markers and without enclosing quotation marks."""
     line = re.sub(r"^[-*]\s+", "", line)
     whole = re.fullmatch(r"""(?P<mark>["'])(?P<name>(?:(?!(?P=mark)).)+)(?P=mark)\s*,?""", line)
     return whole["name"].strip() if whole else line.removesuffix(",").rstrip()
 
 
 def _of_table(lines: Mapping[int, str]) -> list[str] | None:
-    """Names of a table, where every line is a row of one; in the order of its indices, if it has them."""
+    """The names of a table, if every line is a row of one, in the order of its indices if it has them."""
     for form, pattern in _TABLES.items():
         rows = [pattern.fullmatch(line) for line in lines.values()]
         found = [row for row in rows if row]

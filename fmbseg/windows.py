@@ -1,6 +1,6 @@
-"""Sliding windows over an over-sampled image, and the map that their features are stitched to.
+"""Sliding windows over a resized image, and the map that their features are stitched into.
 
-Stage 1 cuts its crops with it (paper §3.2), deployment its windows (TCL's protocol: short side 448, window
+Stage 1 cuts its crops with them (paper §3.2), deployment its windows (TCL's protocol: short side 448, window
 448, stride 224). Windows lie on the model's own feature grid, so that overlapping features are averaged
 cell by cell, without interpolation.
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import torch
 
 MAX_LONG_SIDE = 2048
-"""Pixels to which the long side of a very elongated image is over-sampled at most (TCL's protocol)."""
+"""Greatest length of the long side after resizing, for very elongated images (TCL's protocol)."""
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Where the windows of one image lie; all lengths but ``stride`` are in cells of the feature grid.
+    """The windows of one image; all lengths except ``stride`` are in cells of the feature grid.
 
     Args:
-        stride: pixels a cell.
+        stride: pixels per cell.
         grid: height and width of the whole feature grid.
         window: height and width of every window.
         origins: top and left of each window, row by row.
@@ -60,9 +60,9 @@ class WindowPlan:
         Args:
             size: height and width of the image in pixels.
             short_side: pixels of the resized image's short side.
-            window: pixels of a window's side, rounded to cells; None for one window over the whole image.
+            window: side of a window in pixels, rounded to cells; None for one window over the whole image.
             step: pixels between windows; rounded to cells, halves up, at least one, at most a window.
-            stride: pixels a cell.
+            stride: pixels per cell.
             pad_to: least pixels of a side of the resized image, for models that take one crop size only.
         """
         scale = min(short_side / min(size), MAX_LONG_SIDE / max(size))
@@ -80,7 +80,7 @@ class WindowPlan:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels that the image is resized to."""
+        """Height and width in pixels to which the image is resized."""
         return self.grid[0] * self.stride, self.grid[1] * self.stride
 
     @classmethod
@@ -91,10 +91,10 @@ class WindowPlan:
 
         Args:
             size: height and width of the image in pixels.
-            short_side: pixels that its short side is resized to; raised to one crop where it is less.
+            short_side: pixels to which its short side is resized; at least one crop.
             crop: side of a crop in pixels.
             stride: pixels between the cells of the map.
-            overlap: part of a crop that its neighbour sees, too.
+            overlap: share of a crop that its neighbour covers, too.
         """
         step = round(crop * (1 - overlap))
         return cls.cover(size, short_side=short_side, window=crop, step=step, stride=stride, pad_to=crop)

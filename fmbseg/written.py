@@ -1,4 +1,4 @@
-"""What in a folder fmbseg wrote itself: the only files there that it may replace or remove."""
+"""The files in a folder that fmbseg wrote itself: the only ones that it may replace or remove."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOCK = ".fmbseg-written.lock"
 
 
 class WouldReplaceError(ValueError):
-    """Something is in the way that fmbseg did not write; the message names it, and nothing was written."""
+    """A file that fmbseg did not write is in the way; the message names it, and nothing was written."""
 
 
 def hold(lock: FileLock) -> None:
@@ -51,19 +51,19 @@ def hold(lock: FileLock) -> None:
 
 
 class WrittenFiles:
-    """Writes files into a folder that may hold other people's, and keeps a list of its own.
+    """Writes files into a folder that may hold other files, and keeps a list of its own.
 
-    The list is the folder's marker, a file :data:`MARKER` with a line a file: its name, the SHA-256 of its
-    content (or where a link leads), and what wrote it. The line comes before the file takes its name, so that
-    after a kill at any moment no file of fmbseg's is unlisted, and a file of a listed name with another
-    content is someone else's.
+    The list is the folder's marker, a file :data:`MARKER` with one line per file: its name, the SHA-256 of
+    its content (or a link's target), and what wrote it. The line is written before the file takes its name,
+    so that even after a kill every file of fmbseg is listed, and a file with a listed name but other
+    content is not fmbseg's.
 
-    On leaving without an error, what an earlier run of the same kind wrote and this one did not is removed;
+    On leaving without an error, files that only an earlier run of the same kind wrote are removed;
     on an error everything stays.
 
     Args:
-        folder: to write to; made where it does not exist.
-        kind: what writes, in words for messages, for example ``"YOLO export"``.
+        folder: to write to; created if it does not exist.
+        kind: what is being written, for messages, for example ``"YOLO export"``.
 
     Raises:
         WouldReplaceError: another run is writing to the folder.
@@ -104,10 +104,10 @@ class WrittenFiles:
             self._lock.release()
 
     def check(self, names: Iterable[str]) -> None:
-        """Make sure that every file that is going to be written is free, or fmbseg's own.
+        """Make sure that every file to be written does not exist yet, or is fmbseg's own.
 
         Args:
-            names: paths from the folder, with forward slashes.
+            names: paths relative to the folder, with forward slashes.
 
         Raises:
             WouldReplaceError: a file or folder is in the way.
@@ -118,11 +118,11 @@ class WrittenFiles:
 
     @contextmanager
     def path(self, name: str, *, photograph: bool = False) -> Iterator[Path]:
-        """Yield a temporary path, with the name's suffix, whose file takes the name on leaving.
+        """Yield a temporary path, with the same suffix, and rename it to ``name`` on leaving.
 
         Args:
-            name: path from the folder, with forward slashes.
-            photograph: whether it is a photograph, which may be an input again, and no result.
+            name: path relative to the folder, with forward slashes.
+            photograph: whether it is a photograph, which may be an input again, rather than a result.
 
         Raises:
             WouldReplaceError: a file or folder is in the way.
@@ -160,7 +160,7 @@ class WrittenFiles:
         temporary.replace(place)
 
     def keep(self, name: str) -> bool:
-        """List a file again that an earlier run of the same kind wrote; False where it is not as it was."""
+        """Keep a file that an earlier run of the same kind wrote; return False if it was changed."""
         place = inside(self.folder, name, links_may_leave=False)
         for entry in self._known.get(name, []):
             if entry["kind"] == self.kind and os.path.lexists(place) and _is_same(place, entry):
@@ -169,7 +169,7 @@ class WrittenFiles:
         return False
 
     def discard(self, name: str) -> None:
-        """Remove a file that was written now, or that :meth:`keep` listed again."""
+        """Remove a file that this run wrote or kept."""
         self._remove(name, [self._written.pop(name)])
 
     def _place(self, name: str) -> Path:
@@ -179,11 +179,11 @@ class WrittenFiles:
         for parent in place.relative_to(self.folder).parents:
             if (self.folder / parent).is_file():
                 raise WouldReplaceError(
-                    f"{self.folder / parent} is a file where a folder is to be: {_REMEDY}"
+                    f"{self.folder / parent} is a file where a folder is needed: {_REMEDY}"
                 )
         entries = self._known.get(name, [])
         if os.path.lexists(place) and not any(_is_same(place, entry) for entry in entries):
-            what = "was changed since fmbseg wrote it" if entries else "is there, and fmbseg did not write it"
+            what = "was changed since fmbseg wrote it" if entries else "exists, and fmbseg did not write it"
             raise WouldReplaceError(f"{place} {what}: {_REMEDY}")
         others = {entry["kind"] for entry in entries} - {self.kind}
         if os.path.lexists(place) and others:
@@ -200,7 +200,7 @@ class WrittenFiles:
         self._written[name] = full
 
     def _finish(self) -> None:
-        """Remove what this kind of writer wrote before and no longer writes; then list what is there."""
+        """Remove what earlier runs of this kind wrote and this one did not; then list what remains."""
         self._remove_leftovers()
         kept = [
             entry
@@ -218,7 +218,7 @@ class WrittenFiles:
         write_atomically(self.folder / MARKER, b"".join(encode_row(row)[0] for row in rows))
 
     def _remove_leftovers(self) -> None:
-        """Remove the temporary files of what was written now, which an earlier run that was killed left."""
+        """Remove temporary files that an earlier, killed run left for the files of this run."""
         folders = {self.folder: [MARKER]}
         for name in self._written:
             folders.setdefault((self.folder / name).parent, []).append(Path(name).name)
@@ -231,8 +231,8 @@ class WrittenFiles:
             return
         if not any(_is_same(place, entry) for entry in entries):
             warnings.warn(
-                f"{place} is of an earlier {self.kind}, but was changed since: it stays, though no part "
-                "of this one",
+                f"{place} was written by an earlier {self.kind} but changed since: it is kept, though not "
+                "part of this one",
                 stacklevel=4,
             )
             return
@@ -245,16 +245,16 @@ class WrittenFiles:
 
 @contextmanager
 def single_file(path: str | Path, kind: str) -> Iterator[Path]:
-    """Yield a temporary path, with the same suffix, for one file that a user named; then it takes that name.
+    """Yield a temporary path, with the same suffix, for one file that a user named; then rename it to that.
 
     The file is listed in its folder's marker, so that the same command may replace it.
 
     Args:
         path: of the file.
-        kind: what writes, in words for messages.
+        kind: what is being written, for messages.
 
     Raises:
-        WouldReplaceError: fmbseg did not write what is there, or it was changed since.
+        WouldReplaceError: fmbseg did not write the existing file, or it was changed since.
         OSError: it cannot be written.
     """
     path = Path(path)
@@ -266,10 +266,10 @@ def single_file(path: str | Path, kind: str) -> Iterator[Path]:
 
 
 def check_single(path: str | Path, kind: str) -> None:
-    """Say before any work whether :func:`single_file` would refuse to write.
+    """Raise, before any work, if :func:`single_file` would refuse to write.
 
     Raises:
-        WouldReplaceError: fmbseg did not write what is there, or it was changed since, or it is a folder.
+        WouldReplaceError: fmbseg did not write the existing file, it was changed since, or it is a folder.
     """
     path = Path(path)
     if not os.path.lexists(path):
@@ -281,18 +281,18 @@ def check_single(path: str | Path, kind: str) -> None:
         what = (
             "was changed since fmbseg wrote it"
             if entries
-            else "is there, and fmbseg did not write it as this"
+            else "exists, and was not written by this kind of command"
         )
         raise WouldReplaceError(f"{path} {what}: {_REMEDY}")
 
 
 def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
-    """Say before any work whether :class:`WrittenFiles` would refuse to write files to a folder.
+    """Raise, before any work, if :class:`WrittenFiles` would refuse to write files to a folder.
 
     Args:
         folder: the folder, which need not exist.
-        kind: what writes, as :class:`WrittenFiles` takes it.
-        names: paths from the folder, with forward slashes.
+        kind: what is being written, as for :class:`WrittenFiles`.
+        names: paths relative to the folder, with forward slashes.
 
     Raises:
         WouldReplaceError: a file or folder is in the way.
@@ -306,15 +306,15 @@ def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
 
 
 class OwnResults:
-    """Tells which files are results of fmbseg's own, by the markers of the folders above them."""
+    """Tells which files are fmbseg's own results, by the markers of the folders above them."""
 
     def __init__(self) -> None:
         self._markers: dict[Path, dict[str, list[dict[str, Any]]]] = {}
 
     def __contains__(self, path: Path) -> bool:
-        """Whether fmbseg wrote this file, and it is not a copy of a photograph or link to one.
+        """Whether fmbseg wrote this file, and it is not a copy of, or link to, a photograph.
 
-        A link counts as what it leads to.
+        A link counts as its target.
         """
         place = Path(os.path.realpath(path))
         return any(
@@ -345,7 +345,7 @@ class OwnResults:
 
 
 def read_marker(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The marker's entries by name, several where a run was stopped; damaged ones are not believed."""
+    """The marker's entries by name, several if a run was stopped; damaged ones are ignored."""
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         lines = (folder / MARKER).read_bytes().splitlines(keepends=True)
@@ -360,7 +360,7 @@ def read_marker(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-_REMEDY = "move it away, or give another place to write to"
+_REMEDY = "move it away, or choose another output path"
 
 
 def _append(folder: Path, entry: dict[str, Any]) -> None:

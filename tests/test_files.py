@@ -106,7 +106,7 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN}', b"\xff\xfe", "", '{"a": 1}}', "[-Infinity]"])
 def test_what_is_no_json_is_one_error(text: str | bytes) -> None:
-    with pytest.raises(DamagedFileError, match=r"a\.json is not JSON that can be read"):
+    with pytest.raises(DamagedFileError, match=r"a\.json cannot be read as JSON"):
         parse_json(text, "a.json")
 
 

@@ -95,7 +95,7 @@ def test_an_own_result_that_is_named_is_refused(tree: Path) -> None:
     write_results(tree / "r1", "a.png")
     with pytest.raises(ImageError, match=r"r1/a\.png is a result that fmbseg wrote, not a photograph; name"):
         find_images([tree / "a.png", tree / "r1" / "a.png"])
-    with pytest.raises(ImageError, match=r"no image in .*r1 \(other files: 0, results of fmbseg's own: 1\)"):
+    with pytest.raises(ImageError, match=r"no image in .*r1 \(other files: 0, fmbseg's own results: 1\)"):
         find_images(tree / "r1")
 
 

@@ -90,7 +90,7 @@ def test_png_of_more_classes_has_sixteen_bits(tmp_path: Path) -> None:
 
 def test_a_png_of_the_users_stays(tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=r"mine\.png is there, and fmbseg did not write it"):
+    with pytest.raises(ValueError, match=r"mine\.png exists, and fmbseg did not write it"):
         segmentation().to_png(tmp_path / "mine.png")
     assert (tmp_path / "mine.png").read_bytes() == b"mine"
     for labels in (LABELS, np.zeros_like(LABELS)):  # one's own is replaced

@@ -104,7 +104,7 @@ def test_what_is_no_vocabulary_says_why(source: Any, message: str) -> None:
     [
         ("a.txt", "# nothing but a comment\n", "a.txt: the vocabulary is empty"),
         ("a.txt", "cat\ndog\ncat\n", "a.txt: class named twice: 'cat'"),
-        ("a.json", "{", "a.json is not JSON that can be read .Expecting"),
+        ("a.json", "{", "a.json cannot be read as JSON .Expecting"),
         ("a.json", '"cat"', "neither a list of names nor a mapping"),
         ("a.json", '{"cat": ["kitten"]}', "the class of 'cat' must be text, got list"),
         ("a.json", '{"names": ["cat"], "prompts": [["cat"]]}', "lacks background, templates"),
@@ -176,7 +176,7 @@ def test_text_where_a_list_is_due_is_not_taken_letter_by_letter() -> None:
 
 def test_names_with_a_meaning() -> None:
     classes = Vocabulary.of({"wall": "Background", "cat": "cat", "kitten": "cat", "rest": "void"})
-    with pytest.warns(UserWarning, match="words: 'void' stands for pixels that do not count"):
+    with pytest.warns(UserWarning, match="words: 'void' means pixels that do not count"):
         read = classes.with_meanings("words")
     assert read == Vocabulary(("Background", "cat"), (("wall",), ("cat", "kitten")), frozenset({0}))
     with pytest.warns(UserWarning, match="void"), pytest.raises(ValueError, match="empty"):

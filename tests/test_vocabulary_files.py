@@ -94,7 +94,7 @@ def test_utf_16_as_powershell_writes_it(tmp_path: Path) -> None:
 def test_our_own_classes_of_masks(tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     path.write_text("0\tbackground\n1\tcat\n255\tignore\n")
-    with pytest.warns(UserWarning, match=r"classes\.txt: 'ignore' stands for pixels that do not count"):
+    with pytest.warns(UserWarning, match=r"classes\.txt: 'ignore' means pixels that do not count"):
         assert Vocabulary.of(path) == Vocabulary(("background", "cat"), background=frozenset({0}))
 
 
@@ -115,16 +115,16 @@ def test_doubtful_lines_are_told(tmp_path: Path, text: str, line: int, what: str
         ("a.txt", b"cat\tx\ndog\n", r"a\.txt, line 1: 'cat\\tx' is not a name"),
         ("a.txt", b"cat\nitem {\n", r"a\.txt, line 2: 'item {' is not a name"),
         ("a.txt", b"<!DOCTYPE html>\n<html>\n", r"a\.txt, line 1: '<!DOCTYPE html>' is not a name"),
-        ("a.txt", b"0: cat\n0: dog\n", r"a\.txt: an index stands twice"),
+        ("a.txt", b"0: cat\n0: dog\n", r"a\.txt: an index is used twice"),
         ("a.txt", b"cat\nd\xf6ner\n", r"a\.txt: line 2 is not UTF-8 text"),
         ("a.json", b'{"0": "cat", "kitten": "cat"}', r"a\.json: its keys are numbers and words"),
         ("a.json", b'{"a": 0, "b": 0}', r"a\.json: an index stands twice"),
-        ("a.json", b"[" * 100_000, r"a\.json is not JSON that can be read: it is nested too deeply"),
-        ("a.json", b'{"names": ' * 50_000, r"a\.json is not JSON that can be read"),
-        ("a.json", b'"\xff"', r"a\.json is not JSON that can be read"),
+        ("a.json", b"[" * 100_000, r"a\.json cannot be read as JSON: it is nested too deeply"),
+        ("a.json", b'{"names": ' * 50_000, r"a\.json cannot be read as JSON"),
+        ("a.json", b'"\xff"', r"a\.json cannot be read as JSON"),
         ("a.json", b"[1, 2]", r"a\.json: class 0 must be text, got int 1"),
-        ("a.yaml", b"[" * 5000, r"a\.yaml: no YAML that can be read: it is nested too deeply"),
-        ("a.yaml", b"a: b\n c: [\n", r"a\.yaml: line 2: no YAML"),
+        ("a.yaml", b"[" * 5000, r"a\.yaml: YAML that cannot be read: it is nested too deeply"),
+        ("a.yaml", b"a: b\n c: [\n", r"a\.yaml: line 2: not YAML"),
         ("a.yaml", b"cat", r"a\.yaml: it holds neither a list of names nor a mapping"),
         ("a.yaml", b"- cat\n- [dog]\n", r"a\.yaml: class 1 must be text, got list"),
     ],

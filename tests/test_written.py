@@ -26,7 +26,7 @@ def names(folder: Path) -> set[str]:
 
 def test_a_file_of_the_users_stops_everything_before_the_first_write(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"mine")
-    with pytest.raises(WouldReplaceError, match=r"b\.txt is there, and fmbseg did not write it"):
+    with pytest.raises(WouldReplaceError, match=r"b\.txt exists, and fmbseg did not write it"):
         write(tmp_path, {"a.txt": b"1", "b.txt": b"2"})
     assert names(tmp_path) == {"b.txt"}
     assert (tmp_path / "b.txt").read_bytes() == b"mine"
@@ -38,7 +38,7 @@ def test_so_does_whatever_else_has_the_name(tmp_path: Path, other: str) -> None:
         (tmp_path / "a.txt").mkdir()
     else:
         (tmp_path / "a.txt").symlink_to("nowhere")
-    with pytest.raises(WouldReplaceError, match=r"a\.txt is there"):
+    with pytest.raises(WouldReplaceError, match=r"a\.txt exists"):
         write(tmp_path, {"a.txt": b"1"})
 
 
@@ -55,7 +55,7 @@ def test_what_the_user_edited_is_the_users(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"corrected by hand")
     with pytest.raises(WouldReplaceError, match=r"a\.txt was changed since fmbseg wrote it"):
         write(tmp_path, {"a.txt": b"3"})
-    with pytest.warns(UserWarning, match=r"a\.txt is of an earlier export, but was changed"):
+    with pytest.warns(UserWarning, match=r"a\.txt was written by an earlier export but changed"):
         write(tmp_path, {"b.txt": b"2"})
     assert (tmp_path / "a.txt").read_bytes() == b"corrected by hand"
 
@@ -168,7 +168,9 @@ def test_what_was_changed_is_neither_kept_nor_discarded(tmp_path: Path) -> None:
     with WrittenFiles(tmp_path, "export") as out:
         out.write("a", b"a")
         (tmp_path / "a").write_text("edited")
-        with pytest.warns(UserWarning, match="a is of an earlier export, but was changed since: it stays"):
+        with pytest.warns(
+            UserWarning, match="a was written by an earlier export but changed since: it is kept"
+        ):
             out.discard("a")
     with WrittenFiles(tmp_path, "export") as out:
         assert not out.keep("a")

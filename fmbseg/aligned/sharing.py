@@ -102,16 +102,16 @@ class Shareable(
         broke off leaves what was there, and the same push again takes up what was uploaded.
 
         Args:
-            repo_id: ``owner/name``; made if it does not exist.
+            repo_id: ``owner/name``; created if it does not exist.
             card: what the model card says beside what the head knows.
             branch: made if it does not exist; the repository's main one if not given.
-            private: whether a repository that is made is private; the owner's default if not given.
-            token: with the right to write; the one of ``hf auth login`` if not given.
+            private: whether a new repository is private; by default the owner's setting.
+            token: with write permission; by default that of ``hf auth login``.
             commit_message: first line of the commit.
             of_the_mixin: see ``huggingface_hub.ModelHubMixin.push_to_hub``, for example ``create_pr=True``.
 
         Returns:
-            The address of the commit.
+            The URL of the commit.
 
         Raises:
             PushError: the Hub is not reached, or refuses; the message says why and what to do.

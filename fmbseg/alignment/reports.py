@@ -114,7 +114,7 @@ class TrainingLog:
     Raises:
         WouldReplaceError: a file of one of these names is there that is not such a log.
         MissingPackageError: TensorBoard is asked for and not installed.
-        OSError: a file cannot be written; a full disk is told as such, with the file's name.
+        OSError: a file cannot be written; a full disk is reported with the file's name.
 
     Example:
         >>> import tempfile

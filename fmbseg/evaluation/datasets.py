@@ -100,7 +100,7 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
         split: part of the set; by default the one usually measured on.
 
     Raises:
-        UnknownNameError: no such set.
+        UnknownNameError: there is no such set.
         DataSetError: a file is missing; the message says which, and where to get the set.
     """
     root = Path(root)

@@ -169,19 +169,19 @@ class LabelCollection(ABC):
         folder first, which needs as much space as the photographs.
 
         Args:
-            repo_id: ``owner/name``; made if it does not exist.
-            private: whether a repository that is made is private; the owner's default if not given.
-            branch: made if it does not exist; the main one if not given.
-            token: with the right to write; the one of ``hf auth login`` if not given.
+            repo_id: ``owner/name``; created if it does not exist.
+            private: whether a new repository is private; by default the owner's setting.
+            branch: created if it does not exist; by default the main one.
+            token: with write permission; by default that of ``hf auth login``.
             license: of the photographs and labels, as the Hub names licences.
             commit_message: first line of the commit.
 
         Returns:
-            The address of the commit.
+            The URL of the commit.
 
         Raises:
             ImportError: the package `datasets` is not installed.
-            PushError: the Hub is not reached, or refuses.
+            PushError: the Hub cannot be reached, or refuses.
             OSError: a photograph cannot be read, or a file not be written.
         """
         # Formats are written from collections; of all of them a collection knows this one, to push itself.

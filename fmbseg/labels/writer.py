@@ -48,7 +48,7 @@ class LabelWriter:
     Use it as a context manager; it holds the folder's lock.
 
     Args:
-        folder: to write to; made where it does not exist.
+        folder: to write to; created if it does not exist.
         manifest: of this run, without ``hash``.
 
     Raises:

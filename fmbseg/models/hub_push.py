@@ -28,7 +28,7 @@ def ready_repository(
         repo: ``owner/name``.
         private: whether a new repository is private; the owner's default if ``None``.
         branch: that will be pushed to; main if ``None``.
-        token: with the right to write.
+        token: with write permission.
         kind: ``"model"`` or ``"dataset"``.
     """
     from huggingface_hub import HfApi
@@ -48,12 +48,12 @@ def push_folder(
         folder: whose files are pushed.
         repo: ``owner/name``, which must exist.
         branch: likewise; main if ``None``.
-        token: with the right to write.
+        token: with write permission.
         commit_message: first line of the commit.
         replaced: pattern of the files there that go when no file of the folder has their name.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
     """
     from huggingface_hub import HfApi
 

@@ -1,4 +1,4 @@
-"""The benchmarks' class lists that come with the library, as data files, and the one door to them."""
+"""The benchmarks' class lists that come with the library."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def is_benchmark(name: str) -> bool:
 
 
 def benchmark_classes(name: str) -> list[str]:
-    """The class names of a benchmark, in its own order.
+    """The class names of a benchmark, in its order.
 
     Lists with a background class (``voc21``, ``context60``, ``coco_object81``) have it first, under the
     name ``background``. ``imagenet1k`` has 998 names: "crane" and "maillot" each name two classes.
 
     Args:
-        name: a list's name; with ``:clean`` behind it, names as a person writes them
+        name: a list's name; followed by ``:clean``, names are as a person writes them
             (``dining table`` for ``diningtable``) where the two differ.
 
     Raises:
-        UnknownNameError: no such list.
+        UnknownNameError: there is no such list.
 
     Example:
         >>> benchmark_classes("voc21")[:3], benchmark_classes("voc21:clean")[:3]
@@ -79,7 +79,7 @@ def benchmark_classes(name: str) -> list[str]:
 
 
 def imagenet_class_names() -> Sequence[str]:
-    """ImageNet-1k's 1,000 class names in the classifier's order; two names stand twice."""
+    """ImageNet-1k's 1,000 class names in the classifier's order; two names occur twice."""
     return _read("imagenet_class_names.txt").splitlines()
 
 

@@ -199,7 +199,7 @@ def test_a_file_of_the_users_is_not_replaced_and_a_full_disk_leaves_what_was_the
     path = tmp_path / name
     write = export_onnx if path.suffix == ".onnx" else save_program
     path.write_bytes(b"mine")
-    with pytest.raises(WouldReplaceError, match=f"{name} is there, and fmbseg did not write it"):
+    with pytest.raises(WouldReplaceError, match=f"{name} exists, and fmbseg did not write it"):
         write(encoder, path, size=(16, 16))
     assert path.read_bytes() == b"mine"
     path.unlink()

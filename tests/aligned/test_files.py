@@ -33,7 +33,7 @@ def make_encoder(seed: int = 0) -> AlignedEncoder:
 def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     for refuse in (check_place, make_encoder().save_pretrained):
-        with pytest.raises(WouldReplaceError, match=f"{name} is there, and fmbseg did not write it"):
+        with pytest.raises(WouldReplaceError, match=f"{name} exists, and fmbseg did not write it"):
             refuse(tmp_path)
     assert {path.name for path in tmp_path.glob("[!.]*")} == {name}
     assert (tmp_path / name).read_text() == "mine"

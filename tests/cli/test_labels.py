@@ -138,7 +138,7 @@ def test_show_replaces_its_own_sheet_alone(labels: LabelSet, tmp_path: Path) -> 
     mine.write_bytes(b"mine")
     refused = run("show", labels.folder, "--out", mine)
     assert refused.exit_code == 1
-    assert "mine.png is there, and fmbseg did not write it" in refused.stderr
+    assert "mine.png exists, and fmbseg did not write it" in refused.stderr
     assert mine.read_bytes() == b"mine"
     for count in (1, 4):
         assert run("show", labels.folder, "--out", tmp_path / "own.png", "--count", count).exit_code == 0

@@ -78,6 +78,6 @@ def test_a_list_of_words_behind_classes_is_no_word(
 
 
 def test_words_of_the_command_line_have_their_meaning() -> None:
-    with pytest.warns(UserWarning, match="--classes: 'void' stands for pixels that do not count"):
+    with pytest.warns(UserWarning, match="--classes: 'void' means pixels that do not count"):
         vocabulary = words('"salt, pepper",Background,void', None)
     assert vocabulary == Vocabulary(("salt, pepper", "Background"), background=frozenset({1}))

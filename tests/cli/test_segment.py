@@ -74,7 +74,7 @@ def test_a_result_never_replaces_an_image(chain: Chain, tmp_path: Path) -> None:
         ["segment", str(tmp_path), "--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path)],
     )
     assert result.exit_code == 1
-    assert "cat_classes.png is there, and fmbseg did not write it" in result.stderr
+    assert "cat_classes.png exists, and fmbseg did not write it" in result.stderr
     assert (tmp_path / "cat_classes.png").read_bytes() == before
 
 

@@ -81,7 +81,7 @@ def test_a_file_of_the_users_is_told_before_anything_is_loaded_or_written(
     (out / name).write_text("mine")
     done = segment(photographs, tmp_path / "no head is there", out, "--geojson")
     assert done.exit_code == 1
-    assert f"{name} is there, and fmbseg did not write it" in done.stderr
+    assert f"{name} exists, and fmbseg did not write it" in done.stderr
     assert results(out) == {name: b"mine"}
 
 

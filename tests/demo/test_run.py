@@ -130,7 +130,7 @@ def test_photographs_in_the_output_folder_are_refused_and_kept(report: DemoRepor
     photograph.parent.mkdir()
     shutil.copyfile(packaged_path("skimage", "data/chelsea.png"), photograph)
     settings = DemoSettings(out=report.page.parent, images=photograph.parent, progress=False)
-    with pytest.raises(ValueError, match="lie in the output folder"):
+    with pytest.raises(ValueError, match="are in the output folder"):
         run_demo(settings)
     with pytest.raises(ImageError, match="does not exist"):
         run_demo(DemoSettings(out=report.page.parent, images=tmp_path / "missing", progress=False))

@@ -65,7 +65,7 @@ def test_folders_without_permission(open_folder: Path) -> None:
     for error in (sealed, closed):
         assert error.startswith("PermissionError: [Errno 13] Permission denied: ")
         assert str(out) in error
-    assert unread == f"ImageError: {source} cannot be read (Permission denied); check that you may read it"
+    assert unread == f"ImageError: {source} cannot be read (Permission denied); check its permissions"
     assert files(out) == before
     (failed,) = LabelSet(again).errors
     assert failed["error"].startswith("0003.png cannot be read (Permission denied)")

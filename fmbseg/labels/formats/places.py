@@ -58,7 +58,7 @@ def export_folder(folder: str | Path, kind: str, photographs: Iterable[Path]) ->
     """Open a folder for an export.
 
     Args:
-        folder: to write to; made where it does not exist.
+        folder: to write to; created if it does not exist.
         kind: of export, :data:`YOLO`, :data:`PNG` or :data:`DATASETS`.
         photographs: that the labels are of.
 

@@ -147,11 +147,11 @@ def test_thousands_of_polygons_are_one_mask(photographs: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("[" * 100_000, "it is not JSON that can be read: it is nested too deeply"),
+        ("[" * 100_000, "it cannot be read as JSON: it is nested too deeply"),
         ('{"images": ' + "[" * 100_000, "nested too deeply"),
-        ('{"images": [', "it is not JSON that can be read (Expecting value"),
-        ("", "it is not JSON that can be read"),
-        ('{"a": ' + "1" * 5000 + "}", "it is not JSON that can be read"),
+        ('{"images": [', "it cannot be read as JSON (Expecting value"),
+        ("", "it cannot be read as JSON"),
+        ('{"a": ' + "1" * 5000 + "}", "it cannot be read as JSON"),
     ],
 )
 def test_what_is_no_json(photographs: Path, tmp_path: Path, text: str, what: str) -> None:

@@ -35,7 +35,7 @@ class TestEveryExport:
         mine = out / FILES[name]
         mine.parent.mkdir(parents=True)
         mine.write_bytes(b"mine")
-        with pytest.raises(WouldReplaceError, match=f"{mine.name} is there, and fmbseg did not write it"):
+        with pytest.raises(WouldReplaceError, match=f"{mine.name} exists, and fmbseg did not write it"):
             EXPORTS[name](labels, out)
         assert files(out) == {FILES[name]: b"mine"}
 
@@ -114,7 +114,7 @@ class TestPhotographsInThePlaceOfTheExport:
         (tmp_path / "moved").rename(images)
         before = files(tmp_path / "data")
         labels = moved(LabelSet(tmp_path / "labels"), images)
-        with pytest.raises(WouldReplaceError, match=r"images/\S+\.png is there, and fmbseg did not write it"):
+        with pytest.raises(WouldReplaceError, match=r"images/\S+\.png exists, and fmbseg did not write it"):
             EXPORTS["yolo"](labels, tmp_path / "data")
         assert files(tmp_path / "data") == before
 
