@@ -281,7 +281,7 @@ def check_single(path: str | Path, kind: str) -> None:
         what = (
             "was changed since fmbseg wrote it"
             if entries
-            else "exists, and was not written by this kind of command"
+            else "exists, and fmbseg did not write it as this kind of file"
         )
         raise WouldReplaceError(f"{path} {what}: {_REMEDY}")
 

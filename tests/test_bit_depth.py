@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TWELVE = np.array([[0, 1000, 2047, 4095]], np.uint16)
 TWELVE_IN_EIGHT = [0, 62, 127, 255]  # of 1000 / 4095 * 255 = 62.3, 2047 / 4095 * 255 = 127.5 - 0.03
-NOTE = "4095 is taken as white, here and in other images like it"
+NOTE = "4095 is taken as white, here and in similar images"
 
 
 @pytest.fixture(autouse=True)

@@ -163,7 +163,7 @@ def locked() -> Iterator[Path]:
 
 
 def test_unreadable_folder_is_named(locked: Path) -> None:
-    with pytest.raises(ImageError, match=r"locked cannot be read \(Permission denied\); check that you may"):
+    with pytest.raises(ImageError, match=r"locked cannot be read \(Permission denied\); check its perm"):
         find_images(locked)
     with pytest.raises(ImageError, match=r"a.png cannot be read"):
         find_images(locked / "a.png")

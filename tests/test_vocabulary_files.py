@@ -118,7 +118,7 @@ def test_doubtful_lines_are_told(tmp_path: Path, text: str, line: int, what: str
         ("a.txt", b"0: cat\n0: dog\n", r"a\.txt: an index is used twice"),
         ("a.txt", b"cat\nd\xf6ner\n", r"a\.txt: line 2 is not UTF-8 text"),
         ("a.json", b'{"0": "cat", "kitten": "cat"}', r"a\.json: its keys are numbers and words"),
-        ("a.json", b'{"a": 0, "b": 0}', r"a\.json: an index stands twice"),
+        ("a.json", b'{"a": 0, "b": 0}', r"a\.json: an index is used twice"),
         ("a.json", b"[" * 100_000, r"a\.json cannot be read as JSON: it is nested too deeply"),
         ("a.json", b'{"names": ' * 50_000, r"a\.json cannot be read as JSON"),
         ("a.json", b'"\xff"', r"a\.json cannot be read as JSON"),
