@@ -69,10 +69,10 @@ class PassedOver:
 def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[Path]:
     """List the image files of a folder, a single file, or several of either.
 
-    In a folder, files count by their extension (:data:`IMAGE_EXTENSIONS`, in any case); hidden files and
+    In a folder, files are recognised by their extension (:data:`IMAGE_EXTENSIONS`); hidden files and
     folders (a leading dot) do not, nor do results that fmbseg wrote there itself. The photographs of an
     export to a folder within count only if there are no others, for they would count twice. A file that is
-    named itself is taken whatever its extension. What else a folder holds is told by :func:`passed_over`.
+    named explicitly is taken whatever its extension. :func:`passed_over` lists the other files.
 
     Args:
         folder_or_paths: a folder, a file, or any number of them.

@@ -82,7 +82,7 @@ def split_words(text: str, where: str = "--classes") -> list[str]:
     """Words separated by commas; what is left between two commas is dropped if empty.
 
     A word that holds a comma stands in quotation marks. A caption, as GroundingDINO takes it, is taken apart,
-    and the indices of ``0: cat, 1: dog`` are no part of the names. Doubtful words are taken with a warning.
+    and the indices of ``0: cat, 1: dog`` are not part of the names. Doubtful words are taken with a warning.
 
     Args:
         text: the words, on one line or several.

@@ -71,9 +71,7 @@ def test_forms_of_one_list(tmp_path: Path, form: str, ends: str) -> None:
 def test_words_of_classes_and_names_that_only_look_like_tables(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("7 up\n101 dalmatians\n# 3 men\n")
-    with pytest.warns(
-        UserWarning, match=r"a\.txt: the numbers are taken as parts .*'7 up' first"
-    ):
+    with pytest.warns(UserWarning, match=r"a\.txt: the numbers are taken as parts .*'7 up' first"):
         assert read_classes(path) == ["7 up", "101 dalmatians"]
     path.write_text("7 up\ncoke\n")
     assert read_classes(path) == ["7 up", "coke"]
@@ -202,13 +200,11 @@ def test_doubts_on_a_single_line_name_it(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"a\.txt, line 2: 'cat;dog' is taken as one name"):
         assert read_classes(path) == ["cat;dog"]
     path.write_text("cat\tdog\n")
-    with pytest.raises(ValueError, match=r"a\.txt, line 1: 'cat\\tdog' is no name"):
+    with pytest.raises(ValueError, match=r"a\.txt, line 1: 'cat\\tdog' is not a name"):
         read_classes(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["n02123045 tabby, tabby cat\nn02085620 Chihuahua\n", "n02123045 tabby, a"]
-)
+@pytest.mark.parametrize("text", ["n02123045 tabby, tabby cat\nn02085620 Chihuahua\n", "n02123045 tabby, a"])
 def test_wordnet_ids_are_no_part_of_names(tmp_path: Path, text: str) -> None:
     path = tmp_path / "synsets.txt"
     path.write_text(text)

@@ -164,7 +164,7 @@ class Aligner(Shareable):
             AlignedEncoderError: a text encoder of another dimension than the head.
             TrainingCheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or
                 models.
-            WouldReplaceError: ``logs`` holds files of the logs' names that are no such logs, or another
+            WouldReplaceError: ``logs`` holds files of the logs' names that are not such logs, or another
                 training is kept in ``checkpoint`` at this moment.
             ValueError: a backbone that gives another grid than it says, or settings that ask for what there
                 is not.

@@ -49,8 +49,8 @@ class SegmentationData:
         names: of the classes, as the benchmark writes them; background, if it counts, comes first.
         clean_names: the same as a person writes them.
         samples: in the set's own order.
-        table: for each value of a mask the class that it means, (256,).
-        listed_in: where the values stand, for messages.
+        table: the class that each value of a mask means, (256,).
+        listed_in: where the values are listed, for messages.
         passed_over: files that may be photographs of the set and are not read.
     """
 

@@ -62,7 +62,7 @@ class PseudoLabeler:
 
     Raises:
         UnknownNameError: the registry does not know a recipe or a spec.
-        AlignedEncoderError: ``aligned`` is no head, or one of another image-text model.
+        AlignedEncoderError: ``aligned`` is not a head, or one of another image-text model.
         ContractError: a teacher that lacks a part of the contract of concept models.
         ValueError: options for a model that is made already, or what only one of the two ways takes.
 

@@ -23,7 +23,7 @@ CONCEPT_STAGE = 15
 HAND_STAGE = 20
 """Drawn or corrected by a person; imported labels that do not say otherwise."""
 STAGES = {POINT_STAGE: "1.1", EVERYTHING_STAGE: "1.2", CONCEPT_STAGE: "concept", HAND_STAGE: "hand"}
-"""What each stage is called."""
+"""The name of each stage."""
 UNLABELLED = -1
 
 

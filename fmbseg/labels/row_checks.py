@@ -72,7 +72,7 @@ def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]
     if not all(math.isfinite(mask[name]) for name in _SCORES):
         yield "a score of it is not a number"
     if len(mask["points"]) % 2:
-        yield "a query point of it has no y"
+        yield "one of its query points has no y"
     if not all(one is not None and math.isfinite(one) for one in mask["points"]):
         yield "a query point of it is not a number"
     if _dimensions(mask["feature"]) == _NO_FEATURE:

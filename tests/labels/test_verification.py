@@ -110,7 +110,7 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
         ({"class_id": 9}, " has a class outside 0 to 3"),
         ({"stage": 3}, ", mask 1: its stage is 3"),
         ({"stage": None}, ", mask 1: it has an empty field"),
-        ({"points": [1.0]}, ", mask 1: a query point of it has no y"),
+        ({"points": [1.0]}, ", mask 1: one of its query points has no y"),
         ({"points": [1.0, float("inf")]}, ", mask 1: a query point of it is not a number"),
         ({"predicted_iou": float("nan")}, ", mask 1: a score of it is not a number"),
         ({"similarity": float("inf")}, ", mask 1: a score of it is not a number"),
