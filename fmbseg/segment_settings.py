@@ -170,7 +170,7 @@ class MaskSnap:
 class MaskNaming:
     """Name every mask of a mask generator by what it covers, as Stage 1.2 does (paper §3.2).
 
-    A mask gets the class for which the mean text-space vector under it, at unit length, scores highest;
+    A mask gets the class for which the mean text-space vector under it scores highest;
     the rules for pixels (background, thresholds, hubness) apply to it as well. Smaller masks lie on larger
     ones; a pixel without a mask keeps its own class. The mask model then runs over every image, which takes
     most of the time.
