@@ -70,7 +70,7 @@ def find_images(folder_or_paths: ImageFiles, *, recursive: bool = True) -> list[
     """List the image files of a folder, a single file, or several of either.
 
     In a folder, files are recognised by their extension (:data:`IMAGE_EXTENSIONS`); hidden files and
-    folders (a leading dot) do not, nor do results that fmbseg wrote there itself. The photographs of an
+    folders (a leading dot) are left out, as are results that fmbseg wrote there. The photographs of an
     export to a folder within count only if there are no others, for they would count twice. A file that is
     named explicitly is taken whatever its extension. :func:`passed_over` lists the other files.
 
