@@ -52,6 +52,9 @@ class PseudoLabeler:
         mask_options: of the mask generator, for example ``{"points_per_side": 16}``; only with a spec.
         teacher: a concept model, or its spec, in place of the recipe's models.
         teacher_options: of the teacher; only with a spec.
+        prefilter: an image-text encoder or its spec, and a number: of each photograph, the teacher is asked
+            only for that many classes, those that look likeliest in any crop. For long vocabularies; what it
+            leaves out is lost.
         settings: of Stage 1; with a teacher, of the competition between its words for pixels.
         device: where the image-text model or the teacher computes; a GPU if there is one.
         mask_cache: folder in which masks of "segment everything" are kept, so that the same photographs are
@@ -78,6 +81,7 @@ class PseudoLabeler:
         mask_options: Mapping[str, Any] | None = None,
         teacher: ConceptModel | str | None = None,
         teacher_options: Mapping[str, Any] | None = None,
+        prefilter: tuple[ImageTextEncoder | str, int] | None = None,
         settings: LabelingSettings | CompetitionSettings | None = None,
         device: torch.device | str | None = None,
         mask_cache: str | Path | None = None,
@@ -90,10 +94,10 @@ class PseudoLabeler:
             get_recipe(recipe)
             of_two = {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
             refuse_beside_a_teacher({**of_two, "mask_options": mask_options, "mask_cache": mask_cache})
-            self.way = make_teacher(teacher, teacher_options, settings, on, hub)
+            self.way = make_teacher(teacher, teacher_options, settings, prefilter, on, hub)
             return
-        if teacher_options:
-            raise ValueError("teacher_options are for a teacher: name one by teacher=SPEC")
+        if teacher_options or prefilter is not None:
+            raise ValueError("teacher_options and prefilter are for a teacher: name one by teacher=SPEC")
         if isinstance(settings, CompetitionSettings):
             raise ValueError("CompetitionSettings are for a teacher: name one, or give LabelingSettings")
         self.way = make_two_models(

@@ -91,9 +91,8 @@ def look_ahead(
     found = read_manifest(Path(out))
     _check_same_teacher(Path(out), found["models"], wanted["models"])
     check_same_run(Path(out), _without_models(found), _without_models(wanted))
-    if teacher is not None and found["models"].get("teacher") == wanted["models"]["teacher"]:
-        wanted["models"] = found["models"]  # only loading it tells the licence
-        wanted["hash"] = manifest_hash(wanted)
+    if teacher is not None and "license" in found["models"]:
+        wanted["models"]["license"] = found["models"]["license"]  # only loading the teacher tells it
     # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
     if aligned is not None or manifest_hash(wanted) != found["hash"]:
         return None
@@ -155,7 +154,7 @@ def _origin_of_two(recipe: Recipe, image_text: str | None, mask_generator: str |
 def _origin_of_teacher(teacher: str) -> dict[str, Any]:
     spec = CONCEPTS.expand(teacher)
     CONCEPTS.get(_family(spec))
-    return {"models": {"teacher": spec}, "settings": asdict(CompetitionSettings())}
+    return {"models": {"teacher": spec, "teacher_options": {}}, "settings": asdict(CompetitionSettings())}
 
 
 def _family(spec: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fmbseg.labeling.competition import Competition
 from fmbseg.labeling.forecast import Forecast
+from fmbseg.labeling.pipeline import Photograph
 from fmbseg.labels.record import CONCEPT_STAGE, LabeledImage
 from fmbseg.vocabulary import meaning_of_name
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.labeling.classes import Classes
     from fmbseg.labeling.competition import CompetitionSettings, Won
-    from fmbseg.labeling.pipeline import Photograph
+    from fmbseg.labeling.description import Crops, Description
+    from fmbseg.labeling.pipeline import Steps
+    from fmbseg.labeling.prefilter import Prefilter
     from fmbseg.models.contracts import Concept, ConceptModel
     from fmbseg.vocabulary import Vocabulary
 
@@ -31,23 +35,31 @@ class Teacher:
         model: that is asked.
         options: of the model, to be recorded.
         settings: of the competition for pixels.
+        prefilter: chooses the words that are asked; all where ``None``.
     """
 
     def __init__(
-        self, model: ConceptModel, options: Mapping[str, Any], settings: CompetitionSettings
+        self,
+        model: ConceptModel,
+        options: Mapping[str, Any],
+        settings: CompetitionSettings,
+        prefilter: Prefilter | None = None,
     ) -> None:
         self.model = model
+        self._prefilter = prefilter
         self.options = dict(options)
         self._settings = settings
 
     @property
     def origin(self) -> dict[str, Any]:
         """The model, its licence and the settings that labels are made with, as JSON values."""
-        models = {
+        models: dict[str, Any] = {
             "teacher": self.model.spec,
             "teacher_options": self.options,
             "license": self.model.license,
         }
+        if self._prefilter is not None:
+            models["prefilter"] = self._prefilter.origin
         return {"models": models, "settings": asdict(self.settings)}
 
     @property
@@ -62,11 +74,18 @@ class Teacher:
 
     def label_image(self, image: NDArray[np.uint8], vocabulary: Vocabulary, key: str) -> LabeledImage:
         """Label one image (H, W, 3)."""
-        return self.steps(vocabulary, 1).label_pixels(image, key, "", None)
+        steps: Steps[Any, Any] = self.steps(vocabulary, 1)
+        (described,) = steps.describe([steps.prepare(image)])
+        return steps.label(Photograph(key, "", image), described, None)
 
-    def steps(self, vocabulary: Vocabulary, photographs: int) -> TeacherSteps:
+    def steps(self, vocabulary: Vocabulary, photographs: int) -> TeacherSteps | PrefilteredSteps:
         """Choose the words to ask, and watch how long they take."""
-        return TeacherSteps(self.model, self.settings, vocabulary, photographs)
+        words = words_to_ask(vocabulary)
+        if self._prefilter is None:
+            return TeacherSteps(self.model, self.settings, words, Forecast(len(words), photographs))
+        forecast = Forecast(min(len(words), self._prefilter.keep), photographs)
+        asking = TeacherSteps(self.model, self.settings, words, forecast)
+        return PrefilteredSteps(asking, self._prefilter, self._prefilter.classes(vocabulary))
 
 
 class TeacherSteps:
@@ -75,16 +94,18 @@ class TeacherSteps:
     Args:
         model: that is asked.
         settings: of the competition.
-        vocabulary: whose classes compete.
-        photographs: how many there are to label.
+        words: each with the class that it competes for.
+        forecast: hears how long the words take.
     """
 
     def __init__(
-        self, model: ConceptModel, settings: CompetitionSettings, vocabulary: Vocabulary, photographs: int
+        self,
+        model: ConceptModel,
+        settings: CompetitionSettings,
+        words: Sequence[tuple[int, str]],
+        forecast: Forecast,
     ) -> None:
-        self._model, self._settings = model, settings
-        self._words = words_to_ask(vocabulary)
-        self._forecast = Forecast(len(self._words), photographs)
+        self._model, self._settings, self._words, self._forecast = model, settings, words, forecast
 
     def prepare(self, image: NDArray[np.uint8]) -> bool:
         """Do nothing: the model takes the image as it is."""
@@ -96,30 +117,27 @@ class TeacherSteps:
         yield from prepared
 
     def label(self, photograph: Photograph, described: bool, present: tuple[int, ...] | None) -> LabeledImage:
-        """Ask for every word, and let them compete."""
+        """Ask for every word, or for those of the known classes, and let them compete."""
         del described
-        return self.label_pixels(photograph.image, photograph.path, photograph.sha256, present)
+        return self.ask(photograph, present, known=present is not None)
 
-    def label_pixels(
-        self, image: NDArray[np.uint8], path: str, sha256: str, present: tuple[int, ...] | None
-    ) -> LabeledImage:
-        """Label an image (H, W, 3).
+    def ask(self, photograph: Photograph, among: tuple[int, ...] | None, *, known: bool) -> LabeledImage:
+        """Ask for the words of some classes, and let them compete.
 
         Args:
-            image: RGB.
-            path: of the photograph, for its record.
-            sha256: of its file.
-            present: classes that it is known to show: no other one is asked for, and that these are present
-                is not the model's to say. ``None`` where nothing is known.
+            photograph: to label.
+            among: indices of the classes, ascending; ``None`` for all.
+            known: that it shows these classes is not the model's to say.
         """
+        image = photograph.image
         competition = Competition((image.shape[0], image.shape[1]), self._settings)
-        asked = [one for one in self._words if present is None or one[0] in present]
+        asked = [one for one in self._words if among is None or one[0] in among]
         if asked:
             found = self._find(image, [word for _, word in asked])
             for (class_id, _), concept in zip(asked, found, strict=True):
-                known = present is not None
                 competition.add(class_id, concept._replace(presence=1.0) if known else concept)
-        return _record(competition.won(), path, sha256, present)
+        won = competition.won()
+        return _record(won, photograph, won.present if among is None or not known else among)
 
     def _find(self, image: NDArray[np.uint8], words: Sequence[str]) -> Iterator[Concept]:
         """What the model finds of each word; neither fewer answers than words, nor more."""
@@ -134,6 +152,36 @@ class TeacherSteps:
         if count != len(words):
             many = f"more than {len(words)}" if count > len(words) else str(count)
             raise ValueError(f"the teacher {self._model.spec} gave {many} answers to {len(words)} words")
+
+
+class PrefilteredSteps:
+    """The same where an image-text model chooses the words of each photograph.
+
+    Args:
+        asking: that asks for the words.
+        prefilter: that chooses them.
+        classes: to choose from.
+    """
+
+    def __init__(self, asking: TeacherSteps, prefilter: Prefilter, classes: Classes) -> None:
+        self._asking, self._prefilter, self._classes = asking, prefilter, classes
+
+    def prepare(self, image: NDArray[np.uint8]) -> Crops:
+        """Cut the crops."""
+        return self._prefilter.cut(image)
+
+    def describe(self, prepared: Iterable[Crops | None]) -> Iterator[Description | None]:
+        """Encode the crops, those of several photographs in a batch."""
+        return self._prefilter.describe(prepared)
+
+    def label(
+        self, photograph: Photograph, described: Description, present: tuple[int, ...] | None
+    ) -> LabeledImage:
+        """Ask for the words of the likeliest classes; for those of the known ones where there are such."""
+        if present is not None:
+            return self._asking.ask(photograph, present, known=True)
+        likeliest = self._prefilter.likeliest(described, self._classes)
+        return self._asking.ask(photograph, likeliest, known=False)
 
 
 def words_to_ask(vocabulary: Vocabulary) -> list[tuple[int, str]]:
@@ -171,12 +219,12 @@ def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
         )
 
 
-def _record(won: Won, path: str, sha256: str, present: tuple[int, ...] | None) -> LabeledImage:
+def _record(won: Won, photograph: Photograph, detected: tuple[int, ...]) -> LabeledImage:
     count = len(won.masks)
     return LabeledImage(
-        path=path,
-        sha256=sha256,
-        detected=won.present if present is None else present,
+        path=photograph.path,
+        sha256=photograph.sha256,
+        detected=detected,
         masks=won.masks,
         class_ids=won.class_ids,
         stages=np.full(count, CONCEPT_STAGE, np.int8),

@@ -10,6 +10,7 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.image_text import AlignedImageText
 from fmbseg.contract_check import require_contract
 from fmbseg.labeling.competition import CompetitionSettings
+from fmbseg.labeling.prefilter import Prefilter
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.teacher import Teacher
 from fmbseg.labeling.two_models import TwoModels
@@ -70,6 +71,7 @@ def make_teacher(
     teacher: ConceptModel | str,
     options: Mapping[str, Any] | None,
     settings: LabelingSettings | CompetitionSettings | None,
+    prefilter: tuple[ImageTextEncoder | str, int] | None,
     device: torch.device,
     hub: HubOptions | None,
 ) -> Teacher:
@@ -84,7 +86,13 @@ def make_teacher(
     else:
         require_contract(teacher, ConceptModel, "the teacher")
         given = _options_of(teacher)
-    return Teacher(teacher.to(device), given, settings or CompetitionSettings())
+    chooses = None
+    if prefilter is not None:
+        encoder, keep = prefilter
+        if isinstance(encoder, str):
+            encoder = create_model(IMAGE_TEXT, encoder, hub)
+        chooses = Prefilter(encoder.to(device), keep)
+    return Teacher(teacher.to(device), given, settings or CompetitionSettings(), chooses)
 
 
 def _options_of(model: object) -> dict[str, Any]:

@@ -118,7 +118,7 @@ _MOST_SHARDS = 1_000_000
 _REQUIRED = frozenset({"fmbseg", "vocabulary", "models", "images", "shard_size", "root"})
 _MODELS: dict[str, type] = {
     **dict.fromkeys(("image_text", "mask_generator", "teacher", "license"), str),
-    **dict.fromkeys(("mask_options", "teacher_options"), dict),
+    **dict.fromkeys(("mask_options", "teacher_options", "prefilter"), dict),
 }
 _WORDS: dict[type, str] = {str: "text", dict: "a JSON object"}
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from fmbseg import LabelSet
 from fmbseg.cli.main import app
+from fmbseg.labels.manifest import manifest_hash
 from tests.labeling.colours import painted
 from tests.labeling.concepts import ColourConcepts
 
@@ -71,6 +73,16 @@ class TestBeforeAModelIsLoaded:
         self, photographs: Path, labelled: Path
     ) -> None:
         result = run(photographs, labelled, "--teacher", f"{TEACHER}?revision=b")
+        assert isinstance(result.exception, AssertionError)
+
+    def test_a_teacher_of_other_options_is_left_to_its_loading(
+        self, photographs: Path, labelled: Path
+    ) -> None:
+        content = json.loads((labelled / "manifest.json").read_text(encoding="utf-8"))
+        content["models"]["teacher_options"] = {"semantic": True}
+        content["hash"] = manifest_hash(content)
+        (labelled / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+        result = run(photographs, labelled, "--teacher", TEACHER)
         assert isinstance(result.exception, AssertionError)
 
     def test_a_misspelt_teacher_is_told(self, photographs: Path, tmp_path: Path) -> None:

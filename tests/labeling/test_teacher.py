@@ -155,6 +155,62 @@ class TestWords:
         assert not recwarn.list
 
 
+class TestPrefilter:
+    """Colours are the image-text model, too: on a crop of 32 x 32 pixels it sees the mean colour."""
+
+    WORDS = ("red", "green", "blue")
+
+    @pytest.fixture
+    def halves(self, tmp_path: Path) -> Path:
+        """Photographs of two colours, each a half; of the three pairs the third colour is absent."""
+        folder = tmp_path / "halves"
+        folder.mkdir()
+        for one, other in (("red", "green"), ("green", "blue"), ("blue", "red")):
+            areas = {one: (slice(0, 64), slice(0, 64)), other: (slice(0, 64), slice(64, 128))}
+            Image.fromarray(painted((64, 128), **areas)).save(folder / f"{one}-{other}.png")
+        return folder
+
+    def recall(self, keep: int, folder: Path, out: Path) -> tuple[float, ColourConcepts]:
+        """What part of the classes that the teacher finds alone it still finds behind the prefilter."""
+        model = ColourConcepts()
+        filtered = PseudoLabeler(teacher=model, prefilter=(ColourEncoder(), keep))
+        alone = PseudoLabeler(teacher=ColourConcepts()).label(folder, self.WORDS, out / "all", progress=False)
+        found = filtered.label(folder, self.WORDS, out / "some", progress=False)
+        pairs = [
+            (len(set(a.detected) & set(b.detected)), len(a.detected))
+            for a, b in zip(alone, found, strict=True)
+        ]
+        assert found.manifest["models"]["prefilter"] == {"image_text": "colour-test", "keep": keep}
+        return sum(kept for kept, _ in pairs) / sum(there for _, there in pairs), model
+
+    def test_its_recall(self, halves: Path, tmp_path: Path) -> None:
+        recall, model = self.recall(2, halves, tmp_path)
+        assert recall == 1.0
+        assert sorted(model.asked) == [("green", "blue"), ("red", "blue"), ("red", "green")]
+        recall, model = self.recall(1, halves, tmp_path / "one")
+        assert recall == 0.5  # half of what is there
+        assert [len(words) for words in model.asked] == [1, 1, 1]
+
+    def test_known_classes_go_before_it(self, halves: Path, tmp_path: Path) -> None:
+        model = ColourConcepts()
+        labeler = PseudoLabeler(teacher=model, prefilter=(ColourEncoder(), 1))
+        known = {path.name: ["green", "blue"] for path in halves.iterdir()}
+        labeler.label(halves, self.WORDS, tmp_path / "out", image_labels=known, progress=False)
+        assert model.asked == [("green", "blue")] * 3
+
+    def test_one_image_is_filtered_too(self, halves: Path) -> None:
+        model = ColourConcepts()
+        labeler = PseudoLabeler(teacher=model, prefilter=(ColourEncoder(), 2))
+        assert labeler.label_image(halves / "red-green.png", self.WORDS).detected == (0, 1)
+        assert model.asked == [("red", "green")]
+
+    def test_what_cannot_be_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="keeps 0 classes: it must be 1 or more"):
+            PseudoLabeler(teacher=ColourConcepts(), prefilter=(ColourEncoder(), 0))
+        with pytest.raises(ValueError, match="prefilter are for a teacher"):
+            PseudoLabeler(image_text=ColourEncoder(), prefilter=(ColourEncoder(), 2))
+
+
 class TestOnDisk:
     def test_the_manifest_says_who_labelled(self, photographs: Path, tmp_path: Path) -> None:
         manifest = label(photographs, tmp_path / "out").manifest
@@ -254,7 +310,7 @@ class TestRefused:
             PseudoLabeler(teacher=ColourConcepts(), settings=LabelingSettings())
         with pytest.raises(ValueError, match="CompetitionSettings are for a teacher"):
             PseudoLabeler(image_text=ColourEncoder(), settings=CompetitionSettings())
-        with pytest.raises(ValueError, match="teacher_options are for a teacher"):
+        with pytest.raises(ValueError, match="teacher_options and prefilter are for a teacher"):
             PseudoLabeler(image_text=ColourEncoder(), teacher_options={"semantic": True})
         with pytest.raises(ValueError, match="teacher_options are for a spec"):
             PseudoLabeler(teacher=ColourConcepts(), teacher_options={"semantic": True})
