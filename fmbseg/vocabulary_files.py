@@ -254,7 +254,7 @@ _DOUBTS: tuple[tuple[Callable[[str], object], str], ...] = (
     ),
     (lambda line: line.isdecimal(), "is a number; it is taken as a name"),
     (
-        lambda line: line[0] == "'" and line[-1] != "'",
+        lambda line: line.startswith("'") and not line.endswith("'"),
         """begins with a quotation mark; a name that holds a comma stands in double ones: "salt, pepper\"""",
     ),
 )

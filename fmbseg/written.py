@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fmbseg.checksums import encode_row, parse_row
+from fmbseg.checksums import encode_row
 from fmbseg.files import (
-    DamagedFileError,
     atomic_path,
     inside,
     remove_leftovers,
@@ -21,17 +20,35 @@ from fmbseg.files import (
     temporary_beside,
     write_atomically,
 )
+from fmbseg.marker import (
+    MARKER,
+    REMEDY,
+    WouldReplaceError,
+    append_entry,
+    check_marker,
+    is_photograph,
+    is_same,
+    read_marker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-MARKER = ".fmbseg-written.jsonl"
+__all__ = [
+    "LOCK",
+    "MARKER",
+    "OwnResults",
+    "WouldReplaceError",
+    "WrittenFiles",
+    "check_folder",
+    "check_single",
+    "hold",
+    "read_marker",
+    "single_file",
+]
+
 LOCK = ".fmbseg-written.lock"
-
-
-class WouldReplaceError(ValueError):
-    """A file that fmbseg did not write is in the way; the message names it, and nothing was written."""
 
 
 def hold(lock: FileLock) -> None:
@@ -91,6 +108,11 @@ class WrittenFiles:
 
     def __enter__(self) -> WrittenFiles:
         hold(self._lock)
+        try:
+            check_marker(self.folder)
+        except WouldReplaceError:
+            self._lock.release()
+            raise
         self._known = read_marker(self.folder)
         return self
 
@@ -163,7 +185,7 @@ class WrittenFiles:
         """Keep a file that an earlier run of the same kind wrote; return False if it was changed."""
         place = inside(self.folder, name, links_may_leave=False)
         for entry in self._known.get(name, []):
-            if entry["kind"] == self.kind and os.path.lexists(place) and _is_same(place, entry):
+            if entry["kind"] == self.kind and os.path.lexists(place) and is_same(place, entry):
                 self._written[name] = entry
                 return True
         return False
@@ -179,24 +201,22 @@ class WrittenFiles:
         for parent in place.relative_to(self.folder).parents:
             if (self.folder / parent).is_file():
                 raise WouldReplaceError(
-                    f"{self.folder / parent} is a file where a folder is needed: {_REMEDY}"
+                    f"{self.folder / parent} is a file where a folder is needed: {REMEDY}"
                 )
         entries = self._known.get(name, [])
-        if os.path.lexists(place) and not any(_is_same(place, entry) for entry in entries):
+        if os.path.lexists(place) and not any(is_same(place, entry) for entry in entries):
             what = "was changed since fmbseg wrote it" if entries else "exists, and fmbseg did not write it"
-            raise WouldReplaceError(f"{place} {what}: {_REMEDY}")
+            raise WouldReplaceError(f"{place} {what}: {REMEDY}")
         others = {entry["kind"] for entry in entries} - {self.kind}
         if os.path.lexists(place) and others:
-            raise WouldReplaceError(
-                f"{place} was written by another command ({sorted(others)[0]}): {_REMEDY}"
-            )
+            raise WouldReplaceError(f"{place} was written by another command ({sorted(others)[0]}): {REMEDY}")
         self._checked.add(name)
         return place
 
     def _note(self, name: str, entry: dict[str, Any]) -> None:
         """List a file before it takes its name."""
         full = {"name": name, "kind": self.kind, **entry}
-        _append(self.folder, full)
+        append_entry(self.folder, full)
         self._written[name] = full
 
     def _finish(self) -> None:
@@ -226,10 +246,14 @@ class WrittenFiles:
             remove_leftovers(folder, names)
 
     def _remove(self, name: str, entries: list[dict[str, Any]]) -> None:
-        place = self.folder / name
+        try:
+            place = inside(self.folder, name, links_may_leave=False)
+        except ValueError as error:  # a folder of it is a link now
+            warnings.warn(f"{error}: what is there stays", stacklevel=4)
+            return
         if not os.path.lexists(place):
             return
-        if not any(_is_same(place, entry) for entry in entries):
+        if not any(is_same(place, entry) for entry in entries):
             warnings.warn(
                 f"{place} was written by an earlier {self.kind} but changed since: it is kept, though not "
                 "part of this one",
@@ -262,7 +286,7 @@ def single_file(path: str | Path, kind: str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         yield temporary
-        _append(path.parent, {"name": path.name, "kind": kind, "sha256": sha256_of(temporary)})
+        append_entry(path.parent, {"name": path.name, "kind": kind, "sha256": sha256_of(temporary)})
 
 
 def check_single(path: str | Path, kind: str) -> None:
@@ -272,18 +296,19 @@ def check_single(path: str | Path, kind: str) -> None:
         WouldReplaceError: fmbseg did not write the existing file, it was changed since, or it is a folder.
     """
     path = Path(path)
+    check_marker(path.parent)
     if not os.path.lexists(path):
         return
     if path.is_dir():
         raise WouldReplaceError(f"{path} is a folder: name a file")
     entries = [entry for entry in read_marker(path.parent).get(path.name, []) if entry["kind"] == kind]
-    if not any(_is_same(path, entry) for entry in entries):
+    if not any(is_same(path, entry) for entry in entries):
         what = (
             "was changed since fmbseg wrote it"
             if entries
             else "exists, and fmbseg did not write it as this kind of file"
         )
-        raise WouldReplaceError(f"{path} {what}: {_REMEDY}")
+        raise WouldReplaceError(f"{path} {what}: {REMEDY}")
 
 
 def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
@@ -300,6 +325,7 @@ def check_folder(folder: str | Path, kind: str, names: Iterable[str]) -> None:
     """
     if Path(folder).is_file():
         raise WouldReplaceError(f"{folder} is a file: name a folder")
+    check_marker(Path(folder))
     written = WrittenFiles(folder, kind)
     written._known = read_marker(written.folder)
     written.check(names)
@@ -318,7 +344,7 @@ class OwnResults:
         """
         place = Path(os.path.realpath(path))
         return any(
-            not _is_photograph(entry) and _is_same(place, entry)
+            not is_photograph(entry) and is_same(place, entry)
             for folder in place.parents
             for entry in self._entries(folder, place)
         )
@@ -332,7 +358,7 @@ class OwnResults:
         """
         root, place = Path(os.path.realpath(folder)), Path(os.path.realpath(path.parent), path.name)
         return any(
-            _is_photograph(entry) and _is_same(place, entry)
+            is_photograph(entry) and is_same(place, entry)
             for parent in place.parents
             if parent != root and parent.is_relative_to(root)
             for entry in self._entries(parent, place)
@@ -342,40 +368,3 @@ class OwnResults:
         if folder not in self._markers:
             self._markers[folder] = read_marker(folder)
         return self._markers[folder].get(place.relative_to(folder).as_posix(), [])
-
-
-def read_marker(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The marker's entries by name, several if a run was stopped; damaged ones are ignored."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    try:
-        lines = (folder / MARKER).read_bytes().splitlines(keepends=True)
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            entry, _ = parse_row(line)
-        except DamagedFileError:  # then its file is not known as ours, and is not touched
-            continue
-        found.setdefault(str(entry["name"]), []).append(entry)
-    return found
-
-
-_REMEDY = "move it away, or choose another output path"
-
-
-def _append(folder: Path, entry: dict[str, Any]) -> None:
-    line, _ = encode_row(entry)
-    with (folder / MARKER).open("ab") as file:  # in one call, so that lines of two writers do not mix
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _is_photograph(entry: dict[str, Any]) -> bool:
-    return "link" in entry or bool(entry.get("photograph"))
-
-
-def _is_same(place: Path, entry: dict[str, Any]) -> bool:
-    if "link" in entry:
-        return place.is_symlink() and str(place.readlink()) == entry["link"]
-    return not place.is_symlink() and place.is_file() and sha256_of(place) == entry["sha256"]

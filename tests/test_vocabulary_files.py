@@ -194,6 +194,12 @@ def test_words_on_the_command_line_in_other_forms() -> None:
         assert split_words("'salt, pepper'") == ["'salt", "pepper'"]
 
 
+def test_a_line_of_quotation_marks_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text('",\ncat\n- ,\n')
+    assert read_classes(path)[1] == "cat"
+
+
 def test_doubts_on_a_single_line_name_it(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("# mine\ncat;dog\n")

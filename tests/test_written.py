@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fmbseg.written import MARKER, OwnResults, WouldReplaceError, WrittenFiles, check_single, single_file
+from fmbseg.checksums import encode_row
+from fmbseg.written import (
+    MARKER,
+    OwnResults,
+    WouldReplaceError,
+    WrittenFiles,
+    check_folder,
+    check_single,
+    read_marker,
+    single_file,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,3 +187,65 @@ def test_what_was_changed_is_neither_kept_nor_discarded(tmp_path: Path) -> None:
     with WrittenFiles(tmp_path, "export") as out:
         assert not out.keep("a")
     assert (tmp_path / "a").read_text() == "edited"
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", "{root}/mine.txt", "a/../../mine.txt"])
+def test_a_marker_of_others_removes_nothing_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.txt").write_bytes(b"mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    entry = {
+        "name": name.format(root=tmp_path),
+        "kind": "export",
+        "sha256": sha256(b"mine").hexdigest(),
+    }
+    (out / MARKER).write_bytes(encode_row(entry)[0])
+    assert read_marker(out) == {}
+    write(out, {"a.txt": b"1"})
+    assert (tmp_path / "mine.txt").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "export", "sha256": "0"},
+        {"name": "a.txt", "sha256": "0"},
+        {"name": "a.txt", "kind": "export"},
+        {"name": 5, "kind": "export", "sha256": "0"},
+        {"name": "a.txt", "kind": "export", "link": 5},
+    ],
+)
+def test_entries_that_lack_something_are_not_believed(tmp_path: Path, entry: dict[str, Any]) -> None:
+    (tmp_path / MARKER).write_bytes(encode_row(entry)[0])
+    assert read_marker(tmp_path) == {}
+
+
+def test_what_lies_behind_a_folder_that_became_a_link_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, {"deep/a.txt": b"1"})
+    (out / "deep").rename(tmp_path / "moved")
+    (out / "deep").symlink_to(tmp_path / "moved")
+    with pytest.warns(UserWarning, match="leads out of the folder .* by a link.*: what is there stays"):
+        write(out, {"b.txt": b"2"})
+    assert (tmp_path / "moved" / "a.txt").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("other", ["link", "folder", "pipe"])
+def test_a_marker_that_is_something_else_is_neither_read_nor_written(tmp_path: Path, other: str) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine.txt"
+    out.mkdir()
+    mine.write_bytes(b"mine\n")
+    if other == "link":
+        (out / MARKER).symlink_to(mine)
+    elif other == "folder":
+        (out / MARKER).mkdir()
+    else:
+        os.mkfifo(out / MARKER)
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
+        write(out, {"a.txt": b"1"})
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
+        check_folder(out, "export", ["a.txt"])
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
+        check_single(out / "a.txt", "export")
+    assert out / "a.txt" not in OwnResults()
+    assert mine.read_bytes() == b"mine\n"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the names of uploaded files
 _UPLOADED = re.compile(r"^(?:(?:.*/)?(?:data|media)/upload/|images/(?=\d+/[0-9a-f]{8}-))\d+/")  # and these
+_ROBOFLOW = re.compile(r"_[a-z]{3,4}\.rf\.[0-9a-zA-Z]{16,}(?=\.[a-z]+$)")  # before the extension
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DRIVE = re.compile(r"^[a-z]:/", re.IGNORECASE)
 _SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
@@ -156,8 +157,8 @@ def _without_address(name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    """Equal for names that differ in case, Unicode form, kind of extension or replaced characters alone."""
-    composed = unicodedata.normalize("NFC", name).casefold()
+    """Equal for names that differ in case, Unicode form, kind of extension or what tools replace alone."""
+    composed = _ROBOFLOW.sub("", unicodedata.normalize("NFC", unquote(name)).casefold())
     stem, dot, suffix = composed.rpartition(".")
     # Label Studio keeps letters and digits.
     plain = re.sub(r"[\W_]+", "_", stem if dot else composed).strip("_")

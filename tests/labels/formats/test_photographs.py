@@ -104,6 +104,8 @@ def test_names_that_lead_out(tmp_path: Path) -> None:
         ("A.jpg", "a.jpg"),
         ("my cat (1).jpg", "1f2e3d4c-my_cat_1.jpg"),
         ("my cat.jpg", "my_cat.jpg"),
+        ("my cat.jpg", "my%20cat.jpg"),
+        ("my cat.png", "my-cat_png.rf.0123456789abcdef0123456789abcdef.png"),
         (unicodedata.normalize("NFD", "bär.jpg"), unicodedata.normalize("NFC", "bär.jpg")),
     ],
 )
