@@ -45,7 +45,7 @@ class AlignedConfig:
         head: shape of the head.
         transform: how the backbone's pixels are normalised; ``None`` in heads that do not say.
         backbone_license: of the backbone's weights, as it says itself; empty if not known.
-        text_license: of the text encoder's weights, likewise.
+        text_license: of the text encoder's weights, as it says itself; empty if not known.
         vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
         hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
         training: how it was trained, as JSON; kept as it is, never interpreted here.

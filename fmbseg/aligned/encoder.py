@@ -190,7 +190,7 @@ class AlignedEncoder(Shareable):
             cache_dir: of the Hub's files, if not where its client keeps them.
             local_files_only: never use the network.
             backbone: to use instead of the one that the head names; an instance or a spec.
-            text_encoder: likewise.
+            text_encoder: to use instead of the one that the head names; an instance or a spec.
             device: where to put it.
             hub: how files of the frozen models are looked for; like those of the head if not given. Their
                 revisions stand in their specs.

@@ -80,7 +80,7 @@ def open_checkpoint(
         checkpoint: to open.
         identity: :func:`training_identity`.
         backbone: that is trained on; known by its spec and its weights.
-        text_encoder: likewise; on ``device``.
+        text_encoder: known by its spec and its weights; on ``device``.
         head: with its first weights.
         device: to compute on.
 

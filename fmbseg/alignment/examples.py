@@ -62,7 +62,7 @@ def training_data(
 
     Args:
         source: the labels. Where the features of masks are learned from, photographs whose labels have none
-            are told in a warning, and learned from by their classes alone.
+            are reported in a warning, and only their classes are learned from.
         settings: of the training.
         stride: of the backbone, in pixels.
         track: wraps a loop for a progress bar: ``track(iterable, description, total)``.

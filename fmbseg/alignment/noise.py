@@ -37,7 +37,7 @@ class LabelNoise:
 
     Args:
         similarity_power: 0 leaves the similarity out; at least 0.
-        iou_power: likewise for the predicted IoU.
+        iou_power: 0 leaves the predicted IoU out; at least 0.
         class_cap: patches of a class in an epoch; None for no limit.
     """
 

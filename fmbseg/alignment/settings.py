@@ -57,9 +57,9 @@ class TrainingSettings:
         temperature: divides every dot product of the loss.
         exclude_self: leave a patch out of its own positives (see
             :func:`~fmbseg.alignment.losses.tsupcon.tsupcon`).
-        text_weight: of the texts against the patches in the loss; None is the printed form (likewise).
+        text_weight: of the texts against the patches in the loss; None is the printed form.
         classes: whose texts are wrong answers in the loss: of the ``"dataset"``, as printed, or of the
-            ``"batch"`` (likewise).
+            ``"batch"``.
         head_kind: of a new head; the paper's is ``"block"`` (see
             :class:`~fmbseg.aligned.head.AlignmentHead`). A head that is given keeps its own.
         mlp_ratio: hidden width of a new head's MLP over the backbone's channels.
@@ -69,7 +69,7 @@ class TrainingSettings:
         mask_weight: of a term that draws every patch to the mean feature of the masks that it lies in (see
             :class:`~fmbseg.alignment.mask_targets.MaskFeatures`): one minus the cosine. Not in the paper; 0
             leaves it out. It takes labels that have kept these features.
-        mask_class_weight: likewise, of the Kullback-Leibler divergence of the patch's softmax over classes
+        mask_class_weight: the same for the Kullback-Leibler divergence of the patch's softmax over classes
             from that of this feature, at ``temperature``: soft labels instead of one class a patch.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
@@ -85,7 +85,7 @@ class TrainingSettings:
         similarity_power: a patch takes part in an epoch with the probability (similarity of its mask to its
             class, over the highest of the labels) to this power; 0 takes all. See
             :class:`~fmbseg.alignment.noise.LabelNoise`.
-        iou_power: likewise with the mask model's predicted IoU.
+        iou_power: the same with the mask model's predicted IoU.
         class_cap: patches of one class in an epoch, on average, at most; None for no limit.
         distillation: weight of a term that keeps what the head that training starts from says of its old
             words (see :class:`~fmbseg.alignment.distillation.OldVocabulary`); 0 lets it forget.

@@ -38,8 +38,8 @@ class EpochRecord:
         patches: labelled patches that took part.
         validation_loss: of the photographs held out (see
             :class:`~fmbseg.alignment.validation.HeldOutScore`); None where none are.
-        validation_accuracy: likewise.
-        validation_miou: likewise.
+        validation_accuracy: of the same photographs; None where none are.
+        validation_miou: of the same photographs; None where none are.
     """
 
     epoch: int
@@ -84,8 +84,8 @@ def train(
             together; a batch is ``batch_size`` photographs for each of them.
         held_out: photographs to measure the head on after each epoch.
         checkpoint: where to keep the training, if anywhere; what it had when it was opened is gone on with.
-        on_step: is told of each batch.
-        on_epoch: is told of each pass.
+        on_step: called after each batch.
+        on_epoch: called after each pass.
 
     Raises:
         TrainingDivergedError: the loss, a gradient or a weight is not finite. The head then has the last

@@ -45,7 +45,7 @@ class PseudoLabeler:
     concept model names and cuts in one step, and neither of the two is loaded.
 
     Args:
-        recipe: names the models and their settings; what is given below goes before it.
+        recipe: names the models and their settings; the arguments below take precedence.
         image_text: an image-text encoder, or its spec.
         mask_generator: a mask generator, or its spec. What one that is made already says of its ``options``
             is recorded with the labels, as ``mask_options`` are.

@@ -39,7 +39,7 @@ class ExportedCard:
         dim: dimensions of that space.
         stride: pixels between the cells of the map.
         mean: of the pixels' normalisation.
-        std: likewise.
+        std: of the pixels' normalisation.
         interpolation: how images are resized.
         dynamic: whether the sides may be any multiples of the stride.
         size: height and width in pixels that it was exported with; the only ones, if not dynamic.

@@ -47,7 +47,7 @@ def push_folder(
     Args:
         folder: whose files are pushed.
         repo: ``owner/name``, which must exist.
-        branch: likewise; main if ``None``.
+        branch: which must exist; main if ``None``.
         token: with write permission.
         commit_message: first line of the commit.
         replaced: pattern of the files there that go when no file of the folder has their name.

@@ -36,7 +36,7 @@ def paint_masks(
         masks: of the image; empty ones are passed over.
         text_map: (D, h, w), which covers the image.
         prototypes: (K, D).
-        second: another map that is mixed in, likewise by its mean.
+        second: another map, whose mean under each mask is mixed in.
         top: how many of the best texts are kept.
         temperature: of the softmax, if its sum is.
 

@@ -205,7 +205,7 @@ class OpenVocabSegmenter(Shareable):
             cache_dir: of the Hub's files, if not where its client keeps them.
             local_files_only: never use the network.
             backbone: an instance or a spec to use instead of the one that the head names.
-            text_encoder: likewise.
+            text_encoder: an instance or a spec to use instead of the one that the head names.
             device: where to compute.
             windows: how an image is resized and cut.
             hub: how files of the frozen models are looked for; like those of the head if not given.

@@ -47,8 +47,8 @@ class BackboneRequest:
         weights: ``pretrained``, ``random`` (seeded), ``none`` (shapes only), or the path of a file.
         prefix: leading tokens of a file's model that are not patches.
         mean: of each RGB channel in [0, 1], of weights that do not say it themselves.
-        std: of each RGB channel, likewise.
-        interpolation: by which images are resized, likewise.
+        std: standard deviation of each RGB channel, for the same weights.
+        interpolation: by which images are resized, for the same weights.
         license: of a file's weights.
         revision: branch, tag or commit of a Hub repository.
         hub: how files are looked for.

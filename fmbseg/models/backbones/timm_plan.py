@@ -79,7 +79,7 @@ def plan_of(
     Args:
         architecture: timm's name.
         arguments: of the model, from the config of a folder.
-        overlay: of timm's ``pretrained_cfg``, likewise.
+        overlay: of timm's ``pretrained_cfg``, from the same config.
         request: what is asked for.
 
     Raises:

@@ -46,7 +46,7 @@ class TimmSource:
         repo: on the Hub, if it is from there.
         folder: of its files, if they are here.
         overlay: of timm's ``pretrained_cfg``, from the folder's config.
-        arguments: of the model, likewise.
+        arguments: of the model, from the same config.
     """
 
     architecture: str

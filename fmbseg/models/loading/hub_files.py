@@ -213,8 +213,8 @@ def hub_folder_of(
             pickles.
         options: how to look for them.
         optional: see :func:`hub_folder`.
-        alternative: likewise.
-        licence: likewise.
+        alternative: see :func:`hub_folder`.
+        licence: see :func:`hub_folder`.
 
     Raises:
         AssetUnavailableError: as :func:`hub_folder` raises it for the first choice.

@@ -17,7 +17,7 @@ def stated_transform(
 
     Args:
         mean: of each RGB channel in [0, 1], three numbers.
-        std: likewise, above 0.
+        std: standard deviation of each RGB channel, three numbers above 0.
         interpolation: ``bilinear`` or ``bicubic``.
         stated: what is stated, and where, for the message.
         remedy: where and how to state it.

@@ -77,7 +77,7 @@ class EncodedFrame:
         embedding: of the image encoder, (1, C, h, w).
         layers: of the two-way transformer.
         keys: of its last attention.
-        values: likewise.
+        values: of its last attention.
         pixels: what the first up-scaling makes of the image with its gain, (h w, 4 D).
     """
 
@@ -114,7 +114,7 @@ class LeanDecoder:
 
     Args:
         prompt_encoder: of the module; used as it is when it decodes.
-        mask_decoder: likewise.
+        mask_decoder: of the module; used as it is when it decodes.
     """
 
     def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
