@@ -208,6 +208,13 @@ CARDS: tuple[ModelCard, ...] = (
         f"{_HERE}.mask_generators.superpixels:superpixels",
         packages=("scikit-image",),
     ),
+    ModelCard(
+        "hf-sam3",
+        "SAM 3 of transformers: hf-sam3:OWNER/NAME, hf-sam3:local-dir:FOLDER",
+        "concept model",
+        "of the weights that are named",
+        f"{_HERE}.concepts.sam3:hf_sam3",
+    ),
 )
 
 

@@ -32,4 +32,5 @@ REGISTRIES: dict[Role, Registry[Any]] = {
     "image-text encoder": IMAGE_TEXT,
     "mask generator": MASK_GENERATORS,
     "backbone": BACKBONES,
+    "concept model": CONCEPTS,
 }

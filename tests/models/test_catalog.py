@@ -5,13 +5,14 @@ import pytest
 
 from fmbseg.models.catalog import CARDS, ModelCard, find_card
 from fmbseg.models.loading.errors import AssetUnavailableError
-from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.models.registries import BACKBONES, CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.registry import Registry
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbone": BACKBONES,
     "image-text encoder": IMAGE_TEXT,
     "mask generator": MASK_GENERATORS,
+    "concept model": CONCEPTS,
 }
 
 

@@ -137,5 +137,8 @@ def license_of(folder: Path | None, repo: str | None = None) -> str:
     stated = None
     if folder is not None and (folder / "README.md").is_file():
         text = (folder / "README.md").read_text("utf-8", errors="replace")
-        stated = ModelCard(text, ignore_metadata_errors=True).data.get("license")
+        data = ModelCard(text, ignore_metadata_errors=True).data
+        stated = data.get("license")
+        if stated == "other":  # of no licence that the Hub has a name for
+            stated = data.get("license_name") or stated
     return str(stated) if stated else f"see https://huggingface.co/{repo}" if repo else UNKNOWN_LICENSE

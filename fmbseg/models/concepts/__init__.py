@@ -1,0 +1,1 @@
+"""Models that name and cut out in one step."""

@@ -1,0 +1,219 @@
+"""SAM 3 of transformers, from the Hub or a folder: a word in, every instance of it out.
+
+Carion et al. 2025, "SAM 3: Segment Anything with Concepts". A photograph is encoded once; a word costs one
+pass of the detector over its features. What comes out is scored and cut as by transformers' post-processing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from pycocotools import mask as coco
+
+from fmbseg.masks import MaskSet
+from fmbseg.models.contracts import Concept
+from fmbseg.models.loading.errors import WeightsError
+from fmbseg.models.loading.hub_files import HubOptions
+from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.precision import autocast, check_precision
+from fmbseg.models.loading.spec_options import join_options, split_options
+from fmbseg.models.loading.transformers_files import (
+    CONFIG,
+    load_transformer,
+    pixel_transform,
+    transformers_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.models.loading.precision import Precision
+    from fmbseg.models.transform import PixelTransform
+
+LICENCE = "SAM License"
+_WORDS_KEPT = 4096  # text features of a word take about 32 kB
+_CLASSES = {"sam3": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
+
+
+class Sam3:
+    """A SAM 3 as a concept model.
+
+    Args:
+        spec: that makes this model again.
+        license: of the weights.
+        module: ``Sam3Model`` of transformers, or one with its methods.
+        tokenizer: of its texts.
+        transform: normalisation of the pixels.
+        device: where it computes; a GPU if there is one.
+        precision: on accelerators; a CPU is exact.
+        words_at_once: that the detector looks for in one pass.
+        min_score: instances of a lower score are not cut out.
+
+    Raises:
+        ValueError: an option outside its range.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        license: str,  # noqa: A002 - as in the contract
+        module: Any,
+        tokenizer: Any,
+        transform: PixelTransform,
+        *,
+        device: torch.device | str | None = None,
+        precision: Precision = "auto",
+        words_at_once: int = 8,
+        min_score: float = 0.1,
+    ) -> None:
+        if words_at_once < 1:
+            raise ValueError(f"words_at_once is {words_at_once}: it must be 1 or more")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score is {min_score}: it must lie in 0 to 1")
+        self.spec, self.license = spec, license
+        self.options = {"words_at_once": words_at_once, "min_score": min_score}
+        self._module, self._tokenizer, self._transform = module, tokenizer, transform
+        self._precision = check_precision(precision)
+        self._words: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def to(self, device: torch.device | str) -> Sam3:
+        """Move the weights to ``device`` and return self."""
+        self._device = torch.device(device)
+        self._module.to(self._device)
+        self._words.clear()
+        return self
+
+    @torch.inference_mode()
+    def begin(self, image: NDArray[np.uint8]) -> Sam3Prompter:
+        """Encode an RGB image (H, W, 3) once."""
+        side = int(self._module.config.vision_config.backbone_config.image_size)
+        pixels = self._transform(image, (side, side))[None].to(self._device)
+        with autocast(self._device, self._precision):
+            encoded = self._module.get_vision_features(pixel_values=pixels)
+        return Sam3Prompter(self, encoded, (image.shape[0], image.shape[1]))
+
+    @torch.inference_mode()
+    def detect(self, encoded: Any, words: Sequence[str]) -> Any:
+        """One pass of the detector for a few words over the features of one photograph."""
+        features, masks = (torch.stack(one) for one in zip(*map(self._text, words), strict=True))
+        many = type(encoded)(
+            fpn_hidden_states=_expanded(encoded.fpn_hidden_states, len(words)),
+            fpn_position_encoding=_expanded(encoded.fpn_position_encoding, len(words)),
+        )
+        with autocast(self._device, self._precision):
+            return self._module(vision_embeds=many, text_embeds=_TextFeatures(features), attention_mask=masks)
+
+    def _text(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A word's features (L, C) and which of its L positions are tokens; computed once a word."""
+        if word in self._words:
+            self._words.move_to_end(word)
+            return self._words[word]
+        length = int(self._module.config.text_config.max_position_embeddings)
+        tokens = self._tokenizer(word, padding="max_length", max_length=length, return_tensors="pt")
+        ids, mask = tokens["input_ids"], tokens["attention_mask"]
+        if ids.shape[1] > length:
+            raise ValueError(
+                f"{word[:40]!r} has {ids.shape[1]} tokens, and {self.spec} reads {length}: use fewer words"
+            )
+        if not len(self._tokenizer(word, add_special_tokens=False)["input_ids"]):
+            raise ValueError(f"{word!r} is no text that {self.spec} can read: it has no token")
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        with autocast(self._device, self._precision):
+            found = self._module.get_text_features(input_ids=ids, attention_mask=mask, return_dict=True)
+        self._words[word] = (found.pooler_output[0], mask[0])
+        if len(self._words) > _WORDS_KEPT:
+            self._words.popitem(last=False)
+        return self._words[word]
+
+
+class Sam3Prompter:
+    """One photograph, encoded once; see :class:`Sam3`."""
+
+    def __init__(self, model: Sam3, encoded: Any, size: tuple[int, int]) -> None:
+        self._model, self._encoded, self._size = model, encoded, size
+
+    def find(self, words: Sequence[str]) -> Iterator[Concept]:
+        """Yield what is found of each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
+
+        Raises:
+            ValueError: a word without a token, or of more than the model reads.
+        """
+        left = iter(words)
+        while batch := list(islice(left, int(self._model.options["words_at_once"]))):
+            output = self._model.detect(self._encoded, batch)
+            for index in range(len(batch)):
+                yield self._concept(output, index)
+
+    @torch.inference_mode()
+    def _concept(self, output: Any, index: int) -> Concept:
+        presence = output.presence_logits[index].float().sigmoid()
+        scores = output.pred_logits[index].float().sigmoid() * presence
+        chosen = torch.argsort(scores, descending=True, stable=True)
+        chosen = chosen[scores[chosen] >= self._model.options["min_score"]]
+        rles = []
+        for query in chosen.tolist():  # one at a time: all of them at full size may not fit
+            mask = self._enlarged(output.pred_masks[index, query]) > 0.5
+            rles.append(coco.encode(np.asfortranarray(mask, np.uint8))["counts"])
+        given = scores[chosen].cpu().numpy()
+        return Concept(
+            presence=float(presence),
+            masks=MaskSet(self._size, tuple(rles), given, np.ones_like(given)),
+            semantic=self._enlarged(output.semantic_seg[index, 0]),
+        )
+
+    def _enlarged(self, logits: torch.Tensor) -> NDArray[np.float32]:
+        """Probabilities of a map of logits (h, w) at the photograph's size."""
+        probabilities = logits.float().sigmoid()[None, None]
+        enlarged = F.interpolate(probabilities, self._size, mode="bilinear", align_corners=False)
+        return enlarged[0, 0].cpu().numpy()
+
+
+class _TextFeatures:
+    """What ``Sam3Model`` reads of its text encoder's output."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        self.pooler_output = features
+
+
+def _expanded(maps: Sequence[torch.Tensor], count: int) -> tuple[torch.Tensor, ...]:
+    """The maps of one photograph for several words, without a copy."""
+    return tuple(one.expand(count, -1, -1, -1) for one in maps)
+
+
+def hf_sam3(name: str, *, hub: HubOptions | None = None, **options: Any) -> Sam3:
+    """Load a SAM 3 of transformers, for example ``facebook/sam3``, or a SAM3-LiteText.
+
+    Args:
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
+        hub: how files are looked for.
+        options: ``device``, ``precision``, ``words_at_once`` and ``min_score``, as of :class:`Sam3`.
+
+    Raises:
+        SpecError: no such option of a spec.
+        AssetUnavailableError: files are neither here nor to be had, or the repository is gated.
+        WeightsError: weights are damaged, of another architecture, or come without preprocessing.
+        ValueError: an option outside its range.
+    """
+    import transformers
+
+    bare, written = split_options(name, ("revision",), family="hf-sam3")
+    hub = (hub or HubOptions()).at(written.get("revision"))
+    folder = transformers_folder(bare, hub, licence=LICENCE if bare.startswith("facebook/") else "")
+    kind = read_json(folder / CONFIG).get("model_type")
+    if kind not in _CLASSES:
+        raise WeightsError(
+            f"{folder / CONFIG} is of model_type {kind!r}: 'hf-sam3:' is for {', '.join(sorted(_CLASSES))}"
+        )
+    transform = pixel_transform(folder)
+    module = load_transformer(getattr(transformers, _CLASSES[kind]), folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    spec = join_options(f"hf-sam3:{bare}", {"revision": hub.revision})
+    return Sam3(spec, license_of(folder), module, tokenizer, transform, **options)
