@@ -12,8 +12,8 @@ from fmbseg.labeling.mask_naming import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
 from fmbseg.labeling.presence import detect_classes
 from fmbseg.labeling.remainder import remainder
-from fmbseg.labels.draw import draw_masks
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
+from fmbseg.labels.selection import draw_lots
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def draw(count: int, key: str, settings: LabelingSettings) -> NDArray[np.bool_]:
         >>> int(draw(8, "dog.jpg", LabelingSettings()).sum())
         6
     """
-    return draw_masks(count, key, fraction=settings.keep_fraction, seed=settings.seed)
+    return draw_lots(count, key, fraction=settings.keep_fraction, seed=settings.seed)
 
 
 def _from_points(

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmbseg.labels.draw import draw_masks
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.merged import merge
 from fmbseg.labels.record import EVERYTHING_STAGE, HAND_STAGE, POINT_STAGE
 from fmbseg.labels.saving import save
+from fmbseg.labels.selection import draw_lots
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.unknown_name import UnknownNameError
@@ -95,7 +95,7 @@ class TestResample:
         with LabelWriter(tmp_path, manifest(1)) as writer:
             writer.append(many)
         (found,) = LabelSet(tmp_path).resample(0.5, seed=3)
-        assert found.kept.tolist() == [True, True, *draw_masks(6, "d/e.jpg", fraction=0.5, seed=3)]
+        assert found.kept.tolist() == [True, True, *draw_lots(6, "d/e.jpg", fraction=0.5, seed=3)]
         assert found.kept.sum() == 5
 
     def test_a_fraction_outside_is_refused(self, labels: LabelSet) -> None:
