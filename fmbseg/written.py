@@ -55,10 +55,13 @@ def hold(lock: FileLock) -> None:
     """Take the lock of a folder, which is made where it does not exist, without waiting for it.
 
     Raises:
-        WouldReplaceError: another run is writing to the folder.
+        WouldReplaceError: another run is writing to the folder, or it or a folder above it is a file.
     """
     folder = Path(lock.lock_file).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WouldReplaceError(f"{folder} cannot be a folder, for a file is there: name another") from error
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -249,3 +249,11 @@ def test_a_marker_that_is_something_else_is_neither_read_nor_written(tmp_path: P
         check_single(out / "a.txt", "export")
     assert out / "a.txt" not in OwnResults()
     assert mine.read_bytes() == b"mine\n"
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "mine.txt/out"])
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.txt").write_bytes(b"mine")
+    with pytest.raises(WouldReplaceError, match=r"mine\.txt.* cannot be a folder, for a file is there"):
+        write(tmp_path / name, {"a.txt": b"1"})
+    assert (tmp_path / "mine.txt").read_bytes() == b"mine"
