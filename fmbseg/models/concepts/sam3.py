@@ -19,7 +19,7 @@ from fmbseg.masks import MaskSet
 from fmbseg.models.contracts import Concept
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
-from fmbseg.models.loading.model_folder import license_of, read_json
+from fmbseg.models.loading.model_folder import license_of, read_object
 from fmbseg.models.loading.precision import autocast, check_precision
 from fmbseg.models.loading.spec_options import join_options, split_options
 from fmbseg.models.loading.transformers_files import (
@@ -207,7 +207,7 @@ def hf_sam3(name: str, *, hub: HubOptions | None = None, **options: Any) -> Sam3
     bare, written = split_options(name, ("revision",), family="hf-sam3")
     hub = (hub or HubOptions()).at(written.get("revision"))
     folder = transformers_folder(bare, hub, licence=LICENCE if bare.startswith("facebook/") else "")
-    kind = read_json(folder / CONFIG).get("model_type")
+    kind = read_object(folder / CONFIG).get("model_type")
     if kind not in _CLASSES:
         raise WeightsError(
             f"{folder / CONFIG} is of model_type {kind!r}: 'hf-sam3:' is for {', '.join(sorted(_CLASSES))}"

@@ -17,6 +17,7 @@ from fmbseg.models.contracts import ConceptModel
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.registries import CONCEPTS
+from tests.models.concepts.contract import ConceptModelContract
 from tests.models.concepts.tiny import SIDE, sam3_folder
 from tests.models.photographs import photograph
 
@@ -186,3 +187,9 @@ def test_as_a_teacher_by_its_spec(folder: Path, tmp_path: Path) -> None:
     assert len(record.masks)
     assert labels.manifest["models"]["teacher"] == f"hf-sam3:local-dir:{folder}"
     assert labels.manifest["models"]["license"] == "sam-license"
+
+
+class TestSam3Contract(ConceptModelContract):
+    @pytest.fixture
+    def model(self, folder: Path) -> Sam3:
+        return load(folder)
