@@ -241,11 +241,11 @@ def test_a_marker_that_is_something_else_is_neither_read_nor_written(tmp_path: P
         (out / MARKER).mkdir()
     else:
         os.mkfifo(out / MARKER)
-    with pytest.raises(WouldReplaceError, match="is not a list of what fmbseg wrote"):
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
         write(out, {"a.txt": b"1"})
-    with pytest.raises(WouldReplaceError, match="is not a list of what fmbseg wrote"):
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
         check_folder(out, "export", ["a.txt"])
-    with pytest.raises(WouldReplaceError, match="is not a list of what fmbseg wrote"):
+    with pytest.raises(WouldReplaceError, match="is no list of what fmbseg wrote"):
         check_single(out / "a.txt", "export")
     assert out / "a.txt" not in OwnResults()
     assert mine.read_bytes() == b"mine\n"
