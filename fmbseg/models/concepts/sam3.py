@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +82,7 @@ class Sam3:
         self.options = {"words_at_once": words_at_once, "min_score": min_score}
         self._module, self._tokenizer, self._transform = module, tokenizer, transform
         self._precision = check_precision(precision)
+        self._lock = Lock()  # several threads may ask one model
         self._words: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -113,9 +115,10 @@ class Sam3:
 
     def _text(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A word's features (L, C) and which of its L positions are tokens; computed once a word."""
-        if word in self._words:
-            self._words.move_to_end(word)
-            return self._words[word]
+        with self._lock:
+            if word in self._words:
+                self._words.move_to_end(word)
+                return self._words[word]
         length = int(self._module.config.text_config.max_position_embeddings)
         tokens = self._tokenizer(word, padding="max_length", max_length=length, return_tensors="pt")
         ids, mask = tokens["input_ids"], tokens["attention_mask"]
@@ -128,10 +131,12 @@ class Sam3:
         ids, mask = ids.to(self._device), mask.to(self._device)
         with autocast(self._device, self._precision):
             found = self._module.get_text_features(input_ids=ids, attention_mask=mask, return_dict=True)
-        self._words[word] = (found.pooler_output[0], mask[0])
-        if len(self._words) > _WORDS_KEPT:
-            self._words.popitem(last=False)
-        return self._words[word]
+        features = (found.pooler_output[0], mask[0])
+        with self._lock:
+            self._words[word] = features
+            if len(self._words) > _WORDS_KEPT:
+                self._words.popitem(last=False)
+        return features
 
 
 class Sam3Prompter:

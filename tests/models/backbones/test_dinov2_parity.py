@@ -101,6 +101,8 @@ def to_transformers(folder: Path, target: Path, *, registers: bool) -> Path:
     }
     model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**values))
     model.save_pretrained(target)
+    preprocessing = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3}
+    (target / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     (target / "model.safetensors").unlink()
     torch.save(
         renamed(load_file(folder / "model.safetensors"), registers=registers), target / "pytorch_model.bin"
