@@ -157,7 +157,7 @@ def test_weights_with_a_tensor_missing_are_refused(copied: Path) -> None:
 
 def test_a_folder_without_weights_or_with_a_broken_config_is_refused(copied: Path) -> None:
     (copied / "open_clip_config.json").write_text("{")
-    with pytest.raises(WeightsError, match=r"open_clip_config\.json is not JSON"):
+    with pytest.raises(WeightsError, match=r"open_clip_config\.json cannot be read as JSON"):
         under_test.open_clip(f"local-dir:{copied}")
     (copied / WEIGHTS).unlink()
     with pytest.raises(AssetUnavailableError, match=r"holds none of open_clip_model\.safetensors"):
