@@ -224,7 +224,8 @@ def test_configs_that_are_not_what_they_should_be(
 
 def test_brackets_in_brackets(hub: Hub, files: dict[str, bytes]) -> None:
     hub.put("bob/evil", {**files, "config.json": b"[" * 200_000})
-    refuse(AlignedEncoderError, r"config\.json cannot be read as JSON: it is nested too deeply", backbone=TinyBackbone())
+    message = r"config\.json cannot be read as JSON: it is nested too deeply"
+    refuse(AlignedEncoderError, message, backbone=TinyBackbone())
 
 
 def test_a_config_that_fills_the_memory(
