@@ -84,7 +84,7 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
             time.sleep(0.001)
         refused = second.run(source, out)["error"]
         assert first.wait()["error"] == ""
-    assert refused == (f"ValueError: another run is writing to {out}; wait for it or use another folder")
+    assert refused == (f"WouldReplaceError: another run is writing to {out}; wait for it or use another folder")
     assert files(out) == files(whole)
 
 

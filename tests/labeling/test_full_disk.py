@@ -45,7 +45,7 @@ def small_disk(folder: Path) -> Iterator[None]:
 def check(ended: list[dict[str, Any]], out: Path, whole: Path, code: str) -> None:
     """All but the last run failed for want of room, said so, and the last one ended with the same bytes."""
     for one in ended[:-1]:
-        assert one["error"].startswith(f"OSError: [Errno {code}] no room to write {out}"), one
+        assert one["error"].startswith(f"DiskFullError: [Errno {code}] no room to write {out}"), one
         assert (
             "Free some space and run the same again; a labelling or training continues where" in one["error"]
         )

@@ -104,7 +104,7 @@ def test_classes_that_mean_background_or_nothing_have_the_values_that_say_so(tmp
 
 def test_the_list_of_classes_is_a_vocabulary(labels: LabelSet, tmp_path: Path) -> None:
     export_png(labels, tmp_path / "png")
-    with pytest.warns(UserWarning, match="'ignore' stands for pixels that do not count"):
+    with pytest.warns(UserWarning, match="'ignore' means pixels that do not count"):
         read = Vocabulary.of(tmp_path / "png" / "classes.txt")
     assert [name for name in read.names if name != "background"] == NAMES
 
