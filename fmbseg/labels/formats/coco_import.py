@@ -11,7 +11,7 @@ import fmbseg
 from fmbseg.files import check_regular, parse_json
 from fmbseg.labels.failures import ERRORS
 from fmbseg.labels.formats.coco_records import CocoRecords
-from fmbseg.labels.formats.coco_seal import is_as_exported
+from fmbseg.labels.formats.coco_seal import is_as_exported, was_exported
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, shard_count
 from fmbseg.labels.shard_files import shard_name
@@ -84,7 +84,7 @@ def import_coco(
     except ValueError as error:
         raise ValueError(f"{path} cannot be imported: {error}") from error
     source.tell(path)
-    if b"fmbseg" in content and not is_as_exported(content):
+    if was_exported(content) and not is_as_exported(content):
         warnings.warn(
             f"{path} was changed since fmbseg exported it, and is used as it is. If nobody corrected it, "
             "it is damaged: export it again",
