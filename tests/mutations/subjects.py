@@ -21,6 +21,7 @@ from fmbseg.aligned.onnx_file import export_onnx
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.evaluation.datasets import open_data
 from fmbseg.evaluation.evaluate import evaluate
+from fmbseg.evaluation.table import table
 from fmbseg.images import load_image
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labels.formats.coco_export import export_coco
@@ -104,6 +105,7 @@ def build(root: Path) -> None:
     _masks(root)
     _data(root / "data")
     _evaluate_stopped(root)
+    _evaluate(root, RedChannel(), "measured")
 
 
 class _Stopping(Superpixels):
@@ -226,9 +228,13 @@ def _data(root: Path) -> None:
         Image.fromarray(target).save(root / "masks" / f"{index}.png")
 
 
-def _evaluate(root: Path, segmenter: RedChannel) -> Any:
+def _evaluate(root: Path, segmenter: RedChannel, out: str = "run") -> Any:
     data = open_data("folder_background", root.parent / "whole" / "data")  # a run knows where its data lie
-    return evaluate(segmenter, data, "paper", out=root / "run", pictures=0).figures
+    return evaluate(segmenter, data, "paper", out=root / out, pictures=0).figures
+
+
+def _table(root: Path) -> Any:
+    return table([root / "measured"])
 
 
 def _evaluate_rest(root: Path) -> Any:
@@ -274,5 +280,6 @@ SUBJECTS = (
     Subject("text vectors", "home/text/*.vectors", _text),
     Subject("masks.sqlite", "kept/masks.sqlite", _masks),
     Subject("eval: run.json", "run/run.json", _evaluate_rest),
+    Subject("eval: report.json, in a table", "measured/report.json", _table),
     Subject("eval: images.jsonl", "run/images.jsonl", _evaluate_rest),
 )
