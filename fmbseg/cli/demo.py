@@ -25,6 +25,9 @@ def demo(
     new_words: Annotated[
         str | None, typer.Option(help="Words to segment with that are not trained on, such as kitten,puppy.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two photographs in place of eight; not with --images.")
+    ] = False,
     recipe: RecipeName = "offline",
     out: Annotated[
         Path, typer.Option(help="Folder for the report: a new one, or that of an earlier demo.")
@@ -34,11 +37,15 @@ def demo(
     hub: "HubOptions",
 ) -> None:
     """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""
+    if quick and images is not None:
+        raise typer.BadParameter("--quick chooses among the demo's own photographs: leave --images out")
+    from fmbseg.demo.photographs import PHOTOGRAPHS, QUICK
     from fmbseg.demo.run import DemoSettings, run_demo
 
     settings = DemoSettings(
         out=out,
         images=images,
+        photographs=QUICK if quick else PHOTOGRAPHS,
         classes=tuple(split_words(classes)) if classes is not None else None,
         new_words=tuple(split_words(new_words)) if new_words is not None else None,
         recipe=recipe,

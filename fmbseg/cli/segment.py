@@ -39,8 +39,11 @@ _LONGEST_SIDE = 1600
 
 @with_hub_options
 def segment(
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: OutFolder,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Images, or folders of images.")] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="Segment a photograph that comes with the extra `offline`.")
+    ] = False,
     head: Annotated[
         str,
         typer.Option(
@@ -121,7 +124,7 @@ def segment(
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
     _refuse_what_cannot_be_written(result_classes, extras)
-    listed = [_images_of(path) for path in paths]
+    listed = [_images_of(path) for path in _asked(paths or [], example)]
     images = dict.fromkeys(image for found in listed for image in found.images)
     targets = target_names(list(images))
     if not targets:
@@ -138,6 +141,16 @@ def segment(
         ]
     if strict and not (all(done) and all(found.complete for found in listed)):
         raise typer.Exit(1)
+
+
+def _asked(paths: list[Path], example: bool) -> list[Path]:
+    if example:
+        from fmbseg.demo.photographs import EXAMPLE, packaged_path
+
+        return [*paths, packaged_path(EXAMPLE.module, EXAMPLE.file)]
+    if not paths:
+        raise typer.BadParameter("give images or folders of images, or --example for a photograph to try")
+    return paths
 
 
 @dataclass(frozen=True)

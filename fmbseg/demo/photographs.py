@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from fmbseg.written import WrittenFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,13 @@ PHOTOGRAPHS = (
 )
 
 
+EXAMPLE = next(one for one in PHOTOGRAPHS if one.name == "cat.png")
+"""The photograph of ``fmbseg segment --example``."""
+
+QUICK = tuple(one for one in PHOTOGRAPHS if one.name in ("cat.png", "rocket.jpg"))
+"""The photographs of ``fmbseg demo --quick``."""
+
+
 def copy_photographs(folder: str | Path) -> None:
     """Copy :data:`PHOTOGRAPHS` to a new folder; nothing is downloaded.
 
@@ -55,17 +66,17 @@ def copy_photographs(folder: str | Path) -> None:
         WouldReplaceError: a file that fmbseg did not write is in the way.
     """
     with WrittenFiles(folder, "example photographs") as out:
-        add_photographs(out, ".")
+        add_photographs(out, ".", PHOTOGRAPHS)
 
 
-def add_photographs(out: WrittenFiles, folder: str) -> None:
-    """Copy :data:`PHOTOGRAPHS` to a folder within ``out``.
+def add_photographs(out: WrittenFiles, folder: str, photographs: Iterable[Photograph]) -> None:
+    """Copy photographs of packages to a folder within ``out``.
 
     Raises:
         FileNotFoundError: a package is not installed, or lacks its photograph.
         WouldReplaceError: a file that fmbseg did not write is in the way.
     """
-    sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in PHOTOGRAPHS}
+    sources = {photograph: packaged_path(photograph.module, photograph.file) for photograph in photographs}
     for photograph, source in sources.items():
         out.copy((PurePosixPath(folder) / photograph.name).as_posix(), source)
 

@@ -16,7 +16,7 @@ from fmbseg.demo import ground_truth
 from fmbseg.demo.meter import Meter
 from fmbseg.demo.metrics import collect
 from fmbseg.demo.panels import panels_of
-from fmbseg.demo.photographs import PHOTOGRAPHS, add_photographs, credit_of
+from fmbseg.demo.photographs import PHOTOGRAPHS, Photograph, add_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
@@ -55,7 +55,8 @@ class DemoSettings:
     Args:
         out: folder to write to: new, empty, or of an earlier demo, whose files alone are replaced;
             features that it computed are reused.
-        images: folder of photographs; those of :mod:`fmbseg.demo.photographs` if not given.
+        images: folder of photographs; ``photographs`` if not given.
+        photographs: those of packages to show, of :mod:`fmbseg.demo.photographs`.
         classes: words to label and train with; see :func:`fmbseg.demo.words.demo_vocabularies`.
         new_words: words to segment with that are not trained on; see there.
         recipe: the models and their settings.
@@ -66,6 +67,7 @@ class DemoSettings:
 
     out: Path
     images: Path | None = None
+    photographs: tuple[Photograph, ...] = PHOTOGRAPHS
     classes: tuple[str, ...] | None = None
     new_words: tuple[str, ...] | None = None
     recipe: str = "offline"
@@ -102,13 +104,13 @@ def run_demo(settings: DemoSettings) -> DemoReport:
         settings.classes, settings.new_words, own_images=settings.images is not None
     )
     get_recipe(settings.recipe)
-    count = len(PHOTOGRAPHS) if settings.images is None else _count(settings.images, settings.out)
+    count = len(settings.photographs) if settings.images is None else _count(settings.images, settings.out)
     _check_folder(settings.out)
     with WrittenFiles(settings.out, "demo") as written, TemporaryDirectory() as work:
         written.check(_names(count))
         written.write(_MARK, b"")
         if settings.images is None:
-            add_photographs(written, "photographs")
+            add_photographs(written, "photographs", settings.photographs)
         rows, metrics, failures = _run(settings, trained, new, Path(work))
         for folder in ("labels", "head"):
             for path in sorted(Path(work, folder).glob("[!.]*")):
@@ -153,7 +155,8 @@ def _run(
         wide = OpenVocabSegmenter.from_pretrained(recipe.head, backbone=backbone, text_encoder=text)
     observer = Observer(labeler, segmenter, trained, new, wide=wide)
     rows, agreement = _rows(labels, observer, trained, meter, settings)
-    truth = _truth(labels, labeler, segmenter) if settings.images is None else None
+    known = settings.images is None and ground_truth.PHOTOGRAPH in {one.name for one in settings.photographs}
+    truth = _truth(labels, labeler, segmenter) if known else None
     metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
     return rows, metrics, list(labels.errors)
 

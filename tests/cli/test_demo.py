@@ -22,3 +22,9 @@ def test_new_words_must_be_new(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "every new word is trained on: cat" in result.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_quick_is_for_the_demos_own_photographs(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["demo", "--quick", "--images", str(tmp_path), "--out", "demo"])
+    assert result.exit_code == 2
+    assert "--quick" in result.stderr

