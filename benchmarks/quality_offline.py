@@ -147,10 +147,12 @@ class TimedPrompter:
         self._inner, self._generator = inner, generator
         self._masks: MaskSet | None = None
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-        """Ask for masks at points."""
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """Ask for masks at points or in boxes."""
         with self._generator.prompt:
-            return self._inner.prompt(points)
+            return self._inner.prompt(points, boxes=boxes)
 
     def everything(self) -> MaskSet:
         """Ask for all masks; they are made once."""

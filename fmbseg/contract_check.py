@@ -24,7 +24,7 @@ def missing_members(candidate: object, contract: type) -> tuple[list[str], list[
         >>> class Half:
         ...     def everything(self): ...
         >>> missing_members(Half(), Prompter)
-        (['prompt(points)'], [])
+        (['prompt(points, boxes)'], [])
     """
     methods = [
         f"{name}({', '.join(list(inspect.signature(method).parameters)[1:])})"

@@ -192,6 +192,13 @@ CARDS: tuple[ModelCard, ...] = (
         f"{_HERE}.mask_generators.transformers_sam:hf_sam2",
     ),
     ModelCard(
+        "hf-sam-hq",
+        "SAM-HQ of transformers: hf-sam-hq:OWNER/NAME, hf-sam-hq:local-dir:FOLDER",
+        "mask generator",
+        "of the weights that are named",
+        f"{_HERE}.mask_generators.transformers_sam:hf_sam_hq",
+    ),
+    ModelCard(
         "onnx-sam",
         "SAM as two ONNX graphs: onnx-sam:ENCODER.onnx,DECODER.onnx",
         "mask generator",
@@ -267,7 +274,7 @@ def factories(role: Role) -> dict[str, str]:
 
     Example:
         >>> sorted(factories("mask generator"))
-        ['hf-sam', 'hf-sam2', 'mobilesam', 'onnx-sam', 'sam', 'superpixels']
+        ['hf-sam', 'hf-sam-hq', 'hf-sam2', 'mobilesam', 'onnx-sam', 'sam', 'superpixels']
     """
     return {card.name: card.factory for card in CARDS if card.role == role}
 

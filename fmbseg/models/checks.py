@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -58,3 +59,32 @@ def check_image(image: NDArray[np.uint8], model: str) -> None:
             f"{model} takes an RGB image of shape (H, W, 3) and type uint8, got {image.shape} {image.dtype}:"
             " fmbseg.images.load_image makes one"
         )
+
+
+def check_boxes(boxes: NDArray[np.float32], size: tuple[int, int]) -> None:
+    """Refuse what is not a set of boxes within an image.
+
+    Args:
+        boxes: (N, 4), x0, y0, x1, y1 in pixels of the image, x1 and y1 just outside.
+        size: height and width of the image in pixels.
+
+    Raises:
+        ValueError: another shape, or a box that has no area, leaves the image or is not of numbers.
+
+    Example:
+        >>> check_boxes(np.array([[10, 10, 30, 20], [5, 8, 5, 9]]), (40, 60))
+        Traceback (most recent call last):
+        ...
+        ValueError: box 1, (x0, y0, x1, y1) = (5.0, 8.0, 5.0, 9.0), has no area: x0 < x1 and y0 < y1 must hold
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes have shape {boxes.shape}: it must be (N, 4), x0, y0, x1, y1 each")
+    height, width = size
+    for index, box in enumerate(boxes.astype(np.float64)):
+        named = f"box {index}, (x0, y0, x1, y1) = {tuple(box.tolist())},"
+        if not (np.isfinite(box) & (box >= 0) & (box <= [width, height, width, height])).all():
+            raise ValueError(
+                f"{named} lies outside the image of {width} x {height} px (width x height): clip it first"
+            )
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError(f"{named} has no area: x0 < x1 and y0 < y1 must hold")

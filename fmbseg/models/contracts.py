@@ -117,8 +117,16 @@ class ImageTextEncoder(Protocol):
 class Prompter(Protocol):
     """One image, encoded once, ready to be asked for masks."""
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-        """For each set of foreground points (P, 2), as (x, y) in pixels of the image, the best one mask."""
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """Return the best one mask for each set of points, or for each box.
+
+        Args:
+            points: for each mask its foreground points (P, 2), as (x, y) in pixels of the image.
+            boxes: (N, 4), around one thing each: x0, y0, x1, y1 in pixels of the image, x1 and y1 just
+                outside. Points and boxes are not given together.
+        """
         ...
 
     def everything(self) -> MaskSet:

@@ -52,7 +52,9 @@ class Boxes:
         self.image = image
         return self
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
         self.asked = list(points)
         found = [np.all(self.image == self.image[int(y), int(x)], axis=-1) for (x, y), *_ in points]
         return MaskSet.from_masks(np.stack(found), np.full(len(points), 0.9))

@@ -450,7 +450,9 @@ class Halves:
         self.size = image.shape[:2]
         return self
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
         raise NotImplementedError(f"not promptable, got {len(points)} sets of points")
 
     def everything(self) -> MaskSet:

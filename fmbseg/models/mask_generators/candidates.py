@@ -51,6 +51,10 @@ class SamDecoder(Protocol):
         """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image."""
         ...
 
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """Decode N prompts of a box each, (N, 4) as x0, y0, x1, y1 in pixels of the image."""
+        ...
+
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
         ...

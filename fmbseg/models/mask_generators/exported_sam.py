@@ -48,6 +48,11 @@ class ExportedDecoder:
             return self.lean.decode(image, points, three_masks)
         return self.lean.decode(image, points, _best_of_three if points.shape[1] == 1 else _first)
 
+    def decode_boxes(self, image: EncodedFrame, boxes: torch.Tensor) -> Candidates:
+        """Decode N prompts of a box each (N, 4) in pixels of the frame."""
+        # A box is two points to the graph, with none for padding, so it takes the best of three.
+        return self.lean.decode_boxes(image, boxes, _best_of_three if self.single else three_masks)
+
 
 def _best_of_three(predicted_iou: torch.Tensor) -> torch.Tensor:
     return 1 + predicted_iou[:, 1:].argmax(dim=1, keepdim=True)
@@ -127,41 +132,70 @@ def agreeing(sam: ExportedSam, session: onnxruntime.InferenceSession, side: int)
     """
     random = torch.Generator().manual_seed(0)
     embedding = torch.randn(1, _CHANNELS, side // _STRIDE, side // _STRIDE, generator=random) / 8
-    decoder: ExportedDecoder | None = None
-    for count in (1, 3):
-        points = torch.rand(1, count, 2, generator=random) * side
-        graph = run_graph(session, embedding.numpy(), points[0].numpy())
-        decoder = ExportedDecoder(LeanDecoder(*sam), single=len(graph.logits) == 1)
-        ours = decoder.decode(decoder.lean.begin(embedding), points)
-        theirs = Candidates(
-            graph.logits[-ours.logits.shape[1] :], graph.predicted_iou[-ours.logits.shape[1] :]
-        )
-        if not all(
-            torch.allclose(one[0], other, rtol=_TOLERANCE, atol=_TOLERANCE * float(other.abs().mean()))
-            for one, other in zip(ours, theirs, strict=True)
-        ):
-            return None
-    return decoder
+    one, three, box = (torch.rand(1, count, 2, generator=random) * side for count in (1, 3, 2))
+    graphs = [
+        run_graph(session, embedding.numpy(), *prompt)
+        for prompt in (point_prompt(one[0].numpy()), point_prompt(three[0].numpy()), box_prompt(box.numpy()))
+    ]
+    decoder = ExportedDecoder(LeanDecoder(*sam), single=len(graphs[0].logits) == 1)
+    image = decoder.lean.begin(embedding)
+    found = [
+        decoder.decode(image, one),
+        decoder.decode(image, three),
+        decoder.decode_boxes(image, box.flatten(1)),
+    ]
+    alike = (
+        torch.allclose(mine[0], theirs, rtol=_TOLERANCE, atol=_TOLERANCE * float(theirs.abs().mean()))
+        for ours, graph in zip(found, graphs, strict=True)
+        for mine, theirs in zip(ours, (part[-ours.logits.shape[1] :] for part in graph), strict=True)
+    )
+    return decoder if all(alike) else None
+
+
+class GraphPrompt(NamedTuple):
+    """A prompt as the graph takes it.
+
+    Attributes:
+        coordinates: (P, 2), (x, y) in pixels of the frame.
+        labels: (P,) what each is.
+    """
+
+    coordinates: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+def point_prompt(points: NDArray[np.float32]) -> GraphPrompt:
+    """Foreground points (P, 2); where there is no box, the export wants (0, 0) labelled -1 as padding."""
+    labels = np.append(np.ones(len(points), np.float32), np.float32(-1))
+    return GraphPrompt(np.concatenate([points, np.zeros((1, 2), np.float32)]), labels)
+
+
+def box_prompt(box: NDArray[np.float32]) -> GraphPrompt:
+    """A box (4,) by its upper left and lower right corner, labelled 2 and 3."""
+    return GraphPrompt(box.reshape(2, 2), np.array([2, 3], np.float32))
 
 
 def run_graph(
-    session: onnxruntime.InferenceSession, embedding: NDArray[np.float32], points: NDArray[np.float32]
+    session: onnxruntime.InferenceSession,
+    embedding: NDArray[np.float32],
+    coordinates: NDArray[np.float32],
+    labels: NDArray[np.float32],
 ) -> Candidates:
     """Decode one prompt by the graph: its masks (C, h, w), one or four, and their predicted IoUs (C,).
 
     Args:
         session: of the graph.
         embedding: of the image, (1, 256, h, w).
-        points: foreground points (P, 2), (x, y) in pixels of the frame.
+        coordinates: of a :class:`GraphPrompt`.
+        labels: of a :class:`GraphPrompt`.
     """
     coarse = 4 * embedding.shape[2]
     logits, predicted_iou = session.run(
         ["low_res_masks", "iou_predictions"],
         {
             "image_embeddings": embedding,
-            # Where there is no box, the export wants one point (0, 0) labelled -1 as padding.
-            "point_coords": np.concatenate([points, np.zeros((1, 2), np.float32)])[None],
-            "point_labels": np.append(np.ones(len(points), np.float32), np.float32(-1))[None],
+            "point_coords": coordinates[None],
+            "point_labels": labels[None],
             "mask_input": np.zeros((1, 1, coarse, coarse), np.float32),
             "has_mask_input": np.zeros(1, np.float32),
             # Only the graph's own full-size masks depend on it; they are not used, so they are kept small.

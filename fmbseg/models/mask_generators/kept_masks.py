@@ -92,9 +92,11 @@ class _Prompter:
             self._begun = self._store.inner.begin(self._image)
         return self._begun
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-        """Ask for masks at points."""
-        return self._inner.prompt(points)
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """Ask for masks at points or in boxes."""
+        return self._inner.prompt(points, boxes=boxes)
 
     def everything(self) -> MaskSet:
         """All masks, those kept if there are any."""

@@ -110,7 +110,7 @@ def three_masks(predicted_iou: torch.Tensor) -> torch.Tensor:
 
 
 class LeanDecoder:
-    """Decodes point prompts with the weights of a ``segment_anything`` module.
+    """Decodes prompts of points and of boxes with the weights of a ``segment_anything`` module.
 
     Args:
         prompt_encoder: of the module; used as it is when it decodes.
@@ -181,12 +181,33 @@ class LeanDecoder:
             choose: from the predicted IoUs (N, 4) of SAM's single mask and its three of an ambiguous prompt,
                 which of the four to draw, (N, M).
         """
-        with torch.autocast(points.device.type, enabled=False):
-            labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-            sparse, _ = self._prompts(points=(points, labels), boxes=None, masks=None)
+        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+        return self._decode_all(image, choose, points=(points, labels), boxes=None)
+
+    def decode_boxes(
+        self,
+        image: EncodedFrame,
+        boxes: torch.Tensor,
+        choose: Callable[[torch.Tensor], torch.Tensor] = three_masks,
+    ) -> Candidates:
+        """Decode N prompts of a box each.
+
+        Args:
+            image: that ``begin`` made.
+            boxes: (N, 4), x0, y0, x1, y1 in pixels of the frame.
+            choose: as of :meth:`decode`.
+        """
+        return self._decode_all(image, choose, points=None, boxes=boxes)
+
+    def _decode_all(
+        self, image: EncodedFrame, choose: Callable[[torch.Tensor], torch.Tensor], **prompts: Any
+    ) -> Candidates:
+        device = image.embedding.device.type
+        with torch.autocast(device, enabled=False):
+            sparse, _ = self._prompts(**prompts, masks=None)
             own = torch.cat([self._decoder.iou_token.weight, self._decoder.mask_tokens.weight])
             tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-            size = _PROMPTS_AT_ONCE_ON_CPU if points.device.type == "cpu" else len(tokens)
+            size = _PROMPTS_AT_ONCE_ON_CPU if device == "cpu" else len(tokens)
             parts = [self._decode(image, part, choose) for part in tokens.split(size)]  # type: ignore[no-untyped-call]
         return Candidates(
             torch.cat([part.logits for part in parts]), torch.cat([part.predicted_iou for part in parts])

@@ -19,16 +19,21 @@ from fmbseg.models.loading.spec_options import check_name
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.exported_sam import (
     ExportedDecoder,
+    GraphPrompt,
     NotSamsOwnError,
     agreeing,
+    box_prompt,
+    point_prompt,
     read_exported_sam,
     run_graph,
 )
-from fmbseg.models.mask_generators.sam_frame import SamFrame
+from fmbseg.models.mask_generators.sam_frame import SamFrame, boxes_in
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.settings import EverythingSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
@@ -197,7 +202,8 @@ class GraphDecoder(FramedDecoder):
 
     Exported to return one mask a prompt, the graph counts the points, padding included: up to two points it
     takes the best of SAM's three candidates, from three on the mask of SAM's single-mask token. So one
-    foreground point with its padding point gives the best of three, five points with theirs the single mask.
+    foreground point with its padding point gives the best of three, five points with theirs the single mask,
+    and a box, two points without padding, the best of three.
     Exported to return all four masks, the three candidates are taken for one point as for many.
 
     Args:
@@ -214,7 +220,14 @@ class GraphDecoder(FramedDecoder):
 
     def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
-        found = [run_graph(self._session, self._embedding, one) for one in self._frame.points(points)]
+        return self._run([point_prompt(one) for one in self._frame.points(points)])
+
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """Decode N prompts of a box each (N, 4), one after another as the graph wants it."""
+        return self._run([box_prompt(one) for one in boxes_in(self._frame, boxes)])
+
+    def _run(self, prompts: Sequence[GraphPrompt]) -> Candidates:
+        found = [run_graph(self._session, self._embedding, *one) for one in prompts]
         # The mask of the single-mask token stands before the three.
         first = 0 if found[0].logits.shape[0] == 1 else 1
         return Candidates(
@@ -240,6 +253,10 @@ class WeightsDecoder(FramedDecoder):
     def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2)."""
         return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)))
+
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """Decode N prompts of a box each (N, 4)."""
+        return self._decoder.decode_boxes(self._image, torch.from_numpy(boxes_in(self._frame, boxes)))
 
 
 def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1, **settings: Any) -> OnnxSam:

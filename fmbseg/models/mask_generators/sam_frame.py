@@ -124,6 +124,16 @@ class SquashedFrame:
         return _sampled(maps, self.points(points), self.side)
 
 
+def boxes_in(frame: Frame, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move boxes (N, 4), x0, y0, x1, y1 in pixels of the image, into the frame.
+
+    Example:
+        >>> boxes_in(SamFrame((512, 256)), np.array([[0, 0, 100, 200]], np.float32)).tolist()
+        [[0.0, 0.0, 200.0, 400.0]]
+    """
+    return frame.points(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+
+
 def _scaled(
     points: NDArray[np.float32], size: tuple[int, int], target: tuple[int, int]
 ) -> NDArray[np.float32]:

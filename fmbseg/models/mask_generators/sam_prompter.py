@@ -14,6 +14,7 @@ import torch
 from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from fmbseg.masks import MaskSet
+from fmbseg.models.checks import check_boxes
 from fmbseg.models.mask_generators.candidates import Crop, Found, full_size, passing, run_lengths
 from fmbseg.models.mask_generators.crops import CropPlan, plan_crops
 from fmbseg.models.mask_generators.sampling import Seen, grid_points, make_sampler
@@ -48,18 +49,37 @@ class SamPrompter:
         self._decoder = encode(image)
 
     @torch.no_grad()
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-        """Return for each set of points the candidate mask of highest predicted IoU.
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """Return for each set of points, or each box, the candidate mask of highest predicted IoU.
 
         Args:
             points: for each mask its foreground points (P, 2), as (x, y) in pixels of the image.
+            boxes: (N, 4), around one thing each: x0, y0, x1, y1 in pixels of the image, x1 and y1 just
+                outside. Points and boxes are not given together.
 
         Returns:
-            As many masks as sets of points, in their order; a mask may be empty.
+            As many masks as sets of points or boxes, in their order; a mask may be empty.
 
         Raises:
-            ValueError: a set is empty, of another shape, or has a point outside the image.
+            ValueError: points and boxes are given; a set of points is empty, of another shape, or has a point
+                outside the image; a box has no area or leaves the image.
         """
+        if boxes is None:
+            return self._at_points(points)
+        if len(points):
+            raise ValueError("points and boxes are given: ask for the masks of each by a call of its own")
+        return self._in_boxes(boxes)
+
+    def _in_boxes(self, boxes: NDArray[np.float32]) -> MaskSet:
+        check_boxes(boxes, self._decoder.size)
+        step = self._settings.points_per_batch
+        batches = [boxes[start : start + step].astype(np.float32) for start in range(0, len(boxes), step)]
+        found = [self._best(self._decoder.decode_boxes(batch)) for batch in batches]
+        return MaskSet.concat(found) if found else MaskSet.empty(self._decoder.size)
+
+    def _at_points(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, one in enumerate(points):
             _check_points(one, self._decoder.size, index)

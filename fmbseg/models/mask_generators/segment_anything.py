@@ -58,8 +58,15 @@ class SegmentAnything:
     def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+        return self._decoded(embedding, points=(points, labels), boxes=None)
+
+    def decode_boxes(self, embedding: Any, boxes: torch.Tensor) -> Candidates:
+        """Decode N prompts of a box each (N, 4) to SAM's three masks each."""
+        return self._decoded(embedding, points=None, boxes=boxes)
+
+    def _decoded(self, embedding: Any, **prompts: Any) -> Candidates:
         encoder = self.module.prompt_encoder
-        sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)
+        sparse, dense = encoder(**prompts, masks=None)
         logits, iou = self.module.mask_decoder(
             image_embeddings=embedding,
             image_pe=encoder.get_dense_pe(),
@@ -92,6 +99,10 @@ class LeanSegmentAnything(SegmentAnything):
     def decode(self, embedding: EncodedFrame, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         return self._lean.decode(embedding, points)
+
+    def decode_boxes(self, embedding: EncodedFrame, boxes: torch.Tensor) -> Candidates:
+        """Decode N prompts of a box each (N, 4) to SAM's three masks each."""
+        return self._lean.decode_boxes(embedding, boxes)
 
 
 def sam(

@@ -1,6 +1,6 @@
 """Masks without weights: graph-based superpixels at several scales (needs scikit-image only).
 
-A stand-in where no mask model can be had. It takes no point prompts, so Stage 1.1 is left out with it.
+A stand-in where no mask model can be had. It takes no prompts, so Stage 1.1 is left out with it.
 """
 
 from __future__ import annotations
@@ -90,15 +90,19 @@ class SuperpixelPrompter:
         self._image = image
         self._settings = settings
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
-        """Refuse: there is no model that points could be given to.
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """Refuse: regions are of one colour, and neither a point nor a box says which of them are one thing.
 
         Raises:
             NotImplementedError: always; ``promptable`` is false.
         """
+        given = f"{len(points)} sets of points" if boxes is None else f"{len(boxes)} boxes"
         raise NotImplementedError(
-            f"superpixels take no points ({len(points)} sets were given): look at `promptable` first, or"
-            " use a promptable mask generator such as 'mobilesam'"
+            f"superpixels take no points and no boxes ({given} were given), as a region is of one colour and"
+            " not of one thing: look at `promptable` first, or use a promptable mask generator such as"
+            " 'mobilesam'"
         )
 
     def everything(self) -> MaskSet:

@@ -10,9 +10,12 @@ import torch
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.sam_frame import boxes_in
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -39,6 +42,10 @@ class SamModel(Protocol):
 
     def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each."""
+        ...
+
+    def decode_boxes(self, embedding: Any, boxes: torch.Tensor) -> Candidates:
+        """Decode N prompts of a box each (N, 4), in pixels of the frame, to 3 candidates each."""
         ...
 
 
@@ -112,9 +119,17 @@ class TorchSamDecoder:
 
     def decode(self, points: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
-        placed = torch.from_numpy(self.frame.points(points)).to(self.device)
+        return self._by(self.model.decode, self.frame.points(points))
+
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """Decode N prompts of a box each (N, 4), all at once, to 3 candidates each."""
+        return self._by(self.model.decode_boxes, boxes_in(self.frame, boxes))
+
+    def _by(
+        self, decode: Callable[[Any, torch.Tensor], Candidates], placed: NDArray[np.float32]
+    ) -> Candidates:
         with autocast(self.device, self.precision):
-            decoded = self.model.decode(self.embedding, placed)
+            decoded = decode(self.embedding, torch.from_numpy(placed).to(self.device))
         return Candidates(decoded.logits.float(), decoded.predicted_iou.float())
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:

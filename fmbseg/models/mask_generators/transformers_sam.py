@@ -1,12 +1,12 @@
-"""SAM and SAM 2 of transformers, from the Hub or a folder.
+"""SAM, SAM 2 and SAM-HQ of transformers, from the Hub or a folder.
 
 Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643); Ravi et al. 2024, "SAM 2: Segment Anything in
-Images and Videos" (arXiv 2408.00714).
+Images and Videos" (arXiv 2408.00714); Ke et al. 2023, "Segment Anything in High Quality" (arXiv 2306.01567).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -30,11 +30,22 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.sam_frame import Frame
     from fmbseg.models.transform import PixelTransform
 
-_TYPES = {"SamModel": ("sam",), "Sam2Model": ("sam2", "sam2_video")}
+
+class _Family(NamedTuple):
+    model_class: str
+    model_types: tuple[str, ...]
+    frame: type[SamFrame] | type[SquashedFrame]
+
+
+_FAMILIES = {
+    "hf-sam": _Family("SamModel", ("sam",), SamFrame),
+    "hf-sam2": _Family("Sam2Model", ("sam2", "sam2_video"), SquashedFrame),
+    "hf-sam-hq": _Family("SamHQModel", ("sam_hq",), SamFrame),
+}
 
 
 class TransformersSam:
-    """``SamModel`` or ``Sam2Model`` behind :class:`~fmbseg.models.mask_generators.torch_sam.SamModel`.
+    """A SAM of transformers behind :class:`~fmbseg.models.mask_generators.torch_sam.SamModel`.
 
     Args:
         module: the model.
@@ -57,24 +68,30 @@ class TransformersSam:
         """Place an image in the frame."""
         return self._frame(size, self._side, self._transform)
 
-    def encode(self, pixels: torch.Tensor) -> Any:
-        """Encode (1, 3, side, side)."""
-        return self.module.get_image_embeddings(pixels)
+    def encode(self, pixels: torch.Tensor) -> dict[str, Any]:
+        """Encode (1, 3, side, side) to what the model takes in place of the pixels."""
+        encoded = self.module.get_image_embeddings(pixels)
+        if isinstance(encoded, tuple):  # SAM-HQ, whose decoder reads the first of the encoder's middle layers
+            return {"image_embeddings": encoded[0], "intermediate_embeddings": encoded[1][:1]}
+        return {"image_embeddings": encoded}
 
-    def feature_map(self, embedding: Any) -> torch.Tensor:
+    def feature_map(self, embedding: dict[str, Any]) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16); SAM 2 has it behind two of higher resolution."""
-        smallest: torch.Tensor = embedding if isinstance(embedding, torch.Tensor) else embedding[-1]
+        maps = embedding["image_embeddings"]
+        smallest: torch.Tensor = maps if isinstance(maps, torch.Tensor) else maps[-1]
         return smallest[0]
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
+    def decode(self, embedding: dict[str, Any], points: torch.Tensor) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
         labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)
-        output = self.module(
-            image_embeddings=embedding,
-            input_points=points[None],
-            input_labels=labels,
-            multimask_output=True,
-        )
+        return self._decoded(embedding, input_points=points[None], input_labels=labels)
+
+    def decode_boxes(self, embedding: dict[str, Any], boxes: torch.Tensor) -> Candidates:
+        """Decode N prompts of a box each (N, 4) to three masks each."""
+        return self._decoded(embedding, input_boxes=boxes[None])
+
+    def _decoded(self, embedding: dict[str, Any], **prompts: torch.Tensor) -> Candidates:
+        output = self.module(**embedding, multimask_output=True, **prompts)
         return Candidates(output.pred_masks[0], output.iou_scores[0])
 
 
@@ -95,7 +112,7 @@ def hf_sam(name: str, *, hub: HubOptions | None = None, **options: Any) -> Torch
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
     """
-    return _load("hf-sam", "SamModel", name, hub, **options)
+    return _load("hf-sam", name, hub, **options)
 
 
 def hf_sam2(name: str, *, hub: HubOptions | None = None, **options: Any) -> TorchSam:
@@ -103,12 +120,19 @@ def hf_sam2(name: str, *, hub: HubOptions | None = None, **options: Any) -> Torc
 
     Arguments and errors are those of :func:`hf_sam`.
     """
-    return _load("hf-sam2", "Sam2Model", name, hub, **options)
+    return _load("hf-sam2", name, hub, **options)
+
+
+def hf_sam_hq(name: str, *, hub: HubOptions | None = None, **options: Any) -> TorchSam:
+    """Load a SAM-HQ of transformers, for example ``syscv-community/sam-hq-vit-base``.
+
+    Arguments and errors are those of :func:`hf_sam`.
+    """
+    return _load("hf-sam-hq", name, hub, **options)
 
 
 def _load(
     family: str,
-    model_class: str,
     name: str,
     hub: HubOptions | None,
     *,
@@ -118,25 +142,19 @@ def _load(
 ) -> TorchSam:
     import transformers
 
-    options = EverythingSettings.of(settings)
+    options, (model_class, model_types, frame) = EverythingSettings.of(settings), _FAMILIES[family]
     bare, written = split_options(name, ("revision",), family=family)
     hub = (hub or HubOptions()).at(written.get("revision"))
     folder = transformers_folder(bare, hub)
     config = read_object(folder / CONFIG)
     kind = config.get("model_type")
-    if kind not in _TYPES[model_class]:
+    if kind not in model_types:
         raise WeightsError(
-            f"{folder / CONFIG} is of model_type {kind!r}, not {_TYPES[model_class][0]!r}: "
-            f"'hf-sam:' is for "
-            f"SAM, 'hf-sam2:' for SAM 2"
+            f"{folder / CONFIG} is of model_type {kind!r}, not {model_types[0]!r}: "
+            f"'hf-sam:' is for SAM, 'hf-sam2:' for SAM 2, 'hf-sam-hq:' for SAM-HQ"
         )
     transform = pixel_transform(folder)
     module = load_transformer(getattr(transformers, model_class), folder)
-    frame: type[SamFrame] | type[SquashedFrame]
-    if model_class == "SamModel":
-        frame, side = SamFrame, int(module.config.vision_config.image_size)
-    else:
-        frame, side = SquashedFrame, int(module.config.prompt_encoder_config.image_size)
-    model = TransformersSam(module, transform, frame, side)
+    model = TransformersSam(module, transform, frame, int(module.config.prompt_encoder_config.image_size))
     spec = join_options(f"{family}:{bare}", {"revision": hub.revision})
     return TorchSam(spec, license_of(folder), model, options, device, precision)

@@ -9,6 +9,7 @@ from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.photographs import photograph
 
 CAT = np.array([[110.0, 75.0]], np.float32)  # on the cat's forehead
+BOXES = np.array([[60, 20, 170, 130], [0, 0, 225, 150]], np.float32)  # the cat's face, and all
 
 
 class MaskGeneratorContract:
@@ -59,7 +60,7 @@ class MaskGeneratorContract:
         self, generator: MaskGenerator, prompter: Prompter
     ) -> None:
         if not generator.promptable:
-            with pytest.raises(NotImplementedError, match="take no points"):
+            with pytest.raises(NotImplementedError, match=r"take no points .*1 sets of points"):
                 prompter.prompt([CAT])
             return
         three = (CAT + np.array([[0, 0], [8, 4], [-8, 4]])).astype(np.float32)
@@ -72,9 +73,61 @@ class MaskGeneratorContract:
         for index, points in enumerate([CAT, three, corner]):
             assert prompter.prompt([points]).rles[0] == together.rles[index]
 
+    def test_boxes_give_one_mask_each_in_their_order(
+        self, generator: MaskGenerator, prompter: Prompter
+    ) -> None:
+        if not generator.promptable:
+            with pytest.raises(NotImplementedError, match=r"no boxes .*2 boxes were given"):
+                prompter.prompt(boxes=BOXES)
+            return
+        together = prompter.prompt(boxes=BOXES)
+        assert len(together) == len(BOXES)
+        assert together.size == (150, 225)
+        assert (together.areas > 0).all()
+        for index in range(len(BOXES)):
+            alone = prompter.prompt(boxes=BOXES[index : index + 1])
+            assert (alone.decode(0) != together.decode(index)).mean() < 1e-4
+            assert alone.predicted_iou[0] == pytest.approx(together.predicted_iou[index], abs=1e-5)
+
+    def test_a_mask_lies_in_its_box(self, generator: MaskGenerator) -> None:
+        """A bright square on black; the convention of boxes is that of ``MaskSet.boxes``."""
+        if not generator.promptable:
+            return
+        board = np.zeros((90, 150, 3), np.uint8)
+        board[50:80, 20:70] = (250, 240, 200)
+        masks = generator.begin(board).prompt(boxes=np.array([[20, 50, 70, 80]], np.float32))
+        np.testing.assert_allclose(masks.boxes, [[20, 50, 70, 80]], atol=3)
+        assert masks.areas[0] > 0.9 * 30 * 50
+
     def test_no_prompt_gives_no_mask(self, generator: MaskGenerator, prompter: Prompter) -> None:
         if generator.promptable:
             assert len(prompter.prompt([])) == 0
+            assert len(prompter.prompt(boxes=np.zeros((0, 4), np.float32))) == 0
+
+    @pytest.mark.parametrize(
+        ("box", "what"),
+        [
+            ([10, 10, 226, 20], r"lies outside the image of 225 x 150 px"),
+            ([float("nan"), 0, 5, 5], r"lies outside the image"),
+            ([9, 3, 9, 20], "has no area"),
+            ([20, 3, 9, 20], "has no area"),
+        ],
+    )
+    def test_boxes_that_cannot_be_meant_are_refused(
+        self, generator: MaskGenerator, prompter: Prompter, box: list[float], what: str
+    ) -> None:
+        if generator.promptable:
+            with pytest.raises(ValueError, match=rf"box 1, \(x0, y0, x1, y1\) = .* {what}"):
+                prompter.prompt(boxes=np.array([[0, 0, 9, 9], box], np.float32))
+
+    def test_boxes_of_another_shape_and_beside_points_are_refused(
+        self, generator: MaskGenerator, prompter: Prompter
+    ) -> None:
+        if generator.promptable:
+            with pytest.raises(ValueError, match=r"boxes have shape \(4,\): it must be \(N, 4\)"):
+                prompter.prompt(boxes=BOXES[0])
+            with pytest.raises(ValueError, match="points and boxes are given"):
+                prompter.prompt([CAT], boxes=BOXES)
 
     @pytest.mark.parametrize("points", [[[225.5, 10]], [[10, -1]], [[float("nan"), 3]]])
     def test_points_outside_the_image_are_refused(

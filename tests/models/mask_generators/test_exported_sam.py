@@ -37,9 +37,11 @@ class Session:
     @torch.no_grad()
     def run(self, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         prompts, decoder = self.sam
-        points = torch.from_numpy(inputs["point_coords"][:, :-1])  # the modules pad by themselves
-        labels = torch.from_numpy(inputs["point_labels"][:, :-1])
-        sparse, dense = prompts(points=(points, labels), boxes=None, masks=None)
+        points, labels = (torch.from_numpy(inputs[name]) for name in ("point_coords", "point_labels"))
+        if labels.tolist() == [[2, 3]]:
+            sparse, dense = prompts(points=None, boxes=points.flatten(1), masks=None)
+        else:  # the modules pad by themselves
+            sparse, dense = prompts(points=(points[:, :-1], labels[:, :-1]), boxes=None, masks=None)
         masks, ious = decoder.predict_masks(
             torch.from_numpy(inputs["image_embeddings"]), prompts.get_dense_pe(), sparse, dense
         )
@@ -53,8 +55,12 @@ def test_mobilesam_decodes_by_its_graphs_weights(mobilesam_files: tuple[Path, Pa
     assert isinstance(decoder, WeightsDecoder)
     graph = GraphDecoder(generator._decoder, decoder._frame, decoder._features[None].numpy())
     points = np.random.default_rng(0).uniform(0, 300, (6, 1, 2)).astype(np.float32)
-    for prompts in (points, points.reshape(2, 3, 2)):
-        ours, theirs = decoder.decode(prompts), graph.decode(prompts)
+    boxes = np.concatenate([points, points + 50], axis=1)[:3].reshape(3, 4)
+    for ours, theirs in (
+        (decoder.decode(points), graph.decode(points)),
+        (decoder.decode(points.reshape(2, 3, 2)), graph.decode(points.reshape(2, 3, 2))),
+        (decoder.decode_boxes(boxes), graph.decode_boxes(boxes)),
+    ):
         torch.testing.assert_close(ours.predicted_iou, theirs.predicted_iou, rtol=0, atol=1e-5)
         torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-4, atol=1e-2)
 

@@ -31,9 +31,14 @@ def sam() -> Any:
     return module
 
 
-def reference(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def reference(
+    sam: Any, embedding: torch.Tensor, points: torch.Tensor, *, boxes: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.ones(points.shape[:2], dtype=torch.int)
-    sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+    if boxes:
+        sparse, dense = sam.prompt_encoder(points=None, boxes=points.flatten(1), masks=None)
+    else:
+        sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
     masks, iou = sam.mask_decoder(
         image_embeddings=embedding,
         image_pe=sam.prompt_encoder.get_dense_pe(),
@@ -44,8 +49,10 @@ def reference(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> tuple[
     return masks, iou
 
 
-def decode(sam: Any, embedding: torch.Tensor, points: torch.Tensor) -> Candidates:
+def decode(sam: Any, embedding: torch.Tensor, points: torch.Tensor, *, boxes: bool = False) -> Candidates:
     lean = LeanDecoder(sam.prompt_encoder, sam.mask_decoder)
+    if boxes:
+        return lean.decode_boxes(lean.begin(embedding), points.flatten(1))
     return lean.decode(lean.begin(embedding), points)
 
 
@@ -65,9 +72,11 @@ class Doubled:
         return positions.double()
 
 
-@pytest.mark.parametrize(("prompts", "points"), [(1, 1), (3, 5), (6, 1)])
+@pytest.mark.parametrize(
+    ("prompts", "points", "boxes"), [(1, 1, False), (3, 5, False), (6, 1, False), (2, 2, True)]
+)
 def test_masks_and_scores_are_those_of_the_module(
-    sam: Any, prompts: int, points: int, monkeypatch: pytest.MonkeyPatch
+    sam: Any, prompts: int, points: int, boxes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lean_decoder, "_PROMPTS_AT_ONCE_ON_CPU", 4)
     exact = SimpleNamespace(
@@ -77,9 +86,9 @@ def test_masks_and_scores_are_those_of_the_module(
     embedding = torch.randn(1, 256, 64, 64, generator=random, dtype=torch.float64)
     places = 1024 * torch.rand(prompts, points, 2, generator=random)
     with torch.no_grad():
-        masks, iou = reference(exact, embedding, places)
-        found = decode(exact, embedding, places)
-        single = decode(sam, embedding.float(), places)
+        masks, iou = reference(exact, embedding, places, boxes=boxes)
+        found = decode(exact, embedding, places, boxes=boxes)
+        single = decode(sam, embedding.float(), places, boxes=boxes)
     assert masks.flatten(2).std(dim=2).min() > 0.1
     assert iou.std() > 0.05
     torch.testing.assert_close(found.logits, masks, rtol=1e-9, atol=1e-9)

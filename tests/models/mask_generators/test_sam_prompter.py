@@ -46,6 +46,10 @@ class Rectangles:
                     ious[row, column] = self.ious[column]
         return Candidates(logits, ious)
 
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """The rectangles that hold a box's middle."""
+        return self.decode(boxes.reshape(-1, 2, 2).mean(axis=1, keepdims=True))
+
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         self.upscaled += len(logits)
         return logits
@@ -246,3 +250,11 @@ def test_prompts_of_one_length_share_batches_and_masks_come_in_the_order_of_the_
     masks = prompter_of(decoder, EverythingSettings(points_per_batch=2)).prompt([narrow, two, wide, thin])
     assert decoder.batches == [2, 1, 1]
     assert masks.areas.tolist() == [40, 80, 80, 4]
+
+
+def test_boxes_share_batches_too() -> None:
+    decoder = Rectangles([(0, 4, 0, 10), (0, 4, 10, 30), (0, 4, 30, 31)], [0.9] * 3)
+    boxes = np.array([[30, 0, 31, 4], [0, 0, 10, 4], [10, 0, 30, 4]], np.float32)
+    masks = prompter_of(decoder, EverythingSettings(points_per_batch=2)).prompt(boxes=boxes)
+    assert decoder.batches == [2, 1]
+    np.testing.assert_array_equal(masks.boxes, boxes)

@@ -8,10 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from segment_anything.modeling import MaskDecoder
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from fmbseg.models.loading.errors import WeightsError
-from fmbseg.models.mask_generators.segment_anything import sam
+from fmbseg.models.mask_generators.segment_anything import LeanSegmentAnything, sam
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators.tiny import segment_anything_module
 from tests.models.photographs import photograph
@@ -44,6 +45,25 @@ def test_masks_from_points_are_those_of_sam_predictor(module: Any, image: NDArra
             assert masks.predicted_iou[index] == pytest.approx(float(ious.max()), abs=1e-5)
             assert (masks.decode(index) != theirs[ious.argmax()]).mean() < 1e-4
             assert 0 < masks.areas[index] < 150 * 225
+
+
+def test_masks_from_boxes_are_those_of_sam_predictor(module: Any, image: NDArray[np.uint8]) -> None:
+    """By its own decoder and by the leaner one: a class derived of SAM's decoder is used as it is."""
+    boxes = np.array([[60, 20, 170, 130], [0, 0, 225, 150], [10.5, 80, 60.25, 149]], np.float32)
+    lean = segment_anything_module()
+    lean.mask_decoder.__class__ = MaskDecoder
+    for one in (module, lean):
+        predictor = SamPredictor(one)
+        predictor.set_image(image)
+        generator = sam("tiny", module=one, device="cpu", points_per_batch=2)
+        assert isinstance(generator.model, LeanSegmentAnything) is (one is lean)
+        masks = generator.begin(image).prompt(boxes=boxes)
+        for index, box in enumerate(boxes):
+            theirs, ious, _ = predictor.predict(box=box, multimask_output=True)
+            assert masks.predicted_iou[index] == pytest.approx(float(ious.max()), abs=1e-5)
+            assert (masks.decode(index) != theirs[ious.argmax()]).mean() < 1e-3
+            assert 0 < masks.areas[index] < 150 * 225
+        assert len(set(masks.rles)) == 3
 
 
 @pytest.mark.parametrize(("layers", "downscale"), [(0, 1), (1, 1), (1, 2)])

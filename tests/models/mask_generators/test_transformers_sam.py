@@ -14,18 +14,25 @@ from PIL import Image
 
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.mask_generators.torch_sam import TorchSam
-from fmbseg.models.mask_generators.transformers_sam import hf_sam, hf_sam2
+from fmbseg.models.mask_generators.transformers_sam import hf_sam, hf_sam2, hf_sam_hq
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators import tiny
 from tests.models.photographs import photograph
 
+FAMILIES: dict[str, Any] = {"hf-sam": hf_sam, "hf-sam2": hf_sam2, "hf-sam-hq": hf_sam_hq}
+CLASSES = {"hf-sam": "SamModel", "hf-sam2": "Sam2Model", "hf-sam-hq": "SamHQModel"}
+BOXES = np.array([[60, 20, 170, 130], [0, 0, 225, 150], [10.5, 80, 60.25, 149]], np.float32)
 POINTS = np.array([[110, 75], [20, 30], [180, 120], [60, 140]], np.float32)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("sams")
-    return {"hf-sam": tiny.sam_folder(home / "sam"), "hf-sam2": tiny.sam2_folder(home / "sam2")}
+    return {
+        "hf-sam": tiny.sam_folder(home / "sam"),
+        "hf-sam2": tiny.sam2_folder(home / "sam2"),
+        "hf-sam-hq": tiny.sam_folder(home / "sam-hq", high_quality=True),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +42,36 @@ def image() -> NDArray[np.uint8]:
 
 
 def load(family: str, folder: Path, **options: Any) -> TorchSam:
-    return {"hf-sam": hf_sam, "hf-sam2": hf_sam2}[family](f"local-dir:{folder}", device="cpu", **options)
+    generator = FAMILIES[family](f"local-dir:{folder}", device="cpu", **options)
+    assert isinstance(generator, TorchSam)
+    return generator
 
 
 def by_hand(
-    family: str, folder: Path, image: NDArray[np.uint8], points: NDArray[np.float32]
+    family: str, folder: Path, image: NDArray[np.uint8], prompts: NDArray[np.float32]
 ) -> tuple[Any, Any]:
-    """Masks (N, 3, H, W) and IoUs (N, 3) of N points by transformers' own model and post-processing."""
+    """Masks (N, 3, H, W) and IoUs (N, 3) of N points or boxes by transformers' model and post-processing."""
     height, width = image.shape[:2]
-    inner = (85, 128) if family == "hf-sam" else (128, 128)  # 150 * 128 / 225 = 85.3
+    inner = (128, 128) if family == "hf-sam2" else (85, 128)  # 150 * 128 / 225 = 85.3
     resized = Image.fromarray(image).resize(inner[::-1], Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.asarray(resized) / np.float32(255)).permute(2, 0, 1)
     pixels = (pixels - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.25, 0.3])[
         :, None, None
     ]
     pixels = F.pad(pixels, (0, 128 - inner[1], 0, 128 - inner[0]))[None]
-    name = "SamModel" if family == "hf-sam" else "Sam2Model"
-    model = getattr(transformers, name).from_pretrained(folder).eval()
+    model = getattr(transformers, CLASSES[family]).from_pretrained(folder).eval()
     scale = torch.tensor([inner[1] / width, inner[0] / height])
+    given: dict[str, torch.Tensor] = (
+        {"input_boxes": (torch.from_numpy(prompts) * scale.repeat(2))[None]}
+        if prompts.shape[1] == 4
+        else {
+            "input_points": (torch.from_numpy(prompts) * scale)[None, :, None],
+            "input_labels": torch.ones(1, len(prompts), 1, dtype=torch.int),
+        }
+    )
     with torch.no_grad():
-        output = model(
-            pixel_values=pixels,
-            input_points=(torch.from_numpy(points) * scale)[None, :, None],
-            input_labels=torch.ones(1, len(points), 1, dtype=torch.int),
-            multimask_output=True,
-        )
-    if family == "hf-sam":
+        output = model(pixel_values=pixels, multimask_output=True, **given)
+    if family != "hf-sam2":
         processor: Any = transformers.SamImageProcessor(pad_size={"height": 128, "width": 128})
         masks = processor.post_process_masks(output.pred_masks, [(height, width)], [inner])
     else:
@@ -69,17 +80,21 @@ def by_hand(
     return masks[0].numpy(), output.iou_scores[0].numpy()
 
 
-@pytest.mark.parametrize("family", ["hf-sam", "hf-sam2"])
-def test_masks_from_points_are_those_of_transformers(
+@pytest.mark.parametrize("family", FAMILIES)
+def test_masks_from_points_and_boxes_are_those_of_transformers(
     folders: dict[str, Path], family: str, image: NDArray[np.uint8]
 ) -> None:
-    theirs, ious = by_hand(family, folders[family], image, POINTS)
-    masks = load(family, folders[family]).begin(image).prompt([point[None] for point in POINTS])
-    for index in range(len(POINTS)):
-        best = ious[index].argmax()
-        assert masks.predicted_iou[index] == pytest.approx(ious[index, best], abs=1e-4)
-        assert (masks.decode(index) != theirs[index, best]).mean() < 1e-3
-    assert len(set(masks.rles)) > 1
+    prompter = load(family, folders[family], points_per_batch=2).begin(image)
+    for prompts, masks in (
+        (POINTS, prompter.prompt([point[None] for point in POINTS])),
+        (BOXES, prompter.prompt(boxes=BOXES)),
+    ):
+        theirs, ious = by_hand(family, folders[family], image, prompts)
+        for index in range(len(prompts)):
+            best = ious[index].argmax()
+            assert masks.predicted_iou[index] == pytest.approx(ious[index, best], abs=1e-5)
+            assert (masks.decode(index) != theirs[index, best]).mean() < 1e-3
+        assert len(set(masks.rles)) > 1
 
 
 @pytest.mark.parametrize("family", ["hf-sam", "hf-sam2"])
@@ -104,7 +119,7 @@ def test_everything_comes_from_every_candidate_of_the_grid(
     assert ours.predicted_iou.tolist() == pytest.approx(sorted(filled, reverse=True), abs=1e-4)
 
 
-@pytest.mark.parametrize("family", ["hf-sam", "hf-sam2"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_spec_makes_it_again(folders: dict[str, Path], family: str, image: NDArray[np.uint8]) -> None:
     first = load(family, folders[family])
     again = MASK_GENERATORS.create(first.spec, device="cpu")
@@ -117,6 +132,8 @@ def test_sam_is_not_sam_2(folders: dict[str, Path]) -> None:
         load("hf-sam", folders["hf-sam2"])
     with pytest.raises(WeightsError, match="model_type 'sam', not 'sam2'"):
         load("hf-sam2", folders["hf-sam"])
+    with pytest.raises(WeightsError, match="model_type 'sam', not 'sam_hq'"):
+        load("hf-sam-hq", folders["hf-sam"])
 
 
 def test_weights_that_do_not_fit_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -60,10 +60,12 @@ def sharpen(heads: list[Any], iou_head: Any) -> None:
         iou_head.bias += 0.6
 
 
-def sam_folder(folder: Path) -> Path:
-    """A folder of transformers' SAM."""
+def sam_folder(folder: Path, *, high_quality: bool = False) -> Path:
+    """A folder of transformers' SAM or SAM-HQ."""
     torch.manual_seed(0)
-    config = transformers.SamConfig(
+    config_class: Any = transformers.SamHQConfig if high_quality else transformers.SamConfig
+    decoder = mask_decoder_config() | ({"vit_dim": DIM} if high_quality else {})
+    config = config_class(
         vision_config={
             "image_size": SIDE,
             "patch_size": 16,
@@ -83,9 +85,9 @@ def sam_folder(folder: Path) -> Path:
             "mask_input_channels": 4,
             "image_embedding_size": SIDE // 16,
         },
-        mask_decoder_config=mask_decoder_config(),
+        mask_decoder_config=decoder,
     )
-    return saved(transformers.SamModel(config), folder)
+    return saved((transformers.SamHQModel if high_quality else transformers.SamModel)(config), folder)
 
 
 def sam2_folder(folder: Path) -> Path:
