@@ -72,13 +72,17 @@ def labelled(path: Path, settings: TrainingSettings, backbone: Backbone, number:
 
 
 def timed_epochs(
-    backbone: Backbone, examples: Sequence[TrainingExample], settings: TrainingSettings, folder: Path
+    backbone: Backbone,
+    examples: Sequence[TrainingExample],
+    settings: TrainingSettings,
+    folder: Path,
+    device: torch.device,
 ) -> list[dict[str, float]]:
-    """Train with a cache in ``folder``; the seconds of each epoch, whole and on features."""
+    """Train on ``device`` with a cache in ``folder``; the seconds of each epoch, whole and on features."""
     seeds = torch.Generator().manual_seed(0)
     prototypes = functional.normalize(torch.randn(_CLASSES, _TEXT_DIM, generator=seeds), dim=1)
     torch.manual_seed(settings.seed)
-    head = AlignmentHead(backbone.dim, _TEXT_DIM)
+    head = AlignmentHead(backbone.dim, _TEXT_DIM).to(device)
     epochs: list[dict[str, float]] = []
     whole, on_features = Clock(), [0.0, 0.0]
 
@@ -101,13 +105,13 @@ def timed_epochs(
         )
         on_features[:] = [0.0, 0.0]
 
-    cache = FeatureCache(backbone, torch.device("cpu"), folder, settings.cache_gb)
+    cache = FeatureCache(backbone, device, folder, settings.cache_gb)
     if not cache.open(examples).kept:
         raise RuntimeError("the features do not fit the budget or the disk")
     whole.read()  # the probe that tells backbones apart is not work of an epoch
     for example in examples:
         counted(cache.fill, example)
-    objective = Objective(lambda example: counted(cache, example), prototypes, settings)
+    objective = Objective(lambda example: counted(cache, example), prototypes.to(device), settings)
     train(head, examples, objective, on_step=lambda _: None, on_epoch=end_epoch)
     cache.close()
     return epochs
@@ -148,7 +152,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
     files = find_images(options.photographs)[: options.count]
     examples = [labelled(path, settings, backbone, number) for number, path in enumerate(files)]
     with TemporaryDirectory() as folder:
-        epochs = timed_epochs(backbone, examples, settings, Path(folder))
+        epochs = timed_epochs(backbone, examples, settings, Path(folder), torch.device("cpu"))
     result = {
         "benchmark": "feature_cache",
         **summary(epochs),
