@@ -12,7 +12,7 @@ from PIL import Image
 from fmbseg.drawing.classes import classes_in, draw_classes
 from fmbseg.drawing.heatmap import draw_heatmap
 from fmbseg.drawing.layout import side_by_side
-from fmbseg.drawing.legend import draw_legend
+from fmbseg.drawing.legend import NO_COLOUR, draw_legend
 from fmbseg.drawing.palette import palette
 from fmbseg.masks import MaskSet
 from fmbseg.missing_package import require
@@ -80,13 +80,15 @@ class Segmentation:
     """One class for each pixel of an image.
 
     Args:
-        labels: (H, W) int32, positions in ``names``; -1 where no class was given.
-        scores: (H, W) float32, of the class that was given.
+        labels: (H, W) int32, positions in ``names``; -1 where no class was given: nothing is known there.
+        scores: (H, W) float32, of the class that was given, or was not certain enough to be.
         names: the classes' names.
         image: RGB, uint8, (H, W, 3), to draw on; optional.
         background: what made a pixel background, in words; ``none`` if nothing did. Else the first of
             ``names`` is ``background``.
         confidence: (H, W) float32, the best word's share of the softmax over all words, if requested.
+        certainty: (H, W) float32, how likely the best word is right, where the head knows (see
+            :mod:`fmbseg.certainty`).
         top: the best few words of each pixel, if requested.
         similarities: what :meth:`heatmap` draws.
 
@@ -106,6 +108,7 @@ class Segmentation:
     image: NDArray[np.uint8] | None = None
     background: str = "none"
     confidence: NDArray[np.float32] | None = None
+    certainty: NDArray[np.float32] | None = None
     top: TopClasses | None = None
     similarities: Similarities | None = None
 
@@ -132,6 +135,11 @@ class Segmentation:
         """Pixels of every class, in the order of ``names``; 0 for an absent class."""
         counts = np.bincount(self.labels.ravel() + 1, minlength=len(self.names) + 1)[1:]
         return dict(zip(self.names, counts.tolist(), strict=True))
+
+    @property
+    def unknown(self) -> int:
+        """Pixels to which no class was given."""
+        return int(np.count_nonzero(self.labels < 0))
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Where a class is, (H, W) bool.
@@ -291,10 +299,10 @@ class Segmentation:
             legend: whether to add the names.
 
         Returns:
-            RGB; a class has one colour in every picture, and background shows the image as it is. Without
-            an image the map alone is drawn.
+            RGB; a class has one colour in every picture, background shows the image as it is, and what has
+            no class is hatched. Without an image the map alone is drawn.
         """
-        picture = self._drawn(self._shown(self.labels), max_side)
+        picture = self._drawn(self._shown(self.labels), max_side, unknown=self.labels < 0)
         return self._with_legend(picture, self._shown(self.labels)) if legend else picture
 
     def compare(self, truth: NDArray[np.integer], max_side: int | None = None) -> Image.Image:
@@ -317,18 +325,23 @@ class Segmentation:
             )
         maps = [self._shown(truth.astype(np.int32)), self._shown(self.labels)]
         nothing = np.full_like(self.labels, -1)
-        pictures = [self._drawn(one, max_side) for one in (nothing, *maps)]
+        pictures = [self._drawn(one, max_side) for one in (nothing, maps[0])]
+        pictures.append(self._drawn(maps[1], max_side, unknown=self.labels < 0))
         return self._with_legend(side_by_side(pictures, gap=_GAP), np.concatenate(maps), columns=2)
 
     def _shown(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Labels to draw: background is drawn as no class."""
         return labels if self.background == "none" else np.where(labels == 0, np.int32(-1), labels)
 
-    def _drawn(self, labels: NDArray[np.int32], max_side: int | None) -> Image.Image:
-        return draw_classes(labels, len(self.names), self.image, max_side=max_side)
+    def _drawn(
+        self, labels: NDArray[np.int32], max_side: int | None, unknown: NDArray[np.bool_] | None = None
+    ) -> Image.Image:
+        return draw_classes(labels, len(self.names), self.image, max_side=max_side, unknown=unknown)
 
     def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32], columns: int = 4) -> Image.Image:
         shown = [(one.name, one.colour) for one in classes_in(labels, self.names)]
+        if self.unknown:
+            shown.append(("(hatched: unknown)", NO_COLOUR))
         return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from fmbseg.certainty import check_certainty
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -212,6 +214,9 @@ class SegmentSettings:
             as in the paper. None takes the head's own value, or 0 if it has none. Scores and
             thresholds refer to similarities after the penalty.
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
+        certainty: a pixel has no class if its word is less likely right than this, 0 to 1, by the curve that
+            is kept with the head (see :mod:`fmbseg.certainty`); 0 gives every pixel a class. None takes the
+            head's own default, or 0 if it has no curve. Background is not asked for its certainty.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
         preserve: mix in the image-text model's own scores; the paper does not.
@@ -235,6 +240,7 @@ class SegmentSettings:
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
     hubness: float | None = None
     min_margin: float = 0.0
+    certainty: float | None = None
     top: int = 1
     confidence: bool = False
     preserve: KnowledgePreservation | None = None
@@ -250,6 +256,8 @@ class SegmentSettings:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
         if not self.min_margin >= 0:
             raise ValueError(f"min_margin is {self.min_margin}: it must be 0 or more")
+        if self.certainty is not None:
+            check_certainty("certainty", self.certainty)
         if self.top < 1:
             raise ValueError(f"top is {self.top}: it must be 1 or more")
 
@@ -274,6 +282,7 @@ class SegmentSettings:
             "class_thresholds": dict(self.class_thresholds),
             "hubness": self.hubness,
             "min_margin": self.min_margin,
+            "certainty": self.certainty,
             "preserve": None if self.preserve is None else asdict(self.preserve),
             "refine": _described(self.refine),
         }

@@ -131,11 +131,12 @@ def test_supervision_or_how_to_get_it() -> None:
     assert len(segmentation(labels=np.full_like(LABELS, -1)).to_supervision()) == 0
 
 
-def test_plot_without_legend_has_the_images_size_and_keeps_unlabelled_pixels() -> None:
+def test_plot_without_legend_has_the_images_size_and_hatches_what_is_unknown() -> None:
     image = np.full((2, 4, 3), 90, dtype=np.uint8)
     picture = np.asarray(segmentation(image=image).plot(legend=False))
     assert picture.shape == (2, 4, 3)
-    assert picture[0, 2].tolist() == [90, 90, 90]
+    # Column 2 of the first row lies on a dark line: 0.35 x 90.
+    assert picture[0, 2].tolist() == [32, 32, 32]
     # 0.45 x 90 + 0.55 x (255, 0, 0), rounded
     assert picture[0, 0].tolist() == [181, 40, 40]
 
@@ -194,7 +195,9 @@ def test_real_annotation_survives_png_and_coco(shared_data: Path, tmp_path: Path
     for entry in result.to_coco():
         again[coco.decode(entry["segmentation"]).astype(bool)] = entry["category_id"] - 1
     np.testing.assert_array_equal(again, labels)
-    assert (np.asarray(result.plot(legend=False))[labels < 0] == load_image(path)[labels < 0]).all()
+    rows, columns = np.indices(labels.shape)
+    between = (labels < 0) & ((rows + columns) % 12 >= 4)  # the lines of the hatching
+    assert (np.asarray(result.plot(legend=False))[between] == load_image(path)[between]).all()
 
 
 def test_geojson_has_exact_areas_and_the_mean_score() -> None:
@@ -222,7 +225,9 @@ def test_background_is_drawn_as_the_image() -> None:
     with_background = segmentation(image=image, names=("background", "dog", "sofa"), background="words")
     assert not (np.asarray(plain.plot(legend=False))[LABELS == 0] == 200).all()
     drawn = np.asarray(with_background.plot(legend=False))
-    assert (drawn[LABELS <= 0] == 200).all()
+    assert (drawn[LABELS == 0] == 200).all()
+    assert with_background.unknown == (LABELS == -1).sum() > 0
+    assert not (drawn[LABELS == -1] == 200).any()  # hatched
     assert not (drawn[LABELS == 2] == 200).all()
     # Its name is not in the legend either: the picture is narrower than with three names.
     assert with_background.plot().width < plain.plot().width + 200
@@ -235,8 +240,10 @@ def test_beside_the_truth() -> None:
     assert (picture[:2, :4] == 200).all()
     assert (picture[:2, 4:10] == 255).all()  # six pixels between them
     assert np.array_equal(picture[:2, 20:24], np.asarray(segmentation(image=image).plot(legend=False)))
+    assert (picture[:2, 10:14][truth < 0] == 200).all()  # what the truth does not say is no unknown
     shown = segmentation(image=image, labels=truth.astype(np.int32))
-    assert np.array_equal(picture[:2, 10:14], np.asarray(shown.plot(legend=False)))
+    drawn = np.asarray(shown.plot(legend=False))
+    assert np.array_equal(picture[:2, 10:14][truth >= 0], drawn[truth >= 0])
     with pytest.raises(ValueError, match=r"truth is \(1, 4\) and the result \(2, 4\)"):
         segmentation().compare(truth[:1])
     with pytest.raises(ValueError, match="truth goes from -1 to 3: allowed are -1"):

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fmbseg.aligned.head_settings import HeadSettings
+from fmbseg.certainty import HeadCertainty
 from fmbseg.models.loading.spec_options import revision_of
 from fmbseg.models.transform import PixelTransform
 from fmbseg.vocabulary import Vocabulary
@@ -48,6 +49,7 @@ class AlignedConfig:
         text_license: of the text encoder's weights, as it says itself; empty if not known.
         vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
         hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
+        certainty: how likely its words are right, by their scores; None if that was not found out.
         training: how it was trained, as JSON; kept as it is, never interpreted here.
         versions: of the packages that saved it.
 
@@ -65,6 +67,7 @@ class AlignedConfig:
     text_license: str = ""
     vocabulary: Vocabulary | None = None
     hubness: float = 0.0
+    certainty: HeadCertainty | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=_installed_versions)
 
@@ -93,6 +96,7 @@ class AlignedConfig:
             "head": asdict(self.head),
             "vocabulary": None if self.vocabulary is None else self.vocabulary.to_dict(),
             "hubness": self.hubness,
+            "certainty": None if self.certainty is None else self.certainty.to_dict(),
             "training": dict(self.training),
             "versions": dict(self.versions),
         }
@@ -124,6 +128,7 @@ class AlignedConfig:
                 text_license=str(text.get("license", "")),
                 vocabulary=None if top.get("vocabulary") is None else Vocabulary.from_dict(top["vocabulary"]),
                 hubness=float(top.get("hubness", 0.0)),
+                certainty=_certainty(top.get("certainty")),
                 training=_mapping(top.get("training", {}), "'training'"),
                 versions=_mapping(top.get("versions", {}), "'versions'"),
             )
@@ -144,6 +149,10 @@ def _head(saved: object) -> HeadSettings:
             f"{', '.join(missing) or 'none'}, unknown {', '.join(surplus) or 'none'}"
         )
     return HeadSettings(**values)
+
+
+def _certainty(saved: object) -> HeadCertainty | None:
+    return None if saved is None else HeadCertainty.from_dict(saved)
 
 
 def _transform(saved: object) -> PixelTransform | None:

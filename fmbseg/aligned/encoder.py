@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fmbseg.aligned.head import AlignmentHead
     from fmbseg.aligned.prototypes import Prototypes
+    from fmbseg.certainty import HeadCertainty
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import VocabularySource
@@ -39,6 +40,7 @@ class AlignedEncoder(Shareable):
         text_encoder: whose text space that is; a spec is loaded when words are first encoded.
         prototypes: text vectors of the classes of the training, so that their words need no text encoder.
         hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
+        certainty: how likely its words are right, by their scores; saved with it.
         training: how the head was trained, as JSON values; saved with it.
         hub: how files of a text encoder that is still to be loaded are looked for.
 
@@ -54,6 +56,7 @@ class AlignedEncoder(Shareable):
         *,
         prototypes: Prototypes | None = None,
         hubness: float = 0.0,
+        certainty: HeadCertainty | None = None,
         training: Mapping[str, Any] | None = None,
         hub: HubOptions | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class AlignedEncoder(Shareable):
             text_license="" if isinstance(text_encoder, str) else str(text_encoder.license),
             vocabulary=None if prototypes is None else prototypes.vocabulary,
             hubness=hubness,
+            certainty=certainty,
             training=training or {},
         )
         check_backbone(head.settings, backbone.spec, backbone.dim)
@@ -105,6 +109,11 @@ class AlignedEncoder(Shareable):
     def hubness(self) -> float:
         """What suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
         return self.config.hubness
+
+    @property
+    def certainty(self) -> HeadCertainty | None:
+        """How likely its words are right, by their scores; None if that was not found out."""
+        return self.config.certainty
 
     @property
     def device(self) -> torch.device:
@@ -215,6 +224,7 @@ class AlignedEncoder(Shareable):
             text_encoder if text_encoder is not None else saved.config.text_encoder,
             prototypes=saved.prototypes,
             hubness=saved.config.hubness,
+            certainty=saved.config.certainty,
             training=saved.config.training,
             hub=of_models,
         )

@@ -69,6 +69,13 @@ def segment(
     margin: Annotated[
         float, typer.Option(help="No class where the best two classes differ by less than this.")
     ] = 0.0,
+    certainty: Annotated[
+        float | None,
+        typer.Option(
+            help="No class where the best is less likely right than this, 0 to 1 (0 paints all); by default "
+            "the head's."
+        ),
+    ] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="Encode the whole image at once, without windows.")
     ] = False,
@@ -100,6 +107,7 @@ def segment(
     """Segment images with any words; writes a class map (PNG) and an overlay of each and prints one line.
 
     Images that cannot be read are reported and skipped. OUT/classes.txt names the class maps' values.
+    Value 255 (65535 beyond 255 classes) is unknown: no word was certain enough; overlays hatch it.
     OUT holds the results of one run: those of an earlier run are removed; other files are never touched.
     """
     wanted = words(classes, vocabulary)
@@ -118,6 +126,7 @@ def segment(
         temperature=temperature,
         hubness=hubness,
         min_margin=margin,
+        certainty=certainty,
         preserve=KnowledgePreservation(preserve) if preserve else None,
         refine=_refinement(refine, name_masks),
     )
@@ -244,10 +253,10 @@ def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
 
 
 def shares(result: "Segmentation", most: int = 4) -> str:
-    """The largest classes and the shares of the image that they cover."""
+    """The largest classes and the shares of the image that they cover, and that of what is unknown."""
     pixels = result.labels.size
-    largest = Counter(result.areas).most_common(most)
-    return ", ".join(f"{name} {area / pixels:.0%}" for name, area in largest if area >= 0.005 * pixels)
+    told = [*Counter(result.areas).most_common(most), ("unknown", result.unknown)]
+    return ", ".join(f"{name} {area / pixels:.0%}" for name, area in told if area >= 0.005 * pixels)
 
 
 def save(result: "Segmentation", target: Path, extras: Extras, written: "WrittenFiles") -> str:

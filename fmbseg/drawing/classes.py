@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ALPHA = 0.55
+_HATCH, _HATCH_ALPHA = 12, 0.65
 
 
 class ShownClass(NamedTuple):
@@ -98,6 +99,7 @@ def draw_classes(
     *,
     max_side: int | None = None,
     dim: bool = False,
+    unknown: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
     """Draw a class map over its photograph.
 
@@ -107,6 +109,7 @@ def draw_classes(
         image: RGB, uint8, (H, W, 3); without it only the map is drawn, on black.
         max_side: longest allowed side of the picture in pixels; larger ones are shrunk.
         dim: whether to draw the photograph pale where there is no class.
+        unknown: (H, W), what is hatched: where nothing is known.
 
     Raises:
         ValueError: sizes that differ.
@@ -114,8 +117,33 @@ def draw_classes(
     size = shrunk_size(labels.shape, max_side)
     small = fit_labels(labels, size)
     if image is None:
-        return Image.fromarray(colorize(small, count))
-    return Image.fromarray(overlay(shrink(image, max_side), small, count, dim=dim))
+        drawn = colorize(small, count)
+    else:
+        drawn = overlay(shrink(image, max_side), small, count, dim=dim)
+    if unknown is not None:
+        drawn = hatched(drawn, fit_labels(unknown, size) > 0)
+    return Image.fromarray(drawn)
+
+
+def hatched(picture: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw slanting lines, pale and dark side by side, over a part of a picture.
+
+    Args:
+        picture: RGB, uint8, (H, W, 3).
+        where: (H, W), the part.
+
+    Example:
+        >>> black = np.zeros((1, 12, 3), dtype=np.uint8)
+        >>> hatched(black, np.ones((1, 12), dtype=bool))[0, :, 0].tolist()
+        [166, 166, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    """
+    rows, columns = np.indices(where.shape)
+    place = (rows + columns) % _HATCH
+    light, dark = (where & np.isin(place, one) for one in ((0, 1), (2, 3)))
+    drawn = picture.copy()
+    drawn[light] = blend(picture, (255, 255, 255), _HATCH_ALPHA)[light]
+    drawn[dark] = blend(picture, (0, 0, 0), _HATCH_ALPHA)[dark]
+    return drawn
 
 
 def shrunk_size(shape: tuple[int, ...], max_side: int | None) -> tuple[int, int]:

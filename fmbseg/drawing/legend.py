@@ -19,7 +19,8 @@ _SMALLEST_FONT, _LARGEST_FONT = 12, 28
 _FEWEST_ROWS = 8
 _LONGEST_NAME = 40
 _CAPTION_FONT, _CAPTION_LINE = 13, 18
-_WHITE: Colour = (255, 255, 255)
+NO_COLOUR: Colour = (255, 255, 255)
+"""Of an entry without a square, which in white would not be visible."""
 _EDGE: Colour = (60, 60, 60)
 
 
@@ -86,7 +87,7 @@ def _entry(
 ) -> None:
     """A square with its name to the right; no square for white, which would not be visible."""
     left, top = place
-    if colour != _WHITE:
+    if colour != NO_COLOUR:
         draw.rectangle((left, top, left + size, top + size), fill=colour, outline=_EDGE)
     draw.text((left + 3 * size // 2, top + size / 2), name, fill="black", font=font, anchor="lm")
 
@@ -99,7 +100,7 @@ def _shown(entries: Sequence[tuple[str, Colour]], most: int) -> list[tuple[str, 
         (name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3].rstrip()}...", colour)
         for name, colour in names
     ]
-    return [*cut, (f"and {left_out} more", _WHITE)] if left_out else cut
+    return [*cut, (f"and {left_out} more", NO_COLOUR)] if left_out else cut
 
 
 def _end_of(text: str, font: Font, width: int) -> str:

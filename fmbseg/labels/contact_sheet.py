@@ -59,7 +59,8 @@ def contact_sheet(
 def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only: bool) -> Image.Image:
     """One photograph with its caption, ``side`` pixels wide."""
     names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
-    picture = draw_classes(classes, len(names), load_image(labels.photograph_of(image)), max_side=side)
+    photograph = load_image(labels.photograph_of(image))
+    picture = draw_classes(classes, len(names), photograph, max_side=side, unknown=classes < 0)
     shown = [(terminal(one.name), one.colour) for one in classes_in(classes, names)]
     caption = draw_caption(terminal(image.path), shown, side)
     cell = Image.new("RGB", (side, side + caption.height), "white")

@@ -95,6 +95,7 @@ class ExportedEncoder:
     Attributes:
         hubness: 0: an exported file has no word to measure it against.
         prototypes: None, for the same reason.
+        certainty: None: the curve holds for scores after hubness.
 
     Raises:
         ExportedModelError: the file is missing, damaged, or not from fmbseg.
@@ -103,6 +104,7 @@ class ExportedEncoder:
 
     hubness = 0.0
     prototypes = None
+    certainty = None
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.aligned.prototypes import Prototypes
+    from fmbseg.certainty import HeadCertainty
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.transform import PixelTransform
     from fmbseg.segment_settings import WindowSettings
@@ -47,6 +48,11 @@ class TextSpaceEncoder(Protocol):
     @property
     def hubness(self) -> float:
         """What suits it in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
+        ...
+
+    @property
+    def certainty(self) -> HeadCertainty | None:
+        """How likely its words are right, by their scores; None if that is not known."""
         ...
 
     @property

@@ -19,6 +19,7 @@ from fmbseg.segmentation.snapping import snap_to_masks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fmbseg.certainty import CertaintyCurve
     from fmbseg.masks import MaskSet
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
@@ -72,6 +73,7 @@ def segment_encoded(
     classes: ResultClasses,
     settings: SegmentSettings,
     masks: MaskSet | None = None,
+    curve: CertaintyCurve | None = None,
 ) -> Segmentation:
     """Give every pixel of an encoded image a class of the result.
 
@@ -81,6 +83,7 @@ def segment_encoded(
         classes: what these lead to.
         settings: background, thresholds and refinement.
         masks: of the image, for a refinement that takes masks.
+        curve: how likely a word is right by its score, if that is known.
     """
     top = max(settings.top, 2 if settings.min_margin else 1)
     temperature = settings.temperature if settings.needs_softmax else None
@@ -115,6 +118,12 @@ def segment_encoded(
     labels = _labels(decoded, measured, classes, settings)
     if masks is not None and isinstance(settings.refine, MaskSnap):
         labels, scores = snap_to_masks(labels, scores, masks, settings.refine.min_share)
+    certainty = None if curve is None else curve.of(scores)
+    if certainty is not None and settings.certainty:
+        blank = certainty < settings.certainty
+        if classes.background is not None:
+            blank &= labels != classes.background
+        labels[blank] = NO_CLASS
     return Segmentation(
         labels=labels,
         scores=scores,
@@ -122,6 +131,7 @@ def segment_encoded(
         image=encoded.image,
         background=classes.rule,
         confidence=confidence if settings.confidence else None,
+        certainty=certainty,
         top=best,
         similarities=Similarities(
             encoded.text_map.float().cpu().numpy(), prototypes.float().cpu().numpy(), classes.asked.names

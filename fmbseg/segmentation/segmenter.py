@@ -19,6 +19,7 @@ from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.segment_settings import MaskNaming, Pamr, SegmentSettings
+from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import encode_images, second_map
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.aligned.saved import SavedHead
+    from fmbseg.certainty import CertaintyCurve
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
@@ -228,6 +230,7 @@ class OpenVocabSegmenter(Shareable):
         self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings
     ) -> Iterator[Segmentation]:
         # Words and masks come first: what cannot be had must not cost a whole image before it is told.
+        curve = self._curve(settings)
         prototypes = self._prototypes(classes.asked)
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
@@ -247,7 +250,7 @@ class OpenVocabSegmenter(Shareable):
                 if offsets is not None:
                     encoded = encoded.with_constant()
                 masks = None if generator is None else generator.begin(encoded.image).everything()
-                result = segment_encoded(encoded, prototypes, classes, settings, masks)
+                result = segment_encoded(encoded, prototypes, classes, settings, masks, curve)
             yield result
 
     def _encode(
@@ -264,9 +267,28 @@ class OpenVocabSegmenter(Shareable):
 
     def _complete(self, settings: SegmentSettings) -> SegmentSettings:
         """The settings with what the head has to say filled in."""
-        if settings.hubness is not None:
-            return settings
-        return replace(settings, hubness=self.encoder.hubness)
+        if settings.hubness is None:
+            settings = replace(settings, hubness=self.encoder.hubness)
+        if settings.certainty is None:
+            known = self.encoder.certainty
+            suits = curve_for(self.encoder, settings) is not None
+            settings = replace(settings, certainty=known.default if known is not None and suits else 0.0)
+        return settings
+
+    def _curve(self, settings: SegmentSettings) -> CertaintyCurve | None:
+        """The curve that tells the certainty of these settings' scores, if any is known.
+
+        Raises:
+            ValueError: a certainty is asked for, and there is none.
+        """
+        curve = curve_for(self.encoder, settings)
+        if curve is None and settings.certainty:
+            why = "has none" if self.encoder.certainty is None else "has none for this hubness and mixing"
+            raise ValueError(
+                f"certainty {settings.certainty:g} needs a curve that is kept with the head, and this head "
+                f"{why}: `fmbseg calibrate` makes one from photographs of yours, or set it to 0"
+            )
+        return curve
 
     def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
         if vocabulary in self._embedded:

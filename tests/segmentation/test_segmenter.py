@@ -15,6 +15,7 @@ from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.certainty import CertaintyCurve, HeadCertainty
 from fmbseg.images import ImageError
 from fmbseg.mask_means import mask_means
 from fmbseg.masks import MaskSet
@@ -321,7 +322,7 @@ def test_an_encoder_without_an_image_text_model_has_nothing_to_mix_in(
     class Bare:
         transform, stride, device = encoder.transform, encoder.stride, encoder.device
         encode, encode_text, describe = encoder.encode, encoder.encode_text, encoder.describe
-        hubness, prototypes = 0.0, None
+        hubness, prototypes, certainty = 0.0, None, None
 
     settings = SegmentSettings(windows=SMALL, preserve=KnowledgePreservation())
     with pytest.raises(ValueError, match="Bare has no image-text model"):
@@ -560,3 +561,48 @@ def test_the_description_tells_heads_apart(encoder: AlignedEncoder) -> None:
     )
     other = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), TinyImageText())
     assert OpenVocabSegmenter(other).describe()["head_sha256"] != told["head_sha256"]
+
+
+def test_what_is_not_certain_has_no_class(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
+    words = ["cat", "dog", "sofa"]
+    scores = OpenVocabSegmenter(encoder, windows=SMALL).segment(cat, words).scores
+    low, high = np.quantile(scores, (0.1, 0.9)).tolist()
+    known = HeadCertainty(CertaintyCurve((low, high), (0.0, 1.0)), default=0.25)
+    sure = AlignedEncoder(encoder.backbone, encoder.head, encoder.text_encoder, certainty=known)
+    segmenter = OpenVocabSegmenter(sure, windows=SMALL)
+    everything = segmenter.segment(cat, words, settings=SegmentSettings(SMALL, certainty=0.0))
+    assert everything.unknown == 0
+    assert everything.certainty is not None
+    np.testing.assert_allclose(
+        everything.certainty, ((scores - low) / (high - low)).clip(0, 1), rtol=1e-4, atol=1e-5
+    )
+    for settings, least in ((None, 0.25), (SegmentSettings(SMALL, certainty=0.75), 0.75)):
+        found = segmenter.segment(cat, words, settings=settings)
+        blank = everything.certainty < least
+        assert 0 < blank.mean() < 1
+        np.testing.assert_array_equal(found.labels, np.where(blank, -1, everything.labels))
+        assert found.unknown == blank.sum()
+
+
+def test_background_needs_no_certainty(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
+    never = HeadCertainty(CertaintyCurve((0.0,), (0.1,)))
+    unsure = AlignedEncoder(encoder.backbone, encoder.head, encoder.text_encoder, certainty=never)
+    words = Vocabulary(("cat", "dog", "sofa"), background=frozenset({1, 2}))
+    before = OpenVocabSegmenter(encoder, windows=SMALL).segment(cat, words).labels
+    found = OpenVocabSegmenter(unsure, windows=SMALL).segment(cat, words).labels
+    assert 0 < (before == 0).mean() < 1
+    np.testing.assert_array_equal(found, np.where(before == 0, 0, -1))
+
+
+def test_a_certainty_that_nothing_tells_is_refused(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
+    known = HeadCertainty(CertaintyCurve((0.0,), (0.1,)))
+    unmixed = AlignedEncoder(encoder.backbone, encoder.head, SeeingImageText(), certainty=known)
+    half = SegmentSettings(preserve=KnowledgePreservation(0.5))
+    mixed = OpenVocabSegmenter(unmixed, settings=half)
+    assert mixed.settings.certainty == 0  # by default nothing is left blank that no curve speaks of
+    for segmenter, settings in (
+        (OpenVocabSegmenter(encoder), SegmentSettings(certainty=0.5)),
+        (mixed, replace(half, certainty=0.5)),
+    ):
+        with pytest.raises(ValueError, match=r"certainty 0\.5 needs a curve that is kept with the head"):
+            segmenter.segment(cat, ["cat", "dog"], settings=settings)
