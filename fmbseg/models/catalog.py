@@ -217,10 +217,17 @@ CARDS: tuple[ModelCard, ...] = (
     ),
     ModelCard(
         "hf-sam3",
-        "SAM 3 of transformers: hf-sam3:OWNER/NAME, hf-sam3:local-dir:FOLDER",
+        "SAM 3 and SAM3-LiteText of transformers: hf-sam3:OWNER/NAME, hf-sam3:local-dir:FOLDER",
         "concept model",
         "of the weights that are named",
         f"{_HERE}.concepts.sam3:hf_sam3",
+    ),
+    ModelCard(
+        "clipseg",
+        "CLIPSeg of transformers: clipseg:OWNER/NAME, clipseg:local-dir:FOLDER",
+        "concept model",
+        "of the weights that are named",
+        f"{_HERE}.concepts.clipseg:clipseg",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""SAM 3 of transformers, from the Hub or a folder: a word in, every instance of it out.
+"""SAM 3 and SAM3-LiteText of transformers, from the Hub or a folder: a word in, every instance of it out.
 
 Carion et al. 2025, "SAM 3: Segment Anything with Concepts". A photograph is encoded once; a word costs one
 pass of the detector over its features. What comes out is scored and cut as by transformers' post-processing.
@@ -6,9 +6,7 @@ pass of the detector over its features. What comes out is scored and cut as by t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import islice
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from pycocotools import mask as coco
 
 from fmbseg.masks import MaskSet
+from fmbseg.models.concepts.word_features import WordFeatures
 from fmbseg.models.contracts import Concept
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 LICENCE = "SAM License"
-_WORDS_KEPT = 4096  # text features of a word take about 32 kB
 _CLASSES = {"sam3": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 
 
@@ -80,17 +78,16 @@ class Sam3:
             raise ValueError(f"min_score is {min_score}: it must lie in 0 to 1")
         self.spec, self.license = spec, license
         self.options = {"words_at_once": words_at_once, "min_score": min_score}
-        self._module, self._tokenizer, self._transform = module, tokenizer, transform
+        self._module, self._transform = module, transform
         self._precision = check_precision(precision)
-        self._lock = Lock()  # several threads may ask one model
-        self._words: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._words = WordFeatures(spec, tokenizer, _tokens_read(module.config.text_config), self._read)
         self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def to(self, device: torch.device | str) -> Sam3:
         """Move the weights to ``device`` and return self."""
         self._device = torch.device(device)
         self._module.to(self._device)
-        self._words.clear()
+        self._words.forget()
         return self
 
     @torch.inference_mode()
@@ -105,7 +102,8 @@ class Sam3:
     @torch.inference_mode()
     def detect(self, encoded: Any, words: Sequence[str]) -> Any:
         """One pass of the detector for a few words over the features of one photograph."""
-        features, masks = (torch.stack(one) for one in zip(*map(self._text, words), strict=True))
+        features, masks = (torch.stack(one) for one in zip(*map(self._words, words), strict=True))
+        masks = masks.to(self._device)
         many = type(encoded)(
             fpn_hidden_states=_expanded(encoded.fpn_hidden_states, len(words)),
             fpn_position_encoding=_expanded(encoded.fpn_position_encoding, len(words)),
@@ -113,29 +111,13 @@ class Sam3:
         with autocast(self._device, self._precision):
             return self._module(vision_embeds=many, text_embeds=_TextFeatures(features), attention_mask=masks)
 
-    def _text(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """A word's features (L, C) and which of its L positions are tokens; computed once a word."""
-        with self._lock:
-            if word in self._words:
-                self._words.move_to_end(word)
-                return self._words[word]
-        length = int(self._module.config.text_config.max_position_embeddings)
-        tokens = self._tokenizer(word, padding="max_length", max_length=length, return_tensors="pt")
-        ids, mask = tokens["input_ids"], tokens["attention_mask"]
-        if ids.shape[1] > length:
-            raise ValueError(
-                f"{word[:40]!r} has {ids.shape[1]} tokens, and {self.spec} reads {length}: use fewer words"
-            )
-        if not len(self._tokenizer(word, add_special_tokens=False)["input_ids"]):
-            raise ValueError(f"{word!r} is no text that {self.spec} can read: it has no token")
-        ids, mask = ids.to(self._device), mask.to(self._device)
+    def _read(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The features (1, L, C) of one text."""
         with autocast(self._device, self._precision):
-            found = self._module.get_text_features(input_ids=ids, attention_mask=mask, return_dict=True)
-        features = (found.pooler_output[0], mask[0])
-        with self._lock:
-            self._words[word] = features
-            if len(self._words) > _WORDS_KEPT:
-                self._words.popitem(last=False)
+            found = self._module.get_text_features(
+                input_ids=ids.to(self._device), attention_mask=mask.to(self._device), return_dict=True
+            )
+        features: torch.Tensor = found.pooler_output
         return features
 
 
@@ -186,6 +168,11 @@ class _TextFeatures:
 
     def __init__(self, features: torch.Tensor) -> None:
         self.pooler_output = features
+
+
+def _tokens_read(text: Any) -> int:
+    """Tokens of a text: as many as it has places; where these stretch, as many as ``Sam3Processor`` gives."""
+    return 32 if text.model_type == "sam3_lite_text_text_model" else int(text.max_position_embeddings)
 
 
 def _expanded(maps: Sequence[torch.Tensor], count: int) -> tuple[torch.Tensor, ...]:

@@ -17,8 +17,8 @@ from fmbseg.models.contracts import ConceptModel
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.registries import CONCEPTS
-from tests.models.concepts.contract import ConceptModelContract
-from tests.models.concepts.tiny import SIDE, sam3_folder
+from tests.models.concepts.contract import WORDS, ConceptModelContract, counted
+from tests.models.concepts.tiny import SIDE, sam3_folder, sam3_lite_text_folder
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.models.concepts.sam3 import Sam3
-    from fmbseg.models.contracts import Concept
-
-METHODS = {"vision": "get_vision_features", "text": "get_text_features", "detector": "forward"}
-WORDS = ["cat", "red bus", "coffee cup", "rocket", "a very long sofa"]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +34,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sam3_folder(tmp_path_factory.mktemp("sam3"))
 
 
+@pytest.fixture(scope="module")
+def lite_text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sam3_lite_text_folder(tmp_path_factory.mktemp("sam3_lite_text"))
+
+
 def load(folder: Path, **options: Any) -> Sam3:
     return hf_sam3(f"local-dir:{folder}", device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Sam3:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def loaded_lite_text(lite_text_folder: Path) -> Sam3:
+    return load(lite_text_folder)
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +58,29 @@ def image() -> NDArray[np.uint8]:
     return photograph("chelsea.png")[:150, :201]
 
 
-def assert_same(one: Concept, other: Concept, tolerance: float = 1e-5) -> None:
-    assert one.presence == pytest.approx(other.presence, abs=tolerance)
-    np.testing.assert_allclose(one.masks.predicted_iou, other.masks.predicted_iou, atol=tolerance)
-    assert one.semantic is not None
-    assert other.semantic is not None
-    np.testing.assert_allclose(one.semantic, other.semantic, atol=tolerance)
-    differing = (one.masks.decode() != other.masks.decode()).mean() if len(one.masks) else 0
-    assert differing < 1e-3  # ties at the threshold
-
-
-def test_it_gives_what_transformers_post_processing_gives(folder: Path, image: NDArray[np.uint8]) -> None:
-    threshold = 0.2
+@pytest.mark.parametrize(
+    ("which", "library_class", "length", "threshold"),
+    [
+        ("folder", transformers.Sam3Model, 12, 0.2),
+        ("lite_text_folder", transformers.Sam3LiteTextModel, 32, 0.226),
+    ],
+)
+def test_it_gives_what_transformers_post_processing_gives(
+    which: str,
+    library_class: Any,
+    length: int,
+    threshold: float,
+    image: NDArray[np.uint8],
+    request: pytest.FixtureRequest,
+) -> None:
+    folder = request.getfixturevalue(which)
     model = load(folder, min_score=threshold)
-    library: Any = transformers.Sam3Model.from_pretrained(folder)
+    library = library_class.from_pretrained(folder)
     library.eval()
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
     processor: Any = transformers.Sam3ImageProcessor(size={"height": SIDE, "width": SIDE})
     pixels = model._transform(image, (SIDE, SIDE))[None]
-    tokens = tokenizer(WORDS, padding="max_length", max_length=12, return_tensors="pt")
+    tokens = tokenizer(WORDS, padding="max_length", max_length=length, return_tensors="pt")
     found = list(model.begin(image).find(WORDS))
     assert len(found) == len(WORDS)
     counts = []
@@ -94,64 +109,13 @@ def test_it_gives_what_transformers_post_processing_gives(folder: Path, image: N
     assert len({round(concept.presence, 4) for concept in found}) > 1  # and the model words
 
 
-def test_a_batch_of_words_is_one_word_at_a_time_and_the_photograph_is_encoded_once(
+def test_the_detector_is_asked_for_a_few_words_at_once(
     folder: Path, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, many = load(folder, words_at_once=1), load(folder, words_at_once=3)
-    calls = {"vision": 0, "text": 0, "detector": 0}
-    for name, method in METHODS.items():
-        original = getattr(many._module, method)
-
-        def counted(*args: Any, _name: str = name, _original: Any = original, **given: Any) -> Any:
-            calls[_name] += 1
-            return _original(*args, **given)
-
-        monkeypatch.setattr(many._module, method, counted)
-    expected = list(one.begin(image).find(WORDS))
-    prompter = many.begin(image)
-    for found, wanted in zip(prompter.find(WORDS), expected, strict=True):
-        assert_same(found, wanted)
-    assert calls == {"vision": 1, "text": 5, "detector": 2}
-    list(many.begin(image).find(WORDS))
-    assert calls == {"vision": 2, "text": 5, "detector": 4}  # words are read once
-
-
-def test_words_are_asked_a_few_at_a_time(folder: Path, image: NDArray[np.uint8]) -> None:
-    taken = []
-
-    class Words(list[str]):
-        def __iter__(self) -> Any:
-            for word in super().__iter__():
-                taken.append(word)
-                yield word
-
-    found = load(folder, words_at_once=2).begin(image).find(Words(["cat"] * 1000))
-    next(found)
-    assert len(taken) == 2
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (150, 201)])
-def test_any_size(folder: Path, image: NDArray[np.uint8], size: tuple[int, int]) -> None:
-    (found,) = (
-        load(folder, min_score=0.0).begin(np.ascontiguousarray(image[: size[0], : size[1]])).find(["cat"])
-    )
-    assert found.masks.size == (min(size[0], 150), min(size[1], 201))
-    assert found.semantic is not None
-    assert found.semantic.shape == found.masks.size
-    assert found.semantic.dtype == np.float32
-    assert 0 <= found.semantic.min() <= found.semantic.max() <= 1
-    assert len(found.masks) == 10
-    assert (np.diff(found.masks.predicted_iou) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("word", "what"), [("cat " * 40, "tokens, and .* reads 12"), ("  ", "it has no token")]
-)
-def test_words_that_cannot_be_read_are_named(
-    folder: Path, image: NDArray[np.uint8], word: str, what: str
-) -> None:
-    with pytest.raises(ValueError, match=what):
-        list(load(folder).begin(image).find(["cat", word]))
+    model = load(folder, words_at_once=3)
+    passes = counted(monkeypatch, model, "_module.forward")
+    assert len(list(model.begin(image[:40, :40]).find(WORDS))) == 5
+    assert len(passes) == 2
 
 
 def test_it_is_in_the_registry_and_fulfils_the_contract(folder: Path) -> None:
@@ -190,6 +154,14 @@ def test_as_a_teacher_by_its_spec(folder: Path, tmp_path: Path) -> None:
 
 
 class TestSam3Contract(ConceptModelContract):
+    encodes, reads = "_module.get_vision_features", "_module.get_text_features"
+
     @pytest.fixture
-    def model(self, folder: Path) -> Sam3:
-        return load(folder)
+    def model(self, loaded: Sam3) -> Sam3:
+        return loaded
+
+
+class TestSam3LiteTextContract(TestSam3Contract):
+    @pytest.fixture
+    def model(self, loaded_lite_text: Sam3) -> Sam3:
+        return loaded_lite_text
