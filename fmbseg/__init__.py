@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for type checkers alone: what is named here asks this modul
         MaskNaming,
         MaskSnap,
         Pamr,
+        RegionNaming,
         SegmentSettings,
         WindowSettings,
     )
@@ -49,6 +50,7 @@ _HOMES = {
     "OpenVocabSegmenter": "fmbseg.segmentation.segmenter",
     "Pamr": "fmbseg.segment_settings",
     "PseudoLabeler": "fmbseg.labeling.labeler",
+    "RegionNaming": "fmbseg.segment_settings",
     "SegmentSettings": "fmbseg.segment_settings",
     "Segmentation": "fmbseg.results",
     "Vocabulary": "fmbseg.vocabulary",
@@ -69,6 +71,7 @@ __all__ = [
     "OpenVocabSegmenter",
     "Pamr",
     "PseudoLabeler",
+    "RegionNaming",
     "SegmentSettings",
     "Segmentation",
     "Vocabulary",

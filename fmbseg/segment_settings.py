@@ -196,6 +196,39 @@ class MaskNaming:
 
 
 @dataclass(frozen=True)
+class RegionNaming(MaskNaming):
+    """The same, but the mask model is only asked where the class map itself has a region.
+
+    In each connected region of the map so many points, the middles of its largest circles that do not
+    overlap (:func:`fmbseg.segmentation.regions.region_points`), ask for one mask each. That takes fewer
+    prompts than every mask of a photograph, and on a CPU their count is most of what a mask model costs.
+
+    Args:
+        generator: a promptable mask generator, or the spec of one.
+        options: of the generator; thresholds of "segment everything" play no part.
+        points: of a region, at most.
+        min_area: regions of a smaller fraction of the image are not asked for.
+
+    Raises:
+        ValueError: as :class:`MaskNaming`; fewer than one point, or a fraction outside 0 to 1.
+
+    Example:
+        >>> SegmentSettings(refine=RegionNaming(points=1)).describe()["refine"]["named_regions"]["points"]
+        1
+    """
+
+    points: int = 3
+    min_area: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points < 1:
+            raise ValueError(f"points is {self.points}: it must be 1 or more")
+        if not 0 <= self.min_area <= 1:
+            raise ValueError(f"min_area is {self.min_area}: it must be from 0 to 1")
+
+
+@dataclass(frozen=True)
 class SegmentSettings:
     """How an image is segmented; the defaults are the paper's.
 
@@ -297,4 +330,7 @@ def _described(refine: Pamr | MaskSnap | MaskNaming | None) -> dict[str, Any] | 
     spec = made_by if isinstance(made_by, str) else made_by.spec
     if isinstance(refine, MaskSnap):
         return {"masks": {"generator": spec, "min_share": refine.min_share}}
-    return {"named_masks": {"generator": spec, "options": dict(refine.options)}}
+    named = {"generator": spec, "options": dict(refine.options)}
+    if isinstance(refine, RegionNaming):
+        return {"named_regions": {**named, "points": refine.points, "min_area": refine.min_area}}
+    return {"named_masks": named}

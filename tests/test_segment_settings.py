@@ -13,6 +13,7 @@ from fmbseg.segment_settings import (
     MaskNaming,
     MaskSnap,
     Pamr,
+    RegionNaming,
     SegmentSettings,
     WindowSettings,
 )
@@ -49,6 +50,8 @@ from fmbseg.segment_settings import (
             {"generator": object(), "options": {"threads": 1}},
             "options .* must be empty where",
         ),
+        (RegionNaming, {"points": 0}, "points is 0: it must be 1 or more"),
+        (RegionNaming, {"min_area": 1.5}, "min_area is 1.5: it must be from 0 to 1"),
         (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
         (SegmentSettings, {"min_margin": -0.1}, "min_margin is -0.1"),
         (SegmentSettings, {"top": 0}, "top is 0"),
@@ -75,6 +78,10 @@ def test_the_description_is_json_with_every_choice() -> None:
     named = SegmentSettings(refine=MaskNaming("superpixels", {"min_area_fraction": 0.05})).describe()
     assert named["refine"] == {
         "named_masks": {"generator": "superpixels", "options": {"min_area_fraction": 0.05}}
+    }
+    regions = SegmentSettings(refine=RegionNaming("superpixels", points=2)).describe()
+    assert regions["refine"] == {
+        "named_regions": {"generator": "superpixels", "options": {}, "points": 2, "min_area": 0.01}
     }
     assert SegmentSettings().describe()["refine"] is None
     preserve = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fmbseg.written import WrittenFiles
 
 _KIND = "segmentation"
+_BY_MASKS = ("regions", "masks", "snap")
 _CLASSES = "classes.txt"
 _LONGEST_SIDE = 1600
 """Longest side of an overlay in pixels; the class map keeps the image's size."""
@@ -90,11 +91,11 @@ def segment(
     ] = 0.0,
     refine: Annotated[
         str | None,
-        typer.Option(help="Refine by pamr, or by snapping to the masks of a generator such as mobilesam."),
-    ] = None,
-    name_masks: Annotated[
-        str | None,
-        typer.Option(help="Name whole masks of a mask generator such as mobilesam; slow."),
+        typer.Option(
+            help="Refine by pamr; or by the masks of a mask generator: regions names those at points in the "
+            "class map's regions, masks names all (slow), snap gives each its most frequent class. "
+            "Write regions:GENERATOR for another than mobilesam."
+        ),
     ] = None,
     heatmap: Annotated[
         list[str] | None, typer.Option(help="Also draw a heat map of this word; repeatable.")
@@ -128,7 +129,7 @@ def segment(
         min_margin=margin,
         certainty=certainty,
         preserve=KnowledgePreservation(preserve) if preserve else None,
-        refine=_refinement(refine, name_masks),
+        refine=_refinement(refine),
     )
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
@@ -175,20 +176,25 @@ class Extras:
     geojson: bool = False
 
 
-def _refinement(refine: str | None, named: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
+def _refinement(text: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
     from fmbseg.models.registries import MASK_GENERATORS
     from fmbseg.recipes import mask_options_for
-    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr
+    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
+    from fmbseg.unknown_name import UnknownNameError
 
-    if named is not None and refine is not None:
-        raise typer.BadParameter("give either --refine or --name-masks")
-    if refine == "pamr":
-        return Pamr()
-    generator = named or refine
-    if generator is None:
+    if text is None:
         return None
+    kind, colon, generator = text.partition(":")
+    if kind == "pamr" and not colon:
+        return Pamr()
+    if kind not in _BY_MASKS:
+        raise UnknownNameError("refinement", text, ["pamr", *_BY_MASKS])
+    generator = generator or "mobilesam"
     MASK_GENERATORS.get(MASK_GENERATORS.expand(generator).partition(":")[0])  # a wrong name is told first
-    return MaskSnap(generator) if named is None else MaskNaming(named, mask_options_for(named))
+    if kind == "snap":
+        return MaskSnap(generator)
+    naming = RegionNaming if kind == "regions" else MaskNaming
+    return naming(generator, mask_options_for(generator))
 
 
 @dataclass(frozen=True)

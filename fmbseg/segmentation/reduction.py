@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fmbseg.masks import MaskSet
 from fmbseg.results import Segmentation, Similarities, TopClasses
-from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr
+from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
 from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
 from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
 from fmbseg.segmentation.mask_naming import paint_masks
+from fmbseg.segmentation.regions import region_points
 from fmbseg.segmentation.snapping import snap_to_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.certainty import CertaintyCurve
-    from fmbseg.masks import MaskSet
+    from fmbseg.models.contracts import MaskGenerator
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
 
@@ -72,7 +74,7 @@ def segment_encoded(
     prototypes: torch.Tensor,
     classes: ResultClasses,
     settings: SegmentSettings,
-    masks: MaskSet | None = None,
+    generator: MaskGenerator | None = None,
     curve: CertaintyCurve | None = None,
 ) -> Segmentation:
     """Give every pixel of an encoded image a class of the result.
@@ -82,7 +84,7 @@ def segment_encoded(
         prototypes: (K, D), of the classes that are asked for.
         classes: what these lead to.
         settings: background, thresholds and refinement.
-        masks: of the image, for a refinement that takes masks.
+        generator: of masks, for a refinement that takes masks.
         curve: how likely a word is right by its score, if that is known.
     """
     top = max(settings.top, 2 if settings.min_margin else 1)
@@ -98,10 +100,10 @@ def segment_encoded(
             top=top,
             temperature=temperature,
         )
-    if masks is not None and isinstance(settings.refine, MaskNaming):
+    if generator is not None and isinstance(settings.refine, MaskNaming):
         paint_masks(
             decoded,
-            masks,
+            _masks_to_name(generator, encoded, decoded, classes, settings.refine),
             encoded.text_map,
             prototypes,
             second=encoded.second,
@@ -116,7 +118,8 @@ def segment_encoded(
     measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
     best = _top(decoded, classes, settings.top)
     labels = _labels(decoded, measured, classes, settings)
-    if masks is not None and isinstance(settings.refine, MaskSnap):
+    if generator is not None and isinstance(settings.refine, MaskSnap):
+        masks = generator.begin(encoded.image).everything()
         labels, scores = snap_to_masks(labels, scores, masks, settings.refine.min_share)
     certainty = None if curve is None else curve.of(scores)
     if certainty is not None and settings.certainty:
@@ -137,6 +140,21 @@ def segment_encoded(
             encoded.text_map.float().cpu().numpy(), prototypes.float().cpu().numpy(), classes.asked.names
         ),
     )
+
+
+def _masks_to_name(
+    generator: MaskGenerator,
+    encoded: EncodedImage,
+    decoded: Decoded,
+    classes: ResultClasses,
+    settings: MaskNaming,
+) -> MaskSet:
+    """All masks of an image, or those at points in the regions of what was decoded."""
+    if not isinstance(settings, RegionNaming):
+        return generator.begin(encoded.image).everything()
+    labels = classes.result_of[decoded.labels.cpu().numpy()]
+    points = region_points(labels, points=settings.points, min_area=settings.min_area)
+    return generator.begin(encoded.image).prompt(points) if points else MaskSet.empty(encoded.size)
 
 
 def _labels(

@@ -18,7 +18,7 @@ from fmbseg.aligned.sharing import Shareable
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.registries import MASK_GENERATORS
-from fmbseg.segment_settings import MaskNaming, Pamr, SegmentSettings
+from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming, SegmentSettings
 from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
@@ -249,8 +249,7 @@ class OpenVocabSegmenter(Shareable):
                     encoded = replace(encoded, second=SecondMap(own, settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
-                masks = None if generator is None else generator.begin(encoded.image).everything()
-                result = segment_encoded(encoded, prototypes, classes, settings, masks, curve)
+                result = segment_encoded(encoded, prototypes, classes, settings, generator, curve)
             yield result
 
     def _encode(
@@ -323,10 +322,16 @@ class OpenVocabSegmenter(Shareable):
     def _generator(self, refine: Pamr | MaskSnap | MaskNaming | None) -> MaskGenerator | None:
         if refine is None or isinstance(refine, Pamr):
             return None
-        if not isinstance(refine.generator, str):
-            return refine.generator
-        options = refine.options if isinstance(refine, MaskNaming) else {}
-        key = json.dumps([refine.generator, dict(options)], sort_keys=True, default=str)
-        if key not in self._generators:
-            self._generators[key] = MASK_GENERATORS.create(refine.generator, **options)
-        return self._generators[key]
+        generator = refine.generator
+        if isinstance(generator, str):
+            options = refine.options if isinstance(refine, MaskNaming) else {}
+            key = json.dumps([generator, dict(options)], sort_keys=True, default=str)
+            if key not in self._generators:
+                self._generators[key] = MASK_GENERATORS.create(generator, **options)
+            generator = self._generators[key]
+        if isinstance(refine, RegionNaming) and not generator.promptable:
+            raise ValueError(
+                f"{generator.spec!r} takes no prompts, so it cannot be asked for the masks of regions: take "
+                f"another mask generator, or name all of its masks (MaskNaming; --refine masks:GENERATOR)"
+            )
+        return generator

@@ -141,8 +141,8 @@ def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None
         (["--background", "colour"], "rule is 'colour': it must be one of"),
         (["--background", "similarity"], "threshold is None: it must be a number with the rule"),
         (["--heatmap", "dogs"], "there is no class 'dogs'; did you mean 'dog'?"),
-        (["--refine", "mobilsam"], "did you mean 'mobilesam'?"),
-        (["--name-masks", "mobilsam"], "did you mean 'mobilesam'?"),
+        (["--refine", "region"], "there is no refinement 'region'; did you mean 'regions'?"),
+        (["--refine", "snap:mobilsam"], "did you mean 'mobilesam'?"),
     ],
 )
 def test_options_that_make_no_sense_are_told_before_a_model_is_loaded(
@@ -163,14 +163,14 @@ def test_options_that_make_no_sense_are_told_before_a_model_is_loaded(
 def test_masks_are_named(chain: Chain, tmp_path: Path) -> None:
     command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,ear,blanket,dog"]
     plain = RUNNER.invoke(app, [*command, "--out", str(tmp_path / "plain")])
-    named = RUNNER.invoke(app, [*command, "--name-masks", "superpixels", "--out", str(tmp_path / "named")])
+    named = RUNNER.invoke(app, [*command, "--refine", "masks:superpixels", "--out", str(tmp_path / "named")])
     assert (plain.exit_code, named.exit_code) == (0, 0), named.output
     before, after = (read_classes(tmp_path / one / "cat_classes.png") for one in ("plain", "named"))
     assert after.max() <= 3
     assert 0 < (before != after).mean() < 0.5
-    both = RUNNER.invoke(app, [*command, "--name-masks", "superpixels", "--refine", "pamr", "--out", "x"])
-    assert both.exit_code == 2
-    assert "give either --refine or --name-masks" in both.stderr
+    asked = RUNNER.invoke(app, [*command, "--refine", "regions:superpixels", "--out", str(tmp_path / "x")])
+    assert asked.exit_code == 1
+    assert "'superpixels' takes no prompts, so it cannot be asked for the masks of regions" in asked.stderr
 
 
 def test_a_head_on_the_hub_that_cannot_be_reached(

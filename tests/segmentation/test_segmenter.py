@@ -29,9 +29,11 @@ from fmbseg.segment_settings import (
     MaskNaming,
     MaskSnap,
     Pamr,
+    RegionNaming,
     SegmentSettings,
     WindowSettings,
 )
+from fmbseg.segmentation.regions import region_points
 from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.photographs import photograph
@@ -501,6 +503,40 @@ def test_masks_are_named_by_what_they_cover(encoder: AlignedEncoder, cat: NDArra
 
     by_spec = replace(segmenter.settings, refine=MaskNaming("superpixels", {"min_area_fraction": 0.05}))
     assert segmenter.segment(small, WORDS, settings=by_spec).labels.shape == small.shape[:2]
+
+
+class Squares(Halves):
+    """Around a point a square, cut at the image's edges."""
+
+    promptable = True
+
+    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+        masks = np.zeros((len(points), *self.size), dtype=bool)
+        for mask, ((x, y),) in zip(masks, points, strict=True):
+            mask[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 9) : int(x) + 9] = True
+        return MaskSet.from_masks(masks)
+
+
+def test_masks_at_the_regions_points_are_named(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
+    small = np.ascontiguousarray(cat[::3, ::3])
+    segmenter = OpenVocabSegmenter(encoder, windows=SMALL)
+    plain = segmenter.segment(small, WORDS)
+    regions = RegionNaming(Squares(), points=2, min_area=0.02)
+    result = segmenter.segment(small, WORDS, settings=replace(segmenter.settings, refine=regions))
+    masks = Squares().begin(small).prompt(region_points(plain.labels, points=2, min_area=0.02))
+    assert len(masks) > 2
+    expected = plain.labels.copy()
+    with torch.inference_mode():
+        vectors = mask_means(masks, segmenter.text_map(small))
+        best = (vectors @ encoder.encode_text(Vocabulary.of(WORDS)).T).argmax(dim=1)
+    for index in np.argsort(-masks.areas, kind="stable"):
+        expected[masks.decode(index)] = best[index].item()
+    assert np.array_equal(result.labels, expected)
+    assert (expected != plain.labels).any()
+    none = replace(segmenter.settings, refine=RegionNaming(Squares(), min_area=1.0))
+    assert np.array_equal(segmenter.segment(small, WORDS, settings=none).labels, plain.labels)
+    with pytest.raises(ValueError, match="'halves' takes no prompts, so it cannot be asked"):
+        segmenter.segment(small, WORDS, settings=replace(none, refine=RegionNaming(Halves())))
 
 
 @pytest.mark.parametrize("words", [["cat"], ["x" * 2000, "cat"], [f"word {n}" for n in range(100_000)]])
