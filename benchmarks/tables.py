@@ -39,6 +39,7 @@ TITLES = {
     "ablations_paper": "Ablations: the paper's training",
     "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",
+    "prefilter": "Words left out before a teacher is asked",
     "adaptive_sampling": "Fewer points for segment-everything",
     "backbones": "Overhead of backbones",
     "inference": "Inference",

@@ -1,13 +1,12 @@
 """``fmbseg fit``: Stage 2, from pseudo labels to a head that maps into the text encoder's space."""
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.options import OutFolder, with_hub_options
+from fmbseg.cli.options import OutFolder, name_and_value, with_hub_options
 
 if TYPE_CHECKING:
     from fmbseg.alignment.aligner import Aligner
@@ -82,7 +81,7 @@ def fit(
         "seed": seed,
     }
     changed = {name: value for name, value in given.items() if value is not None}
-    changed |= dict(parse_setting(text) for text in setting or ())
+    changed |= dict(name_and_value("--set", text, "validation=0.1") for text in setting or ())
     source = LabelSet(labels)
     if start is not None and backbone is not None:
         raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
@@ -106,25 +105,6 @@ def fit(
             f"{out}: head trained on {len(source)} photographs in {aligner.settings.epochs} epochs, "
             f"loss {first:.3f} to {last:.3f}"
         )
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """The name and value of ``NAME=VALUE``; a value that is not JSON is text.
-
-    Raises:
-        typer.BadParameter: there is no ``=``.
-
-    Example:
-        >>> parse_setting("validation=0.1"), parse_setting("optimizer=adamw"), parse_setting("class_cap=null")
-        (('validation', 0.1), ('optimizer', 'adamw'), ('class_cap', None))
-    """
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"--set {text}: write NAME=VALUE, for example --set validation=0.1")
-    try:
-        return name.strip(), json.loads(value)
-    except ValueError:
-        return name.strip(), value.strip()
 
 
 def _settings(

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -13,6 +13,7 @@ from fmbseg.cli.options import (
     RecipeName,
     Strict,
     VocabularyName,
+    name_and_value,
     with_hub_options,
     words,
 )
@@ -20,6 +21,15 @@ from fmbseg.cli.options import (
 if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
+
+
+class OfTeacher(TypedDict):
+    """Arguments that are a teacher's, of ``PseudoLabeler`` and of what looks ahead of it."""
+
+    teacher: str | None
+    teacher_options: dict[str, Any]
+    prefilter: tuple[str, int] | None
+
 
 _MASKS = {
     11: "masks from points",
@@ -48,6 +58,18 @@ def label(
             help="Spec of a model that names and cuts in one step, in place of the recipe's models."
         ),
     ] = None,
+    teacher_option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of the teacher as NAME=VALUE, for example words_at_once=4; repeatable."),
+    ] = None,
+    prefilter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE_TEXT:KEEP",
+            help="Ask the teacher, of each photograph, only for the KEEP classes that an image-text model "
+            "finds likeliest, for example conse:40. For long vocabularies.",
+        ),
+    ] = None,
     image_labels: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +87,7 @@ def label(
 ) -> None:
     """Label photographs without human annotation (Stage 1); a stopped run continues where it stopped."""
     wanted = words(classes, vocabulary)
+    of_teacher = _of_teacher(teacher, teacher_option or [], prefilter)
     from fmbseg.image_files import passed_over
     from fmbseg.labeling.look_ahead import look_ahead
 
@@ -77,7 +100,7 @@ def label(
         image_text=image_text,
         mask_generator=mask_generator,
         aligned=aligned,
-        teacher=teacher,
+        **of_teacher,
         image_labels=image_labels,
         workers=workers,
     )
@@ -91,7 +114,7 @@ def label(
                 recipe,
                 image_text=image_text,
                 mask_generator=mask_generator,
-                teacher=teacher,
+                **of_teacher,
                 aligned=aligned,
                 hub=hub,
             )
@@ -103,6 +126,21 @@ def label(
         complain(left, "warning")
     if strict and (labels.errors or left):
         raise typer.Exit(1)
+
+
+def _of_teacher(teacher: str | None, options: list[str], prefilter: str | None) -> OfTeacher:
+    """What is given of a teacher, for :class:`fmbseg.PseudoLabeler`."""
+    chosen: tuple[str, int] | None = None
+    if prefilter is not None:
+        spec, _, keep = prefilter.rpartition(":")
+        if not spec or not keep.isdecimal() or int(keep) < 1:
+            raise typer.BadParameter(
+                f"--prefilter {prefilter}: write a model and a number of classes, 1 or more, as in "
+                "--prefilter conse:40"
+            )
+        chosen = (spec, int(keep))
+    given = dict(name_and_value("--teacher-option", text, "words_at_once=4") for text in options)
+    return {"teacher": teacher, "teacher_options": given, "prefilter": chosen}
 
 
 def summary(labels: "LabelSet") -> str:

@@ -1,6 +1,7 @@
 """Options shared by several commands."""
 
 import inspect
+import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -73,6 +74,30 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
     return wrapped
+
+
+def name_and_value(option: str, text: str, example: str) -> tuple[str, Any]:
+    """The name and value of ``NAME=VALUE``; a value that is not JSON is text.
+
+    Args:
+        option: that was given.
+        text: what was given to it.
+        example: of what it takes.
+
+    Raises:
+        typer.BadParameter: there is no ``=``.
+
+    Example:
+        >>> [name_and_value("--set", text, "loss=x")[1] for text in ("rate=0.1", "loss=tsupcon", "cap=null")]
+        [0.1, 'tsupcon', None]
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{option} {text}: write NAME=VALUE, for example {option} {example}")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
 
 
 Private = Annotated[

@@ -14,7 +14,7 @@ from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.look_ahead import photographs_of, run_manifest
 from fmbseg.labeling.pipeline import label_files
-from fmbseg.labeling.teacher import refuse_beside_a_teacher
+from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labeling.two_models import TwoModels
 from fmbseg.labeling.ways import make_teacher, make_two_models
 from fmbseg.labels.label_set import LabelSet
@@ -96,8 +96,7 @@ class PseudoLabeler:
             refuse_beside_a_teacher({**of_two, "mask_options": mask_options, "mask_cache": mask_cache})
             self.way = make_teacher(teacher, teacher_options, settings, prefilter, on, hub)
             return
-        if teacher_options or prefilter is not None:
-            raise ValueError("teacher_options and prefilter are for a teacher: name one by teacher=SPEC")
+        refuse_without_a_teacher(teacher_options, prefilter)
         if isinstance(settings, CompetitionSettings):
             raise ValueError("CompetitionSettings are for a teacher: name one, or give LabelingSettings")
         self.way = make_two_models(

@@ -15,7 +15,7 @@ from fmbseg.image_files import find_images
 from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.settings import LabelingSettings
-from fmbseg.labeling.teacher import refuse_beside_a_teacher
+from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, manifest_hash, read_manifest
 from fmbseg.labels.writer import LabelWriter, check_same_run
@@ -41,6 +41,8 @@ def look_ahead(
     mask_generator: str | None = None,
     aligned: str | None = None,
     teacher: str | None = None,
+    teacher_options: Mapping[str, Any] | None = None,
+    prefilter: tuple[str, int] | None = None,
     image_labels: ImageLabelSource | None = None,
     shard_size: int = 1000,
     workers: int = 1,
@@ -56,6 +58,8 @@ def look_ahead(
         mask_generator: spec of the mask generator.
         aligned: folder or name of a head.
         teacher: spec of a concept model, in place of the recipe's models.
+        teacher_options: of the teacher.
+        prefilter: spec of an image-text model, and how many classes it leaves to the teacher.
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
         workers: photographs that masks are made for at once.
@@ -76,8 +80,9 @@ def look_ahead(
         refuse_beside_a_teacher(
             {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
         )
-        origin = _origin_of_teacher(teacher)
+        origin = _origin_of_teacher(teacher, teacher_options, prefilter)
     else:
+        refuse_without_a_teacher(teacher_options, prefilter)
         origin = _origin_of_two(chosen, image_text, mask_generator)
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
@@ -151,10 +156,17 @@ def _origin_of_two(recipe: Recipe, image_text: str | None, mask_generator: str |
     return {"models": models, "settings": asdict(LabelingSettings.from_dict(recipe.labeling))}
 
 
-def _origin_of_teacher(teacher: str) -> dict[str, Any]:
+def _origin_of_teacher(
+    teacher: str, options: Mapping[str, Any] | None, prefilter: tuple[str, int] | None
+) -> dict[str, Any]:
     spec = CONCEPTS.expand(teacher)
     CONCEPTS.get(_family(spec))
-    return {"models": {"teacher": spec, "teacher_options": {}}, "settings": asdict(CompetitionSettings())}
+    models: dict[str, Any] = {"teacher": spec, "teacher_options": dict(options or {})}
+    if prefilter is not None:
+        chooses = IMAGE_TEXT.expand(prefilter[0])
+        IMAGE_TEXT.get(_family(chooses))
+        models["prefilter"] = {"image_text": chooses, "keep": prefilter[1]}
+    return {"models": models, "settings": asdict(CompetitionSettings())}
 
 
 def _family(spec: str) -> str:

@@ -219,6 +219,16 @@ def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
         )
 
 
+def refuse_without_a_teacher(options: Mapping[str, Any] | None, prefilter: object) -> None:
+    """Refuse what is for a teacher alone.
+
+    Raises:
+        ValueError: either was given.
+    """
+    if options or prefilter is not None:
+        raise ValueError("teacher_options and prefilter are for a teacher: name one by teacher=SPEC")
+
+
 def _record(won: Won, photograph: Photograph, detected: tuple[int, ...]) -> LabeledImage:
     count = len(won.masks)
     return LabeledImage(

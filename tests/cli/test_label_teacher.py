@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 from fmbseg import LabelSet
 from fmbseg.cli.main import app
 from fmbseg.labels.manifest import manifest_hash
-from tests.labeling.colours import painted
+from fmbseg.models.registries import IMAGE_TEXT
+from tests.labeling.colours import ColourEncoder, painted
 from tests.labeling.concepts import ColourConcepts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TEACHER = ColourConcepts().spec
+IMAGE_TEXT.register(ColourEncoder.spec)(ColourEncoder)
 
 
 @pytest.fixture
@@ -110,3 +112,44 @@ def test_masks_of_a_teacher_can_be_chosen(labelled: Path, tmp_path: Path) -> Non
     stats = CliRunner().invoke(app, ["labels", "stats", str(labelled), "--json", "--stage", "concept"])
     assert '"concept"' in stats.stdout
     assert LabelSet(labelled).manifest["models"]["license"] == ColourConcepts.license
+
+
+class TestOptions:
+    def test_reach_the_teacher_and_the_manifest(self, photographs: Path, tmp_path: Path) -> None:
+        options = ("--teacher-option", "semantic=true", "--prefilter", "colour-test:1")
+        for _ in range(2):  # the second time nothing is loaded
+            result = run(photographs, tmp_path / "new", "--teacher", TEACHER, *options)
+            assert result.exit_code == 0, result.output
+            assert "classes (photographs): red (2)" in result.stdout
+        models = LabelSet(tmp_path / "new").manifest["models"]
+        assert models["teacher_options"] == {"semantic": True}
+        assert models["prefilter"] == {"image_text": "colour-test", "keep": 1}
+
+    @pytest.mark.parametrize(
+        ("more", "told"),
+        [
+            (("--teacher", TEACHER, "--teacher-option", "semantic"), "write NAME=VALUE"),
+            (("--teacher", TEACHER, "--teacher-option", "size=3"), "unexpected keyword argument 'size'"),
+            (("--teacher", TEACHER, "--prefilter", "conse"), "--prefilter conse: write a model and a number"),
+            (("--teacher", TEACHER, "--prefilter", "conse:0"), "a number of classes, 1 or more"),
+            (("--teacher", TEACHER, "--prefilter", "cons:2"), "did you mean 'conse'"),
+            (("--prefilter", "conse:2"), "prefilter are for a teacher"),
+        ],
+    )
+    def test_that_do_not_fit_are_told(
+        self, photographs: Path, tmp_path: Path, more: tuple[str, ...], told: str
+    ) -> None:
+        result = run(photographs, tmp_path / "new", *more)
+        assert result.exit_code in (1, 2)
+        assert told in " ".join(result.stderr.replace("│", " ").split())
+        assert not (tmp_path / "new").exists()
+
+
+def test_five_thousand_words_are_told_how_long_they_take(photographs: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("red\n" + "".join(f"word {index}\n" for index in range(4999)), encoding="utf-8")
+    given = [str(photographs), "--vocabulary", str(words), "--teacher", TEACHER]
+    result = CliRunner().invoke(app, ["label", *given, "--out", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    assert "5000 words are asked of each of 2 photographs: about" in result.stderr
+    assert "classes (photographs): red (2)" in result.stdout

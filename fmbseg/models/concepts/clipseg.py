@@ -150,13 +150,22 @@ class ClipSegPrompter:
         )
 
 
-def clipseg(name: str, *, hub: HubOptions | None = None, **options: Any) -> ClipSeg:
+def clipseg(
+    name: str,
+    *,
+    hub: HubOptions | None = None,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    words_at_once: int = 16,
+) -> ClipSeg:
     """Load a CLIPSeg of transformers, for example ``CIDAS/clipseg-rd64-refined``.
 
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
         hub: how files are looked for.
-        options: ``device``, ``precision`` and ``words_at_once``, as of :class:`ClipSeg`.
+        device: as of :class:`ClipSeg`, and so are the next two.
+        precision: on accelerators.
+        words_at_once: that the decoder looks for in one pass.
 
     Raises:
         SpecError: no such option of a spec.
@@ -177,7 +186,17 @@ def clipseg(name: str, *, hub: HubOptions | None = None, **options: Any) -> Clip
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     spec = join_options(f"clipseg:{bare}", {"revision": hub.revision})
     side = _stated_side(folder, module.config.vision_config.patch_size)
-    return ClipSeg(spec, license_of(folder), module, tokenizer, transform, side, **options)
+    return ClipSeg(
+        spec,
+        license_of(folder),
+        module,
+        tokenizer,
+        transform,
+        side,
+        device=device,
+        precision=precision,
+        words_at_once=words_at_once,
+    )
 
 
 def _stated_side(folder: Path, patch: int) -> int:

@@ -180,13 +180,24 @@ def _expanded(maps: Sequence[torch.Tensor], count: int) -> tuple[torch.Tensor, .
     return tuple(one.expand(count, -1, -1, -1) for one in maps)
 
 
-def hf_sam3(name: str, *, hub: HubOptions | None = None, **options: Any) -> Sam3:
+def hf_sam3(
+    name: str,
+    *,
+    hub: HubOptions | None = None,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    words_at_once: int = 8,
+    min_score: float = 0.1,
+) -> Sam3:
     """Load a SAM 3 of transformers, for example ``facebook/sam3``, or a SAM3-LiteText.
 
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
         hub: how files are looked for.
-        options: ``device``, ``precision``, ``words_at_once`` and ``min_score``, as of :class:`Sam3`.
+        device: as of :class:`Sam3`, and so are the next three.
+        precision: on accelerators.
+        words_at_once: that the detector looks for in one pass.
+        min_score: instances of a lower score are not cut out.
 
     Raises:
         SpecError: no such option of a spec.
@@ -208,4 +219,14 @@ def hf_sam3(name: str, *, hub: HubOptions | None = None, **options: Any) -> Sam3
     module = load_transformer(getattr(transformers, _CLASSES[kind]), folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     spec = join_options(f"hf-sam3:{bare}", {"revision": hub.revision})
-    return Sam3(spec, license_of(folder), module, tokenizer, transform, **options)
+    return Sam3(
+        spec,
+        license_of(folder),
+        module,
+        tokenizer,
+        transform,
+        device=device,
+        precision=precision,
+        words_at_once=words_at_once,
+        min_score=min_score,
+    )
