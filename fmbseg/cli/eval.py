@@ -40,13 +40,26 @@ def evaluate(
     pictures: Annotated[int, typer.Option(min=0, help="Number of worst and of best images to show.")] = 4,
     merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False,
     table: Annotated[bool, typer.Option("--table", help="Compare runs with the paper's Table 1.")] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Compare the head's class maps with a label set, as a student with its teacher; --out is "
+            "then a JSON file."
+        ),
+    ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="With --against: also count pixels without a label.")
+    ] = False,
     strict: Strict = False,
     *,
     hub: "HubOptions",
 ) -> None:
     """Measure a head and write OUT/report.json, .md and .html, with the worst and best images."""
-    if merge and table:
-        raise typer.BadParameter("give either --merge or --table")
+    if merge + table + (against is not None) > 1:
+        raise typer.BadParameter("give one of --merge, --table and --against")
+    if against is not None:
+        _against(paths, against, everywhere, out, hub)
+        return
     if table:
         _table(paths, out)
         return
@@ -87,6 +100,26 @@ def evaluate(
         complain(left, "warning")
     if strict and (report.failures or left):
         raise typer.Exit(1)
+
+
+def _against(heads: list[str], folder: Path, everywhere: bool, out: Path | None, hub: "HubOptions") -> None:
+    from fmbseg.cli.labels_compare import print_comparison
+    from fmbseg.files import write_json
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.segmentation.against_labels import compare_with_labels
+    from fmbseg.written import check_single, single_file
+
+    if len(heads) != 1:
+        raise typer.BadParameter("give one head, to compare it with --against LABELS")
+    kind = "comparison"
+    if out is not None:
+        check_single(out, kind)
+    labels = LabelSet(folder)
+    found = compare_with_labels(labels, load_segmenter(heads[0], hub=hub), everywhere=everywhere)
+    print_comparison(str(folder), heads[0], found)
+    if out is not None:
+        with single_file(out, kind) as path:
+            write_json(path, found.to_dict())
 
 
 def _table(runs: list[str], out: Path | None) -> None:

@@ -40,7 +40,7 @@ def compare(
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))  # in ASCII, which no terminal takes for commands
     else:
-        _print(folder, other, found)
+        print_comparison(str(folder), str(other), found)
     if sheet is None:
         return
     if not found.most_different:
@@ -54,14 +54,15 @@ def compare(
         drawn.save(temporary)
 
 
-def _print(folder: Path, other: Path, found: "Comparison") -> None:
+def print_comparison(first: str, second: str, found: "Comparison") -> None:
+    """Tell how much two sets agree, by class and by photograph."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from fmbseg.escaping import terminal
 
-    alone = f"; {found.alone[0]} in {folder} alone, {found.alone[1]} in {other} alone"
+    alone = f"; {found.alone[0]} in {first} alone, {found.alone[1]} in {second} alone"
     typer.echo(
         f"{found.photographs} photographs in both{alone if any(found.alone) else ''}: "
         f"{found.agreement:.1%} of the labelled pixels agree, mIoU {found.miou:.3f}"

@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,14 +15,43 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.labels.collection import LabelCollection
-    from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import Vocabulary
 
 _Indices = tuple["NDArray[np.int32]", "NDArray[np.int32]"]
 _Maps = tuple["NDArray[np.int32]", "NDArray[np.int32]"]
 
 MOST_DIFFERENT = 12
+
+
+class MappedPhotograph(Protocol):
+    """What is compared of a photograph; a :class:`~fmbseg.labels.record.LabeledImage` has it."""
+
+    @property
+    def path(self) -> str:
+        """Of its file, from the root of the labels."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of its file."""
+        ...
+
+    def label_map(self) -> NDArray[np.int32]:
+        """Class of each pixel, -1 for none, (H, W)."""
+        ...
+
+
+class MappedPhotographs(Protocol):
+    """What is compared; a :class:`~fmbseg.labels.label_set.LabelSet` is one."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes that the maps' values are positions in."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[MappedPhotograph]: ...
 
 
 class ComparedClass(NamedTuple):
@@ -41,7 +70,7 @@ class ComparedClass(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ComparedPhotograph:
-    """A photograph's labels in two sets, with the masks still as run lengths.
+    """A photograph's labels in two sets; those of a label set are still run lengths.
 
     Attributes:
         first: its record in the first set.
@@ -50,8 +79,8 @@ class ComparedPhotograph:
         agreement: pixels that both give the same class, of those that either gives one; 1 if there are none.
     """
 
-    first: LabeledImage
-    second: LabeledImage
+    first: MappedPhotograph
+    second: MappedPhotograph
     indices: _Indices
     agreement: float
 
@@ -96,7 +125,9 @@ class Comparison:
         }
 
 
-def compare(first: LabelCollection, second: LabelCollection, *, count: int = MOST_DIFFERENT) -> Comparison:
+def compare(
+    first: MappedPhotographs, second: MappedPhotographs, *, count: int = MOST_DIFFERENT
+) -> Comparison:
     """Compare two label sets of the same photographs, by the masks that are trained on.
 
     Photographs are the same whose files have the same SHA-256, wherever they lie, and classes those of one
@@ -145,11 +176,11 @@ class _Pairs:
     """The records of each photograph that is in both sets."""
 
     def __init__(self) -> None:
-        self._waiting: tuple[dict[Any, LabeledImage], dict[Any, LabeledImage]] = ({}, {})
+        self._waiting: tuple[dict[Any, MappedPhotograph], dict[Any, MappedPhotograph]] = ({}, {})
 
     def of(
-        self, first: LabelCollection, second: LabelCollection
-    ) -> Iterator[tuple[LabeledImage, LabeledImage]]:
+        self, first: MappedPhotographs, second: MappedPhotographs
+    ) -> Iterator[tuple[MappedPhotograph, MappedPhotograph]]:
         seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         for records in zip_longest(first, second):
             for side, record in enumerate(records):
@@ -198,7 +229,7 @@ class _Sums:
         return ComparedClass(both / (one + other - both), (one, other), (shown[0], shown[1]))
 
 
-def _maps(records: tuple[LabeledImage, LabeledImage], indices: _Indices) -> _Maps:
+def _maps(records: tuple[MappedPhotograph, MappedPhotograph], indices: _Indices) -> _Maps:
     one, other = (index[each.label_map()] for index, each in zip(indices, records, strict=True))
     if one.shape != other.shape:
         raise ValueError(
