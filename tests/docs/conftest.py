@@ -20,6 +20,8 @@ from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import RECIPES
 from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.models.concepts.tiny import clipseg_folder, concept_folder, sam3_module
+from tests.models.hub_cache import cache_repository
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -92,6 +94,16 @@ def _made(tmp_path_factory: pytest.TempPathFactory, home: Path, photographs: Pat
     return work, kept
 
 
+def small_teachers(cache: Path) -> None:
+    """Random concept models of a few layers, in the Hub's cache under the names of trained ones."""
+    sam3 = sam3_module()
+    with torch.no_grad():
+        sam3.detr_decoder.presence_head.layer3.bias += 4  # every word is there
+    folder = concept_folder(cache / "sam3", sam3, "license: other\nlicense_name: sam-license")
+    cache_repository(cache, "facebook/sam3", folder)
+    cache_repository(cache, "CIDAS/clipseg-rd64-refined", clipseg_folder(cache / "clipseg"))
+
+
 @pytest.fixture
 def workspace(_made: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A fresh copy of what was made, as the current folder: photos/, labels/, head/, cat.png, dog.jpg."""
@@ -99,6 +111,8 @@ def workspace(_made: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPa
     # Always the same place, because a label set remembers where its photographs lie.
     shutil.copytree(kept, work)
     monkeypatch.chdir(work)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(work / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     # A page lifts it for a file that is trusted; other tests are to find it as it was.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     with tiny_recipe(home):

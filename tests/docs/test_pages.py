@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.docs.blocks import blocks_of, check, run
+from tests.docs.conftest import small_teachers
 from tests.evaluation.layouts import write_mask
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,11 @@ SAYS = {
     ),
     "docs/segment.md": (r"\('background', 'dog', 'couch'\) - 2 words mean background", "^True True$"),
     "docs/evaluate.md": ("not counted",),
+    "docs/howto/distil_sam3.md": (
+        "'teacher': 'hf-sam3:facebook/sam3.*'license': 'sam-license'",
+        r"^\d+\.\d% of the labelled pixels agree, mIoU \d\.\d+$",
+        r"^student and teacher: \d+\.\d% agree, mIoU \d\.\d+$",
+    ),
 }
 """What a page prints when it runs, where that tells whether it did what it says."""
 
@@ -54,6 +60,8 @@ def _prepare(page: str, folder: Path) -> None:
         with Image.open(folder / "photos/images/chelsea.png") as image:
             write_mask(folder / "photos/masks/chelsea.png", [[1] * image.width] * image.height)
         (folder / "photos/classes.txt").write_text("0\tbackground\n1\tcat\n2\tdog\n")
+    if page == "docs/howto/distil_sam3.md":
+        small_teachers(folder / "cache")
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=_name)
