@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import resource
-import subprocess
-import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from fmbseg.models.image_text.conse import conse
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from fmbseg.written import MARKER, WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -217,17 +216,6 @@ def test_a_file_of_the_users_is_not_replaced_and_a_full_disk_leaves_what_was_the
     write(encoder, path, size=(16, 16))
 
 
-EXPORT = """
-import sys
-from pathlib import Path
-from tests.aligned.test_export import make_encoder, export_onnx, save_program
-encoder, path = make_encoder(), Path(sys.argv[1])
-print("ready", flush=True)
-(export_onnx if path.suffix == ".onnx" else save_program)(encoder, path, size=(16, 16))
-print("done", flush=True)
-"""
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["tiny.onnx", "tiny.pt2"])
 def test_killed_at_any_moment_it_leaves_no_half_and_the_same_again_goes_through(
@@ -235,19 +223,21 @@ def test_killed_at_any_moment_it_leaves_no_half_and_the_same_again_goes_through(
 ) -> None:
     path = tmp_path / name
     draw = random.Random(2)
-    for _ in range(3):
-        with subprocess.Popen(
-            [sys.executable, "-c", EXPORT, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(draw.uniform(0.1, 3))
-            process.kill()
-        if path.exists():
-            load(path)
-    (export_onnx if path.suffix == ".onnx" else save_program)(encoder, path, size=(16, 16))
+    with Forks(
+        "from tests.aligned.test_export import make_encoder, write\nencoder = make_encoder()"
+    ) as forks:
+        for _ in range(3):
+            forks.start(f"write(encoder, {str(path)!r})")
+            time.sleep(draw.uniform(0.05, 1.5))
+            forks.kill()
+            if path.exists():
+                load(path)
+    write(encoder, path)
     load(path)
+
+
+def write(encoder: AlignedEncoder, path: Path | str) -> None:
+    (export_onnx if Path(path).suffix == ".onnx" else save_program)(encoder, path, size=(16, 16))
 
 
 def load(path: Path) -> None:

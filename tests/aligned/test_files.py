@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,8 +18,7 @@ from fmbseg.files import DiskFullError
 from fmbseg.heads import packaged_head
 from fmbseg.written import WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forks import Forks
 
 
 def make_encoder(seed: int = 0) -> AlignedEncoder:
@@ -109,36 +106,22 @@ def test_the_packaged_head_has_the_weights_that_were_measured() -> None:
     assert SavedHead.read(folder).digest() == digest
 
 
-SAVE = """
-import sys, torch
-from tests.aligned.test_files import make_encoder
-encoder = make_encoder(int(sys.argv[2]))
-print("ready", flush=True)
-encoder.save_pretrained(sys.argv[1])
-print("saved", flush=True)
-"""
-
-
 @pytest.mark.long
 def test_killed_at_any_moment_it_leaves_no_half_and_the_same_again_goes_through(tmp_path: Path) -> None:
     heads = [make_encoder(seed).to_save().digest() for seed in (0, 1)]
     make_encoder(0).save_pretrained(tmp_path)
     draw = random.Random(1)
     stopped = 0
-    for _ in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", SAVE, str(tmp_path), "1"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+    with Forks("from tests.aligned.test_files import make_encoder\nencoder = make_encoder(1)") as forks:
+        for _ in range(4):
+            forks.start(f"encoder.save_pretrained({str(tmp_path)!r})")
             time.sleep(draw.uniform(0.001, 0.02))
-            process.kill()
-            stopped += process.stdout.readline() != "saved\n"
-        assert {path.name for path in tmp_path.glob("[!.]*")} == set(FILES)
-        try:
-            assert SavedHead.read(tmp_path).digest() in heads
-        except AlignedEncoderError as error:  # between two files' names: it says so
-            assert "is not the file that config.json was saved with" in str(error)  # noqa: PT017
-        make_encoder(0).save_pretrained(tmp_path)
-        assert SavedHead.read(tmp_path).digest() == heads[0]
+            stopped += forks.kill()
+            assert {path.name for path in tmp_path.glob("[!.]*")} == set(FILES)
+            try:
+                assert SavedHead.read(tmp_path).digest() in heads
+            except AlignedEncoderError as error:  # between two files' names: it says so
+                assert "is not the file that config.json was saved with" in str(error)  # noqa: PT017
+            make_encoder(0).save_pretrained(tmp_path)
+            assert SavedHead.read(tmp_path).digest() == heads[0]
     assert stopped

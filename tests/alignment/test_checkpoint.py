@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +26,7 @@ from fmbseg.written import WouldReplaceError
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.alignment.grids import PROTOTYPES, features_of, make_examples, make_head
 from tests.alignment.photographs import labelled
+from tests.forks import Forks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, optimizer="adamw", learning_rate=3e-3, warmup=0.2)
@@ -211,23 +211,20 @@ def test_a_save_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pyte
 
 
 TINY = replace(SETTINGS, epochs=4, image_size=64, cache_gb=0.0, similarity_power=0.0)
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.alignment.test_checkpoint import TINY, fitted
-from tests.aligned.tiny import TinyBackbone
+
 
 class Dying(TinyBackbone):
-    calls = 0
+    """Kills its process when it is asked for so many grids."""
 
-    def encode(self, pixels):
-        self.calls += 1
-        if self.calls == int(sys.argv[2]):
+    def __init__(self, grids: int) -> None:
+        super().__init__()
+        self.left = grids
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        if not self.left:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().encode(pixels)
-
-fitted(Path(sys.argv[1]), Dying(), TINY, folder=Path(sys.argv[1], "kept"))
-"""
 
 
 def fitted(
@@ -251,13 +248,14 @@ def test_killed_in_two_epochs_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     fitted(tmp_path / "whole", TinyBackbone(), TINY).save_pretrained(tmp_path / "a")
     # Killed at the last grid of epoch 2; from its second batch on, at the last of epoch 4.
-    for calls, epoch in ((2 + 3 + 3, 2), (2 + 1 + 3 + 3, 4)):
-        command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(calls)]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        path = tmp_path / "killed" / "kept" / STATE_FILE
-        state = torch.load(BytesIO(unseal(path.read_bytes(), path)), weights_only=True)["state"]
-        assert (state["epoch"], state["batches"]) == (epoch, 1)
+    with Forks("from tests.alignment.test_checkpoint import TINY, Dying, Path, fitted") as forks:
+        for calls, epoch in ((2 + 3 + 3, 2), (2 + 1 + 3 + 3, 4)):
+            folder = tmp_path / "killed"
+            forks.start(f"p = Path({str(folder)!r}); fitted(p, Dying({calls}), TINY, folder=p / 'kept')")
+            assert forks.end() == signal.SIGKILL
+            path = folder / "kept" / STATE_FILE
+            state = torch.load(BytesIO(unseal(path.read_bytes(), path)), weights_only=True)["state"]
+            assert (state["epoch"], state["batches"]) == (epoch, 1)
     aligner = fitted(tmp_path / "killed", TinyBackbone(), TINY, folder=tmp_path / "killed" / "kept")
     aligner.save_pretrained(tmp_path / "b")
     for file in ("model.safetensors", "config.json"):

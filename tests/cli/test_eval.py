@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Chain
 
 RUNNER = CliRunner()
-PHOTOGRAPHS = 3
+PHOTOGRAPHS = 2
 
 
 @pytest.fixture

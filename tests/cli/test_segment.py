@@ -8,11 +8,17 @@ from typer.testing import CliRunner
 from fmbseg.cli.main import app
 from fmbseg.cli.segment import target_names
 from tests.cli.conftest import Chain
-from tests.cli.photographs import read_classes
+from tests.cli.photographs import read_classes, write_photographs
 
 pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
 
 RUNNER = CliRunner()
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    write_photographs(tmp_path / "photographs")
+    return tmp_path / "photographs" / "cat.png"
 
 
 def test_each_image_gets_a_class_map_an_overlay_and_a_line(chain: Chain, tmp_path: Path) -> None:
@@ -43,12 +49,12 @@ def test_each_image_gets_a_class_map_an_overlay_and_a_line(chain: Chain, tmp_pat
             assert overlay.width > 240  # the legend stands to the right
 
 
-def test_strict_fails_after_doing_what_can_be_done(chain: Chain, tmp_path: Path) -> None:
+def test_strict_fails_after_doing_what_can_be_done(photograph: Path, head: Path, tmp_path: Path) -> None:
     result = RUNNER.invoke(
         app,
         [
-            *("segment", str(chain.photographs / "cat.png"), str(tmp_path / "missing.jpg")),
-            *("--classes", "cat,dog", "--head", str(chain.head), "--out", str(tmp_path), "--strict"),
+            *("segment", str(photograph), str(tmp_path / "missing.jpg")),
+            *("--classes", "cat,dog", "--head", str(head), "--out", str(tmp_path), "--strict"),
         ],
     )
     assert result.exit_code == 1
@@ -105,26 +111,11 @@ def test_results_are_named_after_their_images_and_never_alike(images: list[str],
 
 def test_background_heat_maps_and_outlines(chain: Chain, tmp_path: Path) -> None:
     command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,old tower"]
-    options = [
-        "--background",
-        "softmax",
-        "--threshold",
-        "0.6",
-        "--temperature",
-        "0.05",
-        "--whole",
-        "--mirror",
-        "--preserve",
-        "0.5",
-        "--scale",
-        "0.5",
-        "--scale",
-        "1",
-    ]
+    options = ["--background", "softmax", "--threshold", "0.6", "--temperature", "0.05"]
+    options += ["--whole", "--mirror", "--preserve", "0.5", "--scale", "0.25", "--scale", "0.5"]
     extras = ["--heatmap", "old tower", "--geojson", "--refine", "pamr", "--margin", "0.001"]
-    result = RUNNER.invoke(
-        app, [*command, *options, *extras, "--head", str(chain.head), "--out", str(tmp_path)]
-    )
+    where = ["--head", str(chain.head), "--out", str(tmp_path)]
+    result = RUNNER.invoke(app, [*command, *options, *extras, *where])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "classes.txt").read_text() == "background\ncat\nold tower\n"
     with Image.open(tmp_path / "cat_heatmap_old_tower.jpg") as heatmap:

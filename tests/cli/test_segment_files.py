@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.cli.main import app
 from fmbseg.written import LOCK, MARKER
 from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = CliRunner()
@@ -126,14 +125,9 @@ def test_a_full_disk_names_the_file(
     assert segment(photographs, head, tmp_path / "out").exit_code == 0
 
 
-SEGMENT = """
-import sys
-from tests.aligned import tiny
-from fmbseg.cli.main import app
-import fmbseg.segmentation.segmenter
-print("ready", flush=True)
-app(sys.argv[1:])
-"""
+SEGMENT = (
+    "from tests.aligned import tiny\nfrom fmbseg.cli.main import app\nimport fmbseg.segmentation.segmenter"
+)
 
 
 @pytest.mark.long
@@ -145,23 +139,16 @@ def test_killed_at_any_moment_it_leaves_no_half_and_the_same_again_goes_through(
         Image.fromarray(pixels).save(photographs / f"{seed}.png")
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert segment(photographs, head, whole, "--geojson").exit_code == 0
-    command = ["segment", str(photographs), "--classes", "cat,dog", "--geojson"]
+    command = ["segment", str(photographs), "--classes", "cat,dog", "--geojson", "--head", str(head)]
     draw, stopped = random.Random(4), 0
-    for _ in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", SEGMENT, *command, "--head", str(head), "--out", str(out)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            for _line in range(draw.randrange(2, 15)):  # "ready", then a line for each photograph
-                process.stdout.readline()
-            process.kill()
-            process.wait()
-            stopped += process.returncode != 0
-        found = {name: content for name, content in results(out).items() if ".tmp" not in name}
-        assert found.items() <= results(whole).items()
+    with Forks(SEGMENT) as forks:
+        for _ in range(4):
+            forks.start(f"app({[*command, '--out', str(out)]!r})")
+            for _line in range(draw.randrange(1, 14)):  # a line for each photograph
+                forks.read()
+            stopped += forks.kill()
+            found = {name: content for name, content in results(out).items() if ".tmp" not in name}
+            assert found.items() <= results(whole).items()
     assert stopped
     assert segment(photographs, head, out, "--geojson").exit_code == 0
     assert {name for name in results(out) if ".tmp" not in name} == set(results(whole))

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fmbseg.demo.run import DemoReport, DemoSettings, run_demo
 from fmbseg.images import ImageError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.models.loading.assets import has_mobilesam
+from fmbseg.recipes import RECIPES
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from tests.demo.page import Page, assert_self_contained
 
@@ -43,8 +45,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> DemoReport:
         training=TrainingSettings(epochs=3, image_size=224, text_weight=1.0),
         progress=False,
     )
-    with pytest.warns(UserWarning, match="1 of 3 photographs could not be labelled"):
-        return run_demo(settings)
+    offline = RECIPES["offline"]
+    fewer_points = replace(offline, mask_options={**offline.mask_options, "points_per_side": 6})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "offline", fewer_points)
+        with pytest.warns(UserWarning, match="1 of 3 photographs could not be labelled"):
+            return run_demo(settings)
 
 
 @pytest.fixture(scope="module")

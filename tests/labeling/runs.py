@@ -206,7 +206,7 @@ def _serve(models: str) -> None:
     # A run imports much only when it needs it. One before the first fork spares every child that, and one of
     # another user may not be allowed to read the modules.
     with TemporaryDirectory() as folder:
-        pictures(Path(folder) / "photographs", 2)
+        pictures(Path(folder) / "photographs", 1)
         label(labeler, words, f"{folder}/photographs", f"{folder}/labels")
     print("ready", flush=True)
     for request in _requests():

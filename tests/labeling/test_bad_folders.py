@@ -42,26 +42,25 @@ def open_folder() -> Iterator[Path]:
 
 @needs_fork
 @pytest.mark.long
-def test_folders_without_permission(open_folder: Path) -> None:
+def test_folders_without_permission(open_folder: Path, server: Server) -> None:
     user = {"user": NOBODY} if os.geteuid() == 0 else {}
     source, out = open_folder / "photographs", open_folder / "labels"
     pictures(source, 6)
-    with Server() as server:
-        assert server.run(source, out)["error"] == ""
-        before = files(out)
-        out.chmod(0o000)
-        sealed = server.run(source, out, **user)["error"]
-        out.chmod(0o555)
-        closed = server.run(source, out, **user)["error"]
-        out.chmod(0o755)
-        source.chmod(0o000)
-        unread = server.run(source, open_folder / "more", **user)["error"]
-        source.chmod(0o755)
-        (source / "0003.png").chmod(0o000)
-        again = open_folder / "again"
-        again.mkdir()
-        again.chmod(0o777)
-        assert server.run(source, again, **user)["error"] == ""
+    assert server.run(source, out)["error"] == ""
+    before = files(out)
+    out.chmod(0o000)
+    sealed = server.run(source, out, **user)["error"]
+    out.chmod(0o555)
+    closed = server.run(source, out, **user)["error"]
+    out.chmod(0o755)
+    source.chmod(0o000)
+    unread = server.run(source, open_folder / "more", **user)["error"]
+    source.chmod(0o755)
+    (source / "0003.png").chmod(0o000)
+    again = open_folder / "again"
+    again.mkdir()
+    again.chmod(0o777)
+    assert server.run(source, again, **user)["error"] == ""
     for error in (sealed, closed):
         assert error.startswith("PermissionError: [Errno 13] Permission denied: ")
         assert str(out) in error
@@ -73,16 +72,16 @@ def test_folders_without_permission(open_folder: Path) -> None:
 
 @needs_fork
 @pytest.mark.long
-def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+def test_two_runs_in_one_folder(tmp_path: Path, server: Server) -> None:
     source, out, whole = tmp_path / "photographs", tmp_path / "labels", tmp_path / "whole"
     pictures(source, 120)
-    with Server() as first, Server() as second:
-        assert first.run(source, whole)["error"] == ""
+    assert server.run(source, whole)["error"] == ""
+    with Server() as first:
         first.start(source, out)
         give_up = time.monotonic() + 20
         while not done(out) and time.monotonic() < give_up:
             time.sleep(0.001)
-        refused = second.run(source, out)["error"]
+        refused = server.run(source, out)["error"]
         assert first.wait()["error"] == ""
     assert refused.startswith(
         f"WouldReplaceError: another run is writing to {out}; wait for it or use another"

@@ -154,8 +154,10 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from fmbseg import PseudoLabeler
-options = {"points_per_side": 4} if sys.argv[1] == "mobilesam" else {}
-labeler = PseudoLabeler(mask_generator=sys.argv[1], mask_options=options)
+from fmbseg.labeling.settings import LabelingSettings
+settings = LabelingSettings(short_side=224)
+options = {"points_per_side": 3} if sys.argv[1] == "mobilesam" else {}
+labeler = PseudoLabeler(mask_generator=sys.argv[1], mask_options=options, settings=settings)
 random = np.random.default_rng(0)
 def label(height, width):
     image = random.integers(0, 255, (height, width, 3), dtype=np.uint8)

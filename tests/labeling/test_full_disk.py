@@ -11,12 +11,14 @@ import pytest
 
 from fmbseg import LabelSet
 from fmbseg.labels.verification import verify
-from tests.labeling.runs import Server, done, pictures
+from tests.labeling.runs import done, pictures
 from tests.labeling.test_kill_moments import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.labeling.runs import Server
 
 pytestmark = [
     pytest.mark.long,
@@ -56,11 +58,11 @@ def check(ended: list[dict[str, Any]], out: Path, whole: Path, code: str) -> Non
     assert len(LabelSet(out)) == PHOTOGRAPHS
 
 
-def test_a_small_tmpfs(tmp_path: Path) -> None:
+def test_a_small_tmpfs(tmp_path: Path, server: Server) -> None:
     source, disk, whole = tmp_path / "photographs", tmp_path / "disk", tmp_path / "whole"
     pictures(source, PHOTOGRAPHS)
     ended, reached = [], []
-    with small_disk(disk), Server() as server:
+    with small_disk(disk):
         assert server.run(source, whole)["error"] == ""
         for kilobytes in (16, 20, 28, 36, 40, 44, 48, 10_000):
             size = f"remount,size={kilobytes}k"
@@ -74,16 +76,15 @@ def test_a_small_tmpfs(tmp_path: Path) -> None:
     assert len(set(reached)) >= 4
 
 
-def test_files_that_may_not_grow(tmp_path: Path) -> None:
+def test_files_that_may_not_grow(tmp_path: Path, server: Server) -> None:
     """Where no tmpfs can be mounted, a limit on the size of files stands in for a full disk."""
     source, out, whole = tmp_path / "photographs", tmp_path / "labels", tmp_path / "whole"
     pictures(source, PHOTOGRAPHS)
     ended, reached = [], []
-    with Server() as server:
-        assert server.run(source, whole)["error"] == ""
-        for largest in (2_000, 5_000, 8_000, 12_000):
-            ended.append(server.run(source, out, largest_file=largest))
-            reached.append(done(out))
-        ended.append(server.run(source, out))
+    assert server.run(source, whole)["error"] == ""
+    for largest in (2_000, 5_000, 8_000, 12_000):
+        ended.append(server.run(source, out, largest_file=largest))
+        reached.append(done(out))
+    ended.append(server.run(source, out))
     check(ended, out, whole, "27")
     assert reached == sorted(reached)

@@ -49,8 +49,8 @@ def check(tmp_path: Path, generator: str, photographs: int, kills: int) -> None:
     with Server(generator) as server:
         assert server.run(source, whole, shard_size=4)["error"] == ""
         for turn in range(kills):
-            # A moment after it began, or after its next photograph.
-            goal = done(killed, 4) + 1 if turn % 2 else 0
+            # A moment after its next photograph, or after it began.
+            goal = 0 if turn % 2 else done(killed, 4) + 1
             ended = server.run(source, killed, shard_size=4, killed=(goal, moments.uniform(0, 0.1)))
             assert ended["signal"] == signal.SIGKILL, ended["error"]
             kept.append(done(killed, 4))
@@ -65,7 +65,7 @@ def check(tmp_path: Path, generator: str, photographs: int, kills: int) -> None:
 
 
 def test_killed_at_ten_moments(tmp_path: Path) -> None:
-    check(tmp_path, "superpixels", photographs=20, kills=10)
+    check(tmp_path, "superpixels", photographs=9, kills=10)
 
 
 def test_killed_with_mobilesam(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_killed_with_mobilesam(tmp_path: Path) -> None:
         fetch_mobilesam()
     except AssetUnavailableError as error:
         pytest.skip(str(error))
-    check(tmp_path, "mobilesam", photographs=5, kills=2)
+    check(tmp_path, "mobilesam", photographs=3, kills=1)

@@ -28,20 +28,19 @@ def files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
 
 
-def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
+def test_killed_at_fifty_random_moments(tmp_path: Path, server: Server) -> None:
     source, whole, killed = tmp_path / "photographs", tmp_path / "whole", tmp_path / "killed"
     pictures(source, PHOTOGRAPHS, bad=BAD)
     moments = random.Random(0)
     reached = []
-    with Server() as server:
-        assert server.run(source, whole)["error"] == ""
-        # Spread over the run's first half, so that a kill that comes late leaves something to do.
-        for goal in sorted(moments.randrange(PHOTOGRAPHS // 2) for _ in range(KILLS)):
-            delay = moments.choice([0, moments.uniform(0, 0.02)])
-            ended = server.run(source, killed, workers=2, killed=(goal, delay))
-            assert ended["signal"] == signal.SIGKILL, ended["error"]
-            reached.append(done(killed))
-        assert server.run(source, killed, workers=2)["error"] == ""
+    assert server.run(source, whole)["error"] == ""
+    # Spread over the run's first half, so that a kill that comes late leaves something to do.
+    for goal in sorted(moments.randrange(PHOTOGRAPHS // 2) for _ in range(KILLS)):
+        delay = moments.choice([0, moments.uniform(0, 0.02)])
+        ended = server.run(source, killed, workers=2, killed=(goal, delay))
+        assert ended["signal"] == signal.SIGKILL, ended["error"]
+        reached.append(done(killed))
+    assert server.run(source, killed, workers=2)["error"] == ""
     assert sum(count < PHOTOGRAPHS for count in reached) >= KILLS - 5, "kills came after the run's end"
     assert len({count // 16 for count in reached}) >= 4, "the kills fell into few shards only"
     assert files(killed) == files(whole)

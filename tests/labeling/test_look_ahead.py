@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,27 +17,33 @@ from fmbseg.unknown_name import UnknownNameError
 from tests.labeling.colours import ColourEncoder, painted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmbseg.models.image_text.conse import Conse
 
 pytestmark = pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
 WORDS = ["cat", "rocket"]
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, conse_encoder: Conse) -> Path:
+    """Photographs and their finished labels, by the models that the command takes by itself."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "photographs").mkdir()
     for name in ("a.png", "b.png"):
-        Image.fromarray(painted((40, 60), red=(slice(0, 40), slice(0, 30)))).save(folder / name)
+        painting = painted((40, 60), red=(slice(0, 40), slice(0, 30)))
+        Image.fromarray(painting).save(folder / "photographs" / name)
+    labeler = PseudoLabeler(image_text=conse_encoder, mask_generator="superpixels")
+    labeler.label(folder / "photographs", WORDS, folder / "out", progress=False)
     return folder
 
 
 @pytest.fixture
-def finished(photographs: Path, tmp_path: Path, conse_encoder: Conse) -> LabelSet:
-    made = PseudoLabeler(image_text=conse_encoder, mask_generator="superpixels")
-    return made.label(photographs, WORDS, tmp_path / "out", progress=False)
+def photographs(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made / "photographs", tmp_path / "photographs"))
+
+
+@pytest.fixture
+def finished(made: Path, tmp_path: Path) -> LabelSet:
+    return LabelSet(shutil.copytree(made / "out", tmp_path / "out"))
 
 
 def run(photographs: Path, out: Path, *more: str, words: str = "cat,rocket") -> Any:

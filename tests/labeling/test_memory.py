@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmbseg import LabelSet
-from tests.labeling.runs import Server, pictures
+from tests.labeling.runs import pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.labeling.runs import Server
 
 pytestmark = [
     pytest.mark.long,
@@ -19,15 +21,13 @@ pytestmark = [
 ]
 
 
-def test_a_thousand_photographs_take_what_a_hundred_take(tmp_path: Path) -> None:
+def test_a_thousand_photographs_take_what_a_hundred_take(tmp_path: Path, server: Server) -> None:
     peaks = {}
-    with Server() as server:
-        for count in (100, 1000):
-            pictures(tmp_path / f"{count}", count)
-            ended = server.run(
-                tmp_path / f"{count}", tmp_path / f"labels {count}", shard_size=1000, workers=2
-            )
-            assert ended["error"] == ""
-            assert len(LabelSet(tmp_path / f"labels {count}")) == count
-            peaks[count] = ended["memory"]
+    for count in (100, 1000):
+        out = tmp_path / f"labels {count}"
+        pictures(tmp_path / f"{count}", count)
+        ended = server.run(tmp_path / f"{count}", out, shard_size=1000, workers=2)
+        assert ended["error"] == ""
+        assert len(LabelSet(out)) == count
+        peaks[count] = ended["memory"]
     assert peaks[1000] < 1.1 * peaks[100], peaks

@@ -177,6 +177,3 @@ def test_the_real_models_find_the_cat() -> None:
     cat = labels.masks.select(np.flatnonzero(labels.class_ids == 1))
     covered = np.logical_or.reduce(cat.decode(), axis=0)
     assert np.mean(covered[60:260, 120:360]) > 0.5
-    again = labeler.label_image(image, ["cup", "cat", "motorcycle"])
-    assert again.masks.rles == labels.masks.rles
-    assert np.array_equal(again.similarities, labels.similarities)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 _TEMPERATURE = 2.0
+_NAMES: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+"""Of :attr:`Conse._names`: a labeler's, an aligner's and a segmenter's have the same, which takes seconds."""
 
 
 class Conse:
@@ -115,9 +117,12 @@ class Conse:
     @cached_property
     def _names(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean of the ImageNet names' embeddings (384,) and the direction of each from it (1000, 384)."""
-        vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_class_names()])
-        mean = vectors.mean(dim=0)
-        return mean, F.normalize(vectors - mean, dim=-1)
+        device = self._sentences.device
+        if device not in _NAMES:
+            vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_class_names()])
+            mean = vectors.mean(dim=0)
+            _NAMES[device] = mean, F.normalize(vectors - mean, dim=-1)
+        return _NAMES[device]
 
 
 def conse(temperature: float | str = _TEMPERATURE) -> Conse:

@@ -52,12 +52,18 @@ class MiniLM:
         nn.Module.to(self._model, device)  # its own `to` is typed for one kind of argument only
         return self
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._model.device
+        return device
+
     @torch.no_grad()
     def encode(self, sentences: Sequence[str]) -> torch.Tensor:
         """Encode K sentences, of which the first 256 tokens count, to unit vectors (K, 384)."""
         # Sentences of similar length share a batch: less padding, and the same vectors.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-        vectors = torch.empty(len(sentences), DIM, device=self._model.device)
+        vectors = torch.empty(len(sentences), DIM, device=self.device)
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             vectors[batch] = self._encode_batch([sentences[index] for index in batch])
@@ -66,7 +72,7 @@ class MiniLM:
     def _encode_batch(self, sentences: list[str]) -> torch.Tensor:
         tokens = self._tokenizer(
             sentences, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
-        ).to(self._model.device)
+        ).to(self.device)
         states = self._model(**tokens).last_hidden_state
         kept = tokens["attention_mask"][..., None]
         return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from huggingface_hub import constants
 
+from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.loading.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
+from fmbseg.models.registries import BACKBONES
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
@@ -122,46 +125,39 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def gated_hub() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]]]:
+    """What the gated Hub is asked for, with which token; the client's settings are set to that Hub."""
     asked: list[tuple[str, str | None]] = []
     handler = type("Handler", (_Hub,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        address = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {
+            "ENDPOINT": address,
+            "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "HF_TOKEN_PATH": str(tmp_path / "token"),
+            "HF_HUB_OFFLINE": False,
+        }.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield asked
         server.shutdown()
         thread.join()
 
 
-def run(code: str, tmp_path: Path, **environment: str) -> str:
-    """Run code in a new process: the Hub's client reads its environment when it is imported."""
-    settings = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-    settings.pop("HF_TOKEN", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=settings, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-SAY = """
-from fmbseg.models.loading.create import create_model
-from fmbseg.models.loading.hub_files import HubOptions
-from fmbseg.models.registries import BACKBONES
-try:
-    create_model(BACKBONES, {spec!r}, HubOptions(**{options!r}))
-except Exception as error:
-    print(type(error).__name__, error)
-"""
+def refusal(spec: str, **options: Any) -> str:
+    with pytest.raises(AssetUnavailableError) as caught:
+        create_model(BACKBONES, spec, HubOptions(**options))
+    return str(caught.value)
 
 
 def test_a_gated_model_names_its_licence_page_and_the_open_alternative(
-    tmp_path: Path, gated_hub: tuple[str, list[tuple[str, str | None]]]
+    asked: list[tuple[str, str | None]],
 ) -> None:
-    address, asked = gated_hub
-    said = run(SAY.format(spec="dinov3_vitl16", options={"token": "hf_mine"}), tmp_path, HF_ENDPOINT=address)
+    said = refusal("dinov3_vitl16", token="hf_mine")
     for part in (
-        "AssetUnavailableError",
         "gated under the DINOv3 License",
         "https://huggingface.co/facebook/dinov3-vitl16-pretrain-lvd1689m",
         "hf auth login",
@@ -173,29 +169,18 @@ def test_a_gated_model_names_its_licence_page_and_the_open_alternative(
     assert all("dinov3-vitl16" in path for path, _ in asked)
 
 
-def test_a_revision_is_asked_for_by_name(
-    tmp_path: Path, gated_hub: tuple[str, list[tuple[str, str | None]]]
-) -> None:
-    address, asked = gated_hub
-    run(SAY.format(spec="dinov2_vits14?revision=v2.0", options={}), tmp_path, HF_ENDPOINT=address)
+def test_a_revision_is_asked_for_by_name(asked: list[tuple[str, str | None]]) -> None:
+    refusal("dinov2_vits14?revision=v2.0")
     assert asked
     assert all("v2.0" in path for path, _ in asked)
 
 
-@pytest.mark.parametrize(
-    ("options", "environment"), [({"local_files_only": True}, {}), ({}, {"HF_HUB_OFFLINE": "1"})]
-)
+@pytest.mark.parametrize("by_option", [True, False])
 def test_offline_the_hub_is_not_asked(
-    tmp_path: Path,
-    gated_hub: tuple[str, list[tuple[str, str | None]]],
-    options: dict[str, bool],
-    environment: dict[str, str],
+    asked: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch, by_option: bool
 ) -> None:
-    address, asked = gated_hub
-    said = run(
-        SAY.format(spec="dinov3_vitb16", options=options), tmp_path, HF_ENDPOINT=address, **environment
-    )
-    assert "AssetUnavailableError" in said
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", not by_option)
+    said = refusal("dinov3_vitb16", local_files_only=by_option)
     assert "neither in the cache" in said
     assert "DINOv3 License" in said
     assert asked == []
@@ -214,7 +199,12 @@ except Exception as error:
 print(time.process_time() - start)
 print([name for name in ("timm", "transformers", "torchvision", "open_clip") if name in sys.modules])
 """
-    said = run(code, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")  # nothing answers there
+    settings = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(  # nothing answers at that address
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=settings, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     for part in (
         "AssetUnavailableError",
         "timm/vit_large_patch14_dinov2.lvd142m",
