@@ -260,8 +260,8 @@ def test_the_same_classes_on_the_demos_photographs(tmp_path: Path) -> None:
     copy_photographs(tmp_path / "photographs")
     exported = ExportedEncoder(tmp_path / "head.onnx", text_encoder=text)
     words = ["cat", "cup", "person", "rocket", "sky", "flower", "temple", "motorcycle", "table", "restaurant"]
-    images = find_images(tmp_path / "photographs")
-    assert len(images) == 8
+    images = find_images(tmp_path / "photographs")[::3]
+    assert len(images) == 3
     mine = OpenVocabSegmenter(encoder).segment(images, words)
     theirs = OpenVocabSegmenter(exported).segment(images, words)
     for one, other in zip(mine, theirs, strict=True):

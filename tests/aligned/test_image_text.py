@@ -13,6 +13,7 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.image_text import AlignedImageText
+from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.image_text.conse import Conse, conse
 from fmbseg.models.transform import PixelTransform
@@ -85,7 +86,12 @@ def test_labels_of_a_second_round_say_which_head_named_them(
     Image.fromarray(photograph("chelsea.png")).save(tmp_path / "cat.png")
     sets: list[LabelSet] = []
     for number, aligned in enumerate((None, "offline")):
-        labeler = PseudoLabeler(image_text=text, mask_generator="superpixels", aligned=aligned)
+        labeler = PseudoLabeler(
+            image_text=text,
+            mask_generator="superpixels",
+            aligned=aligned,
+            settings=LabelingSettings(short_side=224),
+        )
         with pytest.warns(UserWarning, match="takes no point prompts"):
             labels = labeler.label(
                 [tmp_path / "cat.png"], ["cat", "sofa"], tmp_path / f"{number}", progress=False

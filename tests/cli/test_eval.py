@@ -132,7 +132,7 @@ def test_sets_that_are_not_there(arguments: list[str], message: str, tmp_path: P
     [
         (["--protocol", "papers"], "there is no protocol 'papers'; did you mean 'paper'"),
         (["--names", "absent.txt"], "absent.txt"),
-        (["--shard", "4/4"], "shard 4/4 of 3 images has none"),
+        (["--shard", "4/4"], "shard 4/4 of 2 images has none"),
         (["--limit", "0"], "limit is 0"),
         (["--split", "test"], "has no photograph of fold 'test'"),
         ([], "run holds files but no run.json: give a new folder"),
