@@ -229,6 +229,13 @@ CARDS: tuple[ModelCard, ...] = (
         "of the weights that are named",
         f"{_HERE}.concepts.clipseg:clipseg",
     ),
+    ModelCard(
+        "grounded",
+        "a text-prompted detector of transformers with a mask generator: grounded:DETECTOR+MASKS",
+        "concept model",
+        "of both models that are named",
+        f"{_HERE}.concepts.grounded:grounded",
+    ),
 )
 
 

@@ -209,6 +209,15 @@ class HasFacts(Protocol):
 
 
 @runtime_checkable
+class Movable(Protocol):
+    """A mask generator whose weights can be moved."""
+
+    def to(self, device: torch.device | str) -> object:
+        """Move the weights to ``device``."""
+        ...
+
+
+@runtime_checkable
 class HasOptions(Protocol):
     """A mask generator with settings that decide what masks come out, as its spec does not say them."""
 

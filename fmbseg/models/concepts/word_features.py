@@ -22,6 +22,7 @@ class WordFeatures:
         tokenizer: of its texts.
         length: tokens that it reads; shorter words are filled up.
         compute: from ids (1, L) and which of them are tokens (1, L) to the features (1, ...).
+        sentence: that words are put in.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class WordFeatures:
         tokenizer: Any,
         length: int,
         compute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        sentence: str = "{}",
     ) -> None:
+        self._sentence = sentence
         self._spec, self._tokenizer, self._length, self._compute = spec, tokenizer, length, compute
         self._known: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         self._lock = Lock()  # several threads may ask one model
@@ -59,7 +62,8 @@ class WordFeatures:
             self._known.clear()
 
     def _tokens(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens = self._tokenizer(word, padding="max_length", max_length=self._length, return_tensors="pt")
+        text = self._sentence.format(word)
+        tokens = self._tokenizer(text, padding="max_length", max_length=self._length, return_tensors="pt")
         ids, mask = tokens["input_ids"], tokens["attention_mask"]
         if ids.shape[1] > self._length:
             raise ValueError(

@@ -75,8 +75,14 @@ class TorchSam:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        self.device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model.module.requires_grad_(False).train(False).to(self.device)
+        self.model.module.requires_grad_(False).train(False)
+        self.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def to(self, device: torch.device | str) -> TorchSam:
+        """Move the weights to ``device`` and return self."""
+        self.device = torch.device(device)
+        self.model.module.to(self.device)
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
