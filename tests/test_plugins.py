@@ -46,8 +46,9 @@ def test_an_installed_backbone_is_found_used_and_described(installed: Path) -> N
         """
 import torch
 from fmbseg.models.describe import describe_backbone
-from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.models.registries import BACKBONES, CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 assert "colours" in BACKBONES.names() and "half-an-encoder" in IMAGE_TEXT.names()
+assert CONCEPTS.create("primaries:80").spec == "primaries:80"
 assert MASK_GENERATORS.create("everything").promptable is False
 backbone = BACKBONES.create("colours:2")
 print(backbone.encode(torch.full((1, 3, 32, 48), 0.25))[0, 0].tolist())
@@ -130,6 +131,7 @@ except KeyError as error:
 def test_the_page_shows_the_very_plugin_that_is_installed_here() -> None:
     page = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    source = (SOURCE / "fmbseg_colours.py").read_text(encoding="utf-8")
-    assert source in blocks
-    assert len(source.splitlines()) < 30
+    for name, lines in (("fmbseg_colours.py", 30), ("fmbseg_primaries.py", 50)):
+        source = (SOURCE / name).read_text(encoding="utf-8")
+        assert source in blocks
+        assert len(source.splitlines()) < lines
