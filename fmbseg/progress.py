@@ -54,9 +54,7 @@ class Progress:
             rich.TextColumn("{task.fields[detail]}", markup=False),
             console=console or Console(stderr=True),
             disable=not shown,
-            # Lines on standard output are results: they stand above the bars on a terminal, and go where they
-            # are sent to otherwise.
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # None where it is closed
+            redirect_stdout=False,  # it would break long lines; see `result`
         )
 
     def __enter__(self) -> Progress:
@@ -68,10 +66,21 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
+    def result(self, text: str) -> None:
+        """Print a line on standard output; where both are one terminal, above the bars."""
+        # None where it is closed.
+        if sys.stdout is not None and sys.stdout.isatty() and self._bars.console.is_terminal and self._shown:
+            self._above(text)
+        else:
+            print(text, flush=True)
+
     def note(self, text: str) -> None:
         """Print a line above the bars."""
         if self._shown:
-            self._bars.console.print(terminal(text), markup=False, highlight=False, soft_wrap=True)
+            self._above(terminal(text))
+
+    def _above(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def track(self, items: Iterable[_T], description: str, total: int, *, done: int = 0) -> Iterator[_T]:
         """Iterate over items under a bar.

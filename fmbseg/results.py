@@ -29,11 +29,14 @@ _PNG_NONE = 255
 MOST_PNG_CLASSES = 65_535
 """Most classes in a 16-bit PNG, with one value left for "no class"."""
 
+_NAMED = 6
+"""Classes that a result's text names."""
+
 _GAP = 6
 """Pixels between pictures shown side by side."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TopClasses:
     """The best few words of each pixel, best first, before any threshold.
 
@@ -46,8 +49,11 @@ class TopClasses:
     labels: NDArray[np.int32]
     scores: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self.labels.shape}"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Similarities:
     """What similarity maps are computed from: small, unlike a map for each word.
 
@@ -60,6 +66,9 @@ class Similarities:
     text_map: NDArray[np.float32]
     prototypes: NDArray[np.float32]
     words: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.words)} words on {self.text_map.shape[1:]} cells)"
 
     def of(self, word: str) -> NDArray[np.float32]:
         """Similarity of each cell to a word, (h, w).
@@ -75,7 +84,7 @@ class Similarities:
         return similarity
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """One class for each pixel of an image.
 
@@ -100,6 +109,8 @@ class Segmentation:
         >>> result = Segmentation(np.array([[0, 0, -1]]), np.ones((1, 3)), ("cat", "dog"))
         >>> result.areas
         {'cat': 2, 'dog': 0}
+        >>> result
+        Segmentation(3 x 1 pixels: cat 66.7%, no class 33.3%)
     """
 
     labels: NDArray[np.int32]
@@ -129,6 +140,16 @@ class Segmentation:
         object.__setattr__(self, "labels", labels.astype(np.int32, copy=False))
         object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "names", tuple(self.names))
+
+    def __repr__(self) -> str:
+        """The size, and the classes that are there with their shares, largest first."""
+        height, width = self.labels.shape
+        there = sorted(((area, name) for name, area in self.areas.items() if area), key=lambda one: -one[0])
+        shares = [f"{name} {area / self.labels.size:.1%}" for area, name in there]
+        more = [f"{len(shares) - _NAMED} more"] if len(shares) > _NAMED else []
+        unknown = [f"no class {self.unknown / self.labels.size:.1%}"] if self.unknown else []
+        told = ", ".join([*shares[:_NAMED], *more, *unknown]) or "nothing"
+        return f"{type(self).__name__}({width} x {height} pixels: {told})"
 
     @property
     def areas(self) -> dict[str, int]:

@@ -6,15 +6,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from fmbseg.certainty import check_certainty
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fmbseg.models.contracts import MaskGenerator
 
-BackgroundRule = Literal["words", "similarity", "softmax", "none"]
-_RULES = ("words", "similarity", "softmax", "none")
+BackgroundRule = Literal["common", "words", "similarity", "softmax", "none"]
+_RULES = ("common", "words", "similarity", "softmax", "none")
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,12 @@ class Background:
 
     Args:
         rule: ``words``: the classes that the vocabulary marks as background, all taken together (as the
-            paper does for PASCAL VOC with 21 classes); ``similarity``: no class is as similar as
-            ``threshold``; ``softmax``: no class's share of the softmax reaches ``threshold``; ``none``: there
-            is no background. With the last three, classes marked as background are left out.
+            paper does for PASCAL VOC with 21 classes); ``common``: these, and where the vocabulary marks
+            none, the package's list of common stuff and scene words
+            (:func:`fmbseg.vocabularies.common_background_words`), without those that mean what one of the
+            classes means; ``similarity``: no class is as similar as ``threshold``; ``softmax``: no class's
+            share of the softmax reaches ``threshold``; ``none``: there is no background. With the last
+            three, classes marked as background are left out.
         threshold: for ``similarity`` and ``softmax``.
         at_threshold: whether a pixel whose score is exactly the threshold is background, as in TCL's code;
             otherwise it keeps its class.
@@ -290,6 +291,8 @@ class SegmentSettings:
         if not self.min_margin >= 0:
             raise ValueError(f"min_margin is {self.min_margin}: it must be 0 or more")
         if self.certainty is not None:
+            from fmbseg.certainty import check_certainty  # brings NumPy, which recipes and help do without
+
             check_certainty("certainty", self.certainty)
         if self.top < 1:
             raise ValueError(f"top is {self.top}: it must be 1 or more")

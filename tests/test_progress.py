@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,3 +67,37 @@ def test_names_are_shown_as_they_are_and_move_no_cursor(capsys: pytest.CaptureFi
     assert "[x]" in said
     assert "\x1b[2J" not in said
     assert "\x1b[31m" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals")
+def test_on_a_terminal_results_and_complaints_stand_on_lines_of_their_own() -> None:
+    import pty
+
+    script = """
+from fmbseg.cli.friendly import complain
+from fmbseg.progress import Progress
+with Progress() as bars:
+    for number in bars.track(range(6), "segmenting", 6):
+        bars.result(f"[bold]:cat: {number}.jpg" + ", cat" * 30)
+        complain(f"{number}.png", "not segmented")
+"""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=theirs, stderr=theirs, stdin=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # which is how a pseudo terminal ends
+            while part := os.read(ours, 4096):
+                said += part
+    os.close(ours)
+    assert process.returncode == 0
+    screen: list[str] = []
+    for line in said.decode().replace("\r\n", "\n").split("\n"):
+        plain = line.rpartition("\r")[2]
+        screen.append(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", plain))
+    assert [line for line in screen if ".jpg" in line] == [
+        f"[bold]:cat: {number}.jpg" + ", cat" * 30 for number in range(6)
+    ]
+    assert [line for line in screen if ".png" in line] == [f"not segmented: {n}.png" for n in range(6)]

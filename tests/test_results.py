@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from fmbseg.images import load_image
-from fmbseg.results import Segmentation
+from fmbseg.results import Segmentation, Similarities, TopClasses
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -253,3 +253,18 @@ def test_beside_the_truth() -> None:
 def test_without_similarities_there_is_no_heat_map() -> None:
     with pytest.raises(ValueError, match="made without its similarities"):
         segmentation().heatmap("cat")
+
+
+def test_what_is_printed_is_short_and_names_the_largest_classes() -> None:
+    labels = np.repeat(np.arange(-1, 8, dtype=np.int32), [1, 1, 2, 3, 4, 5, 6, 7, 11])[None]
+    names = tuple("abcdefgh")
+    similarities = Similarities(np.ones((2, 3, 4), np.float32), np.ones((8, 2), np.float32), names)
+    top = TopClasses(labels[None], np.ones((1, 1, 40), np.float32))
+    result = Segmentation(labels, np.ones((1, 40), np.float32), names, similarities=similarities, top=top)
+    shares = "h 27.5%, g 17.5%, f 15.0%, e 12.5%, d 10.0%, c 7.5%, 2 more, no class 2.5%"
+    assert repr(result) == f"Segmentation(40 x 1 pixels: {shares})"
+    assert repr(similarities) == "Similarities(8 words on (3, 4) cells)"
+    assert repr(top) == "TopClasses(1, 1, 40)"
+    assert repr(Segmentation(np.zeros((0, 4), np.int32), np.ones((0, 4), np.float32), ("a",))) == (
+        "Segmentation(4 x 0 pixels: nothing)"
+    )

@@ -29,7 +29,7 @@ from fmbseg.segment_settings import (
         (
             Background,
             {"rule": "colour"},
-            "rule is 'colour': it must be one of words, similarity, softmax",
+            "rule is 'colour': it must be one of common, words, similarity, softmax",
         ),
         (
             Background,

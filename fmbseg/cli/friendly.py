@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -37,7 +38,9 @@ class FriendlyGroup(TyperGroup):
 
 def complain(problem: object, kind: str = "error") -> None:
     """Print a problem on one line of stderr."""
-    typer.echo(f"{kind}: {terminal(' '.join(str(problem).split()))}", err=True)
+    if sys.stderr is not None:  # as under pythonw
+        # Not by `typer.echo`, which would write past a progress bar into the middle of its line.
+        print(f"{kind}: {terminal(' '.join(str(problem).split()))}", file=sys.stderr, flush=True)
 
 
 def _as_told(error: Exception) -> object:

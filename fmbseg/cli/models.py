@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fmbseg.models.loading.hub_files import HubOptions
 
+_NAME_WIDTH = 26
+
 app = typer.Typer(no_args_is_help=True, help="List the frozen models and fetch their weights.")
 
 
@@ -32,18 +34,20 @@ def list_models(
     if family is not None or name_filter:
         _list_specs(family or "presets", name_filter)
         return
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    # Names and specs are there to be copied: on a narrow terminal they are not cut short.
-    name_column, model_column = Column("name", no_wrap=True), Column("model", overflow="fold")
-    table = Table(name_column, model_column, "role", "licence", "here", box=None, pad_edge=False)
     remedies = []
-    for name, title, role, licence, lacks in _rows():
-        table.add_row(name, title, role, licence, "missing" if lacks else "ready")
+    last = None
+    for role, name, title, licence, state, lacks in _rows():
+        if role != last:
+            typer.echo(f"{'' if last is None else chr(10)}{role.capitalize()}s")
+        last = role
+        # Lines that are not broken: names and specs are there to be copied.
+        typer.echo(f"  {name:<{_NAME_WIDTH}} {state:<8} {licence}\n      {title}")
         if lacks:
             remedies.append(f"{name}: {lacks}")
-    Console().print(table)
+    typer.echo(
+        "\nready: it runs here. by spec: the code is here, the weights are those that a spec names "
+        "(`fmbseg models show SPEC`)."
+    )
     for line in remedies:
         typer.echo(f"\n{line}")
     typer.echo("\nPresets of backbones: `fmbseg models list --family presets`; a family's: --family timm.")
@@ -63,17 +67,21 @@ def _list_specs(family: str, text: str) -> None:
 @app.command("show")
 @with_hub_options
 def show(
-    spec: Annotated[str, typer.Argument(help="Spec of a backbone: a preset, or family:name.")],
+    spec: Annotated[str, typer.Argument(help="Spec of a model: a preset, or family:name.")],
+    role: Annotated[
+        str | None,
+        typer.Option(help="backbone, image-text encoder, mask generator or concept model, if several fit."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Show what the spec of a backbone resolves to, without loading weights."""
+    """Show what the spec of a model resolves to, without loading weights."""
     import json
 
-    from fmbseg.models.describe import describe_backbone
+    from fmbseg.models.describe import describe_model
 
-    facts = describe_backbone(spec, hub)
+    facts = describe_model(spec, hub, role)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -113,8 +121,8 @@ def fetch(
         raise typer.Exit(1)
 
 
-def _rows() -> "Iterator[tuple[str, str, str, str, str | None]]":
-    """Yield each model's name, title, role, licence and what it lacks; includes models of other packages."""
+def _rows() -> "Iterator[tuple[str, str, str, str, str, str | None]]":
+    """Yield each model's role, name, title, licence, state and what it lacks; other packages' models too."""
     from fmbseg.models.catalog import find_card
     from fmbseg.models.registries import REGISTRIES
 
@@ -122,6 +130,8 @@ def _rows() -> "Iterator[tuple[str, str, str, str, str | None]]":
         for name in registry.names():
             card = find_card(role, name)
             if card is None:
-                yield name, "of another package", role, "see there", None
+                yield role, name, "of another package", "see there", "by spec", None
             else:
-                yield name, card.title, role, card.license, card.lacks()
+                lacks = card.lacks()
+                state = "missing" if lacks else "by spec" if card.by_spec else "ready"
+                yield role, name, card.title, card.license, state, lacks

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
     from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr
     from fmbseg.segmentation.classes import ResultClasses
@@ -56,9 +57,10 @@ def segment(
     background: Annotated[
         str,
         typer.Option(
-            help="What is background: words (marked in the vocabulary), similarity, softmax or none."
+            help="What is background: common (words marked in the vocabulary, else a list of common ones), "
+            "words (the marked alone), similarity, softmax or none."
         ),
-    ] = "words",
+    ] = "common",
     threshold: Annotated[
         float | None, typer.Option(help="Scores below this are background (with similarity or softmax).")
     ] = None,
@@ -146,7 +148,7 @@ def segment(
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
         done = [
-            _segment_one(segmenter, image, wanted, target, extras, written)
+            _segment_one(segmenter, image, wanted, target, extras, written, bars)
             for image, target in bars.track(targets.items(), "segmenting", len(targets))
         ]
     if strict and not (all(done) and all(found.complete for found in listed)):
@@ -227,6 +229,7 @@ def _segment_one(
     target: Path,
     extras: Extras,
     written: "WrittenFiles",
+    bars: "Progress",
 ) -> bool:
     """Segment an image and save the result; return False and print to stderr if it cannot be read."""
     from fmbseg.images import ImageError
@@ -236,7 +239,7 @@ def _segment_one(
     except ImageError as error:
         complain(error, "not segmented")
         return False
-    typer.echo(f"{image}: {shares(result)} -> {save(result, target, extras, written)}")
+    bars.result(f"{image}: {shares(result)} -> {save(result, target, extras, written)}")
     return True
 
 
@@ -259,10 +262,20 @@ def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
 
 
 def shares(result: "Segmentation", most: int = 4) -> str:
-    """The largest classes and the shares of the image that they cover, and that of what is unknown."""
+    """The largest classes and the shares of the image that they cover, and that of what is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from fmbseg.results import Segmentation
+        >>> row = np.array([[0, 0, 0, 1, 1, 2]])
+        >>> shares(Segmentation(row, np.ones((1, 6)), ("sky", "sea", "gull")), most=2)
+        'sky 50%, sea 33%, ...'
+    """
     pixels = result.labels.size
-    told = [*Counter(result.areas).most_common(most), ("unknown", result.unknown)]
-    return ", ".join(f"{name} {area / pixels:.0%}" for name, area in told if area >= 0.005 * pixels)
+    shown = [one for one in Counter(result.areas).most_common() if one[1] >= 0.005 * pixels]
+    told = [*shown[:most], ("unknown", result.unknown)]
+    named = [f"{name} {area / pixels:.0%}" for name, area in told if area >= 0.005 * pixels]
+    return ", ".join([*named, *(["..."] if len(shown) > most else [])])
 
 
 def save(result: "Segmentation", target: Path, extras: Extras, written: "WrittenFiles") -> str:

@@ -133,7 +133,7 @@ class EvaluationReport:
         part = "" if self.shard == (1, 1) else f", shard {self.shard[0]} of {self.shard[1]}"
         whole = "" if data["images"] == data["of"] else f", the first {data['images']} of {data['of']}"
         return [
-            ("model", ", ".join(f"{key} {value}" for key, value in self.model.items())),
+            ("model", ", ".join(f"{key} {value}" for key, value in self.model.items() if key != "hubness")),
             ("images", f"{self.measured} of {data['name']} {data['split']}{whole}{part}"),
             ("classes", f"{protocol['class_count']} ({protocol['prompted_words']} with words of their own)"),
             ("background", protocol["background"]),
@@ -142,7 +142,7 @@ class EvaluationReport:
             ("templates", "; ".join(protocol["templates"])),
             ("resolution", f"short side {protocol['short_side']} px; figures at the masks' own size"),
             ("windows", windows),
-            ("hubness", str(protocol.get("hubness", 0.0))),
+            ("hubness", _hubness(protocol.get("hubness", 0.0), self.model.get("hubness"))),
             ("scales", ", ".join(f"{scale:g}" for scale in protocol.get("scales", [1.0]))),
             ("mirrored too", "yes" if protocol["mirror"] else "no"),
             ("knowledge preservation", _given(protocol.get("preserve"))),
@@ -185,6 +185,11 @@ class EvaluationReport:
             class_heads=_CLASS_HEADS,
             classes=self._class_rows(),
         )
+
+
+def _hubness(chosen: float | str, of_head: float | None) -> str:
+    """The weight, and whether the protocol or the head chose it."""
+    return f"{of_head:g}, {chosen}" if isinstance(chosen, str) and of_head is not None else str(chosen)
 
 
 def _given(choice: Any) -> str:

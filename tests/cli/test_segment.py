@@ -40,7 +40,7 @@ def test_each_image_gets_a_class_map_an_overlay_and_a_line(chain: Chain, tmp_pat
         str(chain.photographs / "cat.png"),
         str(chain.photographs / "rocket.jpg"),
     ]
-    assert (out / "classes.txt").read_text().split() == ["cat", "spacecraft", "pylon"]
+    assert (out / "classes.txt").read_text().split() == ["background", "cat", "spacecraft", "pylon"]
     for name in ("cat", "rocket"):
         values = read_classes(out / f"{name}_classes.png")
         assert values.shape == (160, 240)

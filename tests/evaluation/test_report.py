@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,3 +68,18 @@ def test_names_are_text_and_not_markup(name: str, tmp_path: Path) -> None:
     assert page.images[0]["alt"] == f"{terminal(name)}: mIoU 50.00 %"
     assert page.text.count(terminal(name)) >= 10
     assert "\x1b" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"), [("as suits the head", "0.7, as suits the head"), (0.0, "0.0"), (0.2, "0.2")]
+)
+def test_hubness_is_told_once_and_whose_choice_it_was(chosen: float | str, told: str) -> None:
+    report = report_of("x")
+    report = replace(
+        report,
+        model={"backbone": "x", "hubness": 0.7},
+        protocol={**report.protocol, "hubness": chosen},
+    )
+    choices = report.choices()
+    assert [value for name, value in choices if name == "hubness"] == [told]
+    assert dict(choices)["model"] == "backbone x"

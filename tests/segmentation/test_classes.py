@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from fmbseg.segment_settings import Background
@@ -55,3 +56,22 @@ def test_thresholds_by_name() -> None:
     assert least.tolist() == [-float("inf"), -float("inf"), 0.5, -float("inf")]
     with pytest.raises(UnknownNameError, match="did you mean 'dog'"):
         classes.thresholds({"dogs": 0.5})
+
+
+def test_common_words_compete_where_the_vocabulary_marks_none() -> None:
+    classes = ResultClasses.of(Vocabulary.of({"trees": "tree", "lawn": "lawn"}), Background("common"))
+    assert classes.names == ("background", "tree", "lawn")
+    assert classes.result_of.tolist() == [1, 2]
+    assert classes.common is not None
+    assert {"sky", "grass"} <= set(classes.common.names)
+    assert not {"tree", "lawn"} & set(classes.common.names)  # by their nouns, whatever a model says of them
+    names = classes.common.names
+    beside = classes.with_common(np.array([name in ("sky", "sand") for name in names]))
+    assert beside.asked.names == ("tree", "lawn", "sand", "sky")
+    assert beside.asked.prompts[0] == ("trees",)
+    assert (beside.result_of.tolist(), beside.rule) == ([1, 2, 0, 0], "2 common words mean background")
+    none = classes.with_common(np.zeros(len(names), np.bool_))
+    assert (none.asked.names, none.background) == (("tree", "lawn"), 0)
+    assert ResultClasses.of(MARKED, Background("common")).names == ("background", "cat", "dog")
+    own = ResultClasses.of(Vocabulary.of(["cat", "background"]), Background("common"))
+    assert (own.names, own.common) == (("cat", "background"), None)

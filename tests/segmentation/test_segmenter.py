@@ -23,6 +23,7 @@ from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.image_text.conse import conse
+from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.segment_settings import (
     Background,
     KnowledgePreservation,
@@ -329,6 +330,52 @@ def test_an_encoder_without_an_image_text_model_has_nothing_to_mix_in(
     settings = SegmentSettings(windows=SMALL, preserve=KnowledgePreservation())
     with pytest.raises(ValueError, match="Bare has no image-text model"):
         OpenVocabSegmenter(Bare(), settings=settings).segment(cat, WORDS)
+
+
+def test_common_words_that_are_near_no_class_compete_as_background(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    small = cat[::4, ::4]
+    corner = OpenVocabSegmenter(encoder, windows=SMALL).text_map(small)[:, 0, 0]
+
+    class Near(SeeingImageText):
+        """For which a banner is nearly a cat, and a corner looks as it does."""
+
+        def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+            vectors = super().encode_text([prompt.replace("banner", "cat") for prompt in prompts])
+            seen = torch.tensor(["corner" in prompt for prompt in prompts])
+            return torch.where(seen[:, None], F.normalize(corner, dim=0), vectors)
+
+    near = AlignedEncoder(encoder.backbone, encoder.head, Near())
+    segmenter = OpenVocabSegmenter(near, windows=SMALL)
+    common = replace(segmenter.settings, background=Background("common"))
+    result = segmenter.segment(small, ["cat", "corner"], settings=common)
+    assert result.names == ("background", "cat", "corner")
+    assert result.similarities is not None
+    asked = result.similarities.words
+    assert "banner" not in asked
+    assert f"{len(asked) - 2} common words mean background" == result.background
+    by_hand = Vocabulary(asked, background=frozenset(range(2, len(asked))))
+    assert np.array_equal(result.labels, segmenter.segment(small, by_hand).labels)
+    assert result.labels[0, 0] == 2
+    assert result.areas["background"] > 0
+
+
+def test_without_the_text_encoder_the_words_of_the_training_have_no_background(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8]
+) -> None:
+    class Gone(SeeingImageText):
+        def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+            raise AssetUnavailableError("the text encoder is not here")
+
+    words = Vocabulary.of(["cat"])
+    known = Prototypes(words, torch.eye(1, 16))
+    alone = AlignedEncoder(encoder.backbone, encoder.head, Gone(), prototypes=known)
+    segmenter = OpenVocabSegmenter(
+        alone, settings=SegmentSettings(windows=SMALL, background=Background("common"))
+    )
+    with pytest.warns(UserWarning, match="no common word competes as background: the text encoder is not"):
+        assert segmenter.segment(cat, words).areas["background"] == 0
 
 
 def test_background_by_words_and_by_threshold(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:

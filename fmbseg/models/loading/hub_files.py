@@ -118,7 +118,7 @@ def hub_folder(
         optional,
         licence=licence,
         alternative=alternative,
-        named="'local-dir:/path/to/folder'",
+        named="'FAMILY:local-dir:/path/to/folder', FAMILY as in the spec (timm, hf, open_clip, hf-sam)",
     )
 
 

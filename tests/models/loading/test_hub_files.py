@@ -211,7 +211,7 @@ print([name for name in ("timm", "transformers", "torchvision", "open_clip") if 
         "config.json, model.safetensors",
         "where the Hub is reached",
         "cache_dir=",
-        "'local-dir:/path/to/folder'",
+        "'FAMILY:local-dir:/path/to/folder'",
     ):
         assert part in said
     seconds, imported = said.splitlines()[-2:]
