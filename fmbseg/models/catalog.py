@@ -161,7 +161,8 @@ CARDS: tuple[ModelCard, ...] = (
     ),
     ModelCard(
         "hf",
-        "CLIP, SigLIP and SigLIP 2 of transformers: hf:OWNER/NAME, hf:local-dir:FOLDER",
+        "CLIP, MetaCLIP 2, SigLIP, SigLIP 2, TIPSv2 and AIMv2 of transformers: hf:OWNER/NAME, "
+        "hf:local-dir:FOLDER",
         "image-text encoder",
         "of the weights that are named",
         f"{_HERE}.image_text.transformers_models:hf",

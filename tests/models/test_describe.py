@@ -51,6 +51,8 @@ KNOWN = {
     "dino_vitb8": (768, 8, 224, 1, 0, "Apache-2.0"),
     "mae_vith14": (1280, 14, 224, 1, 0, "CC-BY-NC-4.0"),
     "siglip2_so400m14": (1152, 14, 378, 0, 0, "Apache-2.0"),
+    "tipsv2_vitb14": (768, 14, 448, 1, 1, "Apache-2.0"),
+    "cradiov4_so400m16": (1152, 16, 512, 1, 9, "nvidia-open-model-license"),
     "sam_vit_b": (256, 16, 1024, 0, 0, "Apache-2.0"),
     "dinov3_vits16": (384, 16, 224, 1, 4, "DINOv3 License"),
     "dinov3_convnext_tiny": (1152, 16, 224, 0, 0, "DINOv3 License"),

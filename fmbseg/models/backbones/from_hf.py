@@ -24,13 +24,16 @@ from fmbseg.models.backbones.request import (
 )
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.models.loading.hub_files import cached_folder, commit_of, hub_folder
-from fmbseg.models.loading.model_folder import LOCAL, license_of, local_folder, read_object
+from fmbseg.models.loading.model_folder import LOCAL, license_of, local_folder
 from fmbseg.models.loading.transformers_files import (
     CONFIG,
     PREPROCESSOR,
+    UNNORMALISED,
+    class_of,
     configuration,
     load_transformer,
     pixel_transform,
+    read_config,
     transformers_folder,
 )
 from fmbseg.models.loading.weights import seeded
@@ -89,7 +92,7 @@ def _find(request: BackboneRequest) -> _Source:
         )
     if name.startswith(LOCAL):
         folder = local_folder(name)
-        return _known(read_object(folder / CONFIG), None, folder, request)
+        return _known(read_config(folder), None, folder, request)
     if request.weights == PRETRAINED:
         gate = gate_of(name)
         folder = transformers_folder(
@@ -98,14 +101,14 @@ def _find(request: BackboneRequest) -> _Source:
             licence=gate.licence if gate else "",
             alternative=gate.alternative if gate else "",
         )
-        return _known(read_object(folder / CONFIG), name, folder, request)
+        return _known(read_config(folder), name, folder, request)
     if name in ARCHITECTURES:
         model_type, values = ARCHITECTURES[name]
         return _known(
             {"model_type": model_type, **values}, name, cached_folder(name, (CONFIG,), request.hub), request
         )
     folder = hub_folder(name, (CONFIG,), request.hub)
-    return _known(read_object(folder / CONFIG), name, folder, request)
+    return _known(read_config(folder), name, folder, request)
 
 
 def _known(
@@ -118,36 +121,36 @@ def _known(
             f"{', '.join(sorted(KINDS))}. Wrap the model as a backbone of your own instead"
         )
     kind = KINDS[model_type]
+    class_of(kind.model)
     whole = configuration(model_type, config, folder or request.spec)
     return _Source(getattr(whole, kind.tower) if kind.tower else whole, kind, repo, folder)
 
 
 def _build(source: _Source, request: BackboneRequest) -> nn.Module:
-    import transformers
-
+    model_class = class_of(source.kind.model)
     if source.kind.model == "ViTMAEModel":
         source.config.mask_ratio = 0.0
     if request.weights == PRETRAINED:
         assert source.folder is not None
+        prefix = source.kind.prefix
+        renamed = {"key_mapping": {rf"^{prefix}\.": ""}} if prefix else {}
         loaded: nn.Module = load_transformer(
-            getattr(transformers, source.kind.model),
-            source.folder,
-            config=source.config,
-            **source.kind.arguments,
+            model_class, source.folder, config=source.config, **source.kind.arguments, **renamed
         )
         return loaded
     with seeded(), torch.device("meta") if request.weights == NO_WEIGHTS else nullcontext():
-        made: nn.Module = getattr(transformers, source.kind.model)(source.config, **source.kind.arguments)
+        made: nn.Module = model_class(source.config, **source.kind.arguments)
     return made.eval()
 
 
 def _transform(source: _Source, request: BackboneRequest) -> PixelTransform:
     """What is stated with the weights; that of the kind where there are none, or they are not here."""
+    kind = source.kind
     if source.folder is not None and (
         request.weights == PRETRAINED or (source.folder / PREPROCESSOR).is_file()
     ):
-        return pixel_transform(source.folder)
-    return source.kind.transform
+        return pixel_transform(source.folder, UNNORMALISED if kind.transform == UNNORMALISED else None)
+    return kind.transform
 
 
 def _license(source: _Source) -> str:

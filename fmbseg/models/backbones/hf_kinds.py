@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fmbseg.models.backbones.positions import DINO, DINO_REGISTERS, Interpolation
+from fmbseg.models.loading.transformers_files import UNNORMALISED
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ class Kind(NamedTuple):
     Attributes:
         model: its class in transformers.
         shape: ``tokens``, ``naflex`` (tokens of patches that are cut beforehand), ``pyramid`` or ``sam``.
-        norm: last part of the final norm's name.
+        norm: last part of the final norm's name; empty where there is none.
         class_tokens: before the patches; register tokens are counted from the config.
         transform: where the folder has no ``preprocessor_config.json``.
         positions: how position embeddings are interpolated, where transformers does it otherwise.
         arguments: of the class.
         tower: part of the config that is the vision model's, where it is one of two.
+        prefix: of its weights then, where transformers does not take it off by itself.
         float16: whether it computes in it; what divides by small lengths gives NaN.
     """
 
@@ -38,6 +40,7 @@ class Kind(NamedTuple):
     positions: Interpolation | None = None
     arguments: Mapping[str, Any] = {}
     tower: str = ""
+    prefix: str = ""
     float16: bool = True
 
 
@@ -45,10 +48,15 @@ _NO_POOLER = {"add_pooling_layer": False}
 _SIGLIP = Kind("SiglipVisionModel", norm="post_layernorm", class_tokens=0, transform=_HALF)
 _SIGLIP2 = Kind("Siglip2VisionModel", "naflex", norm="post_layernorm", class_tokens=0, transform=_HALF)
 _CLIP_VISION = Kind("CLIPVisionModel", norm="post_layernorm", transform=_CLIP)
+_METACLIP2 = _CLIP_VISION._replace(model="MetaClip2VisionModel")
+_AIMV2 = Kind("Aimv2VisionModel", norm="rms_norm", class_tokens=0, transform=_CLIP)
+_TIPSV2 = Kind("Tipsv2VisionModel", transform=UNNORMALISED)
 _SAM = Kind("SamVisionModel", "sam", norm="neck", class_tokens=0)
 _VISION = "vision_config"
 
 KINDS: dict[str, Kind] = {
+    "aimv2": _AIMV2._replace(tower=_VISION, prefix="vision_model"),
+    "aimv2_vision_model": _AIMV2,
     "beit": Kind("BeitModel", transform=_HALF, arguments=_NO_POOLER),
     "clip": _CLIP_VISION._replace(tower=_VISION),
     "clip_vision_model": _CLIP_VISION,
@@ -60,6 +68,9 @@ KINDS: dict[str, Kind] = {
     "dinov2_with_registers": Kind("Dinov2WithRegistersModel", positions=DINO_REGISTERS),
     "dinov3_convnext": Kind("DINOv3ConvNextModel", "pyramid"),
     "dinov3_vit": Kind("DINOv3ViTModel", norm="norm"),
+    "metaclip_2": _METACLIP2._replace(tower=_VISION),
+    "metaclip_2_vision_model": _METACLIP2,
+    "radio": Kind("RadioModel", norm="", transform=UNNORMALISED),
     "resnet": Kind("ResNetModel", "pyramid"),
     "sam": _SAM._replace(tower=_VISION),
     "sam_vision_model": _SAM,
@@ -69,6 +80,8 @@ KINDS: dict[str, Kind] = {
     "siglip_vision_model": _SIGLIP,
     "swin": Kind("SwinModel", "pyramid", arguments=_NO_POOLER),
     "swinv2": Kind("Swinv2Model", "pyramid", arguments=_NO_POOLER, float16=False),
+    "tipsv2": _TIPSV2._replace(tower=_VISION),
+    "tipsv2_vision_model": _TIPSV2,
     "vit": Kind("ViTModel", transform=_HALF, arguments=_NO_POOLER),
     "vit_mae": Kind("ViTMAEModel"),
 }

@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from fmbseg.models.backbones.facts import GridNetwork
-from fmbseg.models.backbones.grids import NoSpatialFeaturesError, Pyramid, chosen_layers, default_stages
+from fmbseg.models.backbones.grids import (
+    NoSpatialFeaturesError,
+    OneSize,
+    Pyramid,
+    chosen_layers,
+    default_stages,
+)
 from fmbseg.models.backbones.hf_networks import (
     CutTokens,
     TokenGrid,
@@ -43,10 +49,12 @@ def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) ->
 
 def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) -> GridNetwork:
     depth, patch = int(config.num_hidden_layers), int(config.patch_size)
-    registers = int(getattr(config, "num_register_tokens", 0) or 0)
-    prefix = kind.class_tokens + registers
+    class_tokens, registers = _prefix(config, kind)
+    prefix = class_tokens + registers
     layers = chosen_layers(request.layers, depth, (depth - 1,), request.spec)
-    norm = None if request.norm is False else _named(model, kind.norm)
+    if request.norm and not kind.norm:
+        raise SpecError(f"{request.spec}: {kind.model} ends without a norm: leave out `norm`")
+    norm = None if request.norm is False or not kind.norm else _named(model, kind.norm)
     if kind.positions is not None:
         use_positions(_named(model, "embeddings"), 1, kind.positions, patch)
     takes = inspect.signature(model.forward).parameters
@@ -56,13 +64,27 @@ def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest)
         made = CutTokens
     elif "noise" in takes:
         made = UnmaskedTokens
-    network = made(
+    network: nn.Module = made(
         model, _blocks(model, depth), layers, norm, patch=patch, prefix=prefix, arguments=arguments
     )
     applied = norm is not None and not isinstance(norm, nn.Identity)
     dim = int(config.hidden_size) * len(layers)
     native = _native(config, patch)
-    return GridNetwork(network, dim, patch, native, layers, depth, applied, kind.class_tokens, registers)
+    any_size = bool(getattr(config, "is_native", True))  # AIMv2's other tables are not resized
+    if not any_size:
+        if request.size not in (None, native):
+            raise SpecError(f"{request.spec}: this model has one size, {native} px: leave out `size`")
+        network = OneSize(network, native, patch)
+    return GridNetwork(
+        network, dim, patch, native, layers, depth, applied, class_tokens, registers, any_size=any_size
+    )
+
+
+def _prefix(config: Any, kind: Kind) -> tuple[int, int]:
+    """How many class tokens and registers stand before the patches; C-RADIO has a class token a teacher."""
+    if kind.model == "RadioModel":
+        return int(config.num_cls_tokens), int(config.num_registers)
+    return kind.class_tokens, int(getattr(config, "num_register_tokens", 0) or 0)
 
 
 def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> GridNetwork:

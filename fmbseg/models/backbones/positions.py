@@ -14,20 +14,23 @@ _KEPT = 8  # grids that are remembered
 
 
 class Interpolation(NamedTuple):
-    """How a table of position embeddings is brought to another grid, bicubically.
+    """How a table of position embeddings is brought to another grid.
 
     Attributes:
         antialias: smooth before sampling.
         offset: added to the sides of the wanted grid before they become scale factors, which shifts where the
             table is sampled; 0 for none.
+        mode: ``bicubic`` or ``bilinear``.
     """
 
     antialias: bool
     offset: float
+    mode: str = "bicubic"
 
 
 DINO = Interpolation(antialias=False, offset=0.1)  # also DINOv2 without registers
 DINO_REGISTERS = Interpolation(antialias=True, offset=0.0)
+TIPS = Interpolation(antialias=True, offset=0.0, mode="bilinear")
 PLAIN = Interpolation(antialias=False, offset=0.0)  # MAE, CLIP
 
 
@@ -74,7 +77,7 @@ class PositionTable(nn.Module):
             square,
             size=None if scale else grid,
             scale_factor=scale,
-            mode="bicubic",
+            mode=self._how.mode,
             antialias=self._how.antialias,
             align_corners=False,
         )

@@ -43,6 +43,13 @@ PRESETS: dict[str, str] = {
     "siglip2_vitl16_512": "timm:vit_large_patch16_siglip_512.v2_webli",
     "siglip2_so400m14": "timm:vit_so400m_patch14_siglip_378.v2_webli",
     "siglip2_so400m16_512": "timm:vit_so400m_patch16_siglip_512.v2_webli",
+    # Cao et al. 2026
+    **{
+        f"tipsv2_{name}14": f"timm:vit_{size}_patch14_reg1_tipsv2.webli"
+        for name, size in (("vitb", "base"), ("vitl", "large"), ("so400m", "so400m"))
+    },
+    # Ranzinger et al. 2026
+    "cradiov4_so400m16": "timm:vit_so400m_patch16_radio_v4.c_radio",
     # Kirillov et al. 2023
     "sam_vit_b": "timm:samvit_base_patch16.sa1b",
     "sam_vit_l": "timm:samvit_large_patch16.sa1b",

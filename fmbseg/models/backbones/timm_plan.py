@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.models.backbones.grids import NoSpatialFeaturesError, chosen_layers, default_stages
-from fmbseg.models.backbones.positions import DINO, PLAIN, Interpolation
+from fmbseg.models.backbones.positions import DINO, PLAIN, TIPS, Interpolation
 from fmbseg.models.loading.errors import SpecError
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from fmbseg.models.backbones.request import BackboneRequest
 
 # Where timm's own way, bicubic with antialiasing, is not that of the authors.
-_POSITIONS = ((r"_patch14_dinov2\b", DINO), (r"\.dino$", DINO), (r"\.mae$", PLAIN))
+_POSITIONS = (
+    (r"_patch14_dinov2\b", DINO),
+    (r"\.dino$", DINO),
+    (r"\.mae$", PLAIN),
+    (r"_patch14_reg1_tipsv2\b", TIPS),
+)
 
 
 _CELLS = 8
@@ -171,7 +176,9 @@ def _sizes(
 
 
 def _norm(request: BackboneRequest, *, columnar: bool, model: nn.Module) -> bool:
-    can = columnar and "norm" in inspect.signature(model.forward_intermediates).parameters  # type: ignore[arg-type]
+    none = isinstance(getattr(model, "norm", None), torch.nn.Identity)
+    takes = "norm" in inspect.signature(model.forward_intermediates).parameters  # type: ignore[arg-type]
+    can = columnar and takes and not none
     if request.norm and not can:
         raise SpecError(
             f"{request.spec}: the stages of {type(model).__name__} have no norm in common: leave out `norm`"

@@ -9,6 +9,10 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
 
+def _as_it_is(states: torch.Tensor) -> torch.Tensor:
+    return states
+
+
 class OpenClipBlock:
     """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v, LayerScale where a model has it."""
 
@@ -67,31 +71,71 @@ class TimmBlock:
 
 
 class TransformersBlock:
-    """The encoder layer of CLIP, SigLIP and SigLIP 2 in transformers: a matrix each for q, k and v."""
+    """A layer of transformers with a matrix each for q, k and v, LayerScale where a model has it.
 
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
+    Args:
+        attention: that has the three matrices.
+        heads: of it.
+        out: its output projection.
+        norms: before attention and before the MLP.
+        mlp: of the layer.
+        scales: LayerScale after attention and after the MLP.
+    """
+
+    def __init__(
+        self,
+        attention: Any,
+        heads: int,
+        out: Any,
+        norms: tuple[Any, Any],
+        mlp: Any,
+        scales: tuple[Any, Any] = (_as_it_is, _as_it_is),
+    ) -> None:
+        self._matrices = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._heads, self._out, self._mlp = heads, out, mlp
+        (self._norm1, self._norm2), (self._scale1, self._scale2) = norms, scales
 
     def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalise and project to queries, keys and values."""
-        attention = self._layer.self_attn
-        normalised = self._layer.layer_norm1(states)
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        return _split(torch.cat([one(normalised) for one in projections], dim=-1), attention.num_heads)
+        normalised = self._norm1(states)
+        return _split(torch.cat([one(normalised) for one in self._matrices], dim=-1), self._heads)
 
     def merge(self, values: torch.Tensor) -> torch.Tensor:
         """Join the heads and project back."""
-        joined: torch.Tensor = self._layer.self_attn.out_proj(rearrange(values, "b n l d -> b l (n d)"))
+        joined: torch.Tensor = self._out(rearrange(values, "b n l d -> b l (n d)"))
         return joined
 
     def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
         """Add attention's update to the residual stream."""
-        return states + update
+        added: torch.Tensor = states + self._scale1(update)
+        return added
 
     def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
         """Apply MLP and residual."""
-        fed: torch.Tensor = states + self._layer.mlp(self._layer.layer_norm2(states))
+        fed: torch.Tensor = states + self._scale2(self._mlp(self._norm2(states)))
         return fed
+
+
+def clip_block(layer: Any) -> TransformersBlock:
+    """The layer of CLIP, MetaCLIP 2, SigLIP and SigLIP 2."""
+    attention = layer.self_attn
+    norms = (layer.layer_norm1, layer.layer_norm2)
+    return TransformersBlock(attention, attention.num_heads, attention.out_proj, norms, layer.mlp)
+
+
+def aimv2_block(layer: Any) -> TransformersBlock:
+    """The layer of AIMv2: RMSNorm and a gated MLP."""
+    attention = layer.attention
+    norms = (layer.rms_norm1, layer.rms_norm2)
+    return TransformersBlock(attention, attention.num_heads, attention.out_proj, norms, layer.ffn)
+
+
+def tipsv2_block(layer: Any) -> TransformersBlock:
+    """The layer of TIPSv2: DINOv2's, with LayerScale."""
+    attention, norms = layer.attention, (layer.norm1, layer.norm2)
+    scales = (layer.layer_scale1, layer.layer_scale2)
+    heads = attention.num_attention_heads
+    return TransformersBlock(attention, heads, attention.o_proj, norms, layer.mlp, scales)
 
 
 def _split(joined: torch.Tensor, heads: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

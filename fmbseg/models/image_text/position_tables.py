@@ -18,7 +18,7 @@ WITH_OFFSET: AbstractSet[str] = frozenset({"value", "sclip", "clearclip", "nacli
 """Dense variants in whose code the table is resized so."""
 
 
-def resized_positions(table: torch.Tensor, side: int, dense: str) -> torch.Tensor:
+def resized_positions(table: torch.Tensor, side: int, dense: str, prefix: int = 1) -> torch.Tensor:
     """Bring a table to another grid, bicubically; the class token's entry stays as it is.
 
     The code of SCLIP, ClearCLIP, NACLIP and FeatUp (``value``) resizes by the scale factor
@@ -26,25 +26,26 @@ def resized_positions(table: torch.Tensor, side: int, dense: str) -> torch.Tenso
     itself. At the model's own crop size there is nothing to resize.
 
     Args:
-        table: (1 + n * n, C), the class token first.
+        table: (prefix + n * n, C), the class token first.
         side: cells in height and width.
         dense: name of the dense variant.
+        prefix: 1 where there is a class token, 0 where there is none.
 
     Returns:
-        (1 + side * side, C).
+        (prefix + side * side, C).
 
     Example:
         >>> table = torch.arange(5.0)[:, None]
         >>> resized_positions(table, 3, "maskclip").shape
         torch.Size([10, 1])
     """
-    own = round((len(table) - 1) ** 0.5)
+    own = round((len(table) - prefix) ** 0.5)
     if own == side:
         return table
-    grid = rearrange(table[1:].detach().float(), "(h w) c -> 1 c h w", h=own)
+    grid = rearrange(table[prefix:].detach().float(), "(h w) c -> 1 c h w", h=own)
     if dense in WITH_OFFSET:
         scale = (side + OFFSET) / own
         grid = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic", align_corners=False)
     else:
         grid = F.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
-    return torch.cat([table[:1].detach(), rearrange(grid, "1 c h w -> (h w) c").to(table.dtype)])
+    return torch.cat([table[:prefix].detach(), rearrange(grid, "1 c h w -> (h w) c").to(table.dtype)])

@@ -1,45 +1,54 @@
-"""Image-text encoders of transformers: CLIP, SigLIP and SigLIP 2, from the Hub or a folder.
+"""Image-text encoders of transformers, from the Hub or a folder: CLIP and its kin, SigLIP, TIPSv2, AIMv2.
 
-Radford et al. 2021 (arXiv 2103.00020), Zhai et al. 2023 (arXiv 2303.15343), Tschannen et al. 2025, "SigLIP 2:
-Multilingual Vision-Language Encoders with Improved Semantic Understanding, Localization, and Dense Features"
-(arXiv 2502.14786).
+CLIP: Radford et al. 2021 (arXiv 2103.00020). MetaCLIP 2: Chuang et al. 2025 (arXiv 2507.22062). SigLIP: Zhai
+et al. 2023 (arXiv 2303.15343). SigLIP 2: Tschannen et al. 2025 (arXiv 2502.14786). TIPSv2: Cao et al. 2026
+(arXiv 2604.12012). AIMv2: Fini et al. 2024 (arXiv 2411.14402), whose LiT-tuned version alone has a text side.
+
+Scale and bias of a model's scores (CLIP's temperature, SigLIP's sigmoid) are no part of its vectors: texts
+and cells are compared by their cosine.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-from einops import rearrange
-
-from fmbseg.models.image_text.blocks import TransformersBlock
+from fmbseg.missing_package import require
+from fmbseg.models.backbones.hf_kinds import KINDS
 from fmbseg.models.image_text.dense_variants import dense_variant
-from fmbseg.models.image_text.position_tables import resized_positions
 from fmbseg.models.image_text.request import ImageTextRequest, checked_crop_size
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
-from fmbseg.models.image_text.towers import Tap, TransformerTower
-from fmbseg.models.loading.model_folder import license_of, read_object
+from fmbseg.models.image_text.transformers_towers import (
+    FAMILIES,
+    fit_positions,
+    native_crop,
+    pooled_of,
+    text_dim,
+    transformers_tower,
+)
+from fmbseg.models.loading.errors import SpecError
+from fmbseg.models.loading.model_folder import license_of
 from fmbseg.models.loading.transformers_files import (
-    CONFIG,
+    UNNORMALISED,
+    class_of,
+    configuration,
     load_transformer,
     pixel_transform,
+    read_config,
     transformers_folder,
 )
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import torch
 
     from fmbseg.models.loading.hub_files import HubOptions
 
 
-FAMILIES = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
-"""Model types of ``config.json``, and their classes. SigLIP 2 of fixed size is of type siglip."""
-
-
 def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEncoder:
-    """Load CLIP, SigLIP or SigLIP 2 of transformers.
+    """Load an image-text model of transformers.
 
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; the options may stand behind it, as in
@@ -50,30 +59,30 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
 
     Raises:
         UnknownNameError: no such variant, or a model of another family.
-        SpecError: no such option.
+        SpecError: no such option, or a model without a text side.
         AssetUnavailableError: files are neither here nor to be had.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
+        MissingPackageError: the version of transformers, or what reads the tokenizer, is not installed.
         ValueError: an option's value does not fit the model.
     """
-    import transformers
-
     request = ImageTextRequest.read("hf", name, hub, options)
     dense_variant(request.dense)
     folder = transformers_folder(request.name, request.hub)
-    kind = str(read_object(folder / CONFIG).get("model_type"))
-    if kind not in FAMILIES:
-        raise UnknownNameError(
-            f"image-text family of transformers (model_type of {folder})", kind, list(FAMILIES)
-        )
-    transform = pixel_transform(folder)
-    model = load_transformer(getattr(transformers, FAMILIES[kind]), folder)
+    values = read_config(folder)
+    kind = _family_of(values, request.name, folder)
+    model_class = class_of(FAMILIES[kind].model)
+    transform = pixel_transform(folder, UNNORMALISED if kind == "tipsv2" else None)
+    model = load_transformer(model_class, folder, config=configuration(kind, values, folder))
+    if kind == "aimv2":  # its text tower is causal, which transformers forgets where no text is padded
+        for layer in model.text_model.encoder.layers:
+            layer.attention.is_causal = True
     tower = transformers_tower(model, request.dense)
     asked = request.crop_size
     crop = native_crop(model) if asked is None else checked_crop_size(asked, tower.stride)
     fit_positions(model, crop // tower.stride, request.dense)
     return TowerEncoder(
         spec=request.spec,
-        dim=_text_dim(model),
+        dim=text_dim(model),
         crop_size=crop,
         license=license_of(folder),
         transform=transform,
@@ -84,110 +93,50 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     )
 
 
-def _text_dim(model: Any) -> int:
-    config = model.config
-    return int(config.projection_dim if config.model_type == "clip" else config.text_config.projection_size)
+def _family_of(values: Mapping[str, Any], name: str, folder: Path) -> str:
+    """Return the family of a model that has two sides.
+
+    Raises:
+        SpecError: it has a vision side alone.
+        UnknownNameError: its family is not known.
+    """
+    kind = str(values.get("model_type"))
+    # AIMv2's first config.json calls a vision tower alone by the name of both.
+    if kind in FAMILIES and (kind != "aimv2" or "text_config" in values):
+        return kind
+    if kind in KINDS:
+        backbone = "timm:aimv2_large_patch14_224.apple_pt" if kind == "aimv2" else f"hf:{name}"
+        raise SpecError(
+            f"hf:{name} ({kind}) has no text side, so that it is no image-text model: use it as a backbone, "
+            f"backbone={backbone!r}, and take one of {', '.join(FAMILIES)} here"
+        )
+    raise UnknownNameError(
+        f"image-text family of transformers (model_type of {folder})", kind, list(FAMILIES)
+    )
 
 
 def _text_function(model: Any, folder: Path) -> Callable[[Sequence[str], torch.device], torch.Tensor]:
     """Make what tokenises texts as the model was trained, each cut to its length, and encodes them.
 
-    All are padded to the full length: SigLIP was trained so, and CLIP's causal attention does not see it.
+    All are padded to the full length: SigLIP was trained so, and the others do not see it.
     """
     from transformers import AutoTokenizer
 
+    if not (folder / "tokenizer.json").is_file() and list(folder.glob("*.model")):
+        require("sentencepiece", "sentencepiece", f"the tokenizer of {folder}")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     length = model.config.text_config.max_position_embeddings
-    masked = model.config.model_type == "clip"
+    family = FAMILIES[model.config.model_type]
 
     def embed(texts: Sequence[str], device: torch.device) -> torch.Tensor:
         tokens = tokenizer(
-            list(texts),
+            [text.lower() if family.lower_case else text for text in texts],
             padding="max_length",
             truncation=True,
             max_length=length,
             return_tensors="pt",
-            return_attention_mask=masked,  # SigLIP attends to its padding
+            return_attention_mask=not family.sees_padding,
         ).to(device)
         return pooled_of(model.get_text_features(**tokens))
 
     return embed
-
-
-def transformers_tower(model: Any, dense: str) -> TransformerTower:
-    """Take the vision tower of a CLIP, SigLIP or SigLIP 2 (NaFlex) of transformers.
-
-    Args:
-        model: of one of the :data:`FAMILIES`.
-        dense: name of the dense variant.
-    """
-    kind = model.config.model_type
-    layer = model.vision_model.encoder.layers[-1]
-    vision = model.vision_model
-    forward = _naflex_forward(model) if kind == "siglip2" else _forward(model)
-
-    def clip_head(tokens: torch.Tensor) -> torch.Tensor:
-        vectors: torch.Tensor = model.visual_projection(vision.post_layernorm(tokens[:, 0]))
-        return vectors
-
-    def siglip_head(tokens: torch.Tensor) -> torch.Tensor:
-        vectors: torch.Tensor = vision.head(vision.post_layernorm(tokens))
-        return vectors
-
-    return TransformerTower(
-        forward,
-        Tap(layer),
-        TransformersBlock(layer),
-        prefix=1 if kind == "clip" else 0,
-        head=clip_head if kind == "clip" else siglip_head,
-        stride=model.config.vision_config.patch_size,
-        variant=dense,
-    )
-
-
-def fit_positions(model: Any, side: int, dense: str) -> None:
-    """Resize the position embeddings of a CLIP to a grid of ``side`` cells, as the variant's authors do.
-
-    SigLIP's are left to transformers, which resizes them as SigLIP's authors do.
-    """
-    if model.config.model_type != "clip":
-        return
-    embeddings = model.vision_model.embeddings
-    table = resized_positions(embeddings.position_embedding.weight, side, dense)
-    embeddings.position_embedding = torch.nn.Embedding(len(table), table.shape[1], _weight=table.detach())
-    embeddings.position_ids = torch.arange(len(table), device=table.device)[None]
-
-
-def native_crop(model: Any) -> int:
-    """Return the side in pixels of a model's own crops, down to a multiple of its patches."""
-    config = model.config.vision_config
-    if model.config.model_type == "siglip2":
-        return int(config.patch_size * round(config.num_patches**0.5))
-    return int(config.image_size // config.patch_size * config.patch_size)
-
-
-def pooled_of(output: Any) -> torch.Tensor:
-    """Return the vectors of ``get_image_features`` or ``get_text_features``; an object of late."""
-    vectors: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
-    return vectors
-
-
-def _forward(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda pixels: pooled_of(model.get_image_features(pixels, interpolate_pos_encoding=True))
-
-
-def _naflex_forward(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """NaFlex takes images as lists of patches with their grid; it fits its positions to any grid itself."""
-    side = model.config.vision_config.patch_size
-
-    def forward(pixels: torch.Tensor) -> torch.Tensor:
-        patches = rearrange(pixels, "b c (h p) (w q) -> b (h w) (p q c)", p=side, q=side)
-        grid = torch.tensor([[pixels.shape[2] // side, pixels.shape[3] // side]] * len(pixels))
-        mask = torch.ones(patches.shape[:2], dtype=torch.long, device=pixels.device)
-        return pooled_of(
-            model.get_image_features(
-                pixel_values=patches, pixel_attention_mask=mask, spatial_shapes=grid.to(pixels.device)
-            )
-        )
-
-    return forward

@@ -6,17 +6,19 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.loading.errors import WeightsError, first_line
 from fmbseg.models.loading.model_folder import check_parts, find_weights, model_folder, read_object
 from fmbseg.models.loading.preprocessing import stated_transform
+from fmbseg.models.loading.tipsv2_config import transformers_values
 from fmbseg.models.loading.weights import check_finite, reading, refuse_misfits
+from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fmbseg.models.loading.hub_files import HubOptions
-    from fmbseg.models.transform import PixelTransform
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -28,9 +30,12 @@ WEIGHTS = (
 )
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 
+UNNORMALISED = PixelTransform(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), interpolation="bilinear")
+"""Of models that take pixels from 0 to 1 as they are, whose repositories need not state that."""
+
 # What a checkpoint may hold beside the part that is built: other towers, decoders, heads, poolers, tables.
 _NOT_BUILT = re.compile(
-    r"(^|\.)(text_model|text_projection|visual_projection|logit_scale|logit_bias|decoder|classifier|lm_head|"
+    r"(^|\.)(text_model|text_encoder|temperature|text_projection|visual_projection|logit_scale|logit_bias|decoder|classifier|lm_head|"
     r"cls_classifier|distillation_classifier|mask_decoder|prompt_encoder|shared_image_embedding|pooler|"
     r"position_ids|relative_position_index)(\.|$)"
 )
@@ -49,6 +54,32 @@ def transformers_folder(name: str, options: HubOptions, *, alternative: str = ""
         AssetUnavailableError: the files are neither here nor to be had.
     """
     return model_folder(name, WEIGHTS, options, needed=(CONFIG,), alternative=alternative, licence=licence)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a model's ``config.json``, the authors' own of TIPSv2 in transformers' terms.
+
+    Raises:
+        AssetUnavailableError: there is none.
+        WeightsError: it is damaged.
+    """
+    return transformers_values(read_object(folder / CONFIG), folder / CONFIG)
+
+
+def class_of(name: str) -> Any:
+    """Return a class of transformers by its name.
+
+    Raises:
+        MissingPackageError: the version that is installed does not have it yet.
+    """
+    import transformers
+
+    try:
+        return getattr(transformers, name)
+    except AttributeError as error:
+        raise MissingPackageError(
+            f"transformers {transformers.__version__} has no {name}: pip install --upgrade transformers"
+        ) from error
 
 
 def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
@@ -108,15 +139,23 @@ def configuration(model_type: str, values: Mapping[str, Any], where: object) -> 
         ) from error
 
 
-def pixel_transform(folder: Path) -> PixelTransform:
+def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> PixelTransform:
     """Read the preprocessing that travels with a model of transformers.
+
+    Args:
+        folder: of the model.
+        unstated: of a model that has one preprocessing whether its repository states it or not.
 
     Raises:
         AssetUnavailableError: the folder has no preprocessor_config.json.
         WeightsError: it states no mean, std or an interpolation that is not known.
     """
     path = folder / PREPROCESSOR
+    if unstated is not None and not path.is_file():
+        return unstated
     stated = read_object(path)
+    if stated.get("do_normalize") is False:  # what mean and std stand there are the class's, and not used
+        stated |= {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     mean, std, resample = (stated.get(key) for key in ("image_mean", "image_std", "resample"))
     return stated_transform(
         mean,

@@ -55,6 +55,7 @@ _TEXT = {
 
 # model_type: the class that is saved, and its config
 HF_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "aimv2_vision_model": ("Aimv2VisionModel", {**_SIZED, "is_native": True}),
     "beit": ("BeitModel", {**_SIZED, "use_relative_position_bias": True}),
     "clip": ("CLIPModel", {"vision_config": _SIZED, "text_config": _TEXT, "projection_dim": 16}),
     "convnext": ("ConvNextModel", _STAGES),
@@ -64,14 +65,27 @@ HF_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "dinov2_with_registers": ("Dinov2WithRegistersModel", {**_DINO, "num_register_tokens": 4}),
     "dinov3_convnext": ("DINOv3ConvNextModel", _STAGES),
     "dinov3_vit": ("DINOv3ViTModel", {**_SIZED, "num_register_tokens": 4}),
+    "metaclip_2": ("MetaClip2Model", {"vision_config": _SIZED, "text_config": _TEXT, "projection_dim": 16}),
+    "radio": (
+        "RadioModel",
+        {**_SIZED, "mlp_ratio": 2.0, "max_img_size": 128, "num_cls_tokens": 2, "num_registers": 3},
+    ),
     "resnet": ("ResNetModel", {**_STAGES, "embedding_size": 8, "layer_type": "basic"}),
     "sam": ("SamModel", {"vision_config": _SAM}),
     "siglip": ("SiglipModel", {"vision_config": _SIZED, "text_config": _TEXT}),
     "siglip2": ("Siglip2Model", {"vision_config": {**_TOKENS, "num_patches": 16}, "text_config": _TEXT}),
     "swin": ("SwinModel", _SWIN),
     "swinv2": ("Swinv2Model", _SWIN),
+    "tipsv2": (
+        "Tipsv2Model",
+        {"vision_config": {**_DINO, "mlp_ratio": 2}, "text_config": {**_TEXT, "hidden_size": 32}},
+    ),
     "vit": ("ViTModel", _SIZED),
     "vit_mae": ("ViTMAEModel", _SIZED),
+}
+
+ONE_SIZE = {
+    "aimv2": ("Aimv2Model", {"vision_config": _SIZED, "text_config": _TEXT, "projection_dim": 16}),
 }
 
 TINY_SAM = SamSize(32, 2, 2, (1,), "tiny.pth", "hf:nobody/tiny-sam", image=64)
@@ -81,7 +95,7 @@ def hf_folder(folder: Path, model_type: str) -> Path:
     """A folder as ``save_pretrained`` of transformers writes it."""
     import transformers
 
-    name, values = HF_MODELS[model_type]
+    name, values = {**HF_MODELS, **ONE_SIZE}[model_type]
     config = transformers.AutoConfig.for_model(model_type, **values)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)

@@ -1,4 +1,4 @@
-"""transformers' CLIP, SigLIP and SigLIP 2: equal to transformers' own, and to the formulas."""
+"""transformers' image-text models: equal to transformers' own, and to the formulas."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,17 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from fmbseg.missing_package import MissingPackageError
 from fmbseg.models.image_text.dense_variants import DENSE_VARIANTS
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.transformers_models import hf
-from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError
+from fmbseg.models.image_text.transformers_towers import FAMILIES
+from fmbseg.models.loading.errors import AssetUnavailableError, SpecError, WeightsError
 from tests.models.image_text import tiny
 from tests.models.image_text.contract import PROMPTS, ImageTextContract
 from tests.models.image_text.formulas import ClipTower
 
-KINDS = ("clip", "siglip", "siglip2")
+KINDS = ("aimv2", "clip", "metaclip_2", "siglip", "siglip2", "tipsv2")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,24 @@ class TestSiglip2(ImageTextContract):
         return load(folders["siglip2"])
 
 
+class TestMetaclip2(ImageTextContract):
+    @pytest.fixture
+    def encoder(self, folders: dict[str, Path]) -> TowerEncoder:
+        return load(folders["metaclip_2"])
+
+
+class TestAimv2(ImageTextContract):
+    @pytest.fixture
+    def encoder(self, folders: dict[str, Path]) -> TowerEncoder:
+        return load(folders["aimv2"])
+
+
+class TestTipsv2(ImageTextContract):
+    @pytest.fixture
+    def encoder(self, folders: dict[str, Path]) -> TowerEncoder:
+        return load(folders["tipsv2"])
+
+
 def library_inputs(kind: str, crops: torch.Tensor) -> dict[str, Any]:
     """What transformers' own processors would make of crops; NaFlex takes lists of patches."""
     if kind != "siglip2":
@@ -71,17 +91,18 @@ def test_pooled_and_text_vectors_are_those_of_transformers(folders: dict[str, Pa
     ours = load(folders[kind])
     assert ours.crop_size == 32  # 36 px of the SigLIP hold four patches of 8, as those of 32 do
     library = transformers.AutoModel.from_pretrained(folders[kind]).eval()
-    tokens = transformers.AutoTokenizer.from_pretrained(folders[kind])(
-        PROMPTS, padding="max_length", truncation=True, max_length=12, return_tensors="pt"
-    )
-    mask = {"attention_mask": tokens["attention_mask"]} if kind == "clip" else {}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders[kind])
+    # SigLIP was trained on padded texts; what the others make of a text does not depend on padding.
+    padded = {"padding": "max_length", "return_attention_mask": False} if kind.startswith("siglip") else {}
+    given = {"truncation": True, "max_length": 12, "return_tensors": "pt", **padded}
     with torch.no_grad():
         image = library.get_image_features(**library_inputs(kind, pixels(32))).pooler_output
-        text = library.get_text_features(input_ids=tokens["input_ids"], **mask).pooler_output
-    for vectors, expected in (
-        (ours.encode_image(pixels(32)).pooled, image),
-        (ours.encode_text(PROMPTS), text),
-    ):
+        each = [library.get_text_features(**tokenizer(one, **given)).pooler_output for one in PROMPTS]
+    text = torch.cat(each)
+    pairs = [(ours.encode_image(pixels(32)).pooled, image), (ours.encode_text(PROMPTS), text)]
+    if kind == "aimv2":  # whose text tower transformers runs both ways where there is no padding
+        del pairs[1]
+    for vectors, expected in pairs:
         expected = expected / expected.norm(dim=1, keepdim=True)
         torch.testing.assert_close(vectors, expected, rtol=0, atol=1e-4)
 
@@ -111,10 +132,12 @@ def clip_weights(folder: Path) -> dict[str, torch.Tensor]:
     return renamed
 
 
-@pytest.mark.parametrize("dense", DENSE_VARIANTS)
-def test_dense_vectors_are_those_of_the_formula(folders: dict[str, Path], dense: str) -> None:
-    formula = ClipTower(clip_weights(folders["clip"]), heads=2, quick=True)
-    cells = load(folders["clip"], dense=dense).encode_image(pixels(32)).dense
+@pytest.mark.parametrize(
+    ("kind", "dense"), [*(("clip", one) for one in DENSE_VARIANTS), ("metaclip_2", "value")]
+)
+def test_dense_vectors_are_those_of_the_formula(folders: dict[str, Path], kind: str, dense: str) -> None:
+    formula = ClipTower(clip_weights(folders[kind]), heads=2, quick=True)
+    cells = load(folders[kind], dense=dense).encode_image(pixels(32)).dense
     for index, crop in enumerate(pixels(32)):
         by_hand = formula.dense(crop, dense).T.reshape(24, 4, 4)
         torch.testing.assert_close(cells[index].double(), by_hand, rtol=0, atol=1e-5)
@@ -157,6 +180,10 @@ def test_other_crop_sizes_work(folders: dict[str, Path], kind: str) -> None:
     encoder = load(folders[kind], crop_size=48)
     assert encoder.encode_image(pixels(48)).dense.shape[2:] == (6, 6)
     assert encoder.spec.endswith("?crop_size=48")
+    with pytest.raises(
+        ValueError, match="crop_size is 45: it must be a multiple of the model's stride, 8 px"
+    ):
+        load(folders[kind], crop_size=45)
     half = load(folders[kind], precision="fp16")
     assert half.spec.endswith("?precision=fp16")
     assert hf(half.spec.removeprefix("hf:")).precision == "fp16"
@@ -205,8 +232,35 @@ def test_weights_cut_short_are_refused(folders: dict[str, Path], tmp_path: Path,
 def test_models_of_another_family_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     copied(folders["clip"], tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(ValueError, match=r"no image-text family .* 'bert'.* clip, siglip, siglip2"):
+    with pytest.raises(
+        ValueError, match=r"no image-text family .* 'bert'.* clip, metaclip_2, siglip, siglip2, tipsv2"
+    ):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["aimv2_vision_model", "aimv2"])
+def test_a_model_without_a_text_side_is_named_as_the_backbone_that_it_is(
+    folders: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    copied(folders["aimv2"], tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "hidden_size": 32}))
+    backbone = "timm:aimv2_" if kind == "aimv2" else f"hf:local-dir:{tmp_path}'"
+    with pytest.raises(SpecError, match=f"{kind}.* no text side.* as a backbone, backbone='{backbone}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["siglip", "siglip2", "clip"])
+def test_texts_of_siglip_are_in_lower_case_as_in_training(folders: dict[str, Path], kind: str) -> None:
+    lower, upper = load(folders[kind]).encode_text(["a photo of a cat", "A Photo of a CAT"])
+    assert torch.equal(lower, upper) is (kind != "clip")
+
+
+def test_a_version_of_transformers_without_the_model_is_named(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FAMILIES, "clip", FAMILIES["clip"]._replace(model="LaterModel"))
+    with pytest.raises(MissingPackageError, match=r"transformers [\d.]+ has no LaterModel: pip install"):
+        load(folders["clip"])
 
 
 def copied(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -138,7 +138,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def transformers_folder(folder: Path, kind: str) -> Path:
-    """Write a folder of a CLIP, SigLIP or SigLIP 2 (NaFlex) of transformers."""
+    """Write a folder of a model of transformers, ``kind`` being its type; ``siglip2`` is NaFlex."""
     import transformers
 
     layers = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 48}
@@ -151,21 +151,19 @@ def transformers_folder(folder: Path, kind: str) -> Path:
         "pad_token_id": PAD,
         "bos_token_id": 2,
     }
-    if kind == "clip":
-        config: Any = transformers.CLIPConfig(
-            vision_config={**vision, "image_size": 32}, text_config=text, projection_dim=24
-        )
-        model: Any = transformers.CLIPModel(config)
-    elif kind == "siglip":
-        config = transformers.SiglipConfig(
-            vision_config={**vision, "image_size": 36}, text_config={**text, "projection_size": 32}
-        )
-        model = transformers.SiglipModel(config)
-    else:
-        config = transformers.Siglip2Config(
-            vision_config={**vision, "num_patches": 16}, text_config={**text, "projection_size": 32}
-        )
-        model = transformers.Siglip2Model(config)
+    sides: dict[str, dict[str, Any]] = {"vision_config": {**vision, "image_size": 32}, "text_config": text}
+    if kind == "siglip":
+        sides["vision_config"]["image_size"] = 36
+    elif kind == "siglip2":
+        sides["vision_config"] = {**vision, "num_patches": 16}
+    elif kind == "tipsv2":
+        sides["vision_config"] = {**vision, "image_size": 32, "mlp_ratio": 1.5}
+        del sides["vision_config"]["intermediate_size"]
+    if kind.startswith("siglip"):
+        text["projection_size"] = 32
+    projected = {} if kind.startswith(("siglip", "tipsv2")) else {"projection_dim": 24}
+    config = transformers.AutoConfig.for_model(kind, **sides, **projected)
+    model: Any = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         randomise(model)
     model.save_pretrained(folder)
@@ -173,3 +171,71 @@ def transformers_folder(folder: Path, kind: str) -> Path:
     content = {"image_mean": MEAN, "image_std": STD, "resample": 3, "do_normalize": True}
     (folder / "preprocessor_config.json").write_text(json.dumps(content))
     return folder
+
+
+def tipsv2_folder(folder: Path) -> Path:
+    """Write TIPSv2's repository as its authors publish it: their config, names of weights and tokenizer.
+
+    Twelve blocks and twelve heads belong to the name of its size; all else is small.
+    """
+    import transformers
+
+    flat = {
+        "model_type": "tipsv2",
+        "architectures": ["TIPSv2Model"],
+        "auto_map": {
+            "AutoConfig": "configuration_tips.TIPSv2Config",
+            "AutoModel": "modeling_tips.TIPSv2Model",
+        },
+        "patch_size": 14,
+        "img_size": 42,
+        "init_values": 1.0,
+        "num_register_tokens": 1,
+        "vocab_size": 60,
+        "max_len": 10,
+        "vision_fn": "vit_base",
+        "embed_dim": 48,
+        "ffn_layer": "mlp",
+        "temperature": 0.005,
+        "text_hidden_size": 48,
+        "text_mlp_dim": 72,
+        "text_num_heads": 4,
+        "text_num_layers": 2,
+    }
+    vision = {"hidden_size": 48, "mlp_ratio": 1.5, "image_size": 42}
+    text = {"hidden_size": 48, "intermediate_size": 72, "num_attention_heads": 4, "num_hidden_layers": 2}
+    model = transformers.Tipsv2Model(
+        transformers.Tipsv2Config(vision_config=vision, text_config={**text, "vocab_size": 60})
+    )
+    with torch.no_grad():
+        randomise(model)
+    model.save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(flat))
+    state = {
+        name.replace("c_fc", "fc1").replace("c_proj", "fc2")
+        if name.startswith("vision_encoder")
+        else name: one
+        for name, one in load_file(folder / "model.safetensors").items()
+        if name != "temperature"
+    }
+    save_file(state, folder / "model.safetensors")
+    sentence_pieces(folder / "tokenizer.model", vocab_size=60)
+    return folder
+
+
+def sentence_pieces(path: Path, vocab_size: int) -> None:
+    """Train a small sentencepiece model of TIPSv2's kind, in which padding is 0."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([" ".join(WORDS)] * 3),
+        model_prefix=str(path.with_suffix("")),
+        vocab_size=vocab_size,
+        model_type="bpe",
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    path.with_suffix(".vocab").unlink()
