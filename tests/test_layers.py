@@ -91,7 +91,14 @@ def test_nothing_outside_models_names_a_model_library() -> None:
 
 DOWNLOADS = {"snapshot_download", "hf_hub_download", "get_hf_file_metadata", "hf_hub_url", "cached_download"}
 OF_OTHER_LIBRARIES = {
-    "timm": {"forward_intermediates", "feature_info", "num_prefix_tokens", "num_reg_tokens", "pos_embed"},
+    "timm": {
+        "forward_intermediates",
+        "feature_info",
+        "norm",
+        "num_prefix_tokens",
+        "num_reg_tokens",
+        "pos_embed",
+    },
     "timm within open_clip": {"output_fmt", "set_input_size"},
     "open_clip": {"normalized_shape", "batch_first", "gate"},
     "transformers": {
@@ -100,6 +107,7 @@ OF_OTHER_LIBRARIES = {
         "window_size",
         "image_size",
         "num_patches",
+        "is_native",
     },
     "pillow": {"filename", "tile"},
     "requests": {"response", "status_code"},
