@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 LICENCE = "SAM License"
+_OPEN = "grounded:IDEA-Research/grounding-dino-tiny+hf-sam:facebook/sam-vit-base"
 _CLASSES = {"sam3": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 
 
@@ -209,7 +210,8 @@ def hf_sam3(
 
     bare, written = split_options(name, ("revision",), family="hf-sam3")
     hub = (hub or HubOptions()).at(written.get("revision"))
-    folder = transformers_folder(bare, hub, licence=LICENCE if bare.startswith("facebook/") else "")
+    licence = LICENCE if bare.startswith("facebook/") else ""
+    folder = transformers_folder(bare, hub, alternative=_OPEN if licence else "", licence=licence)
     kind = read_object(folder / CONFIG).get("model_type")
     if kind not in _CLASSES:
         raise WeightsError(

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
     import torch
 
-_WORDS_KEPT = 4096  # those of SAM 3 take about 32 kB a word
+_BYTES_KEPT = 512 * 2**20
+"""Room for 16,000 words of SAM 3. Each photograph is asked for all words in turn: of a vocabulary that does
+not fit, every word would be let go before it is needed again."""
 
 
 class WordFeatures:
-    """The text features of words, each read once; those used longest ago are let go.
+    """The text features of words, each read once; of more than 512 MiB those used longest ago are let go.
 
     Args:
         spec: of the model, for messages.
@@ -36,6 +38,7 @@ class WordFeatures:
         self._sentence = sentence
         self._spec, self._tokenizer, self._length, self._compute = spec, tokenizer, length, compute
         self._known: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._bytes = 0
         self._lock = Lock()  # several threads may ask one model
 
     def __call__(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,15 +54,18 @@ class WordFeatures:
         ids, mask = self._tokens(word)
         found = (self._compute(ids, mask)[0], mask[0])
         with self._lock:
-            self._known[word] = found
-            if len(self._known) > _WORDS_KEPT:
-                self._known.popitem(last=False)
+            if word not in self._known:
+                self._known[word] = found
+                self._bytes += _size(found)
+            while self._bytes > _BYTES_KEPT and len(self._known) > 1:
+                self._bytes -= _size(self._known.popitem(last=False)[1])
         return found
 
     def forget(self) -> None:
         """Compute all anew, for example on another device."""
         with self._lock:
             self._known.clear()
+            self._bytes = 0
 
     def _tokens(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
         text = self._sentence.format(word)
@@ -73,3 +79,7 @@ class WordFeatures:
         if not len(self._tokenizer(word, add_special_tokens=False)["input_ids"]):
             raise ValueError(f"{word!r} is no text that {self._spec} can read: it has no token")
         return ids, mask
+
+
+def _size(tensors: tuple[torch.Tensor, ...]) -> int:
+    return sum(one.nbytes for one in tensors)

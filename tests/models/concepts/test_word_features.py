@@ -1,4 +1,4 @@
-"""Features of words are computed once a word, and no more than a few thousand are kept."""
+"""Features of words are computed once a word, and no more are kept than there is room for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def test_a_word_is_read_once_until_it_is_forgotten() -> None:
 
 
 def test_the_word_used_longest_ago_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_features, "_WORDS_KEPT", 2)
+    of_a_word = 4 * (4 + 8)  # 4 tokens: a feature of 4 bytes, and whether it is one, of 8
+    monkeypatch.setattr(word_features, "_BYTES_KEPT", 2 * of_a_word)
     calls: list[int] = []
     words = made(calls)
     for word in ("a", "a b", "a", "a b c", "a"):  # "a b" goes

@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.loading.hub_files import HubOptions, cached_folder, commit_of, hub_folder, hub_folder_of
-from fmbseg.models.registries import BACKBONES
+from fmbseg.models.registries import BACKBONES, CONCEPTS
 from tests.models.hub_cache import COMMIT, cache_repository, forbid_network
 
 if TYPE_CHECKING:
@@ -167,6 +167,18 @@ def test_a_gated_model_names_its_licence_page_and_the_open_alternative(
     assert asked
     assert {token for _, token in asked} == {"Bearer hf_mine"}
     assert all("dinov3-vitl16" in path for path, _ in asked)
+
+
+def test_a_gated_teacher_does_so_too(asked: list[tuple[str, str | None]]) -> None:
+    with pytest.raises(AssetUnavailableError) as caught:
+        create_model(CONCEPTS, "hf-sam3:facebook/sam3", HubOptions())
+    for part in (
+        "facebook/sam3 is gated under the SAM License: accept its licence at https://huggingface.co/facebook/sam3",
+        "hf auth login",
+        "'grounded:IDEA-Research/grounding-dino-tiny+hf-sam:facebook/sam-vit-base' is open to all",
+    ):
+        assert part in str(caught.value)
+    assert asked
 
 
 def test_a_revision_is_asked_for_by_name(asked: list[tuple[str, str | None]]) -> None:
