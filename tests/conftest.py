@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests and what they start take the same models on every machine, and fetch none, unless they ask for it.
+os.environ["FMBSEG_RECIPE"] = "offline"
 
 
 @pytest.fixture(scope="session")

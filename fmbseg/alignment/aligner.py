@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.aligned.config import AlignedEncoderError, check_backbone, check_text_encoder
+from fmbseg.aligned.config import AlignedEncoderError, check_text_encoder
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
@@ -23,20 +23,18 @@ from fmbseg.alignment.examples import training_data
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
 from fmbseg.alignment.label_source import models_without_paths, open_labels
 from fmbseg.alignment.objective import Objective
+from fmbseg.alignment.parts import Parts, make_parts
 from fmbseg.alignment.reports import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.alignment.training_example import training_size
-from fmbseg.contract_check import require_contract
 from fmbseg.files import cache_home
-from fmbseg.models.contracts import Backbone
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS
-from fmbseg.models.loading.create import create_model
-from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
-from fmbseg.recipes import get_recipe
+from fmbseg.recipes import AUTO, RECIPES
+from fmbseg.recipes.auto import ByRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,8 +43,9 @@ if TYPE_CHECKING:
     from fmbseg.alignment.examples import TrainingData
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.training_example import TrainingExample
-    from fmbseg.models.contracts import ImageTextEncoder
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import Vocabulary, VocabularySource
 
 _FEWEST_WORDS = 10 * NEIGHBOURS
@@ -61,6 +60,9 @@ class Aligner(Shareable):
         text_encoder: the model whose texts are learned, or its spec; the one that made the labels. The
             recipe's if not given.
         recipe: names the models and the settings that go with them; what is given takes precedence.
+            ``"auto"`` is that of the labels, or, where they name none, the best open one within reach (see
+            :mod:`fmbseg.recipes.auto`). It is decided when the models are first needed. Where both models
+            are given, ``"auto"`` names none, and settings are the defaults.
         head: to go on from; a copy of it is trained. A new one, seeded by the settings, if not given.
         settings: of the training; ``TrainingSettings()`` is as the paper states it.
         features_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
@@ -84,40 +86,41 @@ class Aligner(Shareable):
         backbone: Backbone | str | None = None,
         text_encoder: ImageTextEncoder | str | None = None,
         *,
-        recipe: str = "offline",
+        recipe: str = AUTO,
         head: AlignmentHead | None = None,
         settings: TrainingSettings | None = None,
         features_dir: str | Path | None = None,
         device: torch.device | str | None = None,
         hub: HubOptions | None = None,
     ) -> None:
-        chosen = get_recipe(recipe)
-        backbone = chosen.backbone if backbone is None else backbone
-        text_encoder = chosen.image_text if text_encoder is None else text_encoder
-        self.settings = settings or TrainingSettings.from_dict(chosen.training)
         self.history: tuple[EpochRecord, ...] = ()
         self._processes, own = join_processes()
         self._device = own if device is None else torch.device(device)
         self._hub = hub
-        self._backbone = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
-        require_contract(self._backbone, Backbone, "the backbone")
-        self._text_encoder = text_encoder
         self._head = head
         self._known: Prototypes | None = None
-        self._hubness = chosen.hubness
+        self._hubness: float | None = None
         self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
         self._encoder: AlignedEncoder | None = None
-        if isinstance(text_encoder, str):  # a misspelt name is better told now than after loading
-            IMAGE_TEXT.get(text_encoder.partition(":")[0])
-        if self.settings.image_size < self._backbone.stride:
-            raise ValueError(
-                f"image_size {self.settings.image_size} is less than one patch of {self._backbone.spec!r}, "
-                f"which is {self._backbone.stride} px"
-            )
-        if head is not None:
-            check_backbone(head.settings, self._backbone.spec, self._backbone.dim)
-            if not isinstance(text_encoder, str):
-                check_text_encoder(head.settings, text_encoder.spec, text_encoder.dim)
+
+        def make(chosen: Recipe | None) -> Parts:
+            return make_parts(chosen, backbone, text_encoder, settings, head, hub)
+
+        needed = backbone is None or text_encoder is None
+        self._by_recipe = ByRecipe(recipe, make, hub, self._device, needed=needed)
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """Of the training; ``auto`` is decided by now."""
+        return self._parts.settings
+
+    @property
+    def _parts(self) -> Parts:
+        return self._by_recipe.made()
+
+    @property
+    def _backbone(self) -> Backbone:
+        return self._parts.backbone
 
     @property
     def encoder(self) -> AlignedEncoder:
@@ -172,6 +175,7 @@ class Aligner(Shareable):
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
         """
         source = open_labels(labels, vocabulary, Path(root))
+        self._stay_with(source)
         fingerprint = source.fingerprint
         kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
         with Progress(progress and self._processes.main) as bars, ExitStack() as files:
@@ -180,7 +184,7 @@ class Aligner(Shareable):
             identity = training_identity(fingerprint, self.settings, self._processes)
             check_early(source, identity, kept, logs, tensorboard=tensorboard)
             old = self._old_vocabulary()
-            text_encoder = self._loaded_text_encoder()
+            text_encoder = self._parts.loaded_text_encoder(self._device, self._hub)
             head = self._new_head(text_encoder)
             self._check_grid()
             if kept is not None:
@@ -200,6 +204,7 @@ class Aligner(Shareable):
             )
             files.enter_context(reports)
             features, dense = self._features(data, text_encoder, bars, files)
+            hubness = self._parts.hubness if self._hubness is None else self._hubness
             objective = Objective(features, vectors, self.settings, dense, old, self._processes)
             try:
                 train(
@@ -218,7 +223,7 @@ class Aligner(Shareable):
                     head,
                     text_encoder,
                     prototypes=prototypes,
-                    hubness=self._hubness if len(prototypes.vocabulary) >= _FEWEST_WORDS else 0.0,
+                    hubness=hubness if len(prototypes.vocabulary) >= _FEWEST_WORDS else 0.0,
                     training=self._record(source, fingerprint, data),
                 )
         return self
@@ -229,8 +234,10 @@ class Aligner(Shareable):
         Args:
             labels: a LabelSet or its folder.
         """
+        source = open_labels(labels, None, Path())
+        self._stay_with(source)
         return feature_gigabytes(
-            (record.size for record in open_labels(labels, None, Path())),
+            (record.size for record in source),
             image_size=self.settings.image_size,
             stride=self._backbone.stride,
             dim=self._backbone.dim,
@@ -312,15 +319,14 @@ class Aligner(Shareable):
         )
         aligner.history = history
         aligner._known = encoder.prototypes
-        aligner._hubness = encoder.hubness
+        aligner._hubness = encoder.hubness  # of the head that is gone on from
         aligner._encoder = encoder
         return aligner
 
-    def _loaded_text_encoder(self) -> ImageTextEncoder:
-        if isinstance(self._text_encoder, str):
-            self._text_encoder = create_model(IMAGE_TEXT, self._text_encoder, self._hub)
-        self._text_encoder = self._text_encoder.to(self._device)
-        return self._text_encoder
+    def _stay_with(self, source: LabelSource) -> None:
+        """Let ``auto`` be the recipe that the labels were made by."""
+        recorded = source.origin.get("models", {}).get("recipe")
+        self._by_recipe.made(recorded if recorded in RECIPES else None, "the labels")
 
     def _new_head(self, text_encoder: ImageTextEncoder) -> AlignmentHead:
         if self._head is not None:

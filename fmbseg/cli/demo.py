@@ -7,6 +7,7 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import RecipeName, Strict, with_hub_options
+from fmbseg.cli.recipes import chosen_recipe
 from fmbseg.vocabulary_files import split_words
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def demo(
     """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""
     if quick and images is not None:
         raise typer.BadParameter("--quick chooses among the demo's own photographs: leave --images out")
+    chosen = chosen_recipe(recipe, hub)
+    if chosen.head is not None:  # the small models, which are there for those without a model hub
+        typer.echo(
+            f"recipe {chosen.name}: {chosen.title}; for the best within reach: fmbseg demo --recipe auto"
+        )
     from fmbseg.demo.photographs import PHOTOGRAPHS, QUICK
     from fmbseg.demo.run import DemoSettings, run_demo
 
@@ -48,7 +54,7 @@ def demo(
         photographs=QUICK if quick else PHOTOGRAPHS,
         classes=tuple(split_words(classes)) if classes is not None else None,
         new_words=tuple(split_words(new_words)) if new_words is not None else None,
-        recipe=recipe,
+        recipe=chosen.name,
         hub=hub,
     )
     report = run_demo(settings)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.options import OutFolder, name_and_value, with_hub_options
+from fmbseg.cli.options import OutFolder, RecipeName, name_and_value, with_hub_options
+from fmbseg.recipes import AUTO, RECIPES
 
 if TYPE_CHECKING:
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.recipes import Recipe
 
 
 @with_hub_options
@@ -20,7 +22,7 @@ def fit(
     labels: Annotated[Path, typer.Argument(help="Folder written by `fmbseg label`.")],
     out: OutFolder,
     backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None,
-    recipe: Annotated[str, typer.Option(help="Recipe: a named choice of models and settings.")] = "offline",
+    recipe: RecipeName = AUTO,
     start: Annotated[
         Path | None, typer.Option(help="Head to start from, with its models and settings.")
     ] = None,
@@ -67,6 +69,7 @@ def fit(
     from fmbseg.alignment.distributed import join_processes
     from fmbseg.alignment.early_checks import check_early, training_identity
     from fmbseg.labels.label_set import LabelSet
+    from fmbseg.recipes.auto import ByRecipe
 
     check_place(out)
     given = {
@@ -85,17 +88,25 @@ def fit(
     source = LabelSet(labels)
     if start is not None and backbone is not None:
         raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
-    settings = _settings(recipe, start, changed, hub)
-    if dry_run:
-        typer.echo(_plan(_aligner(source, backbone, recipe, start, settings, hub), source))
-        return
-    processes, _ = join_processes()
-    kept = None if checkpoint is None else Checkpoint(checkpoint)
+    processes, device = join_processes()
+    kept = None if checkpoint is None or dry_run else Checkpoint(checkpoint)
     logs = logs or out / "logs"
+
+    def make(chosen: "Recipe | None") -> "Aligner":
+        settings = _settings(chosen, start, changed, hub)
+        if not dry_run:
+            identity = training_identity(source.fingerprint, settings, processes)
+            check_early(source, identity, kept, logs, tensorboard=tensorboard)
+        return _aligner(source, backbone, chosen, start, settings, hub)
+
+    models = source.origin["models"]
+    recorded = models.get("recipe") if models.get("recipe") in RECIPES else None
+    needed = start is None and (recorded is not None or backbone is None or "image_text" not in models)
     with kept if kept is not None and processes.main else nullcontext():
-        identity = training_identity(source.fingerprint, settings, processes)
-        check_early(source, identity, kept, logs, tensorboard=tensorboard)
-        aligner = _aligner(source, backbone, recipe, start, settings, hub)
+        aligner = ByRecipe(recipe, make, hub, device, needed=needed).made(recorded, labels)
+        if dry_run:
+            typer.echo(_plan(aligner, source))
+            return
         aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
         if processes.main:
             aligner.save_pretrained(out)
@@ -108,14 +119,13 @@ def fit(
 
 
 def _settings(
-    recipe: str, start: Path | None, changed: dict[str, Any], hub: "HubOptions"
+    recipe: "Recipe | None", start: Path | None, changed: dict[str, Any], hub: "HubOptions"
 ) -> "TrainingSettings":
     """The settings of the recipe, or of the head to start from, with the requested changes."""
     from fmbseg.aligned.saved import SavedHead
     from fmbseg.alignment.settings import TrainingSettings
-    from fmbseg.recipes import get_recipe
 
-    base = get_recipe(recipe).training
+    base = {} if recipe is None else recipe.training
     if start is not None:
         base = SavedHead.find(start, hub).config.training.get("settings", {})
     return TrainingSettings.from_dict({**base, **changed})
@@ -124,7 +134,7 @@ def _settings(
 def _aligner(
     source: "LabelSet",
     backbone: str | None,
-    recipe: str,
+    recipe: "Recipe | None",
     start: Path | None,
     settings: "TrainingSettings",
     hub: "HubOptions",
@@ -136,7 +146,8 @@ def _aligner(
         return Aligner.from_pretrained(start, settings=settings, device=join_processes()[1], hub=hub)
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
     text_encoder = source.origin["models"].get("image_text")
-    return Aligner(backbone, text_encoder, recipe=recipe, settings=settings, hub=hub)
+    name = AUTO if recipe is None else recipe.name
+    return Aligner(backbone, text_encoder, recipe=name, settings=settings, hub=hub)
 
 
 def _plan(aligner: "Aligner", source: "LabelSet") -> str:

@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from fmbseg.heads import packaged_head
+
 if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.segment_settings import SegmentSettings
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
 def load_segmenter(
     head: str, settings: "SegmentSettings | None" = None, hub: "HubOptions | None" = None
 ) -> "OpenVocabSegmenter":
-    """Load a head.
+    """Load a head; of one of the package, a line says so.
 
     Args:
         head: folder that ``save_pretrained`` wrote, ``owner/name`` on the Hub, or an ``.onnx`` file.
@@ -26,6 +30,12 @@ def load_segmenter(
     """
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
+    if packaged_head(head) is not None:
+        typer.echo(
+            f"head {head}: of the package, for the small models of the recipe offline; for a better one: "
+            "fmbseg label PHOTOS --recipe auto ..., then fmbseg fit",
+            err=True,
+        )
     if Path(head).suffix == ".onnx":
         from fmbseg.models.exported import ExportedEncoder
 

@@ -17,6 +17,7 @@ from fmbseg.cli.options import (
     with_hub_options,
     words,
 )
+from fmbseg.recipes import AUTO
 
 if TYPE_CHECKING:
     from fmbseg.labels.label_set import LabelSet
@@ -45,7 +46,7 @@ def label(
     out: OutFolder,
     classes: Classes = None,
     vocabulary: VocabularyName = None,
-    recipe: RecipeName = "offline",
+    recipe: RecipeName = AUTO,
     image_text: Annotated[
         str | None, typer.Option(help="Spec of the image-text model, instead of the recipe's.")
     ] = None,

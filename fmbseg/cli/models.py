@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.options import with_hub_options
-from fmbseg.recipes import RECIPES, get_recipe
-from fmbseg.unknown_name import UnknownNameError
+from fmbseg.cli.recipes import chosen_recipe, show_recipe, show_recipes
+from fmbseg.recipes import AUTO, RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="List the frozen models and fetch t
 
 
 @app.command("list")
+@with_hub_options
 def list_models(
     family: Annotated[
         str | None, typer.Option(help="List a family's own models: presets, timm, hf, open_clip or sam.")
@@ -29,11 +30,15 @@ def list_models(
             "--filter", help="Show only names that contain this; searches presets if no family is given."
         ),
     ] = "",
+    *,
+    hub: "HubOptions",
 ) -> None:
-    """List every model with its role, licence and whether it can run here, or the models of a family."""
+    """List models with their roles, licences and whether they can run here, and recipes; or a family's."""
     if family is not None or name_filter:
         _list_specs(family or "presets", name_filter)
         return
+    from fmbseg.recipes.description import describe_recipe
+
     remedies = []
     last = None
     for role, name, title, licence, state, lacks in _rows():
@@ -51,7 +56,8 @@ def list_models(
     for line in remedies:
         typer.echo(f"\n{line}")
     typer.echo("\nPresets of backbones: `fmbseg models list --family presets`; a family's: --family timm.")
-    typer.echo(f"Recipes: {', '.join(RECIPES)}. `fmbseg models fetch RECIPE` fetches what one needs.")
+    typer.echo("Recipes, which name models that go together (`fmbseg models show RECIPE`, `fetch RECIPE`):\n")
+    show_recipes(describe_recipe(one, hub) for one in RECIPES.values())
 
 
 def _list_specs(family: str, text: str) -> None:
@@ -67,7 +73,9 @@ def _list_specs(family: str, text: str) -> None:
 @app.command("show")
 @with_hub_options
 def show(
-    spec: Annotated[str, typer.Argument(help="Spec of a model: a preset, or family:name.")],
+    spec: Annotated[
+        str, typer.Argument(help="Spec of a model (a preset, or family:name), or a recipe.")
+    ],
     role: Annotated[
         str | None,
         typer.Option(help="backbone, image-text encoder, mask generator or concept model, if several fit."),
@@ -76,11 +84,14 @@ def show(
     *,
     hub: "HubOptions",
 ) -> None:
-    """Show what the spec of a model resolves to, without loading weights."""
+    """Show what the spec of a model resolves to, or what a recipe needs, without loading weights."""
     import json
 
     from fmbseg.models.describe import describe_model
 
+    if spec in (AUTO, *RECIPES):
+        _show_recipe(spec, as_json, hub)
+        return
     facts = describe_model(spec, hub, role)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
@@ -88,6 +99,18 @@ def show(
     width = max(map(len, facts))
     for name, value in facts.items():
         typer.echo(f"{name:<{width}}  {_shown(value)}")
+
+
+def _show_recipe(name: str, as_json: bool, hub: "HubOptions") -> None:
+    import json
+
+    from fmbseg.recipes.description import describe_recipe
+
+    facts = describe_recipe(chosen_recipe(name, hub), hub)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        show_recipe(facts)
 
 
 def _shown(value: object) -> str:
@@ -101,19 +124,24 @@ def _shown(value: object) -> str:
 @app.command("fetch")
 @with_hub_options
 def fetch(
-    recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")],
+    recipe: Annotated[str, typer.Argument(help=f"One of: {AUTO}, {', '.join(RECIPES)}.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print one JSON object.")] = False,
     *,
     hub: "HubOptions",
 ) -> None:
-    """Fetch the weights of a recipe's three models and load each once; exit code 1 if any cannot run."""
+    """Fetch the weights of a recipe's models and load each once; exit code 1 if any cannot run."""
     from fmbseg.models.loading.create import lack_of
 
-    try:
-        chosen = get_recipe(recipe)
-    except UnknownNameError as error:
-        raise typer.BadParameter(str(error)) from error
+    if dry_run:
+        _show_recipe(recipe, as_json, hub)
+        return
+    if as_json:
+        raise typer.BadParameter("--json goes with --dry-run")
     complete = True
-    for role, spec in chosen.models.items():
+    for role, spec in chosen_recipe(recipe, hub).models.items():
         lacks = lack_of(role, spec, hub)
         typer.echo(f"{role} {spec}: {lacks or 'ready'}", err=lacks is not None)
         complete = complete and lacks is None

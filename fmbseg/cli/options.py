@@ -26,7 +26,12 @@ VocabularyName = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any image could not be read.")]
 OutFolder = Annotated[Path, typer.Option(help="Folder to write to; created if it does not exist.")]
-RecipeName = Annotated[str, typer.Option(help="Recipe: a named choice of models and settings.")]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        help="Recipe: a named choice of models and settings (`fmbseg models list`); auto: the best in reach."
+    ),
+]
 
 CacheDir = Annotated[
     Path | None, typer.Option(help="Cache folder of the Hub; by default that of its client.")

@@ -96,14 +96,18 @@ def run_demo(settings: DemoSettings) -> DemoReport:
 
     Raises:
         ValueError: the output folder holds other files, or the photographs themselves; words that do not form
-            a vocabulary; photographs in which nothing was found; an unknown recipe.
+            a vocabulary; photographs in which nothing was found; an unknown recipe, or one with a teacher.
         WouldReplaceError: (a ValueError) a file that fmbseg did not write is in the way; nothing was written.
         FileNotFoundError: the demo's own photographs are not installed.
     """
     trained, new = demo_vocabularies(
         settings.classes, settings.new_words, own_images=settings.images is not None
     )
-    get_recipe(settings.recipe)
+    if get_recipe(settings.recipe).teacher is not None:
+        raise ValueError(
+            f"the demo shows what an image-text model and a mask model do; the recipe {settings.recipe!r} "
+            "has a teacher in their place: name another recipe, or use PseudoLabeler or `fmbseg label`"
+        )
     count = len(settings.photographs) if settings.images is None else _count(settings.images, settings.out)
     _check_folder(settings.out)
     with WrittenFiles(settings.out, "demo") as written, TemporaryDirectory() as work:

@@ -4,48 +4,54 @@ from __future__ import annotations
 
 import warnings
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fmbseg.image_files import passed_over
 from fmbseg.images import load_image
-from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
-from fmbseg.labeling.look_ahead import photographs_of, run_manifest
+from fmbseg.labeling.look_ahead import as_begun, photographs_of, run_manifest
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labeling.two_models import TwoModels
 from fmbseg.labeling.ways import make_teacher, make_two_models
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import recorded_recipe
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.progress import Progress
-from fmbseg.recipes import get_recipe
+from fmbseg.recipes import AUTO
+from fmbseg.recipes.auto import ByRecipe
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.images import ImageInput
+    from fmbseg.labeling.competition import CompetitionSettings
     from fmbseg.labeling.image_labels import ImageLabelSource
     from fmbseg.labeling.pipeline import Way
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.record import LabeledImage
     from fmbseg.models.contracts import ConceptModel, ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
 
 
 class PseudoLabeler:
     """Label photographs without annotation.
 
-    Two ways: an image-text model names classes and a mask model cuts them out; or, with ``teacher``, a
-    concept model names and cuts in one step, and neither of the two is loaded.
+    Two ways: an image-text model names classes and a mask model cuts them out; or, with ``teacher`` or a
+    recipe that has one, a concept model names and cuts in one step, and neither of the two is loaded.
 
     Args:
-        recipe: names the models and their settings; the arguments below take precedence.
+        recipe: names the models and their settings; the arguments below take precedence. ``"auto"`` is the
+            best open one within reach (see :mod:`fmbseg.recipes.auto`), or, where labels are gone on with,
+            the one that they were begun with. It is decided when the models are first needed. Where both
+            models or a teacher are given, ``"auto"`` names none, and settings are the defaults.
         image_text: an image-text encoder, or its spec.
         mask_generator: a mask generator, or its spec. What one that is made already says of its ``options``
             is recorded with the labels, as ``mask_options`` are.
@@ -74,7 +80,7 @@ class PseudoLabeler:
 
     def __init__(
         self,
-        recipe: str = "offline",
+        recipe: str = AUTO,
         *,
         image_text: ImageTextEncoder | str | None = None,
         mask_generator: MaskGenerator | str | None = None,
@@ -89,27 +95,41 @@ class PseudoLabeler:
         hub: HubOptions | None = None,
     ) -> None:
         on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.way: Way
-        if teacher is not None:
-            get_recipe(recipe)
-            of_two = {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
-            refuse_beside_a_teacher({**of_two, "mask_options": mask_options, "mask_cache": mask_cache})
-            self.way = make_teacher(teacher, teacher_options, settings, prefilter, on, hub)
-            return
-        refuse_without_a_teacher(teacher_options, prefilter)
-        if isinstance(settings, CompetitionSettings):
-            raise ValueError("CompetitionSettings are for a teacher: name one, or give LabelingSettings")
-        self.way = make_two_models(
-            get_recipe(recipe),
-            image_text,
-            mask_generator,
-            mask_options,
-            settings,
-            on,
-            mask_cache=mask_cache,
-            aligned=aligned,
-            hub=hub,
-        )
+        of_two = {
+            "image_text": image_text,
+            "mask_generator": mask_generator,
+            "mask_options": mask_options,
+            "mask_cache": mask_cache,
+            "aligned": aligned,
+        }
+        self._of_recipe = teacher is None and (image_text is None or mask_generator is None)
+
+        def make(chosen: Recipe | None) -> Way:
+            named = teacher if chosen is None or teacher is not None else chosen.teacher
+            if named is not None:
+                refuse_beside_a_teacher(of_two)
+                return make_teacher(named, teacher_options, settings, prefilter, on, hub)
+            of_stage1 = refuse_without_a_teacher(settings, teacher_options, prefilter)
+            return make_two_models(
+                chosen,
+                image_text,
+                mask_generator,
+                mask_options,
+                of_stage1,
+                on,
+                mask_cache=mask_cache,
+                aligned=aligned,
+                hub=hub,
+            )
+
+        if teacher is None and any(value is not None for value in of_two.values()):
+            refuse_without_a_teacher(settings, teacher_options, prefilter)
+        self._way = ByRecipe(recipe, make, hub, on, needed=self._of_recipe)
+
+    @property
+    def way(self) -> Way:
+        """The models that label, and how; ``auto`` is decided by now."""
+        return self._way.made()
 
     @property
     def two_models(self) -> TwoModels:
@@ -118,10 +138,11 @@ class PseudoLabeler:
         Raises:
             ValueError: a teacher labels.
         """
-        if not isinstance(self.way, TwoModels):
-            teacher = self.origin["models"]["teacher"]
+        way = self.way
+        if not isinstance(way, TwoModels):
+            teacher = way.origin["models"]["teacher"]
             raise ValueError(f"the teacher {teacher} labels: there is no other model")
-        return self.way
+        return way
 
     @property
     def encoder(self) -> ImageTextEncoder:
@@ -140,8 +161,11 @@ class PseudoLabeler:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The models and settings that labels are made with, as JSON values."""
-        return self.way.origin
+        """The models and settings that labels are made with, as JSON values; the recipe, if it named any."""
+        origin = self.way.origin
+        if not self._of_recipe:
+            return origin
+        return {**origin, "models": {"recipe": self._way.name, **origin["models"]}}
 
     def label_image(self, image: ImageInput, vocabulary: VocabularySource, *, key: str = "") -> LabeledImage:
         """Label one image; nothing is written. Of two models, all that Stage 1 saw is returned.
@@ -195,12 +219,13 @@ class PseudoLabeler:
             raise ValueError(f"workers is {workers}: it must be 1 or more")
         classes = Vocabulary.of(vocabulary)
         root, paths = photographs_of(photographs)
+        self._way.made(recorded_recipe(Path(out)), out)
         if left := passed_over(photographs):
             warnings.warn(str(left), stacklevel=2)
         if lacking := self.way.left_out:
             warnings.warn(lacking, stacklevel=2)
         known = ImageLabels(image_labels or {}, classes, root, paths)
-        manifest = run_manifest(classes, self.origin, root, paths, shard_size)
+        manifest = run_manifest(classes, as_begun(self.origin, Path(out)), root, paths, shard_size)
         if image_labels is not None:
             manifest["image_labels"] = known.to_manifest()
         with LabelWriter(out, manifest) as writer:

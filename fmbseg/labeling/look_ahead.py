@@ -17,10 +17,17 @@ from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, manifest_hash, read_manifest
+from fmbseg.labels.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    manifest_hash,
+    read_manifest,
+    recorded_recipe,
+)
 from fmbseg.labels.writer import LabelWriter, check_same_run
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
-from fmbseg.recipes import get_recipe
+from fmbseg.recipes import AUTO, RECIPES, get_recipe
+from fmbseg.recipes.auto import named_by_environment
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ def look_ahead(
     vocabulary: VocabularySource,
     out: str | Path,
     *,
-    recipe: str = "offline",
+    recipe: str = AUTO,
     image_text: str | None = None,
     mask_generator: str | None = None,
     aligned: str | None = None,
@@ -75,19 +82,22 @@ def look_ahead(
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: it must be 1 or more")
-    chosen = get_recipe(recipe)
+    of_two = {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
+    chosen = _recipe_of(recipe, Path(out), needed=teacher is None and not (image_text and mask_generator))
     if teacher is not None:
-        refuse_beside_a_teacher(
-            {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
-        )
+        refuse_beside_a_teacher(of_two)
         origin = _origin_of_teacher(teacher, teacher_options, prefilter)
+    elif chosen is not None and chosen.teacher is not None:
+        refuse_beside_a_teacher(of_two)
+        teacher = chosen.teacher
+        origin = _origin_of_teacher(teacher, teacher_options, prefilter, chosen.name)
     else:
-        refuse_without_a_teacher(teacher_options, prefilter)
+        refuse_without_a_teacher(None, teacher_options, prefilter)
         origin = _origin_of_two(chosen, image_text, mask_generator)
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
     known = ImageLabels(image_labels or {}, classes, root, paths)
-    wanted = run_manifest(classes, origin, root, paths, shard_size)
+    wanted = run_manifest(classes, as_begun(origin, Path(out)), root, paths, shard_size)
     if image_labels is not None:
         wanted["image_labels"] = known.to_manifest()
     wanted = json.loads(json.dumps(wanted))
@@ -104,6 +114,20 @@ def look_ahead(
     with LabelWriter(out, wanted) as writer:
         done = writer.done
     return LabelSet(out) if done else None
+
+
+def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """The origin of a run, with the recipe's name that labels in ``out`` have: it decides nothing by itself.
+
+    Args:
+        origin: models and settings of the run.
+        out: folder of the label set.
+    """
+    models = dict(origin["models"])
+    if (out / MANIFEST).exists():
+        models.pop("recipe", None)
+        models = _with_name(recorded_recipe(out), models)
+    return {**origin, "models": models}
 
 
 def photographs_of(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[str]]:
@@ -146,18 +170,38 @@ def run_manifest(
     }
 
 
-def _origin_of_two(recipe: Recipe, image_text: str | None, mask_generator: str | None) -> dict[str, Any]:
-    image_text = IMAGE_TEXT.expand(image_text or recipe.image_text)
-    masks = MASK_GENERATORS.expand(mask_generator or recipe.mask_generator)
+def _recipe_of(name: str, out: Path, *, needed: bool) -> Recipe | None:
+    """The recipe of a run; with ``auto`` that of the labels in ``out``, if there are any.
+
+    Where there are none, another one tells as well whether the rest is in order.
+    """
+    if name != AUTO:
+        return get_recipe(name)
+    name = (recorded_recipe(out) if needed else None) or named_by_environment() or ""
+    return get_recipe(name) if name else RECIPES["offline"] if needed else None
+
+
+def _origin_of_two(
+    recipe: Recipe | None, image_text: str | None, mask_generator: str | None
+) -> dict[str, Any]:
+    named = RECIPES["offline"] if recipe is None else recipe
+    name = None if image_text and mask_generator else named.name
+    masks = mask_generator or named.mask_generator
+    assert masks is not None
+    image_text, masks = IMAGE_TEXT.expand(image_text or named.image_text), MASK_GENERATORS.expand(masks)
     IMAGE_TEXT.get(_family(image_text))
     MASK_GENERATORS.get(_family(masks))
-    options = {} if mask_generator else dict(recipe.mask_options)
+    options = {} if mask_generator else dict(named.mask_options)
     models = {"image_text": image_text, "mask_generator": masks, "mask_options": options}
-    return {"models": models, "settings": asdict(LabelingSettings.from_dict(recipe.labeling))}
+    settings = LabelingSettings.from_dict({} if recipe is None else recipe.labeling)
+    return {"models": _with_name(name, models), "settings": asdict(settings)}
 
 
 def _origin_of_teacher(
-    teacher: str, options: Mapping[str, Any] | None, prefilter: tuple[str, int] | None
+    teacher: str,
+    options: Mapping[str, Any] | None,
+    prefilter: tuple[str, int] | None,
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     spec = CONCEPTS.expand(teacher)
     CONCEPTS.get(_family(spec))
@@ -166,7 +210,11 @@ def _origin_of_teacher(
         chooses = IMAGE_TEXT.expand(prefilter[0])
         IMAGE_TEXT.get(_family(chooses))
         models["prefilter"] = {"image_text": chooses, "keep": prefilter[1]}
-    return {"models": models, "settings": asdict(CompetitionSettings())}
+    return {"models": _with_name(recipe, models), "settings": asdict(CompetitionSettings())}
+
+
+def _with_name(recipe: str | None, models: Mapping[str, Any]) -> dict[str, Any]:
+    return {**models} if recipe is None else {"recipe": recipe, **models}
 
 
 def _family(spec: str) -> str:

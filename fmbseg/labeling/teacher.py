@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmbseg.labeling.competition import Competition
+from fmbseg.labeling.competition import Competition, CompetitionSettings
 from fmbseg.labeling.forecast import Forecast
 from fmbseg.labeling.pipeline import Photograph
 from fmbseg.labels.record import CONCEPT_STAGE, LabeledImage
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.labeling.classes import Classes
-    from fmbseg.labeling.competition import CompetitionSettings, Won
+    from fmbseg.labeling.competition import Won
     from fmbseg.labeling.description import Crops, Description
     from fmbseg.labeling.pipeline import Steps
     from fmbseg.labeling.prefilter import Prefilter
+    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.contracts import Concept, ConceptModel
     from fmbseg.vocabulary import Vocabulary
 
@@ -219,14 +220,27 @@ def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
         )
 
 
-def refuse_without_a_teacher(options: Mapping[str, Any] | None, prefilter: object) -> None:
+def refuse_without_a_teacher(
+    settings: LabelingSettings | CompetitionSettings | None, options: object, prefilter: object
+) -> LabelingSettings | None:
     """Refuse what is for a teacher alone.
 
+    Args:
+        settings: of Stage 1.
+        options: of a teacher.
+        prefilter: of its words.
+
+    Returns:
+        The settings.
+
     Raises:
-        ValueError: either was given.
+        ValueError: one was given.
     """
     if options or prefilter is not None:
         raise ValueError("teacher_options and prefilter are for a teacher: name one by teacher=SPEC")
+    if isinstance(settings, CompetitionSettings):
+        raise ValueError("CompetitionSettings are for a teacher: name one, or give LabelingSettings")
+    return settings
 
 
 def _record(won: Won, photograph: Photograph, detected: tuple[int, ...]) -> LabeledImage:

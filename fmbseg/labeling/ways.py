@@ -34,7 +34,7 @@ STAND_IN = "superpixels"
 
 
 def make_two_models(
-    recipe: Recipe,
+    recipe: Recipe | None,
     image_text: ImageTextEncoder | str | None,
     mask_generator: MaskGenerator | str | None,
     mask_options: Mapping[str, Any] | None,
@@ -45,10 +45,15 @@ def make_two_models(
     aligned: AlignedEncoder | str | Path | None,
     hub: HubOptions | None,
 ) -> TwoModels:
-    """Load an image-text model and a mask generator; see :class:`fmbseg.PseudoLabeler`."""
-    settings = settings or LabelingSettings.from_dict(recipe.labeling)
+    """Load an image-text model and a mask generator; see :class:`fmbseg.PseudoLabeler`.
+
+    Without a recipe both must be given.
+    """
+    settings = settings or LabelingSettings.from_dict({} if recipe is None else recipe.labeling)
     options = dict(mask_options or {})
     if mask_generator is None:
+        assert recipe is not None
+        assert recipe.mask_generator is not None
         mask_generator, options = _or_stand_in(recipe.mask_generator, {**recipe.mask_options, **options})
     if isinstance(mask_generator, str):
         mask_generator = create_model(MASK_GENERATORS, mask_generator, hub, **options)
@@ -58,9 +63,10 @@ def make_two_models(
         options = _options_of(mask_generator)
     if mask_cache is not None:
         mask_generator = KeptMasks(mask_generator, options, mask_cache)
-    encoder = image_text or recipe.image_text
-    if isinstance(encoder, str):
-        encoder = create_model(IMAGE_TEXT, encoder, hub)
+    if image_text is None:
+        assert recipe is not None
+        image_text = recipe.image_text
+    encoder = create_model(IMAGE_TEXT, image_text, hub) if isinstance(image_text, str) else image_text
     if isinstance(aligned, str | Path):
         aligned = AlignedEncoder.from_pretrained(aligned, hub=hub)
     named_by = encoder if aligned is None else AlignedImageText(encoder, aligned)

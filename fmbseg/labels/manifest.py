@@ -74,6 +74,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def recorded_recipe(folder: Path) -> str | None:
+    """The recipe that labels in a folder were begun with; ``None`` without labels, or where none was named.
+
+    Raises:
+        ValueError: what is there is no manifest, or is damaged.
+    """
+    return read_manifest(folder)["models"].get("recipe") if (folder / MANIFEST).exists() else None
+
+
 def check_manifest(manifest: Mapping[str, Any]) -> None:
     """Check every field of a manifest.
 
@@ -117,7 +126,7 @@ def short(value: Any) -> str:
 _MOST_SHARDS = 1_000_000
 _REQUIRED = frozenset({"fmbseg", "vocabulary", "models", "images", "shard_size", "root"})
 _MODELS: dict[str, type] = {
-    **dict.fromkeys(("image_text", "mask_generator", "teacher", "license"), str),
+    **dict.fromkeys(("recipe", "image_text", "mask_generator", "teacher", "license"), str),
     **dict.fromkeys(("mask_options", "teacher_options", "prefilter"), dict),
 }
 _WORDS: dict[type, str] = {str: "text", dict: "a JSON object"}

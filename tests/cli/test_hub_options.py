@@ -81,7 +81,7 @@ def test_label_takes_other_models_than_the_recipes(tmp_path: Path, monkeypatch: 
     models = ["--image-text", "hf:me/clip", "--mask-generator", "superpixels"]
     RUNNER.invoke(app, [*(_placed(part, tmp_path) for part in COMMANDS["label"]), *models])
     assert (seen["recipe"], seen["image_text"], seen["mask_generator"]) == (
-        "offline",
+        "auto",
         "hf:me/clip",
         "superpixels",
     )

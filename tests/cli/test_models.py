@@ -6,6 +6,9 @@ from typer.testing import CliRunner
 
 from fmbseg.cli.models import app
 from fmbseg.models.loading.assets import has_mobilesam
+from fmbseg.recipes import RECIPES
+from tests.models.hub_cache import cache_repository, forbid_network
+from tests.models.mask_generators.tiny import sam_folder
 
 RUNNER = CliRunner()
 
@@ -101,3 +104,41 @@ def test_show_knows_every_role() -> None:
     assert "did you mean 'mobilesam'" in str(RUNNER.invoke(app, ["show", "mobilsam"]).exception)
     assert "role" in str(RUNNER.invoke(app, [*both, "eye"]).exception)
     assert "model" in str(RUNNER.invoke(app, ["show", "conse", "--role", "backbone"]).exception)
+
+
+def test_fetch_dry_run_says_what_a_recipe_needs_and_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = forbid_network(monkeypatch)
+    cache = ["--cache-dir", str(tmp_path)]
+    lines = RUNNER.invoke(app, ["fetch", "sam3", "--dry-run", *cache]).output.splitlines()
+    assert lines[0].startswith("recipe sam3: SAM 3 as the teacher; ")
+    model, page = "hf-sam3:facebook/sam3", "https://huggingface.co/facebook/sam3"
+    assert lines[3].split() == ["concept", "model", model, page, "SAM", "License,", "gated", "3.44", "no"]
+    assert {line[:16].strip(): line[16:] for line in lines[6:]} == {
+        "download": "4.39 GB, of which 4.39 GB are not here",
+        "memory": "about 10 GB of a GPU; a CPU would take too long",
+        "gates": f"facebook/sam3: ask for access at {page}, then log in (`hf auth login`)",
+        "measured": RECIPES["sam3"].measured,
+        "never measured": RECIPES["sam3"].never_measured,
+    }
+    assert RUNNER.invoke(app, ["show", "sam3", *cache]).output.splitlines() == lines
+    cache_repository(tmp_path, "facebook/sam-vit-base", sam_folder(tmp_path / "made"))
+    told = json.loads(RUNNER.invoke(app, ["fetch", "base", "--dry-run", "--json", *cache]).output)
+    assert {one["role"]: one["sources"][0]["here"] for one in told["models"]} == {
+        "image-text encoder": False,
+        "mask generator": True,
+        "backbone": False,
+    }
+    assert (told["download_gb"], told["missing_gb"], told["gates"]) == (1.33, 0.95, [])
+    assert told["memory_gb"] == {"gpu": 4, "cpu": 6}
+    assert RUNNER.invoke(app, ["fetch", "base", "--json"]).exit_code == 2
+    assert tried == []
+
+
+def test_list_ends_with_the_recipes(tmp_path: Path) -> None:
+    output = RUNNER.invoke(app, ["list", "--cache-dir", str(tmp_path)]).output
+    rows = output[output.index("\nrecipe ") :].splitlines()[2:]
+    assert [row.split()[0] for row in rows] == list(RECIPES)
+    assert line_of(output, "sam3 ").split()[-3:] == ["4.4", "4.4", "facebook/sam3"]
+    assert line_of(output, "base ").split()[-3:] == ["1.3", "1.3", "none"]

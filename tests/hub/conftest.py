@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from huggingface_hub import constants
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
+from tests.hub.client import turn_to
 from tests.hub.server import Hub, running_hub
 
 if TYPE_CHECKING:
@@ -19,22 +19,9 @@ disable_progress_bars()
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The server; the client's address, cache and log-in, which it reads when it is imported, are set to it.
-
-    Alice is logged in. Waits between attempts are left out.
-    """
+    """The server, which the client is turned to; Alice is logged in."""
     with running_hub() as server:
-        for name, value in {
-            "ENDPOINT": server.url,
-            "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_CACHE": str(tmp_path / "cache"),
-            "HF_TOKEN_PATH": str(tmp_path / "token"),
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_DISABLE_XET": True,
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        monkeypatch.setenv("HF_TOKEN", "hf_alice")
-        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)
+        turn_to(server, tmp_path, monkeypatch)
         yield server
 
 

@@ -14,6 +14,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -57,14 +58,19 @@ class Hub:
     store: Store = field(default_factory=lambda: Store({"hf_alice": "alice", "hf_bob": "bob"}))
     seen: list[Seen] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    delay: float = 0.0  # seconds before every answer
+    html: bool = False  # answer every request by a page, as a network's log-in does
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def repository(self, name: str, kind: str = "model") -> Repository:
         return self.store.repositories[kind, name]
 
-    def put(self, name: str, files: dict[str, bytes], *, private: bool = False) -> Repository:
+    def put(
+        self, name: str, files: dict[str, bytes], *, private: bool = False, gated: bool = False
+    ) -> Repository:
         """Make a model's repository by hand, as somebody hostile could."""
         made = self.store.create("model", name, private, name.partition("/")[0])
+        made.gated = gated
         made.change(
             "main", {key: StoredFile(value, _is_large(key)) for key, value in files.items()}, set(), "put"
         )
@@ -96,6 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
         self.hub.seen.append(Seen(self.command, path, self._token, self.headers.get("Range")))
         self._read_body: bytes | None = None
+        self._fault: Fault | None = None
+        if self.hub.html:
+            self._body()
+            self._send(200, {"Content-Type": "text/html"}, b"<!doctype html><p>Please log in</p>")
+            return
+        sleep(self.hub.delay)
         self._fault = self.hub.fault(self.command, path)
         self._user = self.hub.store.users.get(self._token or "")
         try:
@@ -256,6 +268,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def resolve(self, repo: str, revision: str, path: str, kind: str = "model") -> None:
         found = self._find(kind, repo)
+        if found.gated:
+            told = "Access to this repository is restricted, and you are not in the authorized list"
+            raise HubRefusalError(401 if self._user is None else 403, "GatedRepo", told)
         commit = found.commit(revision)
         file = found.files(commit).get(path)
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}

@@ -48,6 +48,7 @@ class Repository:
     name: str
     kind: str
     private: bool
+    gated: bool = False  # its files are for those whom the owner has granted access; its listing is for all
     commits: dict[str, dict[str, StoredFile]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)

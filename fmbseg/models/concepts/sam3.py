@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 LICENCE = "SAM License"
+# facebook/sam3 holds the detector together with the tracker of its video model.
+_CLASSES = {"sam3": "Sam3Model", "sam3_video": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 _OPEN = "grounded:IDEA-Research/grounding-dino-tiny+hf-sam:facebook/sam-vit-base"
-_CLASSES = {"sam3": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 
 
 class Sam3:

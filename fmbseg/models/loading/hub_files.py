@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,8 +183,9 @@ def _fetched(
         found = _snapshot(repo, [*files, *optional], options, local_files_only=options.local_files_only)
     except GatedRepoError as error:
         raise AssetUnavailableError(_gated(repo, licence, alternative)) from error
-    except hub_errors() as error:
-        message = _unavailable(repo, files, options, first_line(error), named)
+    except (JSONDecodeError, *hub_errors()) as error:
+        reason = "what answers is not the Hub" if isinstance(error, JSONDecodeError) else first_line(error)
+        message = _unavailable(repo, files, options, reason, named)
         if licence:
             message = f"{message}. {_gated(repo, licence, alternative)}"
         raise AssetUnavailableError(message) from error
@@ -331,7 +333,7 @@ def _gated(repo: str, licence: str, alternative: str) -> str:
     under = f" under the {licence}" if licence else ""
     instead = f"; {alternative!r} is open to all" if alternative else ""
     return (
-        f"{repo} is gated{under}: accept its licence at https://huggingface.co/{repo} and log in "
+        f"{repo} is gated{under}: ask for access on its page, https://huggingface.co/{repo}, and log in "
         f"(`hf auth login`, or token=...){instead}"
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -151,9 +152,13 @@ def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> Pix
         WeightsError: it states no mean, std or an interpolation that is not known.
     """
     path = folder / PREPROCESSOR
+    if not path.is_file() and (folder / PROCESSOR).is_file():  # of late, a processor's parts are in one
+        path = folder / PROCESSOR
     if unstated is not None and not path.is_file():
         return unstated
     stated = read_object(path)
+    if isinstance(part := stated.get("image_processor"), dict):
+        stated = part
     if stated.get("do_normalize") is False:  # what mean and std stand there are the class's, and not used
         stated |= {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     mean, std, resample = (stated.get(key) for key in ("image_mean", "image_std", "resample"))

@@ -12,17 +12,23 @@ from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.mask_generators.settings import EverythingSettings
-from fmbseg.models.registries import BACKBONES, IMAGE_TEXT, MASK_GENERATORS
+from fmbseg.models.registries import BACKBONES, REGISTRIES
 from fmbseg.recipes import RECIPES, Recipe, get_recipe
+from fmbseg.recipes.sources import SOURCES
 from fmbseg.unknown_name import UnknownNameError
 from tests.models.hub_cache import forbid_network
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
-def test_every_spec_of_a_recipe_is_registered(recipe: Recipe) -> None:
-    assert recipe.image_text.partition(":")[0] in IMAGE_TEXT.names()
-    assert recipe.mask_generator.partition(":")[0] in MASK_GENERATORS.names()
-    assert BACKBONES.expand(recipe.backbone).partition(":")[0] in BACKBONES.names()
+def test_every_spec_of_a_recipe_is_registered_and_has_its_sources(recipe: Recipe) -> None:
+    assert {"image-text encoder", "backbone"} < set(recipe.models)
+    assert len(recipe.models) == 3  # a teacher, or a mask generator
+    for role, spec in recipe.models.items():
+        registry = REGISTRIES[role]
+        assert registry.expand(spec).partition(":")[0] in [*registry.names(), "grounded"]
+        assert SOURCES[spec]
+    assert recipe.measured
+    assert recipe.never_measured
 
 
 def test_the_papers_recipe_is_what_the_paper_states() -> None:

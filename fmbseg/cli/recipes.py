@@ -1,0 +1,81 @@
+"""How the command line shows recipes."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.recipes import Recipe
+
+
+def chosen_recipe(name: str, hub: "HubOptions") -> "Recipe":
+    """The recipe of a name; with ``auto``, the one that it chooses for this machine now.
+
+    Raises:
+        typer.BadParameter: there is none of this name.
+    """
+    from fmbseg.recipes import AUTO, get_recipe
+    from fmbseg.unknown_name import UnknownNameError
+
+    if name == AUTO:
+        import torch
+
+        from fmbseg.recipes.auto import choose
+
+        choice = choose(hub, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        typer.echo(choice, err=True)
+        return choice.recipe
+    try:
+        return get_recipe(name)
+    except UnknownNameError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def show_recipe(facts: dict[str, Any]) -> None:
+    """Print what :func:`fmbseg.recipes.description.describe_recipe` says, as a table and lines."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    typer.echo(f"recipe {facts['name']}: {facts['title']}\n")
+    model, source = Column("model", overflow="fold"), Column("files", overflow="fold")
+    table = Table("role", model, source, "licence", "GB", "here", box=None, pad_edge=False)
+    for one in facts["models"]:
+        for index, file in enumerate(one["sources"]):
+            role, spec = (one["role"], one["spec"]) if index == 0 else ("", "")
+            licence = f"{file['licence']}, gated" if file["gated"] else file["licence"]
+            here = "yes" if file["here"] else "no"
+            table.add_row(role, spec, file["place"], licence, f"{file['gigabytes']:.2f}", here)
+    Console().print(table)
+    for name, text in _lines(facts):
+        typer.echo(f"{name:<15} {text}")
+
+
+def show_recipes(described: Iterable[dict[str, Any]]) -> None:
+    """Print recipes as a table, one a line."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    title = Column("models", overflow="fold")
+    table = Table(Column("recipe", no_wrap=True), title, "GB", "missing", "gate", box=None, pad_edge=False)
+    for one in described:
+        sizes = (f"{one['download_gb']:.1f}", f"{one['missing_gb']:.1f}")
+        table.add_row(one["name"], one["title"], *sizes, ", ".join(one["gates"]) or "none")
+    Console().print(table)
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    memory = facts["memory_gb"]
+    on_cpu = "a CPU would take too long" if memory["cpu"] is None else f"{memory['cpu']:g} GB on a CPU"
+    gates = [
+        f"{repo}: ask for access at https://huggingface.co/{repo}, then log in (`hf auth login`)"
+        for repo in facts["gates"]
+    ]
+    return [
+        ("download", f"{facts['download_gb']:.2f} GB, of which {facts['missing_gb']:.2f} GB are not here"),
+        ("memory", f"about {memory['gpu']:g} GB of a GPU; {on_cpu}"),
+        ("gates", "; ".join(gates) or "none: open to all"),
+        ("measured", facts["measured"]),
+        ("never measured", facts["never_measured"]),
+    ]

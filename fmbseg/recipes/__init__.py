@@ -1,0 +1,45 @@
+"""Recipes: named combinations of models, with settings that suit them and what is known of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.recipes.hub import BASE, GROUNDED, PAPER, SAM3, TIPSV2
+from fmbseg.recipes.offline import OFFLINE
+from fmbseg.recipes.recipe import Memory, Recipe
+from fmbseg.unknown_name import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AUTO", "RECIPES", "Memory", "Recipe", "get_recipe", "mask_options_for"]
+
+AUTO = "auto"
+"""In place of a recipe's name: the best one within reach (see :mod:`fmbseg.recipes.auto`)."""
+
+RECIPES: dict[str, Recipe] = {one.name: one for one in (OFFLINE, BASE, TIPSV2, GROUNDED, SAM3, PAPER)}
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return a recipe.
+
+    Raises:
+        UnknownNameError: the name is unknown; near misses are offered.
+
+    Example:
+        >>> get_recipe("offline").mask_generator
+        'mobilesam'
+    """
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, [AUTO, *RECIPES])
+    return RECIPES[name]
+
+
+def mask_options_for(spec: str) -> Mapping[str, Any]:
+    """The options that suit a mask generator: those of the recipe that uses it, if any.
+
+    Example:
+        >>> mask_options_for("mobilesam")["points_per_side"], dict(mask_options_for("superpixels"))
+        (16, {})
+    """
+    return next((one.mask_options for one in RECIPES.values() if one.mask_generator == spec), {})
