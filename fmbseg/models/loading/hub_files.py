@@ -157,14 +157,14 @@ def size_on_hub(repo: str, file: str, options: HubOptions) -> int | None:
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
-    """What the Hub's client raises where the Hub is not reached, refuses, or breaks off.
+    """What the Hub's client raises where the Hub is not reached, refuses, breaks off, or is something else.
 
     Its HTTP library has changed from version to version; the base of the client's own error is that of all
     the library's errors.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    return (OSError, *HfHubHTTPError.__bases__)
+    return (OSError, JSONDecodeError, *HfHubHTTPError.__bases__)
 
 
 def _fetched(
@@ -183,7 +183,7 @@ def _fetched(
         found = _snapshot(repo, [*files, *optional], options, local_files_only=options.local_files_only)
     except GatedRepoError as error:
         raise AssetUnavailableError(_gated(repo, licence, alternative)) from error
-    except (JSONDecodeError, *hub_errors()) as error:
+    except hub_errors() as error:
         reason = "what answers is not the Hub" if isinstance(error, JSONDecodeError) else first_line(error)
         message = _unavailable(repo, files, options, reason, named)
         if licence:
