@@ -23,7 +23,7 @@ from fmbseg.alignment.examples import training_data
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
 from fmbseg.alignment.label_source import models_without_paths, open_labels
 from fmbseg.alignment.objective import Objective
-from fmbseg.alignment.parts import Parts, make_parts
+from fmbseg.alignment.parts import Parts, loaded_backbone, make_parts
 from fmbseg.alignment.reports import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
@@ -60,9 +60,8 @@ class Aligner(Shareable):
         text_encoder: the model whose texts are learned, or its spec; the one that made the labels. The
             recipe's if not given.
         recipe: names the models and the settings that go with them; what is given takes precedence.
-            ``"auto"`` is that of the labels, or, where they name none, the best open one within reach (see
-            :mod:`fmbseg.recipes.auto`). It is decided when the models are first needed. Where both models
-            are given, ``"auto"`` names none, and settings are the defaults.
+            ``"auto"`` is, once it is needed, that of the labels, or else the best open one within reach (see
+            :mod:`fmbseg.recipes.auto`); none where both models are given, with default settings.
         head: to go on from; a copy of it is trained. A new one, seeded by the settings, if not given.
         settings: of the training; ``TrainingSettings()`` is as the paper states it.
         features_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
@@ -103,8 +102,10 @@ class Aligner(Shareable):
         self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
         self._encoder: AlignedEncoder | None = None
 
+        given = None if backbone is None else loaded_backbone(backbone, hub)  # what is wrong with it, now
+
         def make(chosen: Recipe | None) -> Parts:
-            return make_parts(chosen, backbone, text_encoder, settings, head, hub)
+            return make_parts(chosen, given, text_encoder, settings, head, hub)
 
         needed = backbone is None or text_encoder is None
         self._by_recipe = ByRecipe(recipe, make, hub, self._device, needed=needed)

@@ -45,6 +45,19 @@ class Parts:
         return self.text_encoder
 
 
+def loaded_backbone(backbone: Backbone | str, hub: HubOptions | None) -> Backbone:
+    """The backbone itself, loaded if it is named by its spec.
+
+    Raises:
+        UnknownNameError: the registry does not know the spec.
+        AssetUnavailableError: files are neither here nor to be had.
+        ContractError: it lacks methods or attributes.
+    """
+    made = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
+    require_contract(made, Backbone, "the backbone")
+    return made
+
+
 def make_parts(
     recipe: Recipe | None,
     backbone: Backbone | str | None,
@@ -75,8 +88,7 @@ def make_parts(
     assert backbone is not None
     assert text_encoder is not None
     settings = settings or TrainingSettings.from_dict({} if recipe is None else recipe.training)
-    made = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
-    require_contract(made, Backbone, "the backbone")
+    made = loaded_backbone(backbone, hub)
     if isinstance(text_encoder, str):  # a misspelt name is better told now than after loading
         IMAGE_TEXT.get(text_encoder.partition(":")[0])
     if settings.image_size < made.stride:
