@@ -73,9 +73,7 @@ def _list_specs(family: str, text: str) -> None:
 @app.command("show")
 @with_hub_options
 def show(
-    spec: Annotated[
-        str, typer.Argument(help="Spec of a model (a preset, or family:name), or a recipe.")
-    ],
+    spec: Annotated[str, typer.Argument(help="Spec of a model (a preset, or family:name), or a recipe.")],
     role: Annotated[
         str | None,
         typer.Option(help="backbone, image-text encoder, mask generator or concept model, if several fit."),

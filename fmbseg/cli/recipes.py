@@ -1,6 +1,6 @@
 """How the command line shows recipes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,34 +35,36 @@ def chosen_recipe(name: str, hub: "HubOptions") -> "Recipe":
 
 def show_recipe(facts: dict[str, Any]) -> None:
     """Print what :func:`fmbseg.recipes.description.describe_recipe` says, as a table and lines."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
     typer.echo(f"recipe {facts['name']}: {facts['title']}\n")
-    model, source = Column("model", overflow="fold"), Column("files", overflow="fold")
-    table = Table("role", model, source, "licence", "GB", "here", box=None, pad_edge=False)
-    for one in facts["models"]:
-        for index, file in enumerate(one["sources"]):
-            role, spec = (one["role"], one["spec"]) if index == 0 else ("", "")
+    rows = [("role", "model", "licence", "GB", "here", "files")]
+    for model in facts["models"]:
+        named = (model["role"], model["spec"])
+        for file in model["sources"]:
             licence = f"{file['licence']}, gated" if file["gated"] else file["licence"]
             here = "yes" if file["here"] else "no"
-            table.add_row(role, spec, file["place"], licence, f"{file['gigabytes']:.2f}", here)
-    Console().print(table)
+            rows.append((*named, licence, f"{file['gigabytes']:.2f}", here, file["place"]))
+            named = ("", "")
+    _table(rows)
+    typer.echo()
     for name, text in _lines(facts):
         typer.echo(f"{name:<15} {text}")
 
 
 def show_recipes(described: Iterable[dict[str, Any]]) -> None:
     """Print recipes as a table, one a line."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    title = Column("models", overflow="fold")
-    table = Table(Column("recipe", no_wrap=True), title, "GB", "missing", "gate", box=None, pad_edge=False)
+    rows = [("recipe", "GB", "missing", "gate", "models")]
     for one in described:
         sizes = (f"{one['download_gb']:.1f}", f"{one['missing_gb']:.1f}")
-        table.add_row(one["name"], one["title"], *sizes, ", ".join(one["gates"]) or "none")
-    Console().print(table)
+        rows.append((one["name"], *sizes, ", ".join(one["gates"]) or "none", one["title"]))
+    _table(rows)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns; lines are not broken, because specs are there to be copied."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
