@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fmbseg import PseudoLabeler
 from fmbseg.cli.main import app
 from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.registries import BACKBONES
 from tests.recipes.tiny_hub import hollow
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def test_the_page_how_to_ask_and_what_is_open(
 
 def test_a_page_in_place_of_the_hub_is_told_in_one_line(hub: Hub) -> None:
     hub.html = True
-    for command in (["models", "show", "hf:me/model"], ["pull", "me/head"]):
-        done = CliRunner().invoke(app, command)
-        assert done.exit_code == 1
-        assert done.stderr.count("\n") == 1
-        assert "had from the Hub (what answers is not the Hub)" in done.stderr
+    told = r"^me/model: .* to be had from the Hub \(what answers is not the Hub\)"
+    with pytest.raises(AssetUnavailableError, match=told):
+        BACKBONES.create("hf:me/model")
+    done = CliRunner().invoke(app, ["pull", "me/head"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: me/head: ")
+    assert done.stderr.count("\n") == 1
+    assert "had from the Hub (what answers is not the Hub)" in done.stderr

@@ -173,7 +173,8 @@ def test_a_gated_teacher_does_so_too(asked: list[tuple[str, str | None]]) -> Non
     with pytest.raises(AssetUnavailableError) as caught:
         create_model(CONCEPTS, "hf-sam3:facebook/sam3", HubOptions())
     for part in (
-        "facebook/sam3 is gated under the SAM License: accept its licence at https://huggingface.co/facebook/sam3",
+        "facebook/sam3 is gated under the SAM License: ask for access on its page, ",
+        "https://huggingface.co/facebook/sam3",
         "hf auth login",
         "'grounded:IDEA-Research/grounding-dino-tiny+hf-sam:facebook/sam-vit-base' is open to all",
     ):
