@@ -101,7 +101,7 @@ def test_a_mask_that_is_wrong_is_told_and_strict_fails(chain: Chain, few: Path, 
         (["head"], "--out"),
         (["head", "--out", "run"], "--data"),
         (["a", "b", "--data", "voc21", "--root", "x", "--out", "run"], "give one head"),
-        (["a", "--merge", "--table"], "either --merge or --table"),
+        (["a", "--merge", "--table"], "one of --merge, --table"),
     ],
 )
 def test_what_is_missing_is_said(arguments: list[str], message: str) -> None:
