@@ -32,6 +32,7 @@ from fmbseg.models.loading.transformers_files import (
     transformers_folder,
 )
 from fmbseg.models.loading.weights import reading
+from fmbseg.models.registries import MASK_GENERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -257,8 +258,6 @@ def grounded(
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option outside its range, or a mask generator that takes no boxes.
     """
-    from fmbseg.models.registries import MASK_GENERATORS  # it imports this module's catalogue
-
     of_detector, of_masks = _parts(name, MASK_GENERATORS.names())
     bare, written = split_options(of_detector, ("revision",), family="grounded")
     masks = create_model(MASK_GENERATORS, of_masks, hub, **(mask_options or {}))
