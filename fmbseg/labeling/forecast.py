@@ -44,7 +44,7 @@ class Forecast:
         return (
             f"{self._words} words are asked of each of {self._photographs} photographs: about "
             f"{_duration(each)} each and {_duration(each * self._photographs)} in all. Fewer words take "
-            "less, and so do image_labels"
+            "less, and so do image_labels or a prefilter"
         )
 
 
