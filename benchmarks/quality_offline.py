@@ -32,7 +32,7 @@ import json
 import platform
 import resource
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,6 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
-from fmbseg.evaluation.presence import PresenceScore
 from fmbseg.labeling.description import describe
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
@@ -66,7 +65,7 @@ from fmbseg.segment_settings import MaskNaming
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -84,6 +83,43 @@ STAGES = {
     "both": (POINT_STAGE, EVERYTHING_STAGE),
 }
 VARIANTS = ("dense", "dense_stage1", *STAGES, "aligned_alone", "aligned_mixed", "aligned")
+
+
+@dataclass
+class PresenceScore:
+    """Counts predicted and present classes, image by image.
+
+    Args:
+        hits: classes that were predicted and are present.
+        named: classes that were predicted.
+        there: classes that are present.
+
+    Example:
+        >>> score = PresenceScore()
+        >>> score.update(named={1, 2, 3}, there={2, 4})
+        >>> score.precision, score.recall
+        (0.3333333333333333, 0.5)
+    """
+
+    hits: int = 0
+    named: int = 0
+    there: int = 0
+
+    def update(self, named: Collection[int], there: Collection[int]) -> None:
+        """Count one image: the classes that the model named and those of the ground truth, each once."""
+        self.hits += len(set(named) & set(there))
+        self.named += len(set(named))
+        self.there += len(set(there))
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted classes that are present; nan where none was predicted."""
+        return self.hits / self.named if self.named else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of the present classes that were predicted; nan where none is present."""
+        return self.hits / self.there if self.there else float("nan")
 
 
 class Clock:

@@ -13,8 +13,6 @@ from fmbseg.checksums import encode_row, iterate_rows
 from fmbseg.files import DamagedFileError, telling_of_a_full_disk
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from numpy.typing import NDArray
 
 _DTYPE = np.dtype("<f2")
@@ -49,8 +47,10 @@ class FeatureStore:
     Example:
         >>> import tempfile, pathlib, numpy as np
         >>> key = FeatureKey("ab12", 1, 2)
-        >>> with tempfile.TemporaryDirectory() as folder, FeatureStore(pathlib.Path(folder), 3) as store:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = FeatureStore(pathlib.Path(folder), 3)
         ...     store.write(key, np.ones((3, 1, 2), np.float16))
+        ...     store.close()
         ...     store.read(key).shape, store.read(FeatureKey("ab12", 2, 2)) is None
         ((3, 1, 2), True)
     """
@@ -67,14 +67,6 @@ class FeatureStore:
         self._told = False
         for index in sorted(folder.glob("part-*.jsonl")):
             self._read_index(index)
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files that are written to; reading goes on to work."""

@@ -119,8 +119,9 @@ class TrainingLog:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with TrainingLog(folder) as log:
-        ...         log.step(Step(epoch=1, batch=1, images=5, loss=2.5, learning_rate=0.1))
+        ...     log = TrainingLog(folder)
+        ...     log.step(Step(epoch=1, batch=1, images=5, loss=2.5, learning_rate=0.1))
+        ...     log.close()
         ...     print((Path(folder) / "steps.csv").read_text().split(",")[:3])
         ['epoch', 'batch', 'images']
     """
@@ -147,14 +148,6 @@ class TrainingLog:
             self._events = self._files.enter_context(_events(folder, done + 1))
         self._steps = self._table(folder / STEPS_FILE, _STEP_COLUMNS, (epoch, batches + 1))
         self._epochs = self._table(folder / EPOCHS_FILE, _EPOCH_COLUMNS, (epoch, 0))
-
-    def __enter__(self) -> TrainingLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files."""

@@ -1,5 +1,6 @@
 import threading
 import warnings
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -20,13 +21,13 @@ def key_of(seed: int, height: int = 2, width: int = 3) -> FeatureKey:
 
 
 def fill(folder: Path, *seeds: int) -> None:
-    with FeatureStore(folder, 4) as store:
+    with closing(FeatureStore(folder, 4)) as store:
         for seed in seeds:
             store.write(key_of(seed), grid_of(seed))
 
 
 def test_grids_of_any_size_come_back_after_reopening(tmp_path: Path) -> None:
-    with FeatureStore(tmp_path, 4) as store:
+    with closing(FeatureStore(tmp_path, 4)) as store:
         store.write(key_of(1), grid_of(1))
         store.write(key_of(2, 5, 1), grid_of(2, 5, 1))
     reopened = FeatureStore(tmp_path, 4)
@@ -45,7 +46,7 @@ def test_what_was_just_written_is_read_in_a_relative_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with FeatureStore(Path("features"), 4) as store:
+    with closing(FeatureStore(Path("features"), 4)) as store:
         store.write(key_of(1), grid_of(1))
         np.testing.assert_array_equal(store.read(key_of(1)), grid_of(1))
 
@@ -138,5 +139,5 @@ def test_writers_side_by_side_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_another_shape_is_refused(tmp_path: Path) -> None:
-    with FeatureStore(tmp_path, 4) as store, pytest.raises(ValueError, match=r"got \(4, 3, 2\)"):
+    with closing(FeatureStore(tmp_path, 4)) as store, pytest.raises(ValueError, match=r"got \(4, 3, 2\)"):
         store.write(key_of(1), grid_of(1, 3, 2))

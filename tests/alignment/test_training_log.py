@@ -2,6 +2,7 @@ import csv
 import errno
 import io
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def write(log: TrainingLog, epochs: range, batches: int = 2) -> None:
-    with log:
+    with closing(log):
         for epoch in epochs:
             for batch in range(1, batches + 1):
                 log.step(Step(epoch, batch, 5, 2.0 / epoch + batch, 0.1))
@@ -46,7 +47,7 @@ def test_each_batch_and_each_epoch_is_a_row(tmp_path: Path) -> None:
 
 
 def test_a_row_is_there_while_the_training_runs(tmp_path: Path) -> None:
-    with TrainingLog(tmp_path) as log:
+    with closing(TrainingLog(tmp_path)) as log:
         log.step(Step(1, 1, 5, 3.0, 0.1))
         assert len(rows(tmp_path / "steps.csv")) == 1
 
@@ -55,7 +56,7 @@ def test_going_on_removes_what_is_done_again(tmp_path: Path) -> None:
     write(TrainingLog(tmp_path), range(1, 3))
     with (tmp_path / "steps.csv").open("a") as file:
         file.write("3,1,5,9.0")  # cut short by a kill
-    with TrainingLog(tmp_path, epoch=2, batches=1) as log:
+    with closing(TrainingLog(tmp_path, epoch=2, batches=1)) as log:
         log.step(Step(2, 2, 5, 7.0, 0.1))
     found = [(row["epoch"], row["batch"], row["loss"]) for row in rows(tmp_path / "steps.csv")]
     assert found == [("1", "1", "3.0"), ("1", "2", "4.0"), ("2", "1", "2.0"), ("2", "2", "7.0")]

@@ -1,11 +1,11 @@
-"""What the pages speak of, made once: photographs, labels and a head; and the offline recipe, but tiny."""
+"""What the pages speak of, made once: photographs, labels, a head, models; the offline recipe, but tiny."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -17,16 +17,21 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.models.loading.assets import fetch_mobilesam
 from fmbseg.models.loading.errors import AssetUnavailableError
+from fmbseg.models.mask_generators.onnx_sam import OnnxSam
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import RECIPES
+from fmbseg.registry import Registry
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.concepts.tiny import clipseg_folder, concept_folder, sam3_module
 from tests.models.hub_cache import cache_repository
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 WORDS = Vocabulary.of(["cat", "coffee cup", "rocket"])
 
@@ -48,7 +53,32 @@ def tiny_recipe(home: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "offline", small)
         patch.setenv("FMBSEG_HOME", str(home))
+        patch.setattr(Registry, "_make", _make_once)
+        patch.setattr(OnnxSam, "decoder", _encode_once)
         yield
+
+
+_make, _encode = Registry._make, OnnxSam.decoder
+_MADE: dict[tuple[str, str, str], Any] = {}
+_ENCODED: dict[tuple[str, bytes], Any] = {}
+
+
+def _make_once(registry: Registry[Any], spec: str, options: Mapping[str, Any]) -> Any:
+    """The offline models are frozen, so that all pages may use the same ones."""
+    if not spec.startswith(("conse", "efficientnet_lite", "mobilesam")):
+        return _make(registry, spec, options)
+    key = (registry.kind, spec, repr(options))
+    if key not in _MADE:
+        _MADE[key] = _make(registry, spec, options)
+    return _MADE[key]
+
+
+def _encode_once(sam: OnnxSam, image: NDArray[np.uint8]) -> Any:
+    """The pages label the same few photographs."""
+    key = (f"{sam.spec} {image.shape}", image.tobytes())
+    if key not in _ENCODED:
+        _ENCODED[key] = _encode(sam, image)
+    return _ENCODED[key]
 
 
 @pytest.fixture(scope="session")

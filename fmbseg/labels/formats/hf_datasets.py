@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from fmbseg.escaping import markdown, markdown_code
 from fmbseg.files import encode
-from fmbseg.labels.formats.datasets_card import datasets_card
 from fmbseg.labels.formats.exported import Exported, survey, with_pixels
 from fmbseg.labels.formats.places import DATASETS, export_folder
 from fmbseg.labels.shards import SCHEMA, to_row
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from fmbseg.labels.record import LabeledImage
 
 _CARD = "README.md"
+_SHOWN_CLASSES = 100
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_TEMPLATE = Path(__file__).with_name("templates") / "data_card.md"
 _GROUP = 16  # photographs in memory at once; their bytes are among them
 
 
@@ -134,3 +137,36 @@ def _png(image: LabeledImage) -> bytes:
     file = BytesIO()
     Image.fromarray((image.label_map() + 1).astype(np.uint16)).save(file, format="PNG")
     return file.getvalue()
+
+
+def datasets_card(labels: LabelCollection, license: str | None = None) -> str:  # noqa: A002 - the Hub's word
+    """Write the card of a data set as Markdown, preceded by the Hub's metadata.
+
+    Args:
+        labels: the labels in the data set.
+        license: of the photographs and labels, as the Hub names licences.
+    """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    count = len(labels)
+    data = DatasetCardData(
+        license=license,
+        task_categories=["image-segmentation"],
+        tags=["fmbseg", "pseudo-labels", "arxiv:2403.09307"],
+        size_categories=[next((name for limit, name in _SIZES if count < limit), "1M<n<10M")],
+        configs=[{"config_name": "default", "data_files": "data/*.parquet"}],
+    )
+    models = labels.origin.get("models", {})
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(_TEMPLATE),
+        text=markdown,
+        code=markdown_code,
+        count=count,
+        names=labels.vocabulary.names,
+        most=_SHOWN_CLASSES,
+        models=[(role.replace("_", " "), spec) for role, spec in models.items() if isinstance(spec, str)],
+        fingerprint=labels.fingerprint,
+        license=license,
+    )
+    return f"{card.content}\n"

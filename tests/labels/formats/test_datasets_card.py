@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from fmbseg.escaping import terminal
-from fmbseg.labels.formats.datasets_card import datasets_card
+from fmbseg.labels.formats.hf_datasets import datasets_card
 from fmbseg.vocabulary import Vocabulary
 from tests.hostile import NAMES
 from tests.labels.pictures import write_labels

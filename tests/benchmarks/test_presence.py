@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fmbseg.evaluation.presence import PresenceScore
+from benchmarks.quality_offline import PresenceScore
 
 
 def test_counts_are_summed_over_images() -> None:
