@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 NOBODY = -1
 
 
+_OF_FAMILIES: dict[str, dict[str, Any]] = {"grounded": {"min_presence": 0.3}}
+"""What suits families of teachers: a detector's presence is its best box's score, which its authors cut at
+0.25 to 0.35, and not the probability that SAM 3 gives."""
+
+
 @dataclass(frozen=True)
 class CompetitionSettings:
     """Who takes part in the competition for pixels.
@@ -54,6 +59,17 @@ class CompetitionSettings:
         for name in ("min_presence", "min_score", "min_pixel_score", "same_mask"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
+
+    @classmethod
+    def suited_to(cls, teacher: str) -> CompetitionSettings:
+        """The defaults for a teacher, given its spec ``family:name``.
+
+        Example:
+            >>> spec = "grounded:IDEA-Research/grounding-dino-tiny+mobilesam"
+            >>> [CompetitionSettings.suited_to(one).min_presence for one in (spec, "hf-sam3:facebook/sam3")]
+            [0.3, 0.5]
+        """
+        return cls(**_OF_FAMILIES.get(teacher.partition(":")[0], {}))
 
 
 class Won(NamedTuple):

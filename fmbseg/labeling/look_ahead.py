@@ -210,7 +210,7 @@ def _origin_of_teacher(
         chooses = IMAGE_TEXT.expand(prefilter[0])
         IMAGE_TEXT.get(_family(chooses))
         models["prefilter"] = {"image_text": chooses, "keep": prefilter[1]}
-    return {"models": _with_name(recipe, models), "settings": asdict(CompetitionSettings())}
+    return {"models": _with_name(recipe, models), "settings": asdict(CompetitionSettings.suited_to(spec))}
 
 
 def _with_name(recipe: str | None, models: Mapping[str, Any]) -> dict[str, Any]:

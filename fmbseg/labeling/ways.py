@@ -98,7 +98,8 @@ def make_teacher(
         if isinstance(encoder, str):
             encoder = create_model(IMAGE_TEXT, encoder, hub)
         chooses = Prefilter(encoder.to(device), keep)
-    return Teacher(teacher.to(device), given, settings or CompetitionSettings(), chooses)
+    settings = settings or CompetitionSettings.suited_to(teacher.spec)
+    return Teacher(teacher.to(device), given, settings, chooses)
 
 
 def _options_of(model: object) -> dict[str, Any]:

@@ -116,6 +116,13 @@ def test_settings_outside_their_range_are_named(name: str) -> None:
         CompetitionSettings(**{name: 1.5})
 
 
+def test_a_detector_is_less_sure_that_a_word_is_there() -> None:
+    assert CompetitionSettings.suited_to("grounded:local-dir:a+mobilesam") == CompetitionSettings(
+        min_presence=0.3
+    )
+    assert CompetitionSettings.suited_to("hf-sam3:facebook/sam3") == CompetitionSettings()
+
+
 scores = st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9])
 concepts = st.builds(
     lambda presence, masks, given, semantic: Concept(
