@@ -76,6 +76,10 @@ class RememberingDecoder:
             torch.cat([one.logits for one in answers]), torch.cat([one.predicted_iou for one in answers])
         )
 
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        """Decode boxes, always anew."""
+        return self._decoder.decode_boxes(boxes)
+
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Bring coarse logits to the image."""
         return self._decoder.upscale(logits)

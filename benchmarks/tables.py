@@ -30,6 +30,7 @@ MOST_ROWS = 60
 
 TITLES = {
     "quality_offline": "Quality of the offline chain",
+    "regions": "Region prompts",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
     "learning_curve_lite2": "The same with one classifier instead of three",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import MaskGenerator
 
 BackgroundRule = Literal["common", "words", "similarity", "softmax", "none"]
+_REGION_FRACTIONS = ("min_area", "min_predicted_iou", "min_stability")
 _RULES = ("common", "words", "similarity", "softmax", "none")
 
 
@@ -206,27 +207,33 @@ class RegionNaming(MaskNaming):
 
     Args:
         generator: a promptable mask generator, or the spec of one.
-        options: of the generator; thresholds of "segment everything" play no part.
+        options: of the generator; those of "segment everything" alone play no part.
         points: of a region, at most.
         min_area: regions of a smaller fraction of the image are not asked for.
+        min_predicted_iou: masks of which the mask model expects less are left out; the default and the next
+            suit MobileSAM.
+        min_stability: masks that are less stable are left out.
 
     Raises:
         ValueError: as :class:`MaskNaming`; fewer than one point, or a fraction outside 0 to 1.
 
     Example:
-        >>> SegmentSettings(refine=RegionNaming(points=1)).describe()["refine"]["named_regions"]["points"]
+        >>> SegmentSettings(refine=RegionNaming()).describe()["refine"]["named_regions"]["points"]
         1
     """
 
-    points: int = 3
+    points: int = 1
     min_area: float = 0.01
+    min_predicted_iou: float = 0.6
+    min_stability: float = 0.7
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.points < 1:
             raise ValueError(f"points is {self.points}: it must be 1 or more")
-        if not 0 <= self.min_area <= 1:
-            raise ValueError(f"min_area is {self.min_area}: it must be from 0 to 1")
+        for name in _REGION_FRACTIONS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -335,5 +342,6 @@ def _described(refine: Pamr | MaskSnap | MaskNaming | None) -> dict[str, Any] | 
         return {"masks": {"generator": spec, "min_share": refine.min_share}}
     named = {"generator": spec, "options": dict(refine.options)}
     if isinstance(refine, RegionNaming):
-        return {"named_regions": {**named, "points": refine.points, "min_area": refine.min_area}}
+        least = {name: getattr(refine, name) for name in _REGION_FRACTIONS}
+        return {"named_regions": {**named, "points": refine.points, **least}}
     return {"named_masks": named}

@@ -79,9 +79,16 @@ def test_the_description_is_json_with_every_choice() -> None:
     assert named["refine"] == {
         "named_masks": {"generator": "superpixels", "options": {"min_area_fraction": 0.05}}
     }
-    regions = SegmentSettings(refine=RegionNaming("superpixels", points=2)).describe()
-    assert regions["refine"] == {
-        "named_regions": {"generator": "superpixels", "options": {}, "points": 2, "min_area": 0.01}
+    asked = RegionNaming("superpixels", points=2, min_area=0.1, min_predicted_iou=0.5, min_stability=0.4)
+    assert SegmentSettings(refine=asked).describe()["refine"] == {
+        "named_regions": {
+            "generator": "superpixels",
+            "options": {},
+            "points": 2,
+            "min_area": 0.1,
+            "min_predicted_iou": 0.5,
+            "min_stability": 0.4,
+        }
     }
     assert SegmentSettings().describe()["refine"] is None
     preserve = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)

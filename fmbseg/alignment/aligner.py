@@ -28,6 +28,7 @@ from fmbseg.alignment.reports import TrainingReports
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.alignment.training_example import training_size
+from fmbseg.alignment.validation import validate
 from fmbseg.files import cache_home
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fmbseg.alignment.examples import TrainingData
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.training_example import TrainingExample
+    from fmbseg.alignment.validation import HeldOutScore
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
@@ -72,6 +74,8 @@ class Aligner(Shareable):
     Attributes:
         settings: as given, or the recipe's.
         history: one record for each pass of the last training.
+        started: how the head that the last training started from did on the photographs that were held out,
+            against which the last record tells whether it became better; None where there is none of either.
 
     Raises:
         AlignedEncoderError: the head's sizes do not fit the backbone and, if it is loaded, the text encoder.
@@ -93,6 +97,7 @@ class Aligner(Shareable):
         hub: HubOptions | None = None,
     ) -> None:
         self.history: tuple[EpochRecord, ...] = ()
+        self.started: HeldOutScore | None = None
         self._processes, own = join_processes()
         self._device = own if device is None else torch.device(device)
         self._hub = hub
@@ -207,6 +212,8 @@ class Aligner(Shareable):
             features, dense = self._features(data, text_encoder, bars, files)
             hubness = self._parts.hubness if self._hubness is None else self._hubness
             objective = Objective(features, vectors, self.settings, dense, old, self._processes)
+            started = None if self._head is None else self._head.to(self._device)
+            self.started = None if started is None else validate(started, data.held_out, objective)
             try:
                 train(
                     head.to(self._device),

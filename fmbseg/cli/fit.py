@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
 
+FEWEST_FROM_NOTHING = 500
+"""Photographs with which a head from nothing comes near the packaged one (benchmarks/learning_curve.py)."""
+
+_FEWEST_TO_COMPARE = 10
+_CAREFULLY: dict[str, Any] = {"distillation": 1.0}
+_COMPARED: dict[str, Any] = {"validation": 0.2}
+
 
 @with_hub_options
 def fit(
@@ -24,8 +31,15 @@ def fit(
     backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None,
     recipe: RecipeName = AUTO,
     start: Annotated[
-        Path | None, typer.Option(help="Head to start from, with its models and settings.")
+        str | None,
+        typer.Option(
+            help="Head to start from, with its models and settings; with fewer than 500 photographs the "
+            "packaged one, if it is of these models."
+        ),
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Start from nothing, however few photographs there are.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Photographs per batch, contrasted with one another.")
@@ -63,7 +77,12 @@ def fit(
     *,
     hub: "HubOptions",
 ) -> None:
-    """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start."""
+    """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start.
+
+    Few photographs teach less than the packaged head knows: where it is of the models that are asked for, it
+    is gone on with, what it says of its own words is kept (distillation), and part of the photographs is held
+    out to tell whether the result is better there.
+    """
     from fmbseg.aligned.files import check_place
     from fmbseg.alignment.checkpoint import Checkpoint
     from fmbseg.alignment.distributed import join_processes
@@ -88,6 +107,18 @@ def fit(
     source = LabelSet(labels)
     if start is not None and backbone is not None:
         raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
+    if start is not None and from_scratch:
+        raise typer.BadParameter("give either --start or --from-scratch")
+    if start is None and not from_scratch and not {"head_kind", "mlp_ratio"} & set(changed):
+        start = _suited(source, backbone, recipe)
+        if start is not None:
+            backbone = None
+            changed = _CAREFULLY | ({} if len(source) < _FEWEST_TO_COMPARE else _COMPARED) | changed
+            typer.echo(
+                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: going on from the packaged "
+                f"head {start!r}, whose words are kept (--from-scratch: start from nothing)",
+                err=True,
+            )
     processes, device = join_processes()
     kept = None if checkpoint is None or dry_run else Checkpoint(checkpoint)
     logs = logs or out / "logs"
@@ -116,10 +147,39 @@ def fit(
             f"{out}: head trained on {len(source)} photographs in {aligner.settings.epochs} epochs, "
             f"loss {first:.3f} to {last:.3f}"
         )
+        _compare(aligner)
+
+
+def _suited(source: "LabelSet", backbone: str | None, recipe: str) -> str | None:
+    """The packaged head, if it is of the models that are asked for and photographs are few."""
+    from fmbseg.aligned.saved import SavedHead
+    from fmbseg.heads import DEFAULT_HEAD
+
+    config, models = SavedHead.find(DEFAULT_HEAD).config, source.origin["models"]
+    chosen = models.get("recipe") if recipe == AUTO else recipe
+    encoder = backbone or (config.backbone if chosen == DEFAULT_HEAD else None)  # else another recipe's
+    same = (encoder, models.get("image_text")) == (config.backbone, config.text_encoder)
+    return DEFAULT_HEAD if same and len(source) < FEWEST_FROM_NOTHING else None
+
+
+def _compare(aligner: "Aligner") -> None:
+    """Say whether the head became better on what was held out, and warn where it did not."""
+    before, after = aligner.started, aligner.history[-1].validation_accuracy
+    if before is None or after is None:
+        return
+    told = f"right on {after:.1%} of the patches held out, {before.accuracy:.1%} at the start"
+    if after >= before.accuracy:
+        typer.echo(told)
+    else:
+        typer.echo(
+            f"warning: {told}: the head that it started from is better there; label more photographs, or "
+            f"keep to that head",
+            err=True,
+        )
 
 
 def _settings(
-    recipe: "Recipe | None", start: Path | None, changed: dict[str, Any], hub: "HubOptions"
+    recipe: "Recipe | None", start: str | None, changed: dict[str, Any], hub: "HubOptions"
 ) -> "TrainingSettings":
     """The settings of the recipe, or of the head to start from, with the requested changes."""
     from fmbseg.aligned.saved import SavedHead
@@ -135,7 +195,7 @@ def _aligner(
     source: "LabelSet",
     backbone: str | None,
     recipe: "Recipe | None",
-    start: Path | None,
+    start: str | None,
     settings: "TrainingSettings",
     hub: "HubOptions",
 ) -> "Aligner":

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
-    from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr
+    from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr, SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
@@ -87,18 +87,25 @@ def segment(
         list[float] | None,
         typer.Option(help="Average over several relative sizes: --scale 1 --scale 1.43."),
     ] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Pixels to which an image's short side is resized.")
+    ] = None,
     preserve: Annotated[
-        float,
+        float | None,
         typer.Option(help="Weight, 0 to 1, of the image-text model's own scores; slower."),
-    ] = 0.0,
+    ] = None,
     refine: Annotated[
         str | None,
         typer.Option(
             help="Refine by pamr; or by the masks of a mask generator: regions names those at points in the "
             "class map's regions, masks names all (slow), snap gives each its most frequent class. "
-            "Write regions:GENERATOR for another than mobilesam."
+            "Write regions:GENERATOR for another than mobilesam, none for no refinement."
         ),
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="A packaged head alone, without what its recipe adds; faster."),
+    ] = False,
     heatmap: Annotated[
         list[str] | None, typer.Option(help="Also draw a heat map of this word; repeatable.")
     ] = None,
@@ -117,12 +124,16 @@ def segment(
     from fmbseg.cli.heads import load_segmenter
     from fmbseg.files import encode
     from fmbseg.progress import Progress
-    from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings, WindowSettings
+    from fmbseg.recipes import segmenting_with
+    from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.written import WrittenFiles, check_folder
 
-    settings = SegmentSettings(
-        windows=WindowSettings(window=None) if whole else WindowSettings(),
+    base = SegmentSettings() if plain else segmenting_with(head)
+    windows = replace(base.windows, window=None) if whole else base.windows
+    settings = replace(
+        base,
+        windows=windows if short_side is None else replace(windows, short_side=short_side),
         scales=tuple(scale or (1.0,)),
         mirror=mirror,
         background=Background(cast("BackgroundRule", background), threshold),
@@ -130,8 +141,8 @@ def segment(
         hubness=hubness,
         min_margin=margin,
         certainty=certainty,
-        preserve=KnowledgePreservation(preserve) if preserve else None,
-        refine=_refinement(refine),
+        preserve=base.preserve if preserve is None else KnowledgePreservation(preserve) if preserve else None,
+        refine=base.refine if refine is None else _refinement(refine),
     )
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
@@ -144,6 +155,8 @@ def segment(
     names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
     check_folder(out, _KIND, names)
     segmenter = load_segmenter(head, settings, hub)
+    if base != SegmentSettings():
+        typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
     with WrittenFiles(out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
@@ -178,19 +191,45 @@ class Extras:
     geojson: bool = False
 
 
-def _refinement(text: str | None) -> "Pamr | MaskSnap | MaskNaming | None":
+def told(settings: "SegmentSettings") -> str:
+    """The options of the command line that make these settings' windows, mixing and refinement.
+
+    Example:
+        >>> from fmbseg.recipes import get_recipe
+        >>> told(get_recipe("offline").segmenting)
+        '--short-side 640 --whole --preserve 0.5 --refine regions:mobilesam'
+    """
+    from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming
+
+    options = [f"--short-side {settings.windows.short_side}"]
+    if settings.windows.window is None:
+        options.append("--whole")
+    if settings.preserve is not None:
+        options.append(f"--preserve {settings.preserve.weight:g}")
+    refine = settings.refine
+    if isinstance(refine, Pamr):
+        options.append("--refine pamr")
+    elif refine is not None:
+        naming = "masks" if isinstance(refine, MaskNaming) else "snap"
+        options.append(
+            f"--refine {'regions' if isinstance(refine, RegionNaming) else naming}:{refine.generator}"
+        )
+    return " ".join(options)
+
+
+def _refinement(text: str) -> "Pamr | MaskSnap | MaskNaming | None":
     from fmbseg.models.registries import MASK_GENERATORS
     from fmbseg.recipes import mask_options_for
     from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
     from fmbseg.unknown_name import UnknownNameError
 
-    if text is None:
+    if text == "none":
         return None
     kind, colon, generator = text.partition(":")
     if kind == "pamr" and not colon:
         return Pamr()
     if kind not in _BY_MASKS:
-        raise UnknownNameError("refinement", text, ["pamr", *_BY_MASKS])
+        raise UnknownNameError("refinement", text, ["none", "pamr", *_BY_MASKS])
     generator = generator or "mobilesam"
     MASK_GENERATORS.get(MASK_GENERATORS.expand(generator).partition(":")[0])  # a wrong name is told first
     if kind == "snap":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.recipes.hub import BASE, GROUNDED, PAPER, SAM3, TIPSV2
 from fmbseg.recipes.offline import OFFLINE
 from fmbseg.recipes.recipe import Memory, Recipe
+from fmbseg.segment_settings import SegmentSettings
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -33,6 +35,21 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, [AUTO, *RECIPES])
     return RECIPES[name]
+
+
+def segmenting_with(head: str | Path) -> SegmentSettings:
+    """The settings to segment with by a head where none are given: a packaged head's recipe has them.
+
+    Any other head, also a folder with a packaged head's name, is taken with the plain settings.
+
+    Example:
+        >>> segmenting_with("offline").windows.short_side, segmenting_with("me/head").windows.short_side
+        (640, 448)
+    """
+    for recipe in RECIPES.values():
+        if head == recipe.head and not Path(head).exists():
+            return recipe.segmenting
+    return SegmentSettings()
 
 
 def mask_options_for(spec: str) -> Mapping[str, Any]:

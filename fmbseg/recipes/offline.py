@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fmbseg.recipes.recipe import Memory, Recipe
-from fmbseg.segment_settings import KnowledgePreservation, MaskNaming, SegmentSettings, WindowSettings
+from fmbseg.segment_settings import KnowledgePreservation, RegionNaming, SegmentSettings, WindowSettings
 
 # MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU the count
 # of points is the cost.
@@ -52,12 +52,12 @@ OFFLINE = Recipe(
     head="offline",
     hubness=0.7,
     # Things look small to a network that was trained on crops of 260 pixels around them. This size and
-    # the image-text model take twice as long as the head alone. Masks cut out what patches cannot, and
-    # take five times as long again.
+    # the image-text model take twice as long as the head alone, and the masks of regions twice as long
+    # again. All masks of a photograph would take five times as long (benchmarks/regions.py).
     segmenting=SegmentSettings(
         windows=WindowSettings(short_side=640, window=None),
         preserve=KnowledgePreservation(weight=0.5),
-        refine=MaskNaming("mobilesam", _MOBILESAM),
+        refine=RegionNaming("mobilesam", _MOBILESAM),
     ),
     memory=Memory(gpu=1, cpu=3),
     measured="all that README.md and docs/benchmarks.md have figures of, if they name no other models",

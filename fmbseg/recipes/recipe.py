@@ -43,7 +43,7 @@ class Recipe:
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
         head: a packaged head for these models (see :mod:`fmbseg.heads`), if there is one.
         hubness: the value that suits its heads (see :class:`~fmbseg.segment_settings.SegmentSettings`).
-        segmenting: settings with which its heads segment best, if time does not matter.
+        segmenting: settings with which the packaged head segments where none are given.
         memory: that it needs.
         measured: what was measured with it.
         never_measured: what was not.

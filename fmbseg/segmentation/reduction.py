@@ -154,7 +154,11 @@ def _masks_to_name(
         return generator.begin(encoded.image).everything()
     labels = classes.result_of[decoded.labels.cpu().numpy()]
     points = region_points(labels, points=settings.points, min_area=settings.min_area)
-    return generator.begin(encoded.image).prompt(points) if points else MaskSet.empty(encoded.size)
+    if not points:
+        return MaskSet.empty(encoded.size)
+    masks = generator.begin(encoded.image).prompt(points)
+    sure = masks.predicted_iou >= settings.min_predicted_iou
+    return masks.select(sure & (masks.stability >= settings.min_stability))
 
 
 def _labels(

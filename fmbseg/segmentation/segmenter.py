@@ -21,6 +21,7 @@ from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.nearness import NEAR, nearness
 from fmbseg.models.registries import MASK_GENERATORS
+from fmbseg.recipes import segmenting_with
 from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming, SegmentSettings
 from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
@@ -214,7 +215,8 @@ class OpenVocabSegmenter(Shareable):
             device: where to compute.
             windows: how an image is resized and cut.
             hub: how files of the frozen models are looked for; like those of the head if not given.
-            settings: background, thresholds, refinement and more.
+            settings: background, thresholds, refinement and more; where left out, those of a packaged head's
+                recipe (``get_recipe("offline").segmenting``), and for any other head the paper's.
         """
         encoder = AlignedEncoder.from_pretrained(
             source,
@@ -227,7 +229,7 @@ class OpenVocabSegmenter(Shareable):
             device=device,
             hub=hub,
         )
-        return cls(encoder, windows=windows, settings=settings)
+        return cls(encoder, windows=windows, settings=settings or segmenting_with(source))
 
     def _stream(
         self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings

@@ -41,7 +41,11 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FMBSEG_HOME", str(root / "home"))
         fit = CliRunner().invoke(
-            app, ["fit", str(labels), "--out", str(head), "--epochs", "2", "--image-size", "96"]
+            app,
+            [
+                *("fit", str(labels), "--out", str(head), "--from-scratch"),
+                *("--epochs", "2", "--image-size", "96"),
+            ],
         )
     return Chain(photographs, labels, head, label, fit)
 

@@ -1,11 +1,20 @@
 import json
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from typer.testing import CliRunner
 
+from fmbseg.alignment.trainer import EpochRecord
+from fmbseg.alignment.validation import HeldOutScore
+from fmbseg.cli.fit import _compare, _suited
 from fmbseg.cli.main import app
+from fmbseg.labels.label_set import LabelSet
 from tests.cli.conftest import Chain
+
+if TYPE_CHECKING:
+    from fmbseg.alignment.aligner import Aligner
 
 pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
 
@@ -87,3 +96,41 @@ def test_a_setting_without_a_value_is_told(chain: Chain, tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path), "--set", "warmup"])
     assert result.exit_code == 2
     assert "write NAME=VALUE" in result.output
+
+
+def test_few_photographs_go_on_from_the_packaged_head_and_are_compared(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fmbseg.cli.fit._FEWEST_TO_COMPARE", 2)
+    given = ["--epochs", "1", "--image-size", "96", "--learning-rate", "1e-9", "--set", "min_coverage=0.1"]
+    result = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path / "head"), *given])
+    assert result.exit_code == 0, result.output
+    assert "2 photographs are fewer than 500: going on from the packaged head 'offline'" in result.stderr
+    # At such a learning rate nothing changes: as good as at the start.
+    right, start = re.findall(r"([\d.]+)%", result.stdout)
+    assert right == start
+    config = json.loads((tmp_path / "head" / "config.json").read_text())
+    assert config["training"]["settings"]["distillation"] == 1.0
+    assert len(config["vocabulary"]["names"]) > 900  # the old words are kept
+
+
+def test_a_result_that_is_worse_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    class Worse:
+        started = HeldOutScore(1.0, 0.5, 0.25)
+        history = (EpochRecord(1, 1.0, 1e-3, 9, 2.0, 0.375, 0.2),)
+
+    _compare(cast("Aligner", Worse()))
+    told = capsys.readouterr()
+    assert "warning: right on 37.5% of the patches held out, 50.0% at the start" in told.err
+    assert not told.out
+
+
+def test_when_nothing_is_to_be_started_from(chain: Chain, tmp_path: Path) -> None:
+    labels = LabelSet(chain.labels)
+    assert _suited(labels, None, "offline") == "offline"
+    assert _suited(labels, "efficientnet_lite2", "offline") is None  # another encoder
+    assert _suited(labels, None, "paper") is None
+    both = ["--start", str(chain.head), "--from-scratch"]
+    refused = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path / "head"), *both])
+    assert refused.exit_code == 2
+    assert "give either --start or --from-scratch" in refused.output

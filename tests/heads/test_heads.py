@@ -12,7 +12,8 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.cli.main import app
 from fmbseg.heads import DEFAULT_HEAD, packaged_head, packaged_heads
-from fmbseg.recipes import RECIPES
+from fmbseg.recipes import RECIPES, get_recipe
+from fmbseg.segment_settings import SegmentSettings, WindowSettings
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_each_is_small_and_tells_how_good_it_is(name: str) -> None:
     ("picture", "word"), [("chelsea.png", "cat"), ("rocket.jpg", "rocket"), ("coffee.png", "coffee cup")]
 )
 def test_it_finds_what_a_photograph_is_of(picture: str, word: str) -> None:
-    segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD)
+    segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD, settings=SegmentSettings())
     found = segmenter.segment(photograph(picture), WORDS)
     height, width = found.labels.shape
     middle = found.labels[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
@@ -62,6 +63,18 @@ def test_the_command_takes_it_where_none_is_named(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "cat" in result.stdout
+    told = "settings: --short-side 640 --whole --preserve 0.5 --refine regions:mobilesam (--plain: the head"
+    assert told in result.stderr
+
+
+def test_its_recipes_settings_are_those_of_a_segmenter_of_it_alone(tmp_path: Path) -> None:
+    suited = get_recipe(DEFAULT_HEAD).segmenting
+    segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD)
+    assert (segmenter.settings.windows, segmenter.settings.refine) == (suited.windows, suited.refine)
+    assert segmenter.settings.preserve == suited.preserve
+    segmenter.save_pretrained(tmp_path / "own")
+    again = OpenVocabSegmenter.from_pretrained(tmp_path / "own").settings
+    assert (again.windows, again.preserve, again.refine) == (WindowSettings(), None, None)
 
 
 def test_a_folder_of_its_name_goes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
