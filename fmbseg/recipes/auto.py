@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from fmbseg.escaping import terminal
@@ -78,7 +79,7 @@ def choose(
     passed_over: list[str] = []
     for name in BEST_FIRST:
         recipe = get_recipe(name)
-        against = (failed or {}).get(name) or _too_large(recipe, device, memory)
+        against = (failed or {}).get(name) or _too_large(recipe, device, memory) or _lacks_package(recipe)
         missing = [] if against else reach.missing(recipe)
         against = against or reach.refusal(missing)
         if against is None:
@@ -95,6 +96,13 @@ def _too_large(recipe: Recipe, device: torch.device, memory: float | None) -> st
         return "it needs a GPU"
     if memory is not None and memory < needed:
         return f"it needs {needed:g} GB of memory, and {device} has {memory:.1f}"
+    return None
+
+
+def _lacks_package(recipe: Recipe) -> str | None:
+    for one in sources_of(recipe):
+        if isinstance(one, HubSource) and one.package and find_spec(one.package) is None:
+            return f"it needs {one.package} (pip install 'fmbseg[{one.package}]')"
     return None
 
 

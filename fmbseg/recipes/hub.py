@@ -76,7 +76,7 @@ BASE = Recipe(
 TIPSV2 = Recipe(
     "tipsv2",
     "TIPSv2 L/14 as image-text model and as encoder, SAM ViT-L",
-    image_text="hf:google/tipsv2-l14?dense=value",
+    image_text="hf:google/tipsv2-l14",
     mask_generator="hf-sam:facebook/sam-vit-large",
     backbone="hf:google/tipsv2-l14",
     mask_options=_SAM,

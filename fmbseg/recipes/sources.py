@@ -27,6 +27,7 @@ class HubSource:
         gigabytes: that are fetched (1e9 bytes), by the number of the model's parameters.
         files: names or patterns, of each of which a whole copy has one.
         gated: whether its owner grants access to each user who asks.
+        package: that reads a file of it and is an extra of that name; empty if none is needed.
     """
 
     repo: str
@@ -34,6 +35,7 @@ class HubSource:
     gigabytes: float
     files: tuple[str, ...] = _TRANSFORMERS
     gated: bool = False
+    package: str = ""
 
     @property
     def place(self) -> str:
@@ -59,7 +61,7 @@ class PackageSource:
 Source = HubSource | PackageSource
 
 _SAM_BASE = HubSource("facebook/sam-vit-base", "Apache-2.0", 0.38)
-_TIPSV2_L = HubSource("google/tipsv2-l14", "Apache-2.0", 1.95)
+_TIPSV2_L = HubSource("google/tipsv2-l14", "CC-BY-4.0", 1.95, _WITH_WORDS, package="sentencepiece")
 _CLIP_FILES = ("open_clip_model.safetensors",)
 
 SOURCES: Mapping[str, tuple[Source, ...]] = {
@@ -77,7 +79,6 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     "open_clip:ViT-L-14-quickgelu/openai": (
         HubSource("timm/vit_large_patch14_clip_224.openai", "MIT", 1.71, _CLIP_FILES),
     ),
-    "hf:google/tipsv2-l14?dense=value": (_TIPSV2_L,),
     "hf:google/tipsv2-l14": (_TIPSV2_L,),
     "hf-sam:facebook/sam-vit-base": (_SAM_BASE,),
     "hf-sam:facebook/sam-vit-large": (HubSource("facebook/sam-vit-large", "Apache-2.0", 1.25),),

@@ -70,6 +70,13 @@ def test_the_best_open_one_that_fits_the_memory(hub: Hub, monkeypatch: pytest.Mo
     assert chosen(CPU)[0] == "base"
 
 
+def test_one_whose_package_is_not_installed_is_passed_over(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmbseg.recipes.auto.find_spec", lambda _package: None)
+    name, why = chosen()
+    assert name == "paper"
+    assert why.endswith("; not tipsv2: it needs sentencepiece (pip install 'fmbseg[sentencepiece]')")
+
+
 def test_one_that_is_gated_is_passed_over(hub: Hub) -> None:
     hub.repository("google/tipsv2-l14").gated = True
     name, why = chosen()

@@ -129,3 +129,14 @@ def test_sam3(hub: Hub, photographs: Path, home: Path) -> None:
     whole_chain("sam3", photographs, home / "sam3", settings=anything)
     manifest = LabelSet(home / "sam3" / "labels").origin["models"]
     assert (manifest["teacher"], manifest["license"]) == ("hf-sam3:facebook/sam3", "sam-license")
+
+
+def test_grounded(hub: Hub, photographs: Path, home: Path) -> None:
+    serve(hub, "grounded", home / "made")
+    anything = CompetitionSettings(min_presence=0, min_score=0, min_pixel_score=0)
+    whole_chain("grounded", photographs, home / "grounded", settings=anything)
+
+
+def test_tipsv2(hub: Hub, photographs: Path, home: Path) -> None:
+    serve(hub, "tipsv2", home / "made")
+    whole_chain("tipsv2", photographs, home / "tipsv2")

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from fmbseg.recipes import RECIPES, Recipe
 from fmbseg.recipes.sources import HubSource, sources_of
 from tests.models.concepts.tiny import sam3_folder
-from tests.models.image_text.tiny import VIT, open_clip_folder
+from tests.models.concepts.tiny_detectors import detector_folder
+from tests.models.image_text.tiny import VIT, open_clip_folder, tipsv2_folder
 from tests.models.mask_generators.tiny import sam_folder
 
 if TYPE_CHECKING:
@@ -106,5 +107,8 @@ _MAKERS = {
     "timm/vit_base_patch16_clip_224.openai": _clip,
     "facebook/sam-vit-base": sam_folder,
     "timm/vit_base_patch14_dinov2.lvd142m": _dinov2,
+    "facebook/sam-vit-large": sam_folder,
     "facebook/sam3": _sam3,
+    "google/tipsv2-l14": tipsv2_folder,
+    "IDEA-Research/grounding-dino-tiny": lambda folder: detector_folder(folder, "grounding-dino"),
 }
