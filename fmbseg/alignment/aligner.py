@@ -106,7 +106,6 @@ class Aligner(Shareable):
         self._hubness: float | None = None
         self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
         self._encoder: AlignedEncoder | None = None
-
         given = None if backbone is None else loaded_backbone(backbone, hub)  # what is wrong with it, now
 
         def make(chosen: Recipe | None) -> Parts:

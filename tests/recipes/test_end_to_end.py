@@ -119,9 +119,10 @@ def test_labels_that_are_gone_on_with_keep_their_recipe(
     assert Aligner(features_dir=home / "features").feature_gigabytes(labels) > 0
 
 
-def test_base(hub: Hub, photographs: Path, home: Path) -> None:
-    serve(hub, "base", home / "made")
-    whole_chain("base", photographs, home / "named")
+@pytest.mark.parametrize("recipe", ["base", "tipsv2", "paper"])
+def test_an_image_text_model_and_a_mask_model(hub: Hub, photographs: Path, home: Path, recipe: str) -> None:
+    serve(hub, recipe, home / "made")
+    whole_chain(recipe, photographs, home / recipe / "named")
 
 
 def test_sam3(hub: Hub, photographs: Path, home: Path) -> None:
@@ -136,8 +137,3 @@ def test_grounded(hub: Hub, photographs: Path, home: Path) -> None:
     serve(hub, "grounded", home / "made")
     anything = CompetitionSettings(min_presence=0, min_score=0, min_pixel_score=0)
     whole_chain("grounded", photographs, home / "grounded", "sofa", settings=anything)  # a cat it never finds
-
-
-def test_tipsv2(hub: Hub, photographs: Path, home: Path) -> None:
-    serve(hub, "tipsv2", home / "made")
-    whole_chain("tipsv2", photographs, home / "tipsv2")

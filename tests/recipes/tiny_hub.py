@@ -20,20 +20,23 @@ from tests.models.image_text.tiny import VIT, open_clip_folder, tipsv2_folder
 from tests.models.mask_generators.tiny import sam_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
 
     from tests.hub.server import Hub
 
-DINOV2 = "vit_base_patch14_dinov2"
+_DINOV2 = {size: f"vit_{size}_patch14_dinov2" for size in ("base", "large")}
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """Make small the architectures that libraries know by name, and the work that the recipes ask for."""
-    patch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-quickgelu", VIT)
+    for clip in ("ViT-B-16-quickgelu", "ViT-L-14-quickgelu"):
+        patch.setitem(open_clip.factory._MODEL_CONFIGS, clip, VIT)
     known = timm.models._registry._model_entrypoints
-    patch.setitem(known, DINOV2, partial(known[DINOV2], embed_dim=48, depth=2, num_heads=3))
+    for name in _DINOV2.values():
+        patch.setitem(known, name, partial(known[name], embed_dim=48, depth=2, num_heads=3))
     for name, recipe in RECIPES.items():
         if name != "offline":
             patch.setitem(RECIPES, name, _small(recipe))
@@ -78,12 +81,12 @@ def _clip(folder: Path) -> Path:
     return open_clip_folder(folder, VIT, quick_gelu=True)
 
 
-def _dinov2(folder: Path) -> Path:
+def _dinov2(folder: Path, size: str = "base") -> Path:
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    model = timm.create_model(DINOV2, num_classes=0)
+    model = timm.create_model(_DINOV2[size], num_classes=0)
     save_file(model.state_dict(), folder / "model.safetensors")
-    config = {"architecture": DINOV2, "num_classes": 0, "pretrained_cfg": {"tag": "lvd142m"}}
+    config = {"architecture": _DINOV2[size], "num_classes": 0, "pretrained_cfg": {"tag": "lvd142m"}}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -103,12 +106,19 @@ def _sam3(folder: Path) -> Path:
     return made
 
 
-_MAKERS = {
+def _grounding_dino(folder: Path) -> Path:
+    return detector_folder(folder, "grounding-dino")
+
+
+_MAKERS: dict[str, Callable[[Path], Path]] = {
+    "timm/vit_large_patch14_clip_224.openai": _clip,
+    "timm/vit_large_patch14_dinov2.lvd142m": partial(_dinov2, size="large"),
+    "facebook/sam-vit-huge": sam_folder,
     "timm/vit_base_patch16_clip_224.openai": _clip,
     "facebook/sam-vit-base": sam_folder,
     "timm/vit_base_patch14_dinov2.lvd142m": _dinov2,
     "facebook/sam-vit-large": sam_folder,
     "facebook/sam3": _sam3,
     "google/tipsv2-l14": tipsv2_folder,
-    "IDEA-Research/grounding-dino-tiny": lambda folder: detector_folder(folder, "grounding-dino"),
+    "IDEA-Research/grounding-dino-tiny": _grounding_dino,
 }
