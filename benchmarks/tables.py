@@ -31,6 +31,7 @@ MOST_ROWS = 60
 TITLES = {
     "quality_offline": "Quality of the offline chain",
     "regions": "Region prompts",
+    "one_word": "One word alone, beside common words as background",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
     "learning_curve_lite2": "The same with one classifier instead of three",

@@ -330,6 +330,10 @@ class Aligner(Shareable):
         aligner._encoder = encoder
         return aligner
 
+    def loaded_text_encoder(self) -> ImageTextEncoder:
+        """The model whose texts are learned, loaded on first use."""
+        return self._parts.loaded_text_encoder(self._device, self._hub)
+
     def _stay_with(self, source: LabelSource) -> None:
         """Let ``auto`` be the recipe that the labels were made by."""
         recorded = source.origin.get("models", {}).get("recipe")

@@ -8,6 +8,7 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import load_segmenter
 from fmbseg.cli.options import Strict, with_hub_options
+from fmbseg.cli.words import warn_of_words_for
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
@@ -84,6 +85,7 @@ def evaluate(
         # All that can be wrong comes before the models.
         check_evaluation(found, how, out=out, names=names, shard=part, limit=limit)
         segmenter = load_segmenter(paths[0], hub=hub)
+        warn_of_words_for(segmenter, how.vocabulary(found, names))
         report = measure(
             segmenter,
             found,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmbseg.cli.options import OutFolder, RecipeName, name_and_value, with_hub_options
+from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO, RECIPES
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def fit(
         if dry_run:
             typer.echo(_plan(aligner, source))
             return
+        if processes.main:
+            warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
         aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
         if processes.main:
             aligner.save_pretrained(out)

@@ -17,6 +17,7 @@ from fmbseg.cli.options import (
     with_hub_options,
     words,
 )
+from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def label(
                 aligned=aligned,
                 hub=hub,
             )
+            if teacher is None:
+                warn_of_words(labeler.encoder, wanted)
             labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
     typer.echo(summary(labels))
     for failure in labels.errors:

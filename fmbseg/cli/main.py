@@ -15,6 +15,7 @@ from fmbseg.cli.label import label
 from fmbseg.cli.segment import segment
 from fmbseg.cli.share import pull, push
 from fmbseg.cli.streams import any_streams
+from fmbseg.cli.words import show_words
 
 app = typer.Typer(
     name="fmbseg",
@@ -27,6 +28,7 @@ app = typer.Typer(
 for command in (demo, label, fit, segment, export, push, pull):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command("words")(show_words)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
 

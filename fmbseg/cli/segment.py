@@ -18,6 +18,7 @@ from fmbseg.cli.options import (
     with_hub_options,
     words,
 )
+from fmbseg.cli.words import warn_of_words_for
 from fmbseg.heads import DEFAULT_HEAD
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def segment(
     segmenter = load_segmenter(head, settings, hub)
     if base != SegmentSettings():
         typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
+    warn_of_words_for(segmenter, wanted)
     with WrittenFiles(out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))

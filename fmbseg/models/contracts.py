@@ -114,6 +114,16 @@ class ImageTextEncoder(Protocol):
 
 
 @runtime_checkable
+class KnowsNames(Protocol):
+    """An image-text model of which it is known what it was trained on, as one made of a classifier is."""
+
+    @property
+    def known_names(self) -> Sequence[str]:
+        """The names, each once: other words are as well known as they are near to one."""
+        ...
+
+
+@runtime_checkable
 class Prompter(Protocol):
     """One image, encoded once, ready to be asked for masks."""
 

@@ -19,7 +19,7 @@ from fmbseg.models import efficientnet_lite as weights
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.image_text import minilm
-from fmbseg.vocabularies import imagenet_class_names
+from fmbseg.vocabularies import benchmark_classes, imagenet_class_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +113,11 @@ class Conse:
         logits: torch.Tensor = self._classifier.classifier(features)
         _, directions = self._names
         return F.normalize((logits / self.temperature).softmax(dim=-1) @ directions, dim=-1)
+
+    @property
+    def known_names(self) -> Sequence[str]:
+        """ImageNet's names, each once."""
+        return benchmark_classes("imagenet1k")
 
     @cached_property
     def _names(self) -> tuple[torch.Tensor, torch.Tensor]:
