@@ -108,6 +108,7 @@ def label(
     )
     if labels is None:
         from fmbseg.labeling.labeler import PseudoLabeler
+        from fmbseg.labeling.two_models import TwoModels
 
         with warnings.catch_warnings():
             # Every failure and what was passed over is told below.
@@ -120,7 +121,7 @@ def label(
                 aligned=aligned,
                 hub=hub,
             )
-            if teacher is None:
+            if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
             labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
     typer.echo(summary(labels))

@@ -62,8 +62,11 @@ def _told(word: "Word") -> str:
 
 def warn_of_words(encoder: "ImageTextEncoder", vocabulary: "Vocabulary") -> None:
     """Tell of each word that a model hardly knows, on a line of stderr."""
+    from fmbseg.aligned.image_text import AlignedImageText
     from fmbseg.models.familiarity import told_of
 
+    if isinstance(encoder, AlignedImageText):  # whose words are those of the model beneath
+        encoder = encoder.encoder
     for line in told_of(encoder, vocabulary):
         complain(line, "warning")
 
