@@ -139,8 +139,7 @@ def fit(
         if dry_run:
             typer.echo(_plan(aligner, source))
             return
-        if processes.main:
-            warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
+        _warn_of_words(aligner, source)
         aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
         if processes.main:
             aligner.save_pretrained(out)
@@ -179,6 +178,14 @@ def _compare(aligner: "Aligner") -> None:
             f"keep to that head",
             err=True,
         )
+
+
+def _warn_of_words(aligner: "Aligner", source: "LabelSet") -> None:
+    """Tell once, however many processes train, of words that the text encoder's model hardly knows."""
+    from fmbseg.alignment.distributed import join_processes
+
+    if join_processes()[0].main:
+        warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
 
 
 def _settings(
