@@ -1,6 +1,7 @@
 """``fmbseg label``: Stage 1, from photographs and words to pseudo labels on disk."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -21,6 +22,7 @@ from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO
 
 if TYPE_CHECKING:
+    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
 
@@ -82,6 +84,16 @@ def label(
         str | None,
         typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
     ] = None,
+    certainty: Annotated[
+        float,
+        typer.Option(help="No label where its class is less likely right than this, 0 to 1, such as 0.3."),
+    ] = 0.0,
+    min_presence: Annotated[
+        float,
+        typer.Option(
+            help="Classes are present if as likely as this, 0 to 1, such as 0.2; 0: crops vote for them."
+        ),
+    ] = 0.0,
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
     strict: Strict = False,
     *,
@@ -94,6 +106,9 @@ def label(
     from fmbseg.labeling.look_ahead import look_ahead
 
     source = photographs[0] if len(photographs) == 1 else photographs
+    settings = None
+    if certainty or min_presence:
+        settings = _settings(recipe, image_text, aligned, teacher, certainty, min_presence)
     labels = look_ahead(
         source,
         wanted,
@@ -105,6 +120,7 @@ def label(
         **of_teacher,
         image_labels=image_labels,
         workers=workers,
+        settings=settings,
     )
     if labels is None:
         from fmbseg.labeling.labeler import PseudoLabeler
@@ -119,6 +135,7 @@ def label(
                 mask_generator=mask_generator,
                 **of_teacher,
                 aligned=aligned,
+                settings=settings,
                 hub=hub,
             )
             if isinstance(labeler.way, TwoModels):
@@ -146,6 +163,29 @@ def _of_teacher(teacher: str | None, options: list[str], prefilter: str | None) 
         chosen = (spec, int(keep))
     given = dict(name_and_value("--teacher-option", text, "words_at_once=4") for text in options)
     return {"teacher": teacher, "teacher_options": given, "prefilter": chosen}
+
+
+def _settings(
+    recipe: str,
+    image_text: str | None,
+    aligned: str | None,
+    teacher: str | None,
+    certainty: float,
+    min_presence: float,
+) -> "LabelingSettings":
+    """The recipe's settings of Stage 1 with what is to stay blank."""
+    from fmbseg.labeling.settings import LabelingSettings
+    from fmbseg.recipes import get_recipe
+
+    if teacher is not None:
+        raise typer.BadParameter("--certainty and --min-presence are for the recipe's models, not a teacher")
+    chosen = get_recipe(recipe)
+    if aligned is not None or image_text not in (None, chosen.image_text):
+        raise typer.BadParameter(
+            "--certainty and --min-presence are known for the recipe's own image-text model alone"
+        )
+    settings = LabelingSettings.from_dict(chosen.labeling)
+    return replace(settings, certainty=certainty, min_presence=min_presence)
 
 
 def summary(labels: "LabelSet") -> str:

@@ -53,6 +53,7 @@ def look_ahead(
     image_labels: ImageLabelSource | None = None,
     shard_size: int = 1000,
     workers: int = 1,
+    settings: LabelingSettings | None = None,
 ) -> LabelSet | None:
     """Check what a run is asked to do, as ``PseudoLabeler`` does, but with no model loaded.
 
@@ -70,6 +71,7 @@ def look_ahead(
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
         workers: photographs that masks are made for at once.
+        settings: of Stage 1, instead of the recipe's.
 
     Returns:
         The labels, where ``out`` holds all that the run would make; else None.
@@ -93,7 +95,7 @@ def look_ahead(
         origin = _origin_of_teacher(teacher, teacher_options, prefilter, chosen.name)
     else:
         refuse_without_a_teacher(None, teacher_options, prefilter)
-        origin = _origin_of_two(chosen, image_text, mask_generator)
+        origin = _origin_of_two(chosen, image_text, mask_generator, settings)
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
     known = ImageLabels(image_labels or {}, classes, root, paths)
@@ -182,7 +184,10 @@ def _recipe_of(name: str, out: Path, *, needed: bool) -> Recipe | None:
 
 
 def _origin_of_two(
-    recipe: Recipe | None, image_text: str | None, mask_generator: str | None
+    recipe: Recipe | None,
+    image_text: str | None,
+    mask_generator: str | None,
+    settings: LabelingSettings | None,
 ) -> dict[str, Any]:
     named = RECIPES["offline"] if recipe is None else recipe
     name = None if image_text and mask_generator else named.name
@@ -193,7 +198,7 @@ def _origin_of_two(
     MASK_GENERATORS.get(_family(masks))
     options = {} if mask_generator else dict(named.mask_options)
     models = {"image_text": image_text, "mask_generator": masks, "mask_options": options}
-    settings = LabelingSettings.from_dict({} if recipe is None else recipe.labeling)
+    settings = settings or LabelingSettings.from_dict({} if recipe is None else recipe.labeling)
     return {"models": _with_name(name, models), "settings": asdict(settings)}
 
 

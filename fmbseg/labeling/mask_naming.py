@@ -25,21 +25,25 @@ class MaskNames(NamedTuple):
     Attributes:
         class_ids: (N,) indices in the vocabulary.
         similarities: (N,) cosine of the mask's mean feature and its class.
+        scores: (N,) what the classes competed by: the mean of its cells' similarity less the class's offset.
         features: (N, D) the mask's mean feature, unit vectors.
     """
 
     class_ids: NDArray[np.int32]
     similarities: NDArray[np.float32]
+    scores: NDArray[np.float32]
     features: NDArray[np.float16]
 
     @classmethod
-    def of(cls, means: torch.Tensor, prototypes: torch.Tensor, class_ids: NDArray[np.int32]) -> MaskNames:
+    def of(cls, means: torch.Tensor, classes: Classes, class_ids: NDArray[np.int32]) -> MaskNames:
         """Names with the similarities of ``means`` (N, D), at unit length, to the classes chosen for them."""
         features = F.normalize(means, dim=1)
-        own = prototypes[torch.from_numpy(class_ids).long()]
+        chosen = torch.from_numpy(class_ids).long()
+        own, offsets = classes.prototypes[chosen], classes.offsets[chosen]
         return cls(
             class_ids,
             (features * own).sum(dim=1).cpu().numpy().astype(np.float32),
+            ((means * own).sum(dim=1) - offsets).cpu().numpy().astype(np.float32),
             features.cpu().numpy().astype(np.float16),
         )
 
@@ -48,8 +52,13 @@ class MaskNames(NamedTuple):
         return MaskNames(
             np.concatenate([self.class_ids, other.class_ids]),
             np.concatenate([self.similarities, other.similarities]),
+            np.concatenate([self.scores, other.scores]),
             np.concatenate([self.features, other.features]),
         )
+
+    def select(self, which: NDArray[np.bool_]) -> MaskNames:
+        """Some of the names, by ``which`` (N,)."""
+        return MaskNames(*(each[which] for each in self))
 
 
 def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int]) -> MaskNames:
@@ -64,7 +73,7 @@ def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: 
     means = mask_means(masks, dense)
     position = classes.of(detected).scores(means).argmax(dim=1)
     chosen = np.asarray(detected, dtype=np.int32)[position.cpu().numpy()]
-    return MaskNames.of(means, classes.prototypes, chosen)
+    return MaskNames.of(means, classes, chosen)
 
 
 def own_names(
@@ -78,4 +87,4 @@ def own_names(
         classes: the K classes.
         class_ids: (N,) of the masks.
     """
-    return MaskNames.of(mask_means(masks, dense), classes.prototypes, class_ids)
+    return MaskNames.of(mask_means(masks, dense), classes, class_ids)

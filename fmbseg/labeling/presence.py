@@ -7,7 +7,30 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from fmbseg.certainty import CertaintyCurve
     from fmbseg.labeling.classes import Classes
+
+
+def likely_classes(
+    pooled: torch.Tensor, classes: Classes, curve: CertaintyCurve, least: float
+) -> tuple[int, ...]:
+    """Find the classes that are likely enough to be in a photograph, by their highest score in any crop.
+
+    Args:
+        pooled: one unit vector a crop, (C, D).
+        classes: the K classes.
+        curve: how likely a class is present by that score.
+        least: how likely a class must be, 0 to 1.
+
+    Example:
+        >>> from fmbseg.certainty import CertaintyCurve
+        >>> from fmbseg.labeling.classes import Classes
+        >>> crops = torch.tensor([[1.0, 0.0], [0.9, 0.3]])
+        >>> likely_classes(crops, Classes.plain(torch.eye(2)), CertaintyCurve((0, 1), (0, 1)), 0.5)
+        (0,)
+    """
+    best = classes.scores(pooled).amax(dim=0).cpu().numpy()
+    return tuple(int(index) for index in (curve.of(best) >= least).nonzero()[0])
 
 
 def detect_classes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,7 +32,13 @@ class Remainder(NamedTuple):
 
 
 def remainder(
-    masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int], *, min_area: float
+    masks: MaskSet,
+    dense: torch.Tensor,
+    classes: Classes,
+    detected: Sequence[int],
+    *,
+    min_area: float,
+    least_score: float = -math.inf,
 ) -> Remainder:
     """Give every pixel that no mask covers the detected class that the dense map scores highest there.
 
@@ -44,11 +51,13 @@ def remainder(
         classes: the K classes.
         detected: indices of the classes to choose from, at least one.
         min_area: fraction of the image that a mask must have at least.
+        least_score: pixels whose class scores less stay without a mask.
     """
     free = np.ones(masks.size, dtype=np.bool_)
     for index in range(len(masks)):
         free &= ~masks.decode(index)
-    winner = _winners(dense, classes.of(detected), masks.size)
+    winner, score = _winners(dense, classes.of(detected), masks.size)
+    free &= score >= least_score
     found, ids = [], []
     for position, index in enumerate(detected):
         mask = free & (winner == position)
@@ -60,8 +69,10 @@ def remainder(
     )
 
 
-def _winners(dense: torch.Tensor, classes: Classes, size: tuple[int, int]) -> NDArray[np.int32]:
-    """The class of highest score of each pixel (H, W); one class's map at a time is at full size."""
+def _winners(
+    dense: torch.Tensor, classes: Classes, size: tuple[int, int]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The class of highest score of each pixel (H, W), and that score; one map at a time is at full size."""
     scores = classes.scores(dense.movedim(0, -1)).movedim(-1, 0)
     best = scores.new_full(size, -float("inf"))
     winner = np.zeros(size, dtype=np.int32)
@@ -69,4 +80,4 @@ def _winners(dense: torch.Tensor, classes: Classes, size: tuple[int, int]) -> ND
         whole = F.interpolate(score[None, None], size, mode="bilinear", align_corners=False)[0, 0]
         winner[(whole > best).cpu().numpy()] = position
         best = torch.maximum(best, whole)
-    return winner
+    return winner, best.float().cpu().numpy()

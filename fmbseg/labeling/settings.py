@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.certainty import CertaintyCurve, check_certainty
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ class LabelingSettings:
         min_crop_similarity: a crop less similar to its class has no vote, -1 to 1; not in the paper.
         hubness: weight of what is taken off the similarity of classes that resemble everything (see
             :func:`~fmbseg.models.hubness.hubness_of`), 0 for nothing as in the paper.
+        certainty: masks, and what no mask covers, stay without a label where their class is less likely right
+            than this, 0 to 1, by ``mask_curve``; 0 labels all, as in the paper.
+        mask_curve: how likely a mask's class is right, by its score (similarity less hubness).
+        min_presence: with ``presence_curve``, a class is present if it is as likely as this, 0 to 1, whatever
+            crops choose; 0 lets crops vote, as in the paper.
+        presence_curve: how likely a class is present, by its highest score in any crop.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
@@ -48,6 +56,10 @@ class LabelingSettings:
     min_crops: int = 2
     min_crop_similarity: float = -1.0
     hubness: float = 0.0
+    certainty: float = 0.0
+    mask_curve: CertaintyCurve | None = None
+    min_presence: float = 0.0
+    presence_curve: CertaintyCurve | None = None
     points_per_class: int = 5
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
@@ -73,10 +85,23 @@ class LabelingSettings:
         object.__setattr__(self, "scales", tuple(scales))
         if self.hubness < 0:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
+        self._check_curves()
         if not 0 <= self.crop_overlap < 1:
             raise ValueError(f"crop_overlap is {self.crop_overlap}: it must be from 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:
             raise ValueError(f"min_area is {self.min_area}: it must be below max_area, {self.max_area}")
+
+    def _check_curves(self) -> None:
+        for name, of in (("certainty", "mask_curve"), ("min_presence", "presence_curve")):
+            if check_certainty(name, getattr(self, name)) and getattr(self, of) is None:
+                raise ValueError(f"{name} is {getattr(self, name)}: it needs the curve that tells it, {of}")
+
+    @property
+    def least_score(self) -> float:
+        """The least score of a mask that is certain enough."""
+        if self.mask_curve is None or not self.certainty:
+            return -math.inf
+        return self.mask_curve.least_score(self.certainty)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> LabelingSettings:

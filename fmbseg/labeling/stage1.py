@@ -10,7 +10,7 @@ import numpy as np
 from fmbseg.labeling.description import Description, describe
 from fmbseg.labeling.mask_naming import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
-from fmbseg.labeling.presence import detect_classes
+from fmbseg.labeling.presence import detect_classes, likely_classes
 from fmbseg.labeling.remainder import remainder
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.labels.selection import draw_lots
@@ -86,7 +86,10 @@ def label_described(
 ) -> Labels:
     """Label one photograph that the image-text model has described; see :func:`label_image`."""
     detected = present
-    if detected is None:
+    curve = settings.presence_curve
+    if detected is None and curve is not None and settings.min_presence:
+        detected = likely_classes(description.pooled, classes, curve, settings.min_presence)
+    elif detected is None:
         detected = detect_classes(
             description.pooled,
             classes,
@@ -95,7 +98,7 @@ def label_described(
         )
     size = (image.shape[0], image.shape[1])
     nothing = description.dense.new_zeros(0, len(description.dense))
-    none = _Named(MaskSet.empty(size), MaskNames.of(nothing, classes.prototypes, np.zeros(0, np.int32)), [])
+    none = _Named(MaskSet.empty(size), MaskNames.of(nothing, classes, np.zeros(0, np.int32)), [])
     pointed = everything = none
     if detected:
         prompter = generator.begin(image)
@@ -147,9 +150,10 @@ def _from_points(
     )
     masks = prompter.prompt(points)
     good = np.flatnonzero(_passes(masks, settings))
-    chosen = masks.select(good)
-    names = own_names(chosen, dense, classes, np.asarray(detected, np.int32)[good])
-    return _Named(chosen, names, [points[index] for index in good])
+    names = own_names(masks.select(good), dense, classes, np.asarray(detected, np.int32)[good])
+    sure = names.scores >= settings.least_score
+    good, names = good[sure], names.select(sure)
+    return _Named(masks.select(good), names, [points[index] for index in good])
 
 
 def _from_everything(
@@ -163,10 +167,20 @@ def _from_everything(
     masks = prompter.everything()
     chosen = masks.select(_passes(masks, settings))
     names = name_masks(chosen, dense, classes, detected)
+    sure = names.scores >= settings.least_score
     if settings.label_remainder:
-        rest = remainder(chosen, dense, classes, detected, min_area=settings.min_area)
-        chosen = MaskSet.concat([chosen, rest.masks])
-        names = names.joined(own_names(rest.masks, dense, classes, rest.class_ids))
+        rest = remainder(
+            chosen,
+            dense,
+            classes,
+            detected,
+            min_area=settings.min_area,
+            least_score=settings.least_score,
+        )
+        chosen = MaskSet.concat([chosen.select(sure), rest.masks])
+        names = names.select(sure).joined(own_names(rest.masks, dense, classes, rest.class_ids))
+    else:
+        chosen, names = chosen.select(sure), names.select(sure)
     none = np.zeros((0, 2), dtype=np.float32)
     return _Named(chosen, names, [none] * len(chosen))
 

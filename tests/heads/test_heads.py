@@ -48,10 +48,13 @@ def test_each_is_small_and_tells_how_good_it_is(name: str) -> None:
 )
 def test_it_finds_what_a_photograph_is_of(picture: str, word: str) -> None:
     segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD, settings=SegmentSettings())
-    found = segmenter.segment(photograph(picture), WORDS)
+    found = segmenter.segment(photograph(picture), WORDS, settings=SegmentSettings(certainty=0.0))
     height, width = found.labels.shape
     middle = found.labels[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert (middle == WORDS.index(word)).mean() > 0.5
+    assert found.certainty is not None
+    sure = found.certainty >= segmenter.settings.certainty  # what it would not leave blank by default
+    assert (found.labels[sure] == WORDS.index(word)).mean() > 0.7 or not sure.any()
 
 
 def test_the_command_takes_it_where_none_is_named(tmp_path: Path) -> None:

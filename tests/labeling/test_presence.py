@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.certainty import CertaintyCurve
 from fmbseg.labeling.classes import Classes
-from fmbseg.labeling.presence import detect_classes
+from fmbseg.labeling.presence import detect_classes, likely_classes
 
 VECTORS = torch.eye(4)
 CLASSES = Classes.plain(VECTORS)
@@ -53,3 +54,12 @@ def test_a_class_with_an_offset_wins_fewer_crops_and_its_vote_needs_the_plain_si
     assert detect_classes(pooled, CLASSES, min_crops=1) == (0,)
     assert detect_classes(pooled, less, min_crops=1) == (0, 1)
     assert detect_classes(pooled, less, min_crops=1, min_similarity=0.7) == (0,)
+
+
+def test_likely_by_the_best_crop_alone() -> None:
+    pooled = torch.tensor([[0.8, 0.6, 0.0, 0.0], [0.28, 0.0, 0.96, 0.0]])
+    curve = CertaintyCurve((0.5, 1.0), (0.0, 1.0))  # the best crops are 0.6, 0.2, 0.92 and 0 likely
+    for least, expected in ((0.1, (0, 1, 2)), (0.5, (0, 2)), (0.7, (2,)), (0.95, ())):
+        assert likely_classes(pooled, CLASSES, curve, least) == expected
+    penalty = Classes(VECTORS, torch.tensor([0.0, 0.0, 0.4, 0.0]))
+    assert likely_classes(pooled, penalty, curve, 0.5) == (0,)

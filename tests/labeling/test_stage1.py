@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from fmbseg.certainty import CertaintyCurve
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labeling.settings import LabelingSettings
@@ -31,7 +32,7 @@ HALVES = painted((64, 96), red=LEFT, blue=RIGHT)
 PLAIN = LabelingSettings(short_side=64, min_area=0.01, keep_fraction=1.0)
 
 
-def settings(**changes: float) -> LabelingSettings:
+def settings(**changes: Any) -> LabelingSettings:
     return LabelingSettings(**{**PLAIN.__dict__, **changes})
 
 
@@ -66,7 +67,7 @@ class Boxes:
         return MaskSet.from_masks(masks, [iou for _, iou in self.masks])
 
 
-def labels_of(generator: Boxes, image: NDArray[np.uint8] = HALVES, **changes: float) -> Labels:
+def labels_of(generator: Boxes, image: NDArray[np.uint8] = HALVES, **changes: Any) -> Labels:
     encoder = ColourEncoder()
     return label_image(
         image, "key", Classes.plain(encoder.encode_text(WORDS)), encoder, generator, settings(**changes)
@@ -177,3 +178,26 @@ def test_the_real_models_find_the_cat() -> None:
     cat = labels.masks.select(np.flatnonzero(labels.class_ids == 1))
     covered = np.logical_or.reduce(cat.decode(), axis=0)
     assert np.mean(covered[60:260, 120:360]) > 0.5
+
+
+def test_what_is_not_certain_stays_without_a_label() -> None:
+    # The mean of a red and a blue half is half as like red as red itself: 0.5 of all it can be.
+    whole = (slice(0, 64), slice(0, 96))
+    generator = Boxes((LEFT, 0.9), (whole, 0.95))
+    curve = CertaintyCurve((0.0, 1.0), (0.0, 1.0))
+    everything = labels_of(generator, max_area=1.0)
+    sure = labels_of(generator, max_area=1.0, mask_curve=curve, certainty=0.8)
+    assert everything.class_ids[everything.stages == EVERYTHING_STAGE].tolist() == [1, 1]
+    of_everything = sure.masks.select(sure.stages == EVERYTHING_STAGE)
+    assert of_everything.areas.tolist() == [64 * 48]
+    assert (sure.label_map((EVERYTHING_STAGE,))[RIGHT] == -1).all()
+    nothing = labels_of(generator, max_area=1.0, mask_curve=CertaintyCurve((0.0,), (0.1,)), certainty=0.8)
+    assert len(nothing.masks) == 0
+    assert nothing.detected == everything.detected
+
+
+def test_presence_by_a_curve_replaces_the_votes() -> None:
+    never = CertaintyCurve((0.0,), (0.1,))
+    generator = Boxes((LEFT, 0.9))
+    assert labels_of(generator, presence_curve=never, min_presence=0.2).detected == ()
+    assert labels_of(generator, presence_curve=never, min_presence=0.1).detected == (0, 1, 2)

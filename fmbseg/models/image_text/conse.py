@@ -63,12 +63,12 @@ class Conse:
     license: str = "Apache-2.0"  # of both models
     transform: PixelTransform = weights.TRANSFORM
 
-    def __init__(self, temperature: float = _TEMPERATURE) -> None:
+    def __init__(self, temperature: float = _TEMPERATURE, network: weights.Lite = weights.LITE2) -> None:
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature is {temperature}: it must be a positive number")
         self.temperature = temperature
         self.spec = "conse" if temperature == _TEMPERATURE else f"conse:{temperature!r}"
-        self._classifier = weights.load_classifier()
+        self._classifier = weights.load_classifier(network)
         self._sentences = minilm.MiniLM()
 
     def to(self, device: torch.device | str) -> Conse:
