@@ -354,7 +354,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "benchmark": "certainty",
         "photographs": {"looked_at": len(train), "measured": len(test)},
-        "curves": {name: curve.to_dict() for name, curve in curves.items()},
+        "curves": [[name, list(curve.scores), list(curve.certainties)] for name, curve in curves.items()],
         **measure(models, test, curves),
     }
 

@@ -39,6 +39,7 @@ TITLES = {
     "ablations": "Ablations: loss, head, temperature, masks",
     "ablations_recipe": "Ablations: the offline recipe",
     "ablations_paper": "Ablations: the paper's training",
+    "certainty": "How right is what is not left blank",
     "feature_cache": "The feature cache",
     "label_throughput": "Throughput of Stage 1",
     "prefilter": "Words left out before a teacher is asked",

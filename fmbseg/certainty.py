@@ -63,7 +63,10 @@ class CertaintyCurve:
 
     def of(self, scores: ArrayLike) -> NDArray[np.float32]:
         """The certainty of each score, float32 of the same shape."""
-        return np.interp(np.asarray(scores), self.scores, self.certainties).astype(np.float32)
+        found: NDArray[np.float32] = np.interp(np.asarray(scores), self.scores, self.certainties).astype(
+            np.float32
+        )
+        return found
 
     def least_score(self, certainty: float) -> float:
         """The least score that is as certain; minus infinity if all are, infinity if none is.

@@ -14,7 +14,7 @@ OTHERS = torch.eye(4)[2:]
 
 def view(*cells: list[float]) -> View:
     """One row of cells, each by its similarity to two words and to two that were not asked for."""
-    return View(torch.tensor(cells).T[:, None], WORDS, OTHERS)
+    return View(torch.tensor(cells, dtype=torch.float32).T[:, None], WORDS, OTHERS)
 
 
 def test_every_view_must_choose_the_word_and_none_prefer_another_by_far() -> None:
