@@ -175,10 +175,14 @@ def _settings(
 ) -> "LabelingSettings":
     """The recipe's settings of Stage 1 with what is to stay blank."""
     from fmbseg.labeling.settings import LabelingSettings
-    from fmbseg.recipes import get_recipe
+    from fmbseg.recipes import AUTO, get_recipe
 
     if teacher is not None:
         raise typer.BadParameter("--certainty and --min-presence are for the recipe's models, not a teacher")
+    if recipe == AUTO:
+        raise typer.BadParameter(
+            "--certainty and --min-presence need a recipe by its name, such as --recipe offline"
+        )
     chosen = get_recipe(recipe)
     if aligned is not None or image_text not in (None, chosen.image_text):
         raise typer.BadParameter(
