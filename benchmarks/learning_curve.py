@@ -42,6 +42,7 @@ from fmbseg.files import sha256_of
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
+from fmbseg.segment_settings import SegmentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         rows.append(_row(len(part), scores(part, base)))
     for name in arguments.heads:
         head = AlignedEncoder.from_pretrained(name, text_encoder=text)
-        matrix = score(OpenVocabSegmenter(head), folder)
+        matrix = score(OpenVocabSegmenter(head, settings=SegmentSettings(certainty=0.0)), folder)
         rows.append(
             {
                 "photographs": head.config.training["labels"]["photographs"],

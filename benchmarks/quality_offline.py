@@ -61,7 +61,7 @@ from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import MaskNaming
+from fmbseg.segment_settings import MaskNaming, SegmentSettings
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.masks import MaskSet
     from fmbseg.models.contracts import MaskGenerator, Prompter
-    from fmbseg.segment_settings import SegmentSettings
 
 STAGES = {
     "stage1_1": (POINT_STAGE,),
@@ -389,8 +388,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         aligner = trained(labels, labeler, backbone_of(arguments), training, arguments.work / "head")
 
     config = aligner.encoder.config
-    segmenter = OpenVocabSegmenter(aligner)
-    best = replace(recipe.segmenting, hubness=segmenter.settings.hubness)
+    segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(certainty=0.0))  # a class everywhere
+    best = replace(recipe.segmenting, hubness=segmenter.settings.hubness, certainty=0.0)
     measurer = Measurer(labeler, segmenter, best, folder)
     segmenting = {name: settings.describe() for name, settings in measurer.segmenting.items()}
     models, stage1 = labeler.origin["models"], labeler.origin["settings"]
