@@ -166,8 +166,8 @@ OFFLINE = Recipe(
     head="offline",
     hubness=0.7,
     # Things look small to a network that was trained on crops of 260 pixels around them. This size and
-    # the image-text model take twice as long as the head alone, and the masks of regions twice as long
-    # again. All masks of a photograph would take five times as long (benchmarks/regions.py).
+    # the image-text model take twice as long as the head alone, and the masks of regions more than twice
+    # as long again. All masks of a photograph would take three times as long as that (benchmarks/regions).
     segmenting=SegmentSettings(
         windows=WindowSettings(short_side=640, window=None),
         preserve=KnowledgePreservation(weight=0.5),
