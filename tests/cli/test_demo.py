@@ -12,6 +12,9 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert "holds files that are not a demo's" in result.stderr
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("recipe offline: small stand-ins ")
+    assert first.endswith("; for the best within reach: fmbseg demo --recipe auto")
     assert kept.read_text() == "mine"
 
 
