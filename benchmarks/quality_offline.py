@@ -61,7 +61,7 @@ from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import MaskNaming, SegmentSettings
+from fmbseg.segment_settings import Background, MaskNaming, SegmentSettings
 from fmbseg.segmentation.decoding import decode
 
 if TYPE_CHECKING:
@@ -389,7 +389,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     config = aligner.encoder.config
     segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(certainty=0.0))  # a class everywhere
-    best = replace(recipe.segmenting, hubness=segmenter.settings.hubness, certainty=0.0)
+    best = replace(recipe.segmenting, background=Background(), certainty=0.0)
+    best = replace(best, hubness=segmenter.settings.hubness)
     measurer = Measurer(labeler, segmenter, best, folder)
     segmenting = {name: settings.describe() for name, settings in measurer.segmenting.items()}
     models, stage1 = labeler.origin["models"], labeler.origin["settings"]

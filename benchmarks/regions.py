@@ -42,7 +42,7 @@ from fmbseg.models.mask_generators.mobilesam import mobilesam
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import MaskNaming, SegmentSettings
+from fmbseg.segment_settings import Background, MaskNaming, SegmentSettings
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import encode_images, second_map
@@ -149,7 +149,9 @@ class Measurer:
         recipe = get_recipe(DEFAULT_HEAD)
         masks = self.masks = Masks(recipe.mask_options)
         plain = replace(self._segmenter.settings, certainty=0.0)
-        best = replace(recipe.segmenting, refine=None, hubness=plain.hubness, certainty=0.0)
+        best = replace(
+            recipe.segmenting, refine=None, background=Background(), hubness=plain.hubness, certainty=0.0
+        )
         regions = recipe.segmenting.refine
         assert isinstance(regions, RegionNaming)
         self.settings: dict[str, SegmentSettings] = {"head": plain, "map": best}

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fmbseg.certainty import CertaintyCurve
 from fmbseg.recipes.recipe import Memory, Recipe
-from fmbseg.segment_settings import KnowledgePreservation, RegionNaming, SegmentSettings, WindowSettings
+from fmbseg.segment_settings import (
+    Background,
+    KnowledgePreservation,
+    RegionNaming,
+    SegmentSettings,
+    WindowSettings,
+)
 
 # MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU the count
 # of points is the cost.
@@ -171,6 +177,7 @@ OFFLINE = Recipe(
     segmenting=SegmentSettings(
         windows=WindowSettings(short_side=640, window=None),
         preserve=KnowledgePreservation(weight=0.5),
+        background=Background("common"),  # one word alone would paint everything
         refine=RegionNaming("mobilesam", _MOBILESAM),
     ),
     memory=Memory(gpu=1, cpu=3),

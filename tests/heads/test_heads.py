@@ -13,7 +13,7 @@ from fmbseg.aligned.saved import SavedHead
 from fmbseg.cli.main import app
 from fmbseg.heads import DEFAULT_HEAD, packaged_head, packaged_heads
 from fmbseg.recipes import RECIPES, get_recipe
-from fmbseg.segment_settings import SegmentSettings, WindowSettings
+from fmbseg.segment_settings import Background, SegmentSettings, WindowSettings
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def test_its_recipes_settings_are_those_of_a_segmenter_of_it_alone(tmp_path: Pat
     segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD)
     assert (segmenter.settings.windows, segmenter.settings.refine) == (suited.windows, suited.refine)
     assert segmenter.settings.preserve == suited.preserve
+    assert segmenter.settings.background == Background("common")
     segmenter.save_pretrained(tmp_path / "own")
     again = OpenVocabSegmenter.from_pretrained(tmp_path / "own").settings
     assert (again.windows, again.preserve, again.refine) == (WindowSettings(), None, None)
