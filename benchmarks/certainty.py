@@ -250,6 +250,9 @@ def _told(bins: NDArray[np.int64], default: float) -> dict[str, Any]:
     def above(which: NDArray[np.intp]) -> NDArray[np.int64]:
         return np.asarray(bins[which].sum(0)[:, ::-1].cumsum(1)[:, ::-1])
 
+    def of_drawn(figure: Callable[[NDArray[np.int64]], float]) -> Callable[[NDArray[np.intp]], float]:
+        return lambda which: float(figure(above(which)))
+
     place = round(default * _BINS)
     everyone = np.arange(len(bins))
     total = above(everyone)
@@ -266,10 +269,7 @@ def _told(bins: NDArray[np.int64], default: float) -> dict[str, Any]:
     tenths = [slice(start, start + _BINS // 10) for start in range(0, _BINS, _BINS // 10)]
     return {
         "certainty": default,
-        **{
-            name: _interval(len(bins), lambda which, of=figure: float(of(above(which))))
-            for name, figure in figures.items()
-        },
+        **{name: _interval(len(bins), of_drawn(figure)) for name, figure in figures.items()},
         "curve": [
             [round(float(value), 4) for value in (here / _BINS, *_ratios(total[:, here], total[:, 0]))]
             for here in range(0, _BINS + 1, 5)

@@ -58,7 +58,9 @@ class MaskNames(NamedTuple):
 
     def select(self, which: NDArray[np.bool_]) -> MaskNames:
         """Some of the names, by ``which`` (N,)."""
-        return MaskNames(*(each[which] for each in self))
+        return MaskNames(
+            self.class_ids[which], self.similarities[which], self.scores[which], self.features[which]
+        )
 
 
 def name_masks(masks: MaskSet, dense: torch.Tensor, classes: Classes, detected: Sequence[int]) -> MaskNames:

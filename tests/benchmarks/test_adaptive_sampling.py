@@ -49,6 +49,9 @@ class Blank:
         sums = torch.from_numpy(points.sum(axis=(1, 2)))
         return Candidates(sums[:, None, None, None].expand(-1, 1, 2, 2), torch.zeros(len(points), 1))
 
+    def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
+        raise NotImplementedError
+
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 

@@ -53,6 +53,7 @@ def test_it_finds_what_a_photograph_is_of(picture: str, word: str) -> None:
     middle = found.labels[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert (middle == WORDS.index(word)).mean() > 0.5
     assert found.certainty is not None
+    assert segmenter.settings.certainty is not None
     sure = found.certainty >= segmenter.settings.certainty  # what it would not leave blank by default
     assert (found.labels[sure] == WORDS.index(word)).mean() > 0.7 or not sure.any()
 

@@ -557,7 +557,10 @@ class Squares(Halves):
 
     promptable = True
 
-    def prompt(self, points: Sequence[NDArray[np.float32]]) -> MaskSet:
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        assert boxes is None
         masks = np.zeros((len(points), *self.size), dtype=bool)
         for mask, ((x, y),) in zip(masks, points, strict=True):
             mask[max(0, int(y) - 9) : int(y) + 9, max(0, int(x) - 9) : int(x) + 9] = True
