@@ -1,1 +1,1 @@
-"""Every frozen model, behind three contracts; nothing outside this folder names a model library."""
+"""Every frozen model, behind four contracts; nothing outside this folder names a model library."""

@@ -1,4 +1,4 @@
-"""Many images of mixed sizes through one encoder, in batches of equal size."""
+"""Many images of mixed sizes through one encoder, in batches of images of equal size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def encode_all(
     encoder: PatchEncoder, images: Sequence[torch.Tensor], *, batch_size: int = 8
 ) -> list[torch.Tensor]:
-    """Encode images of any sizes, those of one size together.
+    """Encode images of any size, those of equal size together.
 
     Args:
-        encoder: of batches.
+        encoder: encodes batches.
         images: pixels (3, H, W) each, as the encoder's transform makes them.
-        batch_size: images encoded at once, at most.
+        batch_size: largest number of images encoded at once.
 
     Returns:
         A grid (D, H/stride, W/stride) for each image, in the order of the images.

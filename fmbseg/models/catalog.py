@@ -1,6 +1,6 @@
-"""What is known of each built-in model without loading it: role, licence, and what it needs to run.
+"""What is known about each built-in model without loading it: role, licence, and what it needs to run.
 
-The registries are made from this table, so that a model stands in one place.
+The registries are made from this table, so that each model is listed in one place only.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class ModelCard:
     """One built-in model, or family of models.
 
     Args:
-        name: under which it is registered; the part of a spec before the colon.
+        name: name under which it is registered; the part of a spec before the colon.
         title: what it is, in a few words.
         role: the contract that it fulfils.
-        license: of the weights.
-        factory: ``module:attribute`` that makes it.
+        license: licence of the weights.
+        factory: ``module:attribute`` of what makes it.
         packages: distributions that it needs beyond the required dependencies.
-        extra: pip extra of fmbseg that installs those.
+        extra: pip extra of fmbseg that installs them.
         find_weights: raises AssetUnavailableError where its weights are not on this machine.
-        fetch_weights: makes them be on this machine where it can, or raises the same error.
-        from_hub: pattern of what may follow the colon in a spec that somebody else wrote, a plain name;
+        fetch_weights: fetches them to this machine if it can, or raises the same error.
+        from_hub: pattern of the plain names that may follow the colon in a spec that somebody else wrote;
             ``None`` where such a spec would always read files of this machine or run code.
         without_weights: whether it can be built without them, by ``weights=none``, to be described.
-        listing: ``module:attribute`` of what lists the specs that are known by name.
+        listing: ``module:attribute`` of the function that lists the specs known by name.
         weightless: whether it has no weights at all.
     """
 
@@ -69,14 +69,14 @@ class ModelCard:
 
     @property
     def by_spec(self) -> bool:
-        """Whether the weights are those that a spec names behind the colon: the card knows of none."""
+        """Whether a spec names the weights after the colon; the card then knows nothing of them."""
         return self.find_weights is _no_weights and not self.weightless
 
     def lacks(self, *, fetch: bool = False) -> str | None:
-        """Say on one line what keeps the model from running here and what to do; ``None`` if nothing.
+        """Say in one line what keeps the model from running here and what to do; ``None`` if nothing does.
 
         Args:
-            fetch: fetch the weights if they can be fetched.
+            fetch: whether to fetch the weights if possible.
         """
         absent = [package for package in self.packages if not _is_installed(package)]
         if absent:
@@ -97,13 +97,13 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _packaged(*files: PackagedFile) -> Callable[[], object]:
-    """Make what finds weights that come with packages; for them, to find is all that there is to fetch."""
+    """Make the function that finds weights that come with packages; it also serves as their fetcher."""
     return lambda: [packaged_file(file) for file in files]
 
 
 _NAME = r"\w[\w.-]*"
 _REPOSITORY = rf"{_NAME}/{_NAME}"
-_ONE_MODEL = ""  # nothing follows
+_ONE_MODEL = ""  # nothing may follow the colon
 _LITES = (EFFICIENTNET_LITE2, EFFICIENTNET_LITE1, EFFICIENTNET_LITE0)
 
 CARDS: tuple[ModelCard, ...] = (
@@ -249,7 +249,7 @@ CARDS: tuple[ModelCard, ...] = (
 
 
 def _family(name: str, title: str, factory: str, **more: Any) -> ModelCard:
-    """A family of backbones, whose licences are those of its models."""
+    """A family of backbones; each model has its own licence."""
     return ModelCard(name, title, "backbone", "each its own", f"{_HERE}.backbones.{factory}", **more)
 
 
@@ -303,6 +303,6 @@ def factories(role: Role) -> dict[str, str]:
 
 
 def find_card(role: Role, spec: str) -> ModelCard | None:
-    """Return the card that a spec ``name`` or ``name:rest`` belongs to, if the model is a built-in one."""
+    """Return the card that a spec ``name`` or ``name:rest`` belongs to, if the model is built in."""
     name = spec.partition(":")[0]
     return next((card for card in CARDS if card.role == role and card.name == name), None)

@@ -1,4 +1,4 @@
-"""Checks that every model makes of the pixels it is given."""
+"""Checks that every model makes on the pixels it is given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_pixels(pixels: torch.Tensor, stride: int, model: str) -> None:
-    """Refuse what is not a batch of RGB pixels whose sides are multiples of ``stride``.
+    """Refuse anything but a batch of RGB pixels whose sides are multiples of ``stride``.
 
     Args:
         pixels: (B, 3, H, W), floating point.
@@ -45,7 +45,7 @@ def check_pixels(pixels: torch.Tensor, stride: int, model: str) -> None:
 
 
 def check_image(image: NDArray[np.uint8], model: str) -> None:
-    """Refuse what is not one RGB image.
+    """Refuse anything but one RGB image.
 
     Args:
         image: (H, W, 3), uint8.
@@ -62,14 +62,14 @@ def check_image(image: NDArray[np.uint8], model: str) -> None:
 
 
 def check_boxes(boxes: NDArray[np.float32], size: tuple[int, int]) -> None:
-    """Refuse what is not a set of boxes within an image.
+    """Refuse anything but a set of boxes within an image.
 
     Args:
         boxes: (N, 4), x0, y0, x1, y1 in pixels of the image, x1 and y1 just outside.
         size: height and width of the image in pixels.
 
     Raises:
-        ValueError: another shape, or a box that has no area, leaves the image or is not of numbers.
+        ValueError: the shape is another, or a box has no area, leaves the image or is not made of numbers.
 
     Example:
         >>> check_boxes(np.array([[10, 10, 30, 20], [5, 8, 5, 9]]), (40, 60))

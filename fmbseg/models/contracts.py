@@ -39,7 +39,7 @@ class Backbone(Protocol):
     """A frozen vision encoder: pixels in, a grid of patch features out.
 
     Attributes:
-        spec: ``family:name`` that makes this model again.
+        spec: ``family:name`` that recreates this model.
         dim: channels of a patch feature.
         stride: pixels between patch centres.
         native_size: side in pixels of the images that the model was trained on.
@@ -85,7 +85,7 @@ class ImageTextEncoder(Protocol):
     """A frozen model that puts images, their regions and texts into one space of unit vectors.
 
     Attributes:
-        spec: ``family:name`` that makes this model again.
+        spec: ``family:name`` that recreates this model.
         dim: dimensions ``D`` of the text space.
         crop_size: side in pixels of the square crops that ``encode_image`` takes.
         stride: pixels between the cells of the dense map.
@@ -149,7 +149,7 @@ class MaskGenerator(Protocol):
     """A class-agnostic mask model.
 
     Attributes:
-        spec: ``family:name`` that makes this model again.
+        spec: ``family:name`` that recreates this model.
         promptable: whether ``prompt`` works; where not, Stage 1.1 is left out with a warning.
         license: licence of the weights (SPDX where there is one).
     """
@@ -192,7 +192,7 @@ class ConceptModel(Protocol):
     """A model that names and cuts out in one step: SAM 3's "promptable concept segmentation".
 
     Attributes:
-        spec: ``family:name`` that makes this model again.
+        spec: ``family:name`` that recreates this model.
         license: licence of the weights (SPDX where there is one).
     """
 

@@ -1,1 +1,1 @@
-"""Frozen vision encoders whose patch features are brought to the text space."""
+"""Frozen vision encoders whose patch features are mapped to the text space."""

@@ -1,6 +1,6 @@
 """EfficientNet-Lite2 as a frozen vision encoder: strides 16 and 32 side by side on the grid of stride 16.
 
-What it, or what the three EfficientNet-Lites together, take each cell for can be joined to that.
+Its class probabilities for each cell, or those of all three EfficientNet-Lites, can be joined to that.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from timm.models import EfficientNet
 
 _STAGES = (3, 4)  # strides 16 and 32
-_LAST_BLOCKS = (4, 6)  # of these stages
+_LAST_BLOCKS = (4, 6)  # of those stages
 _TRAINED_AT = 260  # pixels
 
 
 class EfficientNetLite2(FrozenBackbone):
-    """Backbone of 120 channels of stride 16 and 352 of stride 32, which together carry more than either.
+    """Backbone with 120 channels of stride 16 and 352 of stride 32, which together carry more than either.
 
     The stride-32 map is up-sampled bilinearly by exactly 2 and joined to the other. On a side that is an odd
-    multiple of 16 it has half a cell more than the other (the network pads), so the surplus is cut off at the
+    multiple of 16 it reaches half a cell further (the network pads), so the surplus is cut off at the
     right and bottom and cells stay where they are.
 
     Args:
-        spec: of the backbone.
-        classes_of: networks whose view of each cell of stride 32 is joined as well, Lite2 the first of them:
+        spec: the backbone's spec.
+        classes_of: networks whose class probabilities for each cell of stride 32 are joined, Lite2 first:
             the square roots of the probabilities of the 1,000 ImageNet classes, times the square root of
-            1,000, so that their mean square is 1, not far from the other channels'. They are the deepest that
-            these encoders have, and a head need not learn them again from a few photographs. Networks that
-            were trained apart are mistaken in different cells.
+            1,000, so that their mean square is 1, close to the other channels'. They are the deepest that
+            these encoders offer, and a head need not relearn them from a few photographs. Networks that
+            were trained separately err in different cells.
 
     Example:
         >>> import torch
@@ -62,12 +62,12 @@ class EfficientNetLite2(FrozenBackbone):
         super().__init__(network, facts, channels_last=True)
 
     def for_export(self) -> ExportForm:
-        """The network with the image's size left open; it shares the weights."""
+        """The network with the image's size left open; the weights are shared."""
         return ExportForm(_OpenSize(cast(nn.Module, self.network.features), self.stride))
 
 
 class _WithClasses(nn.Module):
-    """A classifier's maps of strides 16 and 32, and what it and others say of each cell of the latter."""
+    """A classifier's maps of strides 16 and 32, with the classes seen in each cell of the latter."""
 
     def __init__(self, classifier: EfficientNet, *others: EfficientNet) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class _WithClasses(nn.Module):
 
 
 def _shares(classifier: EfficientNet, deepest: torch.Tensor) -> torch.Tensor:
-    """The roots of the probabilities of the classes (B, 1000, h, w), of the deepest features (B, C, h, w)."""
+    """The roots of the class probabilities (B, 1000, h, w), from the deepest features (B, C, h, w)."""
     logits: torch.Tensor = classifier.classifier(rearrange(deepest, "b c h w -> b h w c"))
     return rearrange((logits.softmax(dim=-1) * logits.shape[-1]).sqrt(), "b h w c -> b c h w")
 
@@ -108,7 +108,7 @@ class _Joined(nn.Module):
 class _OpenSize(nn.Module):
     """The same numbers in a form that exporters follow with the image's size left open.
 
-    The surplus is cut off by index and not by a slice, which, where it happens to be everything, would bind
+    The surplus is cut off by index, not by a slice: a slice that happens to keep everything would bind
     the graph to even sizes.
     """
 

@@ -1,4 +1,4 @@
-"""What a spec of a backbone resolved to: the network that gives its grid, and what is known of it."""
+"""What a backbone's spec resolved to: the network that computes its grid, and what is known about it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """Everything that is known of a loaded backbone.
+    """Everything that is known about a loaded backbone.
 
     Args:
-        spec: that makes it again, every choice spelt out.
+        spec: recreates it, with every choice spelt out.
         dim: channels of a patch feature.
         stride: pixels between patch centres.
         native_size: side in pixels of the images that it is meant for, a multiple of ``stride``.
-        transform: of pixels.
+        transform: turns images into pixels.
         layers: blocks or stages whose outputs are joined, counted from 0.
-        depth: blocks or stages that the model has.
+        depth: number of blocks or stages in the model.
         final_norm: whether the final norm (SAM: the neck) is applied to each of them.
         class_tokens: tokens dropped because they stand for the whole image.
-        register_tokens: tokens dropped because they stand for nothing.
+        register_tokens: tokens dropped because they stand for nothing in the image.
         any_size: whether it takes any multiple of the stride; if not, images are resized to ``native_size``
             and the grid is resized back.
-        parameters: of the network, after what is not needed was cut off.
-        precision: of weights and computation: ``fp32``, ``fp16`` or ``bf16``.
-        license: of the weights (SPDX where there is one).
+        parameters: number in the network, after unneeded parts were cut off.
+        precision: that of weights and computation: ``fp32``, ``fp16`` or ``bf16``.
+        license: licence of the weights (SPDX where there is one).
         source: where the weights come from: a Hub repository, a file, or how they were made.
         revision: the repository's commit, if the weights are from the Hub and on this machine.
     """
@@ -58,14 +58,14 @@ class BackboneFacts:
 
 
 class GridNetwork(NamedTuple):
-    """A network that gives a grid, and what whoever built it knows of it.
+    """A network that computes a grid, and what its builder knows about it.
 
     Attributes:
         network: pixels (B, 3, H, W) to (B, dim, H/stride, W/stride).
         native_size: see :class:`BackboneFacts`, where it is rounded down to a multiple of ``stride``.
-        parameters: counted before some became tables; those of ``network`` where ``None``.
-        pyramid: whether it is convolutional, or hierarchical.
-        others: the names are those of :class:`BackboneFacts`.
+        parameters: number counted before some became tables; if ``None``, those of ``network`` are counted.
+        pyramid: whether it is convolutional or hierarchical.
+        others: see the same names in :class:`BackboneFacts`.
     """
 
     network: nn.Module
@@ -86,10 +86,10 @@ class Origin(NamedTuple):
     """Where a backbone's weights come from.
 
     Attributes:
-        name: of the model in a spec, what was left open spelt out.
+        name: the model's name in a spec, with what was left open spelt out.
         source: Hub repository, folder or file, or how they were made.
-        license: of the weights.
-        commit: of the repository, if its files are on this machine.
+        license: licence of the weights.
+        commit: the repository's commit, if its files are on this machine.
     """
 
     name: str
@@ -101,14 +101,14 @@ class Origin(NamedTuple):
 def facts_of(
     grid: GridNetwork, *, spec: str, transform: PixelTransform, origin: Origin, precision: str = "fp32"
 ) -> BackboneFacts:
-    """Put together what is known of a backbone.
+    """Put together what is known about a backbone.
 
     Args:
-        grid: its network.
-        spec: that makes it again.
-        transform: of pixels.
-        origin: of its weights.
-        precision: of weights and computation.
+        grid: its network and what the builder knows.
+        spec: recreates it.
+        transform: turns images into pixels.
+        origin: where its weights come from.
+        precision: that of weights and computation.
     """
     counted = sum(parameter.numel() for parameter in grid.network.parameters())
     return BackboneFacts(

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def folder_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> Backbone:
-    """Make the backbone that a folder holds: of timm, transformers or open_clip, as its config says.
+    """Make the backbone that a folder holds: of timm, transformers or open_clip, according to its config.
 
     Args:
-        name: path of the folder, and options as after a ``?`` in any spec.
-        options: of the family that it turns out to be.
-        hub: how other files that it names are looked for.
+        name: path of the folder, with options after a ``?`` as in any spec.
+        options: those of the family that it turns out to be.
+        hub: how to look for other files that it names.
 
     Raises:
         AssetUnavailableError: the folder, or a file in it, is not there.
-        SpecError: its config is of no known kind.
+        SpecError: the kind of its config is unknown.
     """
     from fmbseg.models.registries import BACKBONES
 

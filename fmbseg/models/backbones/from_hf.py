@@ -1,4 +1,4 @@
-"""Backbones of transformers, from the Hub, its cache or a folder."""
+"""Backbones from transformers, loaded from the Hub, its cache or a folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Source:
-    """A model's config, and the folder of its files if they are here."""
+    """A model's config, and the folder of its files if they are on this machine."""
 
     config: Any
     kind: Kind
@@ -59,7 +59,7 @@ class _Source:
 
 
 def hf_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> FrozenBackbone:
-    """Make a vision model of transformers, or the vision tower of a model with two, a frozen backbone.
+    """Turn a vision model of transformers, or the vision tower of a two-tower model, into a frozen backbone.
 
     Args:
         name: ``owner/repository`` or ``local-dir:/folder``, and options.
@@ -67,9 +67,9 @@ def hf_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> 
         hub: how files are looked for.
 
     Raises:
-        AssetUnavailableError: the files are neither here nor to be had.
+        AssetUnavailableError: the files are not here and cannot be fetched.
         SpecError: options that do not suit the model.
-        NoSpatialFeaturesError: not a vision model, or one of a type that fmbseg does not know.
+        NoSpatialFeaturesError: it is not a vision model, or its type is not known to fmbseg.
         WeightsError: weights that do not fit it or are not finite.
     """
     request = BackboneRequest.read("hf", name, {"hub": hub, **options}, NETWORK_OPTIONS | HUB_OPTIONS)
@@ -144,7 +144,7 @@ def _build(source: _Source, request: BackboneRequest) -> nn.Module:
 
 
 def _transform(source: _Source, request: BackboneRequest) -> PixelTransform:
-    """What is stated with the weights; that of the kind where there are none, or they are not here."""
+    """The preprocessing stated with the weights; the kind's own if there are none, or they are not here."""
     kind = source.kind
     if source.folder is not None and (
         request.weights == PRETRAINED or (source.folder / PREPROCESSOR).is_file()

@@ -1,4 +1,4 @@
-"""Backbones of ONNX files, run by ONNX Runtime."""
+"""Backbones from ONNX files, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
-    """Make an ONNX file a frozen backbone: one input (B, 3, H, W) of float32, the first output is read.
+    """Turn an ONNX file into a frozen backbone: it takes one float32 (B, 3, H, W); its first output is read.
 
     Args:
         name: path of the file, and options.
@@ -29,8 +29,8 @@ def onnx_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        SpecError: it is not an ONNX file, or its input is another.
-        NoSpatialFeaturesError: it gives no grid.
+        SpecError: it is not an ONNX file, or takes another input.
+        NoSpatialFeaturesError: its output is not a grid.
         WeightsError: its values are not finite, or mean and std are not stated.
     """
     request = BackboneRequest.read("onnx", name, options, FILE_OPTIONS)
@@ -52,10 +52,10 @@ class OnnxModule(nn.Module):
     """An ONNX file as a module without parameters, on a GPU if ONNX Runtime has one.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
-        side: in pixels, of the square images that it takes; ``None`` if it takes any.
+        side: side in pixels of the square images that it takes; ``None`` if it takes any size.
 
     Raises:
         SpecError: it is not an ONNX file, or its input is not (B, 3, H, W) of float32.
@@ -66,7 +66,7 @@ class OnnxModule(nn.Module):
         onnxruntime = require("onnxruntime", "onnx", f"the backbone {path}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too
+        options.log_severity_level = 4  # errors are raised, so they need not be printed too
         available = onnxruntime.get_available_providers()
         try:
             self._session = onnxruntime.InferenceSession(
@@ -89,6 +89,6 @@ class OnnxModule(nn.Module):
         self.side: int | None = sides[0] if sides else None
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Run the file on (B, 3, H, W); gives its first output."""
+        """Run the file on (B, 3, H, W) and return its first output."""
         (given,) = self._session.run([self._output], {self._input: pixels.cpu().contiguous().numpy()})
         return torch.from_numpy(given).to(pixels.device)

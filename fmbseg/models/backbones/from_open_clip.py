@@ -1,4 +1,4 @@
-"""Backbones made of the vision towers of open_clip; the text tower is never built."""
+"""Backbones made from the vision towers of open_clip; the text tower is never built."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 def open_clip_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> FrozenBackbone:
-    """Make the vision tower of a model of open_clip a frozen backbone: patch tokens before the projection.
+    """Turn the vision tower of an open_clip model into a frozen backbone: patch tokens before the projection.
 
     Args:
         name: ``ARCH/TAG``, ``hf-hub:owner/name``, ``local-dir:/folder``, ``ARCH@/path/of/weights``, or
             ``ARCH`` for random weights; and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``; for ``ARCH@FILE``
-            ``mean``, ``std`` and ``interpolation``, too.
+            also ``mean``, ``std`` and ``interpolation``.
         hub: how files are looked for.
 
     Raises:
-        UnknownNameError: open_clip has no such model, or the model no such tag.
-        AssetUnavailableError: the weights are neither here nor to be had.
+        UnknownNameError: open_clip has no such model, or the model has no such tag.
+        AssetUnavailableError: the weights are not here and cannot be fetched.
         SpecError: options that do not suit the model.
         WeightsError: weights that do not fit it, are not finite or come without their preprocessing.
     """

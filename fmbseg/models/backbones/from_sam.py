@@ -1,4 +1,4 @@
-"""Backbones made of the image encoders of segment_anything."""
+"""Backbones made from the image encoders of segment_anything."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class SamSize(NamedTuple):
 
     Attributes:
         width: channels of a token.
-        depth: count of blocks.
-        heads: of attention.
-        whole: blocks that attend to the whole image; the others attend in windows.
-        file: of its checkpoint.
-        hub: the same encoder, from the Hub.
+        depth: number of blocks.
+        heads: number of attention heads.
+        whole: blocks that attend to the whole image; the others attend within windows.
+        file: name of its checkpoint.
+        hub: spec of the same encoder on the Hub.
         image: side in pixels of the images it was trained on.
     """
 
@@ -57,7 +57,7 @@ SIZES: dict[str, SamSize] = {
 
 
 def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
-    """Make SAM's image encoder a frozen backbone; the neck plays the part of the final norm.
+    """Turn SAM's image encoder into a frozen backbone; the neck plays the part of the final norm.
 
     Args:
         name: ``vit_b``, ``vit_l`` or ``vit_h``, with ``@/path/to/checkpoint.pth`` if it is not where fmbseg
@@ -67,7 +67,7 @@ def sam_backbone(name: str, **options: Any) -> FrozenBackbone:
     Raises:
         UnknownNameError: SAM has no such size.
         AssetUnavailableError: the checkpoint is not here.
-        SpecError: layers that it does not have.
+        SpecError: it does not have the layers that were asked for.
         WeightsError: a checkpoint that does not fit or is not finite.
     """
     request = BackboneRequest.read("sam", name, options, NETWORK_OPTIONS)

@@ -1,4 +1,4 @@
-"""Backbones of timm: patch tokens of transformers, joined stages of pyramids."""
+"""Backbones from timm: patch tokens of transformers, joined stages of pyramids."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-nc-4.0": "CC-BY-NC-4.0
 
 
 def timm_backbone(name: str, *, hub: HubOptions | None = None, **options: Any) -> FrozenBackbone:
-    """Make any model of timm a frozen backbone.
+    """Turn any model of timm into a frozen backbone.
 
     Args:
         name: timm's name with or without a tag, ``hf-hub:owner/name`` or ``local-dir:/folder``, and options.
         options: ``layers``, ``norm``, ``size``, ``precision``, ``weights``, ``compiled``; for weights from a
-            file ``mean``, ``std`` and ``interpolation``, too, unless the name has the tag that they are of.
+            file also ``mean``, ``std`` and ``interpolation``, unless the name has the tag of those weights.
         hub: how files are looked for.
 
     Raises:
         UnknownNameError: timm has no such model.
-        AssetUnavailableError: the weights are neither here nor to be had.
+        AssetUnavailableError: the weights are not here and cannot be fetched.
         SpecError: options that do not suit the model.
         NoSpatialFeaturesError: the model has no feature maps.
         WeightsError: weights that do not fit it or are not finite.
@@ -83,7 +83,7 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
         if not file.is_file():
             raise WeightsError(f"{request.spec}: there is no file of weights at {file}")
     if file is not None:
-        # What is not safetensors is read here: older versions of timm would unpickle anything.
+        # Files other than safetensors are read here: older versions of timm would unpickle anything.
         safe = file.suffix == ".safetensors"
         overlay |= {"file": str(file)} if safe else {"state_dict": read_state_dict(file)}
         overlay["custom_load"] = False
@@ -105,7 +105,7 @@ def _build(source: TimmSource, plan: TimmPlan, request: BackboneRequest) -> nn.M
 
 
 def _transform(plan: TimmPlan, source: TimmSource, request: BackboneRequest) -> PixelTransform:
-    """What is stated: by the options, by the folder, or by timm for the weights of a tag."""
+    """The preprocessing stated by the options, by the folder, or by timm for the weights of a tag."""
     of_a_file = request.weights not in (PRETRAINED, RANDOM, NO_WEIGHTS)
     named = source.folder is None and source.name == request.name  # with the tag of its weights
     if request.mean or request.std or (of_a_file and not named):

@@ -1,4 +1,4 @@
-"""Backbones of one's own: an ``nn.Module``, a TorchScript file, or a saved ExportedProgram."""
+"""Your own backbones: an ``nn.Module``, a TorchScript file, or a saved ExportedProgram."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SIZE = 224
 
 
 def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
-    """Make a TorchScript file or a saved ExportedProgram a frozen backbone.
+    """Turn a TorchScript file or a saved ExportedProgram into a frozen backbone.
 
-    Such files are programs: load those of people whom you trust. What is pickled in them is read with
+    Such files are programs: load only those of people you trust. What is pickled in them is read with
     ``weights_only``, so that loading alone runs nothing.
 
     Args:
@@ -41,8 +41,8 @@ def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
 
     Raises:
         AssetUnavailableError: there is no such file.
-        SpecError: it is neither kind of file, or does not run in the precision that is asked for.
-        NoSpatialFeaturesError: it gives no grid.
+        SpecError: it is neither kind of file, or does not run in the requested precision.
+        NoSpatialFeaturesError: its output is not a grid.
         WeightsError: it is damaged, its values are not finite, or mean and std are not stated.
     """
     request = BackboneRequest.read("torch", name, options, _OPTIONS)
@@ -56,18 +56,17 @@ def torch_backbone(name: str, **options: Any) -> FrozenBackbone:
 
 
 def module_backbone(module: nn.Module, name: str, **options: Any) -> FrozenBackbone:
-    """Make a module of one's own a frozen backbone; it is frozen in place.
+    """Turn your own module into a frozen backbone; it is frozen in place.
 
     Args:
-        module: pixels (B, 3, H, W) to maps (B, C, h, w), to tokens (B, prefix + h * w, C), or to a tuple that
-            begins with either.
-        name: of it; its spec is ``torch:name``, which says what a head was trained on, but cannot make it
-            again.
+        module: turns pixels (B, 3, H, W) into maps (B, C, h, w), tokens (B, prefix + h * w, C) or a tuple
+            that begins with either.
+        name: its name; the spec ``torch:name`` says what a head was trained on, but cannot recreate it.
         options: as for :func:`torch_backbone`.
 
     Raises:
-        NoSpatialFeaturesError: it gives no grid.
-        SpecError: it does not run in the precision that is asked for.
+        NoSpatialFeaturesError: its output is not a grid.
+        SpecError: it does not run in the requested precision.
         WeightsError: its values are not finite, or mean and std are not stated.
 
     Example:
@@ -141,7 +140,7 @@ def _kind_of(path: Path) -> str:
 
 @contextmanager
 def _nothing_unpickled() -> Iterator[None]:
-    """Forbid pickles that run code while an ExportedProgram is read, which its reader would allow."""
+    """Forbid pickles that run code while an ExportedProgram is read: its own reader would allow them."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"

@@ -1,4 +1,4 @@
-"""FrozenBackbone: any network that makes grids, behind the contract of a backbone."""
+"""FrozenBackbone: any network that computes grids, behind the contract of a backbone."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class ExportForm:
-    """A backbone's network alone, as exporters follow it: no inference mode, no copies, no checks.
+    """A backbone's bare network, which exporters can follow: no inference mode, no copies, no checks.
 
     Args:
-        network: pixels (B, 3, H, W) to a grid (B, dim, H/stride, W/stride).
+        network: turns pixels (B, 3, H, W) into a grid (B, dim, H/stride, W/stride).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -41,10 +41,10 @@ class FrozenBackbone:
     """A network in evaluation mode without gradients; it computes under ``torch.inference_mode``.
 
     Args:
-        network: pixels (B, 3, H, W) to a grid (B, dim, H/stride, W/stride); frozen in place.
-        facts: what is known of it.
-        channels_last: lay out pixels and weights so, which convolutions are faster with.
-        compiled: run through ``torch.compile``.
+        network: turns pixels (B, 3, H, W) into a grid (B, dim, H/stride, W/stride); frozen in place.
+        facts: what is known about it.
+        channels_last: lay out pixels and weights with the channels last, which makes convolutions faster.
+        compiled: whether to run through ``torch.compile``.
 
     Example:
         >>> from fmbseg.models.registries import BACKBONES
@@ -101,20 +101,20 @@ class FrozenBackbone:
         return grid.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
     def for_export(self) -> ExportForm:
-        """What exporters take in its place; it shares the weights."""
+        """The network that exporters take instead; the weights are shared."""
         return ExportForm(self.network)
 
 
 def frozen(
     grid: GridNetwork, request: BackboneRequest, transform: PixelTransform, origin: Origin
 ) -> FrozenBackbone:
-    """Make a network the backbone that was asked for.
+    """Turn a network into the backbone that was asked for.
 
     Args:
         grid: the network; frozen in place.
         request: what was asked for.
-        transform: of pixels.
-        origin: of the weights that ``pretrained`` stands for.
+        transform: turns images into pixels.
+        origin: where the weights that ``pretrained`` stands for come from.
     """
     if request.weights == RANDOM:
         origin = origin._replace(source="random weights", commit=None)

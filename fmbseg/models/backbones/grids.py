@@ -1,4 +1,4 @@
-"""Which layers of a network are read, and from what they give, tokens and pyramids, to one grid."""
+"""Which layers of a network are read, and how their outputs (tokens or pyramids) become one grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NoSpatialFeaturesError(ValueError):
-    """A model that gives one vector an image, or nothing that has a grid."""
+    """A model that gives one vector per image, or nothing laid out as a grid."""
 
 
 def chosen_layers(
@@ -27,8 +27,8 @@ def chosen_layers(
     Args:
         wanted: as in a spec, negative ones counted from the end; ``None`` for the default.
         depth: how many there are.
-        default: of the model.
-        where: for messages.
+        default: the model's default layers.
+        where: what to call it in messages.
 
     Raises:
         SpecError: there is no such layer, or one is named twice.
@@ -49,7 +49,7 @@ def chosen_layers(
 
 
 def default_stages(strides: Sequence[int]) -> tuple[int, ...]:
-    """The last stage of each of the two coarsest strides: joined they carry more than either alone.
+    """The last stage of each of the two coarsest strides: together they carry more than either alone.
 
     Args:
         strides: of a pyramid's stages, in pixels.
@@ -74,7 +74,7 @@ def tokens_to_grid(tokens: torch.Tensor, grid: tuple[int, int], prefix: int) -> 
         (B, C, h, w).
 
     Raises:
-        NoSpatialFeaturesError: another count of tokens.
+        NoSpatialFeaturesError: the number of tokens is another.
 
     Example:
         >>> tokens_to_grid(torch.arange(7.0).reshape(1, 7, 1), (2, 3), prefix=1)[0, 0]
@@ -90,16 +90,16 @@ def tokens_to_grid(tokens: torch.Tensor, grid: tuple[int, int], prefix: int) -> 
 
 
 def join_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Join maps of one image on the grid of the finest, the first; coarser ones are up-sampled bilinearly.
+    """Join maps of one image on the grid of the first and finest; coarser ones are up-sampled bilinearly.
 
-    A coarser map may reach beyond the finest by less than one of its cells (networks pad odd sides): what is
-    beyond is cut off at the right and bottom, so that cells stay where their pixels are.
+    A coarser map may reach beyond the finest by less than one of its cells (networks pad odd sides): the
+    excess is cut off at the right and bottom, so that cells stay where their pixels are.
 
     Args:
         maps: (B, C, h, w) each; each side of the first is, rounded up, a multiple of every other's.
 
     Returns:
-        (B, sum of C, h, w) of the first.
+        (B, sum of C, h, w), h and w as in the first.
 
     Example:
         >>> fine, coarse = torch.zeros(1, 2, 3, 4), torch.ones(1, 1, 2, 2)
@@ -118,7 +118,7 @@ def join_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def resized_to(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Maps (B, C, h, w) on another grid, bilinearly; untouched if it is theirs."""
+    """Resize maps (B, C, h, w) bilinearly to another grid; untouched if it is their own."""
     if tuple(maps.shape[-2:]) == grid:
         return maps
     return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
@@ -127,16 +127,16 @@ def resized_to(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 class Pyramid(nn.Module):
     """Stages of a convolutional or hierarchical network, joined on the grid of the finest of them.
 
-    Sides that the coarsest stage cannot halve its way down to are padded with zeros (the mean colour) at the
-    right and bottom first, and what comes of the padding is cut off.
+    Sides that cannot be halved down to the coarsest stage are padded with zeros (the mean colour) at the
+    right and bottom first, and the cells that come from the padding are cut off.
 
     Args:
-        network: that ``stages`` calls.
-        stages: from pixels, whose sides are multiples of ``multiple``, to maps, the finest first.
-        strides: of these maps. A map of another size than they say (of convolutions that do not pad) is
-            resized to it.
-        multiple: of pixels, that every stage can divide.
-        minimum: pixels that a side needs at least.
+        network: the network that ``stages`` calls.
+        stages: turns pixels, whose sides are multiples of ``multiple``, into maps, the finest first.
+        strides: strides of these maps. A map of another size (from convolutions that do not pad) is
+            resized to match.
+        multiple: number of pixels that every stage can divide.
+        minimum: smallest side in pixels.
     """
 
     def __init__(
@@ -170,12 +170,12 @@ class Pyramid(nn.Module):
 
 
 class OneSize(nn.Module):
-    """A network of one fixed image size: images are resized to it, and its grid is resized back.
+    """A network with one fixed image size: images are resized to it, and its grid is resized back.
 
     Args:
-        network: (B, 3, size, size) to (B, C, size/stride, size/stride).
-        size: in pixels.
-        stride: in pixels.
+        network: turns (B, 3, size, size) into (B, C, size/stride, size/stride).
+        size: its image side in pixels.
+        stride: its stride in pixels.
     """
 
     def __init__(self, network: nn.Module, size: int, stride: int) -> None:
@@ -188,7 +188,7 @@ class OneSize(nn.Module):
         """Encode (B, 3, H, W) to (B, C, H/stride, W/stride)."""
         sides = tuple(pixels.shape[-2:])
         if sides != (self._size, self._size):
-            # In float32: torch resizes no half precision with antialiasing on a CPU.
+            # In float32: on a CPU, torch cannot resize half precision with antialiasing.
             resized = F.interpolate(pixels.float(), (self._size,) * 2, mode="bilinear", antialias=True)
             pixels = resized.to(pixels.dtype)
         grid: torch.Tensor = self.network(pixels)

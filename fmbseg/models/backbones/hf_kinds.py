@@ -1,4 +1,4 @@
-"""What sets the vision models of transformers apart, as data: one entry a ``model_type``."""
+"""How the vision models of transformers differ, as data: one entry per ``model_type``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CLIP = PixelTransform(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954
 
 
 class Kind(NamedTuple):
-    """How one type of model is made and read.
+    """How one type of model is built and read.
 
     Attributes:
         model: its class in transformers.
         shape: ``tokens``, ``naflex`` (tokens of patches that are cut beforehand), ``pyramid`` or ``sam``.
         norm: last part of the final norm's name; empty where there is none.
-        class_tokens: before the patches; register tokens are counted from the config.
-        transform: where the folder has no ``preprocessor_config.json``.
-        positions: how position embeddings are interpolated, where transformers does it otherwise.
-        arguments: of the class.
+        class_tokens: number before the patches; the number of register tokens is in the config.
+        transform: used where the folder has no ``preprocessor_config.json``.
+        positions: how to interpolate position embeddings, where transformers does it differently.
+        arguments: keyword arguments of the class.
         tower: part of the config that is the vision model's, where it is one of two.
-        prefix: of its weights then, where transformers does not take it off by itself.
-        float16: whether it computes in it; what divides by small lengths gives NaN.
+        prefix: of its weights' names in that case, where transformers does not strip it by itself.
+        float16: whether it works in float16; models that divide by small lengths give NaN.
     """
 
     model: str
@@ -86,7 +86,7 @@ KINDS: dict[str, Kind] = {
     "vit_mae": Kind("ViTMAEModel"),
 }
 
-# Of gated repositories, so that what they hold is known, and can be measured, without their files.
+# Configs of gated repositories, so that their models are known, and can be measured, without the files.
 ARCHITECTURES: dict[str, tuple[str, Mapping[str, Any]]] = {
     **{
         f"facebook/dinov3-{name}-pretrain-lvd1689m": (

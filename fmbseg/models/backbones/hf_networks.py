@@ -1,4 +1,4 @@
-"""Networks around vision models of transformers, each from pixels to one grid."""
+"""Networks around vision models of transformers; each turns pixels into one grid."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 class TokenGrid(nn.Module):
     """Patch tokens of some blocks, joined, as a grid.
 
-    What the blocks give is caught on its way: transformers itself keeps all or none.
+    The blocks' outputs are caught as they are computed: transformers itself keeps all or none.
 
     Args:
-        model: of transformers; blocks after the last that is read are cut off.
-        blocks: of it.
-        layers: that are read.
-        norm: that is applied to each, or ``None``.
-        patch: its side in pixels.
-        prefix: tokens before the patches.
-        arguments: that the model takes beside pixels.
+        model: model of transformers; blocks after the last that is read are cut off.
+        blocks: its blocks.
+        layers: indices of the layers that are read.
+        norm: norm that is applied to each, or ``None``.
+        patch: side of a patch in pixels.
+        prefix: number of tokens before the patches.
+        arguments: keyword arguments that the model takes besides pixels.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TokenGrid(nn.Module):
 
 
 class UnmaskedTokens(TokenGrid):
-    """Of a masked autoencoder: nothing is masked, and the patches keep their order."""
+    """Patch tokens of a masked autoencoder: nothing is masked, and the patches keep their order."""
 
     def _run(self, pixels: torch.Tensor, grid: tuple[int, int]) -> None:
         order = torch.arange(grid[0] * grid[1], device=pixels.device, dtype=torch.float32)
@@ -82,7 +82,7 @@ class UnmaskedTokens(TokenGrid):
 
 
 class CutTokens(TokenGrid):
-    """Of a model that takes patches cut beforehand and their grid (NaFlex)."""
+    """Patch tokens of a model that takes patches cut beforehand, and their grid (NaFlex)."""
 
     def _run(self, pixels: torch.Tensor, grid: tuple[int, int]) -> None:
         patches = rearrange(pixels, "b c (h p) (w q) -> b (h w) (p q c)", h=grid[0], w=grid[1])
@@ -95,7 +95,7 @@ class CutTokens(TokenGrid):
 
 
 def use_positions(embeddings: Any, prefix: int, how: Interpolation, patch: int) -> None:
-    """Let embeddings of transformers interpolate their ``position_embeddings`` as the authors do."""
+    """Make embeddings of transformers interpolate their ``position_embeddings`` as the authors do."""
     embeddings.table = PositionTable(embeddings.position_embeddings, prefix, how)
 
     def interpolate(self: Any, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -115,7 +115,7 @@ def stage_maps(model: nn.Module, pixels: torch.Tensor) -> list[torch.Tensor]:
     output = model(pixel_values=pixels, output_hidden_states=True)
     states = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
     last = {tuple(state.shape[-2:]): state for state in states if state.ndim == 4}
-    last.pop(tuple(pixels.shape[-2:]), None)  # some count the pixels themselves
+    last.pop(tuple(pixels.shape[-2:]), None)  # some list the pixels themselves as a map
     if not last:
         raise NoSpatialFeaturesError(f"{type(model).__name__} gives no maps")
     return list(last.values())

@@ -1,4 +1,4 @@
-"""Around a model of transformers, the network that reads its grid."""
+"""The network that reads a grid from a model of transformers."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def wire(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest) ->
     """Make the network that reads a model's grid.
 
     Raises:
-        SpecError: layers or a norm that the model does not have.
-        NoSpatialFeaturesError: it has no blocks or stages.
+        SpecError: the model does not have the layers or the norm that were asked for.
+        NoSpatialFeaturesError: the model has no blocks or stages.
     """
     if kind.shape == "pyramid":
         return _pyramid(model, config, request)
@@ -70,7 +70,7 @@ def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest)
     applied = norm is not None and not isinstance(norm, nn.Identity)
     dim = int(config.hidden_size) * len(layers)
     native = _native(config, patch)
-    any_size = bool(getattr(config, "is_native", True))  # AIMv2's other tables are not resized
+    any_size = bool(getattr(config, "is_native", True))  # other AIMv2 models resize no table
     if not any_size:
         if request.size not in (None, native):
             raise SpecError(f"{request.spec}: this model has one size, {native} px: leave out `size`")
@@ -81,7 +81,7 @@ def _tokens(model: nn.Module, config: Any, kind: Kind, request: BackboneRequest)
 
 
 def _prefix(config: Any, kind: Kind) -> tuple[int, int]:
-    """How many class tokens and registers stand before the patches; C-RADIO has a class token a teacher."""
+    """How many class tokens and registers precede the patches; C-RADIO has one class token per teacher."""
     if kind.model == "RadioModel":
         return int(config.num_cls_tokens), int(config.num_registers)
     return kind.class_tokens, int(getattr(config, "num_register_tokens", 0) or 0)
@@ -103,7 +103,7 @@ def _sam(model: nn.Module, config: Any, request: BackboneRequest) -> GridNetwork
 def _pyramid(model: nn.Module, config: Any, request: BackboneRequest) -> GridNetwork:
     if request.norm:
         raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
-    # Swin shrinks its windows to a map that is smaller than they are, but not their position biases.
+    # Swin shrinks its windows to fit a map smaller than they are, but not their position biases.
     window = int(getattr(config, "window_size", 1) or 1)
     side = 32 * window
     with torch.no_grad():
@@ -134,7 +134,7 @@ def _native(config: Any, stride: int) -> int:
 
 
 def _named(model: nn.Module, name: str) -> nn.Module:
-    """The module of this name nearest to the top: versions of transformers nest it differently."""
+    """The module of this name that is nearest to the top: versions of transformers nest it differently."""
     found = [path for path, _ in model.named_modules() if path.rpartition(".")[2] == name]
     if not found:
         raise NoSpatialFeaturesError(f"{type(model).__name__} has no {name!r}")

@@ -1,4 +1,4 @@
-"""The three kinds of vision tower that open_clip has, each read as a grid."""
+"""The three kinds of vision tower in open_clip, each read as a grid."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
     Load = Callable[[nn.Module, tuple[str, ...]], None]
 
-_AFTER_THE_TRUNK = ("attn_pool.", "head.", "fc_norm.", "norm.", "blocks.")  # cut off where not read
+_AFTER_THE_TRUNK = ("attn_pool.", "head.", "fc_norm.", "norm.", "blocks.")  # cut off if not read
 _RESNET_STRIDES = (4, 8, 16, 32)
 
 
 def read_tower(
     embed_dim: int, vision: Mapping[str, Any], quick_gelu: bool, request: BackboneRequest, load: Load
 ) -> GridNetwork:
-    """Build a vision tower, load its weights, and build what reads it.
+    """Build a vision tower, load its weights, and build the network that reads it.
 
     Args:
-        embed_dim: of the text space; it decides the shape of parts that are not read.
-        vision: ``vision_cfg`` of the model.
-        quick_gelu: OpenAI's approximation of the activation.
+        embed_dim: dimensions of the text space; they decide the shape of parts that are not read.
+        vision: the model's ``vision_cfg``.
+        quick_gelu: whether to use OpenAI's approximation of the activation.
         request: what is asked for.
         load: fills a model whose tensors are named as in a checkpoint after ``visual.``; its second argument
-            are beginnings of names that the checkpoint may have beside these.
+            lists prefixes of other names that the checkpoint may have.
 
     Raises:
-        SpecError: layers or a norm that the tower does not have.
+        SpecError: the tower does not have the layers or the norm that were asked for.
     """
     if vision.get("timm_model_name"):
         return _timm(vision, request, load)
-    # The one private name used here: the public way builds the text tower, too, some of them from the Hub.
+    # The one private name used here: the public way also builds the text tower, sometimes from the Hub.
     from open_clip.model import CLIPVisionCfg, _build_vision_tower
 
     visual = _build_vision_tower(embed_dim, CLIPVisionCfg(**vision), quick_gelu).eval()
@@ -60,7 +60,7 @@ def _transformer(visual: Any, vision: Mapping[str, Any], request: BackboneReques
         visual.conv1.stride[0],
     )
     layers = chosen_layers(request.layers, depth, (depth - 1,), request.spec)
-    # After attentional pooling, ln_post is of another width and not for patches.
+    # With attentional pooling, ln_post comes after it, has another width and is not for patches.
     fits = tuple(getattr(visual.ln_post, "normalized_shape", ())) == (width,)
     if request.norm and not fits:
         raise SpecError(f"{request.spec}: the final norm of this tower is not for patches: leave out `norm`")
@@ -110,7 +110,7 @@ def _resnet(visual: Any, vision: Mapping[str, Any], request: BackboneRequest, lo
     if request.norm:
         raise SpecError(f"{request.spec}: the stages of a pyramid have no norm in common: leave out `norm`")
     layers = chosen_layers(request.layers, 4, default_stages(_RESNET_STRIDES), request.spec)
-    del visual.attnpool  # it pools, for images of one size
+    del visual.attnpool  # it pools, and fits images of one size only
     load(visual, ("attnpool.",))
 
     def stages(pixels: torch.Tensor) -> list[torch.Tensor]:

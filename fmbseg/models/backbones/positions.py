@@ -1,4 +1,4 @@
-"""Position embeddings on any grid, interpolated as the model's authors do."""
+"""Position embeddings for any grid, interpolated as the model's authors do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 from torch import nn
 
-_KEPT = 8  # grids that are remembered
+_KEPT = 8  # number of grids that are remembered
 
 
 class Interpolation(NamedTuple):
-    """How a table of position embeddings is brought to another grid.
+    """How a table of position embeddings is resized to another grid.
 
     Attributes:
-        antialias: smooth before sampling.
+        antialias: whether to smooth before sampling.
         offset: added to the sides of the wanted grid before they become scale factors, which shifts where the
             table is sampled; 0 for none.
         mode: ``bicubic`` or ``bilinear``.
@@ -35,12 +35,12 @@ PLAIN = Interpolation(antialias=False, offset=0.0)  # MAE, CLIP
 
 
 class PositionTable(nn.Module):
-    """A square table of position embeddings, brought to each grid once.
+    """A square table of position embeddings, resized once for each grid.
 
     Args:
         table: (1, prefix + side * side, C).
         prefix: leading entries that belong to no patch and stay as they are.
-        how: it is interpolated.
+        how: how it is interpolated.
 
     Example:
         >>> table = PositionTable(torch.arange(5.0).reshape(1, 5, 1), prefix=1, how=PLAIN)

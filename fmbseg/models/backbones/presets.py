@@ -1,4 +1,4 @@
-"""Short names of well-known encoders, as data: nothing is imported and no weight is looked for here."""
+"""Short names of well-known encoders, as data: nothing is imported and no weights are looked for here."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ PRESETS: dict[str, str] = {
 
 
 class Gate(NamedTuple):
-    """Of repositories that ask for consent before they give their files.
+    """The licence of a repository that asks for consent before it gives its files, and an open alternative.
 
     Attributes:
-        licence: its name.
+        licence: name of the licence.
         alternative: an encoder that anyone may load.
     """
 
@@ -70,7 +70,7 @@ class Gate(NamedTuple):
 
 
 def gate_of(repo: str) -> Gate | None:
-    """The gate before a Hub repository, if there is one that we know of.
+    """The gate in front of a Hub repository, if we know of one.
 
     Example:
         >>> gate_of("facebook/dinov3-vitl16-pretrain-lvd1689m")

@@ -1,4 +1,4 @@
-"""Networks of which nothing is known but that they take pixels: what they give is found out by trying."""
+"""Networks about which we know only that they take pixels: what they return is found out by trying."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     Run = Callable[[torch.Tensor], object]
 
 
-_BATCHES = (1, 2, 4, 8, 16)  # counts of images that are tried
-_ENOUGH = 2  # counts that it must take to be believed to take any
+_BATCHES = (1, 2, 4, 8, 16)  # batch sizes that are tried
+_ENOUGH = 2  # a network that takes this many of them is believed to take any
 
 
 @torch.inference_mode()
 def probe(module: nn.Module, size: int, prefix: int, where: str) -> GridNetwork:
-    """Find out what a module gives for images of ``size`` x ``size`` pixels, and make a network of it.
+    """Find out what a module returns for images of ``size`` x ``size`` pixels, and make it a network.
 
     Args:
-        module: pixels (B, 3, H, W) to maps (B, C, h, w), to tokens (B, prefix + h * w, C), or to a tuple that
-            begins with either.
-        size: that it is meant for, in pixels.
-        prefix: tokens that are not patches.
-        where: for messages.
+        module: turns pixels (B, 3, H, W) into maps (B, C, h, w), tokens (B, prefix + h * w, C) or a tuple
+            that begins with either.
+        size: side in pixels of the images that it is meant for.
+        prefix: number of leading tokens that are not patches.
+        where: what to call it in messages.
 
     Raises:
-        NoSpatialFeaturesError: it gives anything else.
-        WeightsError: what it gives is not finite.
+        NoSpatialFeaturesError: it returns anything else.
+        WeightsError: its output is not finite.
         ValueError: it does not run at this size.
     """
     given, batch = _tried(module, size, where)
@@ -55,13 +55,13 @@ def probe(module: nn.Module, size: int, prefix: int, where: str) -> GridNetwork:
 
 
 class GridOf(nn.Module):
-    """The grid of a module that gives maps or tokens.
+    """The grid of a module that returns maps or tokens.
 
     Args:
         module: see :func:`probe`.
-        stride: of its grid, in pixels.
-        prefix: tokens that are not patches.
-        batch: images that it takes at a time; ``None`` for any count.
+        stride: stride of its grid in pixels.
+        prefix: number of leading tokens that are not patches.
+        batch: number of images that it takes at a time; ``None`` for any number.
     """
 
     def __init__(self, module: nn.Module, stride: int, prefix: int, batch: int | None) -> None:
@@ -72,7 +72,7 @@ class GridOf(nn.Module):
         self._batch = batch
 
     def train(self, mode: bool = True) -> GridOf:
-        """Stay as it is: an exported program has no modes, and refuses to be asked."""
+        """Set the mode here alone: an exported program has no modes and raises an error if asked to change."""
         self.training = mode
         return self
 
@@ -85,13 +85,13 @@ class GridOf(nn.Module):
         return tokens_to_grid(given, grid, self._prefix)
 
     def _in_batches(self, pixels: torch.Tensor, batch: int) -> torch.Tensor:
-        """Images in batches of one size, the last filled up with its last image."""
+        """Images in batches of equal size, the last filled up with its last image."""
         filled = torch.cat([pixels, pixels[-1:].expand(-len(pixels) % batch, -1, -1, -1)])
         return torch.cat([_first(self.module(part)) for part in torch.split(filled, batch)])[: len(pixels)]
 
 
 def _tried(module: nn.Module, size: int, where: str) -> tuple[torch.Tensor, int | None]:
-    """What a module gives for noise, and the one count of images that it takes, ``None`` for any."""
+    """What a module returns for noise, and the only batch size that it takes; ``None`` for any."""
     noise = torch.randn(max(_BATCHES), 3, size, size, generator=torch.Generator().manual_seed(0))
     given: dict[int, torch.Tensor] = {}
     problems = []
@@ -102,7 +102,7 @@ def _tried(module: nn.Module, size: int, where: str) -> tuple[torch.Tensor, int 
             raise
         except (
             Exception  # noqa: BLE001 - foreign networks raise what they like
-        ) as error:  # whatever a foreign network raises; other counts are tried before giving up
+        ) as error:  # other batch sizes are tried before giving up
             problems.append(error)
         if len(given) == _ENOUGH:
             return given[batch], None
@@ -141,6 +141,6 @@ def _takes(grid: GridOf, height: int, width: int, dim: int) -> bool:
     wanted = (2, dim, height // grid._stride, width // grid._stride)
     try:
         given = grid(torch.zeros(2, 3, height, width))
-    except Exception:  # noqa: BLE001 - foreign networks raise what they like; resizing serves instead
+    except Exception:  # noqa: BLE001 - foreign networks raise what they like; images are resized instead
         return False
     return tuple(given.shape) == wanted

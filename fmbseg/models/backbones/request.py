@@ -1,7 +1,7 @@
 """What a spec of a backbone asks for, checked at the door: ``family:name?option=value&...``.
 
-Options that decide what a backbone computes stand in its spec, so that a saved head can make it again. Those
-of one machine (where the cache is, who is logged in, whether to compile) do not.
+Options that decide what a backbone computes are part of its spec, so a saved head can recreate it. Those
+of one machine (where the cache is, who is logged in, whether to compile) are not.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ FILE_OPTIONS = PIXEL_OPTIONS | {"size", "prefix", "license"}
 
 @dataclass(frozen=True)
 class BackboneRequest:
-    """A backbone as it is asked for; what is ``None`` is left to the family or the model.
+    """A backbone as it was asked for; what is ``None`` is left to the family or the model.
 
     Args:
         family: part of the spec before the first colon.
         name: what follows it, up to the question mark.
         layers: blocks or stages whose outputs are joined, counted from 0, or from the end if negative.
         norm: whether the final norm is applied.
-        size: side of the images, in pixels, that the model is meant for.
-        precision: of weights and computation; features are float32 in any case.
+        size: side in pixels of the images that the model is meant for.
+        precision: that of weights and computation; features are float32 in any case.
         weights: ``pretrained``, ``random`` (seeded), ``none`` (shapes only), or the path of a file.
-        prefix: leading tokens of a file's model that are not patches.
-        mean: of each RGB channel in [0, 1], of weights that do not say it themselves.
+        prefix: number of leading tokens of a file's model that are not patches.
+        mean: mean of each RGB channel in [0, 1], for weights that do not state it themselves.
         std: standard deviation of each RGB channel, for the same weights.
-        interpolation: by which images are resized, for the same weights.
-        license: of a file's weights.
+        interpolation: how images are resized, for the same weights.
+        license: licence of a file's weights.
         revision: branch, tag or commit of a Hub repository.
         hub: how files are looked for.
-        compiled: run through ``torch.compile``.
+        compiled: whether to run through ``torch.compile``.
     """
 
     family: str
@@ -78,10 +78,10 @@ class BackboneRequest:
         """Read the rest of a spec and the options given by keyword, which take precedence.
 
         Args:
-            family: that is asked.
-            rest: of the spec, after the family's colon.
-            options: by keyword; their values may be text, as in a spec.
-            takes: options that the family knows.
+            family: the family that is asked.
+            rest: what follows the family's colon in the spec.
+            options: options given by keyword; their values may be text, as in a spec.
+            takes: options that the family takes.
 
         Raises:
             SpecError: an unknown option, a value out of range, a name with ``..`` in it.
@@ -106,7 +106,7 @@ class BackboneRequest:
         return cls(family, name, **values, revision=hub.revision, hub=hub, compiled=compiled)
 
     def stated_transform(self, weights: object) -> PixelTransform:
-        """The preprocessing that is stated by the options, for weights that do not say it themselves.
+        """The preprocessing that the options state, for weights that do not state it themselves.
 
         Raises:
             WeightsError: it is not stated.

@@ -1,4 +1,4 @@
-"""SAM's image encoder on any grid, whichever library its parts are from."""
+"""SAM's image encoder on any grid, whichever library its parts come from."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class SamEncoder(nn.Module):
-    """SAM's image encoder on any grid; its parts are those of segment_anything or of transformers.
+    """SAM's image encoder on any grid; its parts come from segment_anything or from transformers.
 
-    The absolute position embeddings are interpolated, which the authors never had to, since they
+    The absolute position embeddings are interpolated, which the authors never had to do, since they
     pad every image to 1024 px; relative ones are interpolated by the blocks, as the authors do.
 
     Args:
-        patches: pixels to (B, C, h, w).
-        positions: (1, side, side, C), or ``None``.
-        blocks: (B, h, w, C) to the same; those after the last that is read are left out.
-        neck: (B, h, w, C) to (B, 256, h, w), applied to each layer that is read, or ``None``.
-        layers: that are read.
-        how: positions are interpolated.
+        patches: turns pixels into (B, C, h, w).
+        positions: absolute position embeddings (1, side, side, C), or ``None``.
+        blocks: each maps (B, h, w, C) to the same shape; those after the last that is read are left out.
+        neck: maps (B, h, w, C) to (B, 256, h, w), applied to each layer that is read, or ``None``.
+        layers: indices of the layers that are read.
+        how: how positions are interpolated.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Around a model of timm, the network that reads its grid."""
+"""The network that reads a grid from a model of timm."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def pruned(model: nn.Module, plan: TimmPlan) -> nn.Module:
-    """The model in evaluation mode without what comes after the last layer that is read."""
+    """The model in evaluation mode, without what comes after the last layer that is read."""
     model.prune_intermediate_layers(list(plan.layers), prune_norm=not plan.norm)  # type: ignore[operator]
     return model.eval()
 
 
 def network_of(model: nn.Module, plan: TimmPlan) -> GridNetwork:
-    """The network that reads a model's grid, and what is known of it.
+    """The network that reads a model's grid, and what is known about it.
 
     Args:
-        model: of timm, after :func:`pruned`.
-        plan: of it.
+        model: model of timm, after :func:`pruned`.
+        plan: how it is built and read.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     network: nn.Module
@@ -58,7 +58,7 @@ def network_of(model: nn.Module, plan: TimmPlan) -> GridNetwork:
 
 
 class _Tokens(nn.Module):
-    """Patch tokens of some blocks of a transformer of timm, joined, as a grid."""
+    """Patch tokens of some blocks of a timm transformer, joined, as a grid."""
 
     def __init__(self, model: nn.Module, plan: TimmPlan) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fmbseg.models.backbones.request import BackboneRequest
 
-# Where timm's own way, bicubic with antialiasing, is not that of the authors.
+# Models whose authors do not interpolate as timm does, bicubically with antialiasing.
 _POSITIONS = (
     (r"_patch14_dinov2\b", DINO),
     (r"\.dino$", DINO),
@@ -34,24 +34,24 @@ _CELLS = 8
 
 @dataclass(frozen=True)
 class TimmPlan:
-    """What is known of a model before it is built.
+    """What is known about a model before it is built.
 
     Args:
-        arguments: that it is built with.
+        arguments: keyword arguments that it is built with.
         config: timm's ``pretrained_cfg``.
-        layers: that are read.
-        depth: how many there are.
+        layers: indices of the layers that are read.
+        depth: how many layers there are.
         norm: whether the final norm is applied.
-        columnar: all layers have one grid (patch tokens); if not, they are a pyramid.
-        positions: how its position embeddings are interpolated, where not by timm.
-        any_size: whether it takes any size.
-        native_size: in pixels.
-        strides: of the layers read.
-        multiple: pixels that sides are padded to multiples of, so that every stage can divide them.
-        minimum: pixels that sides are padded to at least.
-        dim: channels of all layers read together.
-        prefix: tokens that are not patches.
-        registers: of them, those that stand for nothing.
+        columnar: whether all layers have one grid (patch tokens); if not, they form a pyramid.
+        positions: how its position embeddings are interpolated; ``None`` if by timm.
+        any_size: whether it takes images of any size.
+        native_size: side in pixels of the images that it is meant for.
+        strides: strides of the layers read, in pixels.
+        multiple: sides are padded to multiples of this many pixels, so that every stage can divide them.
+        minimum: smallest number of pixels that sides are padded to.
+        dim: total channels of the layers read.
+        prefix: number of leading tokens that are not patches.
+        registers: how many of these stand for nothing in the image.
     """
 
     arguments: Mapping[str, Any]
@@ -72,7 +72,7 @@ class TimmPlan:
 
     @property
     def stride(self) -> int:
-        """Of the grid: that of the finest layer read."""
+        """Stride of the grid: that of the finest layer read."""
         return min(self.strides)
 
 
@@ -83,8 +83,8 @@ def plan_of(
 
     Args:
         architecture: timm's name.
-        arguments: of the model, from the config of a folder.
-        overlay: of timm's ``pretrained_cfg``, from the same config.
+        arguments: the model's keyword arguments, from the config of a folder.
+        overlay: values that replace those of timm's ``pretrained_cfg``, from the same config.
         request: what is asked for.
 
     Raises:
@@ -151,7 +151,7 @@ def _infos(model: nn.Module) -> list[dict[str, Any]]:
 def _positions_of(architecture: str, tag: str, model: nn.Module) -> Interpolation | None:
     if getattr(model, "pos_embed", None) is None:
         return None
-    # A folder's config has the tag of its weights beside the name, of which it is a part elsewhere.
+    # A folder's config has the tag of its weights beside the name; elsewhere it is part of the name.
     name = architecture if "." in architecture else f"{architecture}.{tag}"
     return next((how for pattern, how in _POSITIONS if re.search(pattern, name)), None)
 
@@ -159,7 +159,7 @@ def _positions_of(architecture: str, tag: str, model: nn.Module) -> Interpolatio
 def _sizes(
     model: nn.Module, config: Mapping[str, Any], request: BackboneRequest, *, own_positions: bool
 ) -> tuple[dict[str, Any], bool, int]:
-    """Arguments that make the model take any size, or one; whether it takes any; its native size."""
+    """Arguments that make the model take any size or just one; whether it takes any; its native size."""
     takes = inspect.signature(type(model).__init__).parameters
     native = min(config["input_size"][1:])
     wanted = request.size or native
@@ -189,7 +189,7 @@ def _norm(request: BackboneRequest, *, columnar: bool, model: nn.Module) -> bool
 def _dim(model: nn.Module, layers: tuple[int, ...], size: int, *, norm: bool, where: str) -> int:
     try:
         maps = intermediates(model, torch.zeros(1, 3, size, size, device="meta"), layers, norm=norm)
-    except RuntimeError:  # a model that looks at values cannot run on the meta device; timm's table knows
+    except RuntimeError:  # a model that looks at values cannot run on the meta device; timm has a table
         return sum(int(_infos(model)[layer]["num_chs"]) for layer in layers)
     if any(one.ndim != 4 for one in maps):
         raise NoSpatialFeaturesError(f"{where} gives {[tuple(one.shape) for one in maps]}: no maps")
@@ -197,9 +197,9 @@ def _dim(model: nn.Module, layers: tuple[int, ...], size: int, *, norm: bool, wh
 
 
 def _padding(model: nn.Module, layers: tuple[int, ...], coarsest: int) -> tuple[int, int]:
-    """What sides are padded to: multiples of the coarsest stride, if the model takes two unequal such sides.
+    """What sides are padded to: multiples of the coarsest stride, if the model accepts two unequal ones.
 
-    Some models need a larger image, and some, with attention in blocks, need multiples of eight cells.
+    Some models need larger images, and some, with attention within blocks, multiples of eight cells.
     """
     for cells in range(1, _CELLS):
         if _runs(model, layers, (cells * coarsest, (cells + 1) * coarsest)):
@@ -218,7 +218,7 @@ def _runs(model: nn.Module, layers: tuple[int, ...], size: tuple[int, int]) -> b
 def intermediates(
     model: nn.Module, pixels: torch.Tensor, layers: tuple[int, ...], *, norm: bool
 ) -> list[torch.Tensor]:
-    """Maps (B, C, h, w) of some layers of a model of timm."""
+    """Maps (B, C, h, w) of some layers of a timm model."""
     maps: list[torch.Tensor] = model.forward_intermediates(  # type: ignore[operator]
         pixels, indices=list(layers), norm=norm, output_fmt="NCHW", intermediates_only=True
     )

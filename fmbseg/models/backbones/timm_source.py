@@ -42,11 +42,11 @@ class TimmSource:
 
     Args:
         architecture: timm's name, with the tag of its weights if there is one.
-        name: in a spec.
-        repo: on the Hub, if it is from there.
-        folder: of its files, if they are here.
-        overlay: of timm's ``pretrained_cfg``, from the folder's config.
-        arguments: of the model, from the same config.
+        name: the model's name in a spec.
+        repo: its repository on the Hub, if it comes from there.
+        folder: folder of its files, if they are on this machine.
+        overlay: values that replace those of timm's ``pretrained_cfg``, from the folder's config.
+        arguments: the model's keyword arguments, from the same config.
     """
 
     architecture: str
@@ -58,11 +58,11 @@ class TimmSource:
 
 
 def find_source(request: BackboneRequest) -> TimmSource:
-    """Find the files before timm is imported or anything is built, where the name alone says which.
+    """Find the files; where the name alone says which they are, before timm is imported or anything is built.
 
     Raises:
         UnknownNameError: timm has no such model.
-        AssetUnavailableError: the weights are neither here nor to be had.
+        AssetUnavailableError: the weights are not here and cannot be fetched.
     """
     name = request.name
     if name.startswith(LOCAL):
@@ -129,7 +129,7 @@ def _known(name: str, *, tagged: bool = True) -> str:
 
 
 def _repo_of(name: str) -> str:
-    """The Hub repository of a name, which for almost all is that name under ``timm``."""
+    """The Hub repository of a name, which for almost all names is that name under ``timm``."""
     if f"timm:{name}" in PRESETS.values():
         return f"timm/{name}"
     import timm

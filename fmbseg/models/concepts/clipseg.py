@@ -50,15 +50,15 @@ class ClipSeg:
     """A CLIPSeg as a concept model, which gives semantic maps and no instances.
 
     Args:
-        spec: that makes this model again.
-        license: of the weights.
+        spec: that recreates this model.
+        license: licence of the weights.
         module: ``CLIPSegForImageSegmentation`` of transformers.
-        tokenizer: of its texts.
-        transform: normalisation of the pixels.
+        tokenizer: turns its texts into tokens.
+        transform: normalises the pixels.
         side: height and width in pixels that photographs are brought to.
-        device: where it computes; a GPU if there is one.
-        precision: on accelerators; a CPU is exact.
-        words_at_once: that the decoder looks for in one pass.
+        device: where to compute; by default a GPU if there is one.
+        precision: used on accelerators; a CPU always computes in float32.
+        words_at_once: words that the decoder looks for in one pass.
 
     Raises:
         ValueError: ``words_at_once`` is below 1.
@@ -161,15 +161,15 @@ def clipseg(
     """Load a CLIPSeg of transformers, for example ``CIDAS/clipseg-rd64-refined``.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
         device: as of :class:`ClipSeg`, and so are the next two.
-        precision: on accelerators.
-        words_at_once: that the decoder looks for in one pass.
+        precision: used on accelerators.
+        words_at_once: words that the decoder looks for in one pass.
 
     Raises:
         SpecError: no such option of a spec.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option outside its range.
     """

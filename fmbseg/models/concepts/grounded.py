@@ -72,14 +72,14 @@ class Grounded:
     0.3 on, so as a teacher it needs ``CompetitionSettings`` whose thresholds are theirs.
 
     Args:
-        spec: that makes this model again.
+        spec: that recreates this model.
         license: of both models' weights.
         detector: finds boxes.
         image_processor: of transformers, that prepares the detector's pixels.
         masks: cuts out what is in a box.
-        device: where it computes; a GPU if there is one.
-        precision: of the detector on accelerators; a CPU is exact.
-        words_at_once: that the detector looks for in one pass.
+        device: where to compute; by default a GPU if there is one.
+        precision: the detector's on accelerators; a CPU always computes in float32.
+        words_at_once: words that the detector looks for in one pass.
         min_score: boxes of this score or less are left out; as transformers does where ``None``.
         min_text_score: boxes that fit the word itself, without its sentence, no better are left out; only
             Grounding DINO tells the two apart.
@@ -245,8 +245,8 @@ def grounded(
         hub: how files are looked for.
         mask_options: of the mask generator, for example ``{"points_per_batch": 32}``.
         device: as of :class:`Grounded`, and so are the next five.
-        precision: of the detector on accelerators.
-        words_at_once: that the detector looks for in one pass.
+        precision: the detector's on accelerators.
+        words_at_once: words that the detector looks for in one pass.
         min_score: boxes of this score or less are left out.
         min_text_score: boxes that fit the word itself no better are left out.
         box_nms_threshold: of two boxes of a word whose IoU is above this, one is left out.
@@ -254,7 +254,7 @@ def grounded(
     Raises:
         UnknownNameError: no such mask generator.
         SpecError: the name is no pair, or an option of a spec is unknown.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option outside its range, or a mask generator that takes no boxes.
     """

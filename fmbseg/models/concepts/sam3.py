@@ -47,14 +47,14 @@ class Sam3:
     """A SAM 3 as a concept model.
 
     Args:
-        spec: that makes this model again.
-        license: of the weights.
+        spec: that recreates this model.
+        license: licence of the weights.
         module: ``Sam3Model`` of transformers, or one with its methods.
-        tokenizer: of its texts.
-        transform: normalisation of the pixels.
-        device: where it computes; a GPU if there is one.
-        precision: on accelerators; a CPU is exact.
-        words_at_once: that the detector looks for in one pass.
+        tokenizer: turns its texts into tokens.
+        transform: normalises the pixels.
+        device: where to compute; by default a GPU if there is one.
+        precision: used on accelerators; a CPU always computes in float32.
+        words_at_once: words that the detector looks for in one pass.
         min_score: instances of a lower score are not cut out.
 
     Raises:
@@ -194,16 +194,16 @@ def hf_sam3(
     """Load a SAM 3 of transformers, for example ``facebook/sam3``, or a SAM3-LiteText.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
         device: as of :class:`Sam3`, and so are the next three.
-        precision: on accelerators.
-        words_at_once: that the detector looks for in one pass.
+        precision: used on accelerators.
+        words_at_once: words that the detector looks for in one pass.
         min_score: instances of a lower score are not cut out.
 
     Raises:
         SpecError: no such option of a spec.
-        AssetUnavailableError: files are neither here nor to be had, or the repository is gated.
+        AssetUnavailableError: files are not here and cannot be fetched, or the repository is gated.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option outside its range.
     """

@@ -21,7 +21,7 @@ class WordFeatures:
 
     Args:
         spec: of the model, for messages.
-        tokenizer: of its texts.
+        tokenizer: turns its texts into tokens.
         length: tokens that it reads; shorter words are filled up.
         compute: from ids (1, L) and which of them are tokens (1, L) to the features (1, ...).
         sentence: that words are put in.

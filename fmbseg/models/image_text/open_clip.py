@@ -49,7 +49,7 @@ def open_clip(name: str, *, hub: HubOptions | None = None, **options: Any) -> To
     Raises:
         UnknownNameError: no such architecture, tag or variant.
         SpecError: no such option, or the name has no weights.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
     """

@@ -30,7 +30,7 @@ class ImageTextRequest:
         name: what follows it, up to the question mark.
         dense: name of the dense variant.
         crop_size: side in pixels of crops, as it was written; the model's own if ``None``.
-        precision: on accelerators.
+        precision: used on accelerators.
         pixels: ``mean``, ``std`` and ``interpolation``, of weights that do not say them themselves.
         hub: how files are looked for.
     """

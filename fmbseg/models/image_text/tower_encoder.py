@@ -26,7 +26,7 @@ class TowerEncoder:
     """Frozen image-text encoder; see :class:`fmbseg.models.contracts.ImageTextEncoder`.
 
     Args:
-        spec: ``family:name`` that makes this model again.
+        spec: ``family:name`` that recreates this model.
         dim: dimensions of the text space.
         crop_size: side in pixels of the crops.
         license: licence of the weights.
@@ -34,7 +34,7 @@ class TowerEncoder:
         model: the whole model; put in evaluation mode and frozen.
         tower: its vision tower.
         embed: texts and a device to vectors (K, dim).
-        precision: on accelerators; a CPU computes in float32.
+        precision: used on accelerators; a CPU always computes in float32.
 
     Raises:
         ValueError: no such precision.

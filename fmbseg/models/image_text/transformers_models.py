@@ -60,7 +60,7 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     Raises:
         UnknownNameError: no such variant, or a model of another family.
         SpecError: no such option, or a model without a text side.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         MissingPackageError: the version of transformers, or what reads the tokenizer, is not installed.
         ValueError: an option's value does not fit the model.

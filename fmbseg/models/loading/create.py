@@ -27,7 +27,7 @@ def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None
 
     Raises:
         UnknownNameError: the registry does not know the spec.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
     """
     family = registry.expand(spec).partition(":")[0]
     if hub is not None and _takes_hub(registry, family):

@@ -39,7 +39,7 @@ class OpenClipFiles:
         config: open_clip's model configuration.
         weights: file of the weights; ``None`` where they were not asked for.
         transform: preprocessing that the weights were trained with.
-        license: of the weights.
+        license: licence of the weights.
         repo: on the Hub, if they are from there.
         folder: of the files, if they are here.
     """
@@ -66,7 +66,7 @@ def find_open_clip(
 
     Raises:
         UnknownNameError: no such architecture or tag.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: a file is damaged, or does not say how images are to be prepared.
         SpecError: the name is none of these.
     """

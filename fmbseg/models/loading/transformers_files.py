@@ -52,7 +52,7 @@ def transformers_folder(name: str, options: HubOptions, *, alternative: str = ""
         licence: for a repository known to be gated, the name of its licence.
 
     Raises:
-        AssetUnavailableError: the files are neither here nor to be had.
+        AssetUnavailableError: the files are not here and cannot be fetched.
     """
     return model_folder(name, WEIGHTS, options, needed=(CONFIG,), alternative=alternative, licence=licence)
 

@@ -56,9 +56,9 @@ class OnnxSam:
         encoder: path of the encoder: one input (1, 3, S, S) float32 of the frame's normalised pixels, one
             output, the embedding.
         decoder: path of the decoder, with the inputs and outputs of segment_anything's ONNX export.
-        settings: of ``everything``.
-        spec: ``family:name`` that makes this model again.
-        license: of the weights.
+        settings: settings of ``everything``.
+        spec: ``family:name`` that recreates this model.
+        license: licence of the weights.
         threads: CPU threads of each session; ONNX Runtime's own choice (every core) where ``None``.
 
     Raises:

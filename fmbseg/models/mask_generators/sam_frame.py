@@ -49,7 +49,7 @@ class SamFrame:
     Args:
         size: height and width of the image in its own pixels.
         side: of the frame in pixels.
-        transform: normalisation of the pixels.
+        transform: normalises the pixels.
 
     Example:
         >>> SamFrame((480, 640)).resized
@@ -96,7 +96,7 @@ class SquashedFrame:
     Args:
         size: height and width of the image in its own pixels.
         side: of the frame in pixels.
-        transform: normalisation of the pixels.
+        transform: normalises the pixels.
 
     Example:
         >>> SquashedFrame((480, 640)).points(np.array([[320, 240]], np.float32)).tolist()

@@ -34,7 +34,7 @@ class SamPrompter:
     Args:
         image: RGB, (H, W, 3).
         encode: makes the decoder of an image or of a crop of it.
-        settings: of ``everything``.
+        settings: settings of ``everything``.
     """
 
     def __init__(

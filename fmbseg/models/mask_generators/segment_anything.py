@@ -119,7 +119,7 @@ def sam(
         name: ``TYPE@/path/of/checkpoint``, TYPE one of ``vit_h``, ``vit_l``, ``vit_b``; or, with ``module``,
             any name to call it by.
         module: a ``segment_anything`` model that is made already; no checkpoint is read then.
-        device: where it computes; a GPU if there is one.
+        device: where to compute; by default a GPU if there is one.
         precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
         settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 

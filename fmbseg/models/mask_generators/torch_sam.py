@@ -54,12 +54,12 @@ class TorchSam:
     """Promptable mask generator; see :class:`fmbseg.models.contracts.MaskGenerator`.
 
     Args:
-        spec: ``family:name`` that makes this model again.
-        license: of the weights.
+        spec: ``family:name`` that recreates this model.
+        license: licence of the weights.
         model: the SAM; put in evaluation mode, frozen and moved to ``device``.
-        settings: of ``everything``.
-        device: where it computes; a GPU if there is one.
-        precision: on accelerators; a CPU computes in float32.
+        settings: settings of ``everything``.
+        device: where to compute; by default a GPU if there is one.
+        precision: used on accelerators; a CPU always computes in float32.
 
     Raises:
         ValueError: no such precision.

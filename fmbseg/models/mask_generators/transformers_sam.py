@@ -49,7 +49,7 @@ class TransformersSam:
 
     Args:
         module: the model.
-        transform: normalisation of the pixels.
+        transform: normalises the pixels.
         frame: which way images stand in the frame.
         side: of the frame in pixels.
     """
@@ -99,7 +99,7 @@ def hf_sam(name: str, *, hub: HubOptions | None = None, **options: Any) -> Torch
     """Load a SAM of transformers, for example ``facebook/sam-vit-huge``.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may stand behind it.
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
         options: ``device`` and ``precision``, as of
             :class:`~fmbseg.models.mask_generators.torch_sam.TorchSam`; and the settings of
@@ -108,7 +108,7 @@ def hf_sam(name: str, *, hub: HubOptions | None = None, **options: Any) -> Torch
     Raises:
         UnknownNameError: no such setting.
         SpecError: no such option of a spec.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
     """

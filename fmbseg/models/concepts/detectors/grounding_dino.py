@@ -40,9 +40,9 @@ class GroundingDino:
     makes of it, and not more.
 
     Args:
-        spec: for messages.
+        spec: the model's name in messages.
         module: ``GroundingDinoForObjectDetection`` or ``MMGroundingDinoForObjectDetection``.
-        tokenizer: of its texts.
+        tokenizer: turns its texts into tokens.
     """
 
     square = False

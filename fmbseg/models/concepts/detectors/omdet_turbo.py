@@ -28,9 +28,9 @@ class OmDetTurbo:
     word; text is fused there, so that backbone and encoder run once a photograph.
 
     Args:
-        spec: for messages.
+        spec: the model's name in messages.
         module: ``OmDetTurboForObjectDetection``.
-        tokenizer: of its texts.
+        tokenizer: turns its texts into tokens.
     """
 
     square = False

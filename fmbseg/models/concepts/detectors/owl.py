@@ -32,9 +32,9 @@ class Owl:
     Words meet nothing but a product with the patches, so that a batch of them is each by itself.
 
     Args:
-        spec: for messages.
+        spec: the model's name in messages.
         module: ``OwlViTForObjectDetection`` or ``Owlv2ForObjectDetection``.
-        tokenizer: of its texts.
+        tokenizer: turns its texts into tokens.
     """
 
     thresholds = Thresholds(score=0.1, own_score=0.0, box_nms=0.8)
