@@ -1,6 +1,6 @@
-"""The four contracts that every frozen model is used through, what they return, and what models may offer.
+"""The four contracts for frozen models, what they return, and what some models offer besides.
 
-What only some models offer is a small protocol of its own, asked for by ``isinstance``.
+What only some models offer is a small protocol of its own, checked by ``isinstance``.
 
 Shapes are part of a contract. ``B`` counts images or crops, ``K`` texts, ``D`` the dimensions of the
 text space, ``N`` masks, ``P`` points; ``H`` and ``W`` are pixels, ``h`` and ``w`` cells of a feature grid.
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class ImageTextFeatures(NamedTuple):
-    """What an image-text model says of a batch of crops; every vector has unit length.
+    """An image-text model's output for a batch of crops; every vector has unit length.
 
     Attributes:
-        pooled: one vector a crop, (B, D).
-        dense: one vector a cell, (B, D, h, w), in the same space as ``pooled`` and as the texts.
+        pooled: one vector per crop, (B, D).
+        dense: one vector per cell, (B, D, h, w), in the same space as ``pooled`` and the texts.
     """
 
     pooled: torch.Tensor
@@ -73,7 +73,7 @@ class PatchEncoder(Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A backbone that has another form, which exporters follow more easily."""
+    """A backbone with another form that exporters follow more easily."""
 
     def for_export(self) -> PatchEncoder:
         """The same weights and results in that form."""
@@ -115,27 +115,27 @@ class ImageTextEncoder(Protocol):
 
 @runtime_checkable
 class KnowsNames(Protocol):
-    """An image-text model of which it is known what it was trained on, as one made of a classifier is."""
+    """An image-text model whose training names are known, such as one made from a classifier."""
 
     @property
     def known_names(self) -> Sequence[str]:
-        """The names, each once: other words are as well known as they are near to one."""
+        """The names, each once: other words are known as well as they are near to one of these."""
         ...
 
 
 @runtime_checkable
 class Prompter(Protocol):
-    """One image, encoded once, ready to be asked for masks."""
+    """One image, encoded once, ready for mask prompts."""
 
     def prompt(
         self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
     ) -> MaskSet:
-        """Return the best one mask for each set of points, or for each box.
+        """Return the single best mask for each set of points, or for each box.
 
         Args:
-            points: for each mask its foreground points (P, 2), as (x, y) in pixels of the image.
+            points: for each mask, its foreground points (P, 2), as (x, y) in pixels of the image.
             boxes: (N, 4), around one thing each: x0, y0, x1, y1 in pixels of the image, x1 and y1 just
-                outside. Points and boxes are not given together.
+                outside. Give either points or boxes, not both.
         """
         ...
 
@@ -150,7 +150,7 @@ class MaskGenerator(Protocol):
 
     Attributes:
         spec: ``family:name`` that recreates this model.
-        promptable: whether ``prompt`` works; where not, Stage 1.1 is left out with a warning.
+        promptable: whether ``prompt`` works; if not, Stage 1.1 is left out with a warning.
         license: licence of the weights (SPDX where there is one).
     """
 
@@ -164,12 +164,12 @@ class MaskGenerator(Protocol):
 
 
 class Concept(NamedTuple):
-    """What a concept model found of one word in one image.
+    """What a concept model found for one word in one image.
 
     Attributes:
-        presence: how likely the image shows it at all, 0 to 1.
-        masks: its instances, best first; each one's score, 0 to 1, stands as ``predicted_iou``.
-        semantic: (H, W) float32, how likely each pixel is of it, 0 to 1; ``None`` where the model has no such
+        presence: how likely it is that the image shows it at all, 0 to 1.
+        masks: its instances, best first; the score of each, 0 to 1, is in ``predicted_iou``.
+        semantic: (H, W) float32, how likely each pixel shows it, 0 to 1; ``None`` where the model has no such
             map.
     """
 
@@ -180,16 +180,16 @@ class Concept(NamedTuple):
 
 @runtime_checkable
 class ConceptPrompter(Protocol):
-    """One image, encoded once, ready to be asked for words."""
+    """One image, encoded once, ready for words."""
 
     def find(self, words: Sequence[str]) -> Iterator[Concept]:
-        """Yield what is found of each word, in their order; memory does not grow with their number."""
+        """Yield what is found for each word, in order; memory does not grow with their number."""
         ...
 
 
 @runtime_checkable
 class ConceptModel(Protocol):
-    """A model that names and cuts out in one step: SAM 3's "promptable concept segmentation".
+    """A model that names things and cuts them out in one step: SAM 3's "promptable concept segmentation".
 
     Attributes:
         spec: ``family:name`` that recreates this model.
@@ -210,7 +210,7 @@ class ConceptModel(Protocol):
 
 @runtime_checkable
 class HasFacts(Protocol):
-    """A backbone of which more is known than its contract says, as all of fmbseg's own are."""
+    """A backbone that says more about itself than its contract asks, as all of fmbseg's own do."""
 
     @property
     def facts(self) -> BackboneFacts:
@@ -229,9 +229,9 @@ class Movable(Protocol):
 
 @runtime_checkable
 class HasOptions(Protocol):
-    """A mask generator with settings that decide what masks come out, as its spec does not say them."""
+    """A mask generator whose output also depends on settings that its spec does not hold."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The settings that are not the defaults, as JSON values by name."""
+        """The settings that differ from the defaults, as JSON values by name."""
         ...

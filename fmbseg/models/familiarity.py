@@ -1,8 +1,8 @@
-"""How well an image-text model knows a word, where it is known what the model was trained on.
+"""How well an image-text model knows a word, if it is known what the model was trained on.
 
-A model made of a classifier (ConSE) sees what its classes' names can express, and nothing else: a word is as
-well known as it is near to one of them. CLIP and its like learned from captions, of which nobody has a list:
-nothing is said of their words.
+A model made from a classifier (ConSE) sees only what its classes' names can express: it knows a word as
+well as the word is near to one of them. CLIP and its like learned from captions, which nobody can list:
+for them, nothing is said about words.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _SPELLING = 0.85
 
 
 class Word(NamedTuple):
-    """What a model knows of one class.
+    """How well a model knows one class.
 
     Attributes:
-        name: of the class.
-        familiarity: similarity to the nearest known name, up to 1; None where nobody knows.
+        name: the class's name.
+        familiarity: similarity to the nearest known name, up to 1; None if that cannot be told.
         nearest: the nearest known names, best first.
-        meant: a known name that is spelled nearly so, if the word is hardly known.
+        meant: a known name with a similar spelling, if the word is hardly known.
         near: other classes of the vocabulary that will share its pixels.
 
     Example:
@@ -53,17 +53,17 @@ class Word(NamedTuple):
 
     @property
     def hardly_known(self) -> bool:
-        """Whether the model hardly knows it."""
+        """Whether the model hardly knows the word."""
         return self.familiarity is not None and self.familiarity < HARDLY
 
 
 @torch.no_grad()
 def look_up(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> list[Word]:
-    """Say of every class how well a model knows it, and which others it will be confused with.
+    """Say for every class how well a model knows it, and which others it will be confused with.
 
     Args:
         encoder: the image-text model.
-        vocabulary: of K classes.
+        vocabulary: K classes.
 
     Returns:
         K words, in the order of the vocabulary.
@@ -92,12 +92,12 @@ def look_up(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> list[Word]:
 def told_of(encoder: ImageTextEncoder, vocabulary: Vocabulary, most: int = 5) -> list[str]:
     """A line for each class that a model hardly knows, and one for the rest if they are more than ``most``.
 
-    Classes that mean background are passed over.
+    Background classes are skipped.
 
     Args:
         encoder: the image-text model.
-        vocabulary: of K classes.
-        most: how many are told of by name.
+        vocabulary: K classes.
+        most: largest number of classes that get a line of their own.
     """
     if not isinstance(encoder, KnowsNames):
         return []

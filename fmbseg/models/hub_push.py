@@ -1,4 +1,4 @@
-"""Pushing to the Hub: a repository that is ready to be written to, and one message for what goes wrong."""
+"""Pushing to the Hub: getting a repository ready to be written to, and one message for what goes wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAIN = "main"
 
 
 class PushError(OSError):
-    """A push that did not come about; what was in the repository is as it was."""
+    """A push that failed; the repository is as it was before."""
 
 
 def ready_repository(
@@ -27,8 +27,8 @@ def ready_repository(
     Args:
         repo: ``owner/name``.
         private: whether a new repository is private; the owner's default if ``None``.
-        branch: that will be pushed to; main if ``None``.
-        token: with write permission.
+        branch: branch that will be pushed to; main if ``None``.
+        token: token with write permission.
         kind: ``"model"`` or ``"dataset"``.
     """
     from huggingface_hub import HfApi
@@ -45,12 +45,12 @@ def push_folder(
     """Push a folder to a data set's repository.
 
     Args:
-        folder: whose files are pushed.
+        folder: folder whose files are pushed.
         repo: ``owner/name``, which must exist.
-        branch: which must exist; main if ``None``.
-        token: with write permission.
+        branch: branch, which must exist; main if ``None``.
+        token: token with write permission.
         commit_message: first line of the commit.
-        replaced: pattern of the files there that go when no file of the folder has their name.
+        replaced: pattern of the files in the repository to delete if the folder has no file of their name.
 
     Returns:
         The URL of the commit.
@@ -70,20 +70,20 @@ def push_folder(
 
 @contextmanager
 def push_errors(repo: str) -> Iterator[None]:
-    """Say of an error of the Hub or the way there what it means for the push.
+    """Say what an error of the Hub, or on the way there, means for the push.
 
     Raises:
-        PushError: instead of the client's errors.
+        PushError: in place of the client's errors.
     """
     try:
         yield
     except PushError:
         raise
     except hub_errors() as error:
-        if type(error) in (OSError, FileNotFoundError, PermissionError):  # of this machine's disk
+        if type(error) in (OSError, FileNotFoundError, PermissionError):  # from this machine's disk
             raise
         raise PushError(_message(repo, error)) from error
-    except RuntimeError as error:  # the client's word for an upload of one file that failed
+    except RuntimeError as error:  # raised by the client when the upload of one file fails
         cause = error.__cause__
         if not isinstance(cause, hub_errors()):
             raise

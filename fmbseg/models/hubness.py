@@ -1,4 +1,4 @@
-"""Classes whose words are near everything, and win where they are not."""
+"""Classes whose words are near everything, and so win where they do not belong."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def hubness_of(
 ) -> torch.Tensor:
     """How near each class lies to everything: its mean similarity to the nearest reference texts.
 
-    A class near many texts is near many images as well, and wins crops that do not show it. Taking this off
+    A class near many texts is also near many images, and wins crops that do not show it. Subtracting this
     is cross-domain similarity local scaling (Conneau et al. 2018, arXiv 1710.04087, §2.3).
 
     Args:
-        prototypes: one unit vector a class, (K, D).
+        prototypes: one unit vector per class, (K, D).
         reference: unit vectors of other texts, (R, D).
-        neighbours: how many of them are averaged, at most R.
+        neighbours: how many of the nearest are averaged, at most R.
 
     Returns:
         (K,), -1 to 1.

@@ -72,7 +72,7 @@ class GridOf(nn.Module):
         self._batch = batch
 
     def train(self, mode: bool = True) -> GridOf:
-        """Set the mode here alone: an exported program has no modes and raises an error if asked to change."""
+        """Set the mode here alone: an exported program has no modes and raises if told to change."""
         self.training = mode
         return self
 

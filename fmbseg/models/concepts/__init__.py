@@ -1,1 +1,1 @@
-"""Models that name and cut out in one step."""
+"""Models that name things and cut them out in one step."""

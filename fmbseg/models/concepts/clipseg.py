@@ -1,14 +1,14 @@
-"""CLIPSeg of transformers, from the Hub or a folder: a word in, how likely each pixel is of it out.
+"""CLIPSeg of transformers, from the Hub or a folder: from a word to how likely each pixel shows it.
 
 Lueddecke and Ecker 2022, "Image Segmentation Using Text and Image Prompts": a small decoder on CLIP's vision
 tower. A photograph goes through the tower once; a word costs one pass of the decoder. The map is the sigmoid
-of its logits, brought to the photograph's size bilinearly (transformers has no post-processing for it, and
-its guides show that).
+of its logits, resized bilinearly to the photograph's size (transformers does not post-process it, and
+its guides do the same).
 
-A word's presence is the highest value of its map, as the decoder gives it: a word that no pixel is likelier
-of than not is not there. There are no instance masks, since the map does not tell one thing from the next.
-Regions of it would lie on top of larger ones in the competition for pixels, however weak; the map bids for
-each pixel what it says of it.
+A word's presence is the highest value of its map, as the decoder gives it: a word for which no pixel is
+more likely than not is absent. There are no instance masks, since the map does not tell things apart.
+Regions cut from it would beat larger ones in the competition for pixels, however weak they are; the map
+instead bids for each pixel with its value there.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ClipSeg:
         module: ``CLIPSegForImageSegmentation`` of transformers.
         tokenizer: turns its texts into tokens.
         transform: normalises the pixels.
-        side: height and width in pixels that photographs are brought to.
+        side: height and width in pixels that photographs are resized to.
         device: where to compute; by default a GPU if there is one.
         precision: used on accelerators; a CPU always computes in float32.
         words_at_once: words that the decoder looks for in one pass.
@@ -100,7 +100,7 @@ class ClipSeg:
         pixels = self._transform(image, (self._side, self._side))[None].to(self._device)
         with autocast(self._device, self._precision):
             seen = self._module.clip.get_image_features(pixels, output_hidden_states=True).hidden_states
-        # The first of them is what enters the tower.
+        # The first hidden state is the tower's input.
         layers = [seen[layer + 1] for layer in self._module.extract_layers]
         return ClipSegPrompter(self, layers, (image.shape[0], image.shape[1]))
 
@@ -130,10 +130,10 @@ class ClipSegPrompter:
         self._model, self._layers, self._size = model, layers, size
 
     def find(self, words: Sequence[str]) -> Iterator[Concept]:
-        """Yield what is found of each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
+        """Yield what is found for each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
 
         Raises:
-            ValueError: a word without a token, or of more than the model reads.
+            ValueError: a word has no token, or more tokens than the model reads.
         """
         left = iter(words)
         while batch := list(islice(left, self._model.options["words_at_once"])):
@@ -163,15 +163,15 @@ def clipseg(
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
-        device: as of :class:`ClipSeg`, and so are the next two.
+        device: see :class:`ClipSeg`, also for the next two.
         precision: used on accelerators.
         words_at_once: words that the decoder looks for in one pass.
 
     Raises:
-        SpecError: no such option of a spec.
+        SpecError: the spec has an unknown option.
         AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
-        ValueError: an option outside its range.
+        ValueError: an option is outside its range.
     """
     import transformers
 
@@ -200,10 +200,10 @@ def clipseg(
 
 
 def _stated_side(folder: Path, patch: int) -> int:
-    """The side that photographs are brought to: larger than that of the tower's own training.
+    """The side that photographs are resized to: larger than in the tower's own training.
 
     Raises:
-        WeightsError: the preprocessing states none, one that is no multiple of a patch, or no square.
+        WeightsError: the preprocessing states none, one that is not a multiple of a patch, or not a square.
     """
     path = folder / PREPROCESSOR
     stated = read_object(path).get("size")

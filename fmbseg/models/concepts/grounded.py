@@ -1,4 +1,4 @@
-"""Any text-prompted detector of transformers with any mask generator: words find boxes, boxes are cut out.
+"""Any text-prompted detector of transformers with any mask generator: words find boxes, masks fill them.
 
 Ren et al. 2024, "Grounded SAM: Assembling Open-World Models for Diverse Visual Tasks" (arXiv 2401.14159).
 """
@@ -68,25 +68,25 @@ _FAMILIES = {
 class Grounded:
     """A detector with a mask generator as a concept model; it has no semantic map.
 
-    Presence is the score of a word's best box. Scores of detectors are low: a box counts for them from 0.1 to
-    0.3 on, so as a teacher it needs ``CompetitionSettings`` whose thresholds are theirs.
+    Presence is the score of a word's best box. Scores of detectors are low: they count a box from 0.1 to
+    0.3 upwards, so as a teacher it needs ``CompetitionSettings`` with their thresholds.
 
     Args:
         spec: that recreates this model.
-        license: of both models' weights.
+        license: licence of both models' weights.
         detector: finds boxes.
-        image_processor: of transformers, that prepares the detector's pixels.
-        masks: cuts out what is in a box.
+        image_processor: prepares the detector's pixels; from transformers.
+        masks: mask generator that cuts out what is in a box.
         device: where to compute; by default a GPU if there is one.
         precision: the detector's on accelerators; a CPU always computes in float32.
         words_at_once: words that the detector looks for in one pass.
-        min_score: boxes of this score or less are left out; as transformers does where ``None``.
+        min_score: boxes with this score or less are left out; if ``None``, transformers' threshold.
         min_text_score: boxes that fit the word itself, without its sentence, no better are left out; only
             Grounding DINO tells the two apart.
-        box_nms_threshold: of two boxes of a word whose IoU is above this, the one of lower score is left out.
+        box_nms_threshold: of two boxes of a word with an IoU above this, the lower-scored is left out.
 
     Raises:
-        ValueError: an option outside its range, or a mask generator that takes no boxes.
+        ValueError: an option is outside its range, or the mask generator takes no boxes.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Grounded:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What decides which masks come out, beside the spec."""
+        """What decides which masks come out, besides the spec."""
         of_masks = dict(self.masks.options) if isinstance(self.masks, HasOptions) else {}
         return {**self._thresholds, **({"mask_options": of_masks} if of_masks else {})}
 
@@ -140,10 +140,10 @@ class Grounded:
 
     @torch.inference_mode()
     def begin(self, image: NDArray[np.uint8]) -> GroundedPrompter:
-        """Encode an RGB image (H, W, 3) once for the detector; for masks when the first box is found.
+        """Encode an RGB image (H, W, 3) once for the detector, and for masks once the first box is found.
 
         Raises:
-            ValueError: not an RGB image of uint8, or one that would have no width in the detector's frame.
+            ValueError: it is not an RGB image of uint8, or would have no width in the detector's frame.
         """
         check_image(image, self.spec)
         channels = torch.tensor(image).permute(2, 0, 1)
@@ -177,16 +177,16 @@ class Grounded:
         corners, placed, scores = corners[fits], placed[fits], found.scores[index][fits]
         presence = float(scores.max()) if len(scores) else 0.0
         enough = torch.nonzero(scores > self._thresholds["min_score"]).flatten()
-        # Before they are clipped, as transformers does.
+        # Before they are clipped, as in transformers.
         best = enough[nms(corners[enough], scores[enough], self._thresholds["box_nms_threshold"])]
         return Boxes(presence, placed[best].cpu().numpy(), scores[best].cpu().numpy())
 
 
 class Boxes(NamedTuple):
-    """What was found of one word.
+    """What was found for one word.
 
     Attributes:
-        presence: the best score of any box that fits the word, whether it is enough or not.
+        presence: the best score of any box that fits the word, whether it is high enough or not.
         corners: (N, 4), x0, y0, x1, y1 in pixels of the photograph, best first.
         scores: (N,).
     """
@@ -207,10 +207,10 @@ class GroundedPrompter:
         return self._model.masks.begin(self._image)
 
     def find(self, words: Sequence[str]) -> Iterator[Concept]:
-        """Yield what is found of each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
+        """Yield what is found for each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
 
         Raises:
-            ValueError: a word without a token, or of more than the model reads.
+            ValueError: a word has no token, or more tokens than the model reads.
         """
         size, left = (self._image.shape[0], self._image.shape[1]), iter(words)
         while batch := list(islice(left, self._model.words_at_once)):
@@ -218,7 +218,7 @@ class GroundedPrompter:
                 yield Concept(found.presence, self._cut(found, size), None)
 
     def _cut(self, found: Boxes, size: tuple[int, int]) -> MaskSet:
-        """The masks of the boxes, with the boxes' scores; one that came out empty is no instance."""
+        """The masks of the boxes, with the boxes' scores; an empty mask is not an instance."""
         if not len(found.scores):
             return MaskSet.empty(size)
         masks = self._masks.prompt(boxes=found.corners)
@@ -240,23 +240,23 @@ def grounded(
     """Load a text-prompted detector and a mask generator.
 
     Args:
-        name: ``DETECTOR+MASKS``: ``owner/name`` on the Hub or ``local-dir:/path``, behind which
-            ``?revision=...`` may stand; and the spec of any mask generator that takes boxes.
+        name: ``DETECTOR+MASKS``: ``owner/name`` on the Hub or ``local-dir:/path``, which
+            ``?revision=...`` may follow; and the spec of any mask generator that takes boxes.
         hub: how files are looked for.
-        mask_options: of the mask generator, for example ``{"points_per_batch": 32}``.
-        device: as of :class:`Grounded`, and so are the next five.
+        mask_options: options of the mask generator, for example ``{"points_per_batch": 32}``.
+        device: see :class:`Grounded`, also for the next five.
         precision: the detector's on accelerators.
         words_at_once: words that the detector looks for in one pass.
-        min_score: boxes of this score or less are left out.
+        min_score: boxes with this score or less are left out.
         min_text_score: boxes that fit the word itself no better are left out.
         box_nms_threshold: of two boxes of a word whose IoU is above this, one is left out.
 
     Raises:
-        UnknownNameError: no such mask generator.
-        SpecError: the name is no pair, or an option of a spec is unknown.
+        UnknownNameError: there is no such mask generator.
+        SpecError: the name is not a pair, or an option of a spec is unknown.
         AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
-        ValueError: an option outside its range, or a mask generator that takes no boxes.
+        ValueError: an option is outside its range, or the mask generator takes no boxes.
     """
     of_detector, of_masks = _parts(name, MASK_GENERATORS.names())
     bare, written = split_options(of_detector, ("revision",), family="grounded")
@@ -284,7 +284,7 @@ def grounded(
 
 
 def _parts(name: str, generators: Sequence[str]) -> tuple[str, str]:
-    """Part ``DETECTOR+MASKS`` where a mask generator's name begins, for a path may have a plus, too."""
+    """Split ``DETECTOR+MASKS`` where a mask generator's name begins, since a path may also contain a plus."""
     places = [place for place, letter in enumerate(name) if letter == "+"]
     if not places:
         raise SpecError(
@@ -306,7 +306,7 @@ def _load(folder: Path, spec: str) -> tuple[Detector, Any]:
             f"{folder / CONFIG} is of model_type {kind!r}: 'grounded:' is for {', '.join(sorted(_FAMILIES))}"
         )
     family = _FAMILIES[kind]
-    pixel_transform(folder)  # refuses what states no preprocessing, where transformers takes its own
+    pixel_transform(folder)  # refuses a folder without preprocessing, where transformers would use its own
     if not read_object(folder / PREPROCESSOR).get("size"):
         raise WeightsError(f"{folder / PREPROCESSOR} states no size of the pixels: get the model's own")
     with reading(folder / PREPROCESSOR):

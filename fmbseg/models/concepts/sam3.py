@@ -1,7 +1,7 @@
-"""SAM 3 and SAM3-LiteText of transformers, from the Hub or a folder: a word in, every instance of it out.
+"""SAM 3 and SAM3-LiteText of transformers, from the Hub or a folder: from a word to all its instances.
 
 Carion et al. 2025, "SAM 3: Segment Anything with Concepts". A photograph is encoded once; a word costs one
-pass of the detector over its features. What comes out is scored and cut as by transformers' post-processing.
+pass of the detector over its features. The output is scored and cut as transformers' post-processing does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fmbseg.models.transform import PixelTransform
 
 LICENCE = "SAM License"
-# facebook/sam3 holds the detector together with the tracker of its video model.
+# facebook/sam3 holds the detector together with the video model's tracker.
 _CLASSES = {"sam3": "Sam3Model", "sam3_video": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 _OPEN = "grounded:IDEA-Research/grounding-dino-tiny+hf-sam:facebook/sam-vit-base"
 
@@ -55,10 +55,10 @@ class Sam3:
         device: where to compute; by default a GPU if there is one.
         precision: used on accelerators; a CPU always computes in float32.
         words_at_once: words that the detector looks for in one pass.
-        min_score: instances of a lower score are not cut out.
+        min_score: instances with a lower score are not cut out.
 
     Raises:
-        ValueError: an option outside its range.
+        ValueError: an option is outside its range.
     """
 
     def __init__(
@@ -130,10 +130,10 @@ class Sam3Prompter:
         self._model, self._encoded, self._size = model, encoded, size
 
     def find(self, words: Sequence[str]) -> Iterator[Concept]:
-        """Yield what is found of each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
+        """Yield what is found for each word; see :class:`~fmbseg.models.contracts.ConceptPrompter`.
 
         Raises:
-            ValueError: a word without a token, or of more than the model reads.
+            ValueError: a word has no token, or more tokens than the model reads.
         """
         left = iter(words)
         while batch := list(islice(left, int(self._model.options["words_at_once"]))):
@@ -148,7 +148,7 @@ class Sam3Prompter:
         chosen = torch.argsort(scores, descending=True, stable=True)
         chosen = chosen[scores[chosen] >= self._model.options["min_score"]]
         rles = []
-        for query in chosen.tolist():  # one at a time: all of them at full size may not fit
+        for query in chosen.tolist():  # one at a time: all of them at full size may not fit in memory
             mask = self._enlarged(output.pred_masks[index, query]) > 0.5
             rles.append(coco.encode(np.asfortranarray(mask, np.uint8))["counts"])
         given = scores[chosen].cpu().numpy()
@@ -166,14 +166,14 @@ class Sam3Prompter:
 
 
 class _TextFeatures:
-    """What ``Sam3Model`` reads of its text encoder's output."""
+    """What ``Sam3Model`` reads from its text encoder's output."""
 
     def __init__(self, features: torch.Tensor) -> None:
         self.pooler_output = features
 
 
 def _tokens_read(text: Any) -> int:
-    """Tokens of a text: as many as it has places; where these stretch, as many as ``Sam3Processor`` gives."""
+    """Tokens of a text: as many as there are places; if these stretch, as many as ``Sam3Processor`` gives."""
     return 32 if text.model_type == "sam3_lite_text_text_model" else int(text.max_position_embeddings)
 
 
@@ -196,16 +196,16 @@ def hf_sam3(
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
-        device: as of :class:`Sam3`, and so are the next three.
+        device: see :class:`Sam3`, also for the next three.
         precision: used on accelerators.
         words_at_once: words that the detector looks for in one pass.
-        min_score: instances of a lower score are not cut out.
+        min_score: instances with a lower score are not cut out.
 
     Raises:
-        SpecError: no such option of a spec.
+        SpecError: the spec has an unknown option.
         AssetUnavailableError: files are not here and cannot be fetched, or the repository is gated.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
-        ValueError: an option outside its range.
+        ValueError: an option is outside its range.
     """
     import transformers
 

@@ -1,4 +1,4 @@
-"""What a model's text tower says of a word, computed once, whatever photographs it is looked for in."""
+"""A text tower's features of a word, computed once for all the photographs it is looked for in."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import torch
 
 _BYTES_KEPT = 512 * 2**20
-"""Room for 16,000 words of SAM 3. Each photograph is asked for all words in turn: of a vocabulary that does
-not fit, every word would be let go before it is needed again."""
+"""Room for 16,000 words of SAM 3. Each photograph is asked for all words in turn: with a vocabulary that does
+not fit, every word would be dropped before it is needed again."""
 
 
 class WordFeatures:
-    """The text features of words, each read once; of more than 512 MiB those used longest ago are let go.
+    """The text features of words, each computed once; beyond 512 MiB the least recently used are dropped.
 
     Args:
         spec: of the model, for messages.
         tokenizer: turns its texts into tokens.
-        length: tokens that it reads; shorter words are filled up.
-        compute: from ids (1, L) and which of them are tokens (1, L) to the features (1, ...).
-        sentence: that words are put in.
+        length: number of tokens that it reads; shorter words are padded.
+        compute: turns ids (1, L) and which of them are tokens (1, L) into the features (1, ...).
+        sentence: sentence that words are put into.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class WordFeatures:
         self._spec, self._tokenizer, self._length, self._compute = spec, tokenizer, length, compute
         self._known: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         self._bytes = 0
-        self._lock = Lock()  # several threads may ask one model
+        self._lock = Lock()  # several threads may share one model
 
     def __call__(self, word: str) -> tuple[torch.Tensor, torch.Tensor]:
         """A word's features and which of its L positions are tokens (L,).
 
         Raises:
-            ValueError: a word without a token, or of more than the model reads.
+            ValueError: a word has no token, or more tokens than the model reads.
         """
         with self._lock:
             if word in self._known:
@@ -62,7 +62,7 @@ class WordFeatures:
         return found
 
     def forget(self) -> None:
-        """Compute all anew, for example on another device."""
+        """Drop all features, so that they are computed anew, for example on another device."""
         with self._lock:
             self._known.clear()
             self._bytes = 0

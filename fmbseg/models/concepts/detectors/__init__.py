@@ -1,1 +1,1 @@
-"""Detectors of transformers that are asked by text, with the image's part of the work done once."""
+"""Text-prompted detectors of transformers, with the image's part of the work done once."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Detections(NamedTuple):
-    """What a detector says of B words; Q boxes each.
+    """What a detector finds for B words; Q boxes each.
 
     Attributes:
         boxes: (B, Q, 4), centre x and y, width and height, as fractions of the detector's frame.
@@ -25,12 +25,12 @@ class Detections(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Which boxes are taken where nothing else is said.
+    """Which boxes are taken by default.
 
     Attributes:
-        score: a box of no more is left out.
-        own_score: a box that fits the word itself no better is left out.
-        box_nms: of two boxes of a word whose IoU is above this, the one of lower score is left out.
+        score: a box with this score or less is left out.
+        own_score: a box that fits the word itself no better than this is left out.
+        box_nms: of two boxes of a word whose IoU is above this, the one with the lower score is left out.
     """
 
     score: float
@@ -42,8 +42,8 @@ class Detector(Protocol):
     """A text-prompted detector.
 
     Attributes:
-        module: of transformers.
-        square: whether the frame is a square of the photograph's longer side, or the photograph.
+        module: the model in transformers.
+        square: whether the frame is a square of the photograph's longer side; if not, it is the photograph.
         thresholds: those of transformers' post-processing where it has them.
     """
 
@@ -52,7 +52,7 @@ class Detector(Protocol):
     thresholds: Thresholds
 
     def encode(self, pixels: torch.Tensor) -> Any:
-        """Do once a photograph (1, 3, h, w) what does not depend on words."""
+        """Do what does not depend on words, once for a photograph (1, 3, h, w)."""
         ...
 
     def detect(self, encoded: Any, words: Sequence[str]) -> Detections:
@@ -60,5 +60,5 @@ class Detector(Protocol):
         ...
 
     def forget(self) -> None:
-        """Drop what was kept of words, as before a move to another device."""
+        """Drop what was kept for words, for example before a move to another device."""
         ...

@@ -24,20 +24,20 @@ _ENDS_A_PHRASE = re.compile(r"[.?]")
 
 
 class _Photograph(NamedTuple):
-    """A photograph, and the model with a backbone that knows no other."""
+    """A photograph, and the model with a backbone that knows only that one."""
 
     pixels: torch.Tensor
     module: Any
 
 
 class GroundingDino:
-    """Looks for each word by a prompt of its own, a batch of prompts at a time.
+    """Looks for each word with a prompt of its own, a batch of prompts at a time.
 
-    The usual prompt joins words, "cat. dog.". Its words do not attend to one another, but they share the 900
-    queries and what the image's features become when text is fused into them, so that a word's boxes would
-    depend on its company. One word a prompt keeps them apart, for one pass of encoder and decoder a word.
-    Since fusion begins in the encoder's first layer, what can be kept of a photograph is what the backbone
-    makes of it, and not more.
+    The usual prompt joins words: "cat. dog.". Its words do not attend to one another, but they share the 900
+    queries and the image features into which the text is fused, so that a word's boxes would
+    depend on its company. One word per prompt keeps them apart, at one pass of encoder and decoder per word.
+    Since fusion begins in the encoder's first layer, all that can be kept of a photograph is the backbone's
+    output.
 
     Args:
         spec: the model's name in messages.
@@ -51,7 +51,7 @@ class GroundingDino:
     def __init__(self, spec: str, module: Any, tokenizer: Any) -> None:
         self.module = module
         self._spec = spec
-        # Nothing is kept but their tokens, for the text is fused with each photograph.
+        # Only their tokens are kept, because the text is fused with each photograph.
         limit = int(module.config.max_text_len)
         self._tokens = WordFeatures(spec, tokenizer, limit, lambda ids, _: ids, sentence="{}.")
         self._not_of_a_word = torch.tensor(
@@ -80,11 +80,11 @@ class GroundingDino:
         return Detections(output.pred_boxes.float(), probabilities.amax(dim=2), of_the_word.amax(dim=2))
 
     def forget(self) -> None:
-        """Drop what was kept of words."""
+        """Drop what was kept for words."""
         self._tokens.forget()
 
     def _phrase(self, word: str) -> str:
-        """A word in small letters, as in training, without what would part it into two phrases."""
+        """A word in lower case, as in training, without anything that would split it into two phrases."""
         phrase = " ".join(_ENDS_A_PHRASE.sub(" ", word.lower()).split())
         if not phrase:
             raise ValueError(f"{word!r} is no text that {self._spec} can read: it has no token")
@@ -92,12 +92,12 @@ class GroundingDino:
 
 
 class _KeptBackbone(nn.Module):
-    """Gives what the backbone made of one photograph, for as many prompts as are asked for."""
+    """Gives the backbone's output for one photograph, repeated for as many prompts as are asked for."""
 
     def __init__(self, backbone: Any, pixels: torch.Tensor, whole: torch.Tensor) -> None:
         super().__init__()
         self._features, self._positions = backbone(pixels, whole)
-        self.position_embedding = backbone.position_embedding  # the model asks for that of coarser maps
+        self.position_embedding = backbone.position_embedding  # the model uses it for coarser maps
 
     def forward(
         self, pixels: torch.Tensor, _: torch.Tensor
@@ -115,7 +115,7 @@ def _repeated(one: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _with_child(module: Any, name: str, child: nn.Module) -> Any:
-    """The same module with another child; its weights are shared and it is itself left as it is."""
+    """A copy of the module with another child; the weights are shared, and the original stays as it is."""
     other = copy.copy(module)
     other.__dict__["_modules"] = {**module._modules, name: child}
     return other

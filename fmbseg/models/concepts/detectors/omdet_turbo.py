@@ -17,15 +17,15 @@ from fmbseg.models.concepts.word_features import WordFeatures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TASK = "Detect {}."  # as transformers' processor asks
+_TASK = "Detect {}."  # the wording of transformers' processor
 
 
 class OmDetTurbo:
-    """Looks for each word by a task of its own, a batch of tasks at a time.
+    """Looks for each word with a task of its own, a batch of tasks at a time.
 
     The usual task names all words, "Detect cat, dog.", and its queries are chosen for all of them, so that a
-    word's boxes would depend on its company. One word a task keeps them apart, for one pass of the decoder a
-    word; text is fused there, so that backbone and encoder run once a photograph.
+    word's boxes would depend on its company. One word per task keeps them apart, at one decoder pass per
+    word; text is fused there, so that backbone and encoder run once per photograph.
 
     Args:
         spec: the model's name in messages.

@@ -16,7 +16,7 @@ from fmbseg.models.concepts.word_features import WordFeatures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SENTENCE = "a photo of a {}"  # as the model's authors and CLIP's ask
+_SENTENCE = "a photo of a {}"  # the wording of the model's authors and of CLIP's
 
 
 class _Photograph(NamedTuple):
@@ -29,7 +29,7 @@ class _Photograph(NamedTuple):
 class Owl:
     """Compares the patches of a photograph, encoded once with their boxes, with each word.
 
-    Words meet nothing but a product with the patches, so that a batch of them is each by itself.
+    A word meets the patches only in a product, so words in one batch do not affect each other.
 
     Args:
         spec: the model's name in messages.
