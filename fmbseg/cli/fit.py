@@ -80,9 +80,9 @@ def fit(
 ) -> None:
     """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start.
 
-    Few photographs teach less than the packaged head knows: where it is of the models that are asked for, it
-    is gone on with, what it says of its own words is kept (distillation), and part of the photographs is held
-    out to tell whether the result is better there.
+    Few photographs teach less than the packaged head knows, so training then continues from that head, if it
+    has the same models: what it says of its own words is kept (distillation), and some of the photographs are
+    held out to tell whether the result is better.
     """
     from fmbseg.aligned.files import check_place
     from fmbseg.alignment.checkpoint import Checkpoint
@@ -116,7 +116,7 @@ def fit(
             backbone = None
             changed = _CAREFULLY | ({} if len(source) < _FEWEST_TO_COMPARE else _COMPARED) | changed
             typer.echo(
-                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: going on from the packaged "
+                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the packaged "
                 f"head {start!r}, whose words are kept (--from-scratch: start from nothing)",
                 err=True,
             )

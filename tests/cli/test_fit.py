@@ -105,7 +105,7 @@ def test_few_photographs_go_on_from_the_packaged_head_and_are_compared(
     given = ["--epochs", "1", "--image-size", "96", "--learning-rate", "1e-9", "--set", "min_coverage=0.1"]
     result = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path / "head"), *given])
     assert result.exit_code == 0, result.output
-    assert "2 photographs are fewer than 500: going on from the packaged head 'offline'" in result.stderr
+    assert "2 photographs are fewer than 500: continuing from the packaged head 'offline'" in result.stderr
     # At such a learning rate nothing changes: as good as at the start.
     right, start = re.findall(r"([\d.]+)%", result.stdout)
     assert right == start

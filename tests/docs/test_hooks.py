@@ -62,7 +62,8 @@ def test_the_commands_are_all_there() -> None:
     assert {"fmbseg label", "fmbseg fit", "fmbseg segment", "fmbseg eval", "fmbseg labels stats"} <= set(
         heads
     )
-    assert "| `--recipe` | Recipe: a named choice of models and settings. | `offline` |" in made
+    recipe = "| `--recipe` | Recipe: a named choice of models and settings (`fmbseg models list`); auto: "
+    assert f"{recipe}the best in reach. | `auto` |" in made
 
 
 @pytest.mark.parametrize("name", sorted(set(fmbseg.__all__) - {"__version__"}))
