@@ -153,7 +153,7 @@ def test_options_that_make_no_sense_are_told_before_a_model_is_loaded(
 
 def test_masks_are_named(chain: Chain, tmp_path: Path) -> None:
     command = ["segment", str(chain.photographs / "cat.png"), "--classes", "cat,ear,blanket,dog"]
-    command.append("--plain")
+    command += ["--plain", "--certainty", "0"]
     plain = RUNNER.invoke(app, [*command, "--out", str(tmp_path / "plain")])
     named = RUNNER.invoke(app, [*command, "--refine", "masks:superpixels", "--out", str(tmp_path / "named")])
     assert (plain.exit_code, named.exit_code) == (0, 0), named.output
