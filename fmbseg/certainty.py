@@ -7,15 +7,15 @@ for each mask or pixel whether it would choose the same word, and isotonic regre
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
 DEFAULT_CERTAINTY = 0.5
@@ -53,7 +53,8 @@ class CertaintyCurve:
                 f"a curve has a certainty for each score, and one at least: got {len(self.scores)} scores "
                 f"and {len(self.certainties)} certainties"
             )
-        if not np.isfinite(self.scores).all() or any(low >= high for low, high in pairwise(self.scores)):
+        ascending = all(low < high for low, high in pairwise(self.scores))
+        if not (ascending and all(map(math.isfinite, self.scores))):
             raise ValueError(f"a curve's scores must be finite and ascending: got {list(self.scores)}")
         steps = (0.0, *self.certainties, 1.0)
         if not all(low <= high for low, high in pairwise(steps)):  # false for NaN, too
@@ -63,6 +64,8 @@ class CertaintyCurve:
 
     def of(self, scores: ArrayLike) -> NDArray[np.float32]:
         """The certainty of each score, float32 of the same shape."""
+        import numpy as np
+
         found: NDArray[np.float32] = np.interp(np.asarray(scores), self.scores, self.certainties).astype(
             np.float32
         )
@@ -77,10 +80,10 @@ class CertaintyCurve:
             (0.4, -inf, inf)
         """
         if certainty <= self.certainties[0]:
-            return -np.inf
+            return -math.inf
         above = next((place for place, here in enumerate(self.certainties) if here >= certainty), None)
         if above is None:
-            return np.inf
+            return math.inf
         low, high = self.certainties[above - 1], self.certainties[above]
         share = (certainty - low) / (high - low)
         return self.scores[above - 1] + share * (self.scores[above] - self.scores[above - 1])
@@ -184,6 +187,8 @@ def fit_curve(scores: ArrayLike, right: ArrayLike, weights: ArrayLike | None = N
         >>> fit_curve([0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1]).certainties
         (0.0, 0.5, 0.5, 1.0)
     """
+    import numpy as np  # not at the head: recipes hold curves, and help does without NumPy
+
     score, hit = np.asarray(scores, np.float64).ravel(), np.asarray(right, np.float64).ravel()
     weight = np.ones_like(score) if weights is None else np.asarray(weights, np.float64).ravel()
     if not len(score) or not len(score) == len(hit) == len(weight) or not weight.sum() > 0:
@@ -205,6 +210,8 @@ def _binned(
     score: NDArray[np.float64], hit: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Join what lies together, in some hundred bins of equal weight at most: mean scores, means, weights."""
+    import numpy as np
+
     order = np.argsort(score, kind="stable")
     score, hit, weight = score[order], hit[order], weight[order]
     place = np.minimum(np.cumsum(weight) / weight.sum() * _BINS, _BINS - 1e-9).astype(int)
@@ -219,6 +226,8 @@ def _binned(
 
 def _never_falling(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pool adjacent violators (Ayer et al. 1955)."""
+    import numpy as np
+
     blocks: list[tuple[float, float, int]] = []  # mean, weight, how many
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         mean, total, count = value, weight, 1

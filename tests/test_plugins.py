@@ -59,11 +59,15 @@ print(describe_backbone("colours:2")["spec"], BACKBONES.create(backbone.spec).sp
     assert said.splitlines() == ["[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]", "colours:2 colours:2"]
 
 
+ROLES = ("Backbones", "Mask generators")
+
+
 def test_the_command_line_lists_it(installed: Path) -> None:
     code = "import sys; sys.argv[1:] = ['models', 'list']; from fmbseg.cli.main import main; main()"
     said = run(code, installed)
-    assert re.search(r"^colours +of another package +backbone", said, re.MULTILINE)
-    assert re.search(r"^everything +of another package +mask generator", said, re.MULTILINE)
+    backbones, masks = (said.partition(f"{role}\n")[2].partition("\n\n")[0] for role in ROLES)
+    assert re.search(r"^  colours +by spec .*\n +of another package$", backbones, re.MULTILINE)
+    assert re.search(r"^  everything +by spec .*\n +of another package$", masks, re.MULTILINE)
 
 
 def test_a_head_on_it_is_saved_and_comes_back(installed: Path, tmp_path: Path) -> None:

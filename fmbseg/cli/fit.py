@@ -116,8 +116,8 @@ def fit(
             backbone = None
             changed = _CAREFULLY | ({} if len(source) < _FEWEST_TO_COMPARE else _COMPARED) | changed
             typer.echo(
-                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the packaged "
-                f"head {start!r}, whose words are kept (--from-scratch: start from nothing)",
+                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the "
+                f"packaged head {start!r}, whose words are kept (--from-scratch: start from nothing)",
                 err=True,
             )
     processes, device = join_processes()

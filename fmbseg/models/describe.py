@@ -24,7 +24,7 @@ def describe_model(spec: str, hub: HubOptions | None = None, role: str | None = 
     Args:
         spec: ``family:name``, or a preset.
         hub: how files are looked for.
-        role: role to look it up in; by default the first in which it has a meaning. ``also`` names others.
+        role: role to look it up in; by default a backbone, else the first that fits. ``also`` names others.
 
     Raises:
         UnknownNameError: nothing, or nothing in that role, has that name.
@@ -40,7 +40,8 @@ def describe_model(spec: str, hub: HubOptions | None = None, role: str | None = 
         raise UnknownNameError("role", str(role), REGISTRIES)
     family = {one: known.expand(spec).partition(":")[0] for one, known in REGISTRIES.items()}
     having = [one for one, known in REGISTRIES.items() if family[one] in known.names()]
-    chosen = next((one for one in having if one in asked), None)
+    # Of a backbone most can be told without its weights.
+    chosen = next((one for one in sorted(having, key=lambda one: one != "backbone") if one in asked), None)
     if chosen is None:
         every = [name for known in asked.values() for name in (*known.names(), *known.presets)]
         raise UnknownNameError("model", spec, every)

@@ -20,7 +20,7 @@ def test_what_cannot_be_written_is_told_before_any_work(head: Path, tmp_path: Pa
     out = ["--out", str(tmp_path / "out")]
     result = RUNNER.invoke(app, [*command, *out, "--vocabulary", str(many)])
     assert result.exit_code == 1
-    assert "at most 65535 classes; these are 100000" in result.stderr
+    assert "at most 65535 classes; these are 100001" in result.stderr
     alike = ["--classes", "old cat,old-cat,old/cat", "--heatmap", "old cat", "--heatmap", "old/cat"]
     result = RUNNER.invoke(app, [*command, *out, *alike])
     assert result.exit_code == 1
