@@ -1,4 +1,4 @@
-"""Which words mean nearly the same: by how they are written, and by how a text encoder places them."""
+"""Which words mean nearly the same, judged by their spelling and by where a text encoder places them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     import torch
 
 NEAR = 0.4
-"""Nearness from which on words share pixels: "tree" and "forest", "road" and "pavement"; chosen by eye among
-the nearest words of everyday ones, and of no effect between 0.3 and 0.4 on what one word alone finds."""
+"""Words at least this near share pixels: "tree" and "forest", "road" and "pavement"; chosen by eye among
+the neighbours of everyday words; between 0.3 and 0.4 it has no effect on what one word alone finds."""
 
 
 def nearness(texts: torch.Tensor, others: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """How near texts lie to one another, next to how near any two texts do.
+    """How near texts lie to one another, relative to how near any two texts lie.
 
-    Some text spaces hold all texts in a narrow cone (CLIP's), others do not. So what the reference texts have
-    in common is taken off before the cosine.
+    Some text spaces (CLIP's) hold all texts in a narrow cone, others do not. So what the reference texts have
+    in common is subtracted before the cosine.
 
     Args:
         texts: unit vectors, (K, D).

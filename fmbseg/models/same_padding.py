@@ -1,6 +1,6 @@
 """TensorFlow's SAME padding in a form that exporters can follow when the image's size is left open.
 
-timm works the padding out from the size at each call, with divisions that an exporter keeps as symbols and
+timm works out the padding from the size at each call, with divisions that an exporter keeps as symbols and
 then reasons about for many minutes. For stride 2 all that matters is whether a side is even.
 """
 
@@ -20,14 +20,14 @@ _IMAGE_CHANNELS = 3
 
 
 class HalvingConv(nn.Module):
-    """A convolution of stride 2 with SAME padding, the same numbers as timm's ``Conv2dSame``.
+    """A convolution of stride 2 with SAME padding; gives the same numbers as timm's ``Conv2dSame``.
 
     Args:
-        conv: whose weights it takes, not copied.
-        even: whether every input's sides are even for certain.
+        conv: convolution whose weights it uses without copying them.
+        even: whether every input's sides are certain to be even.
 
     Raises:
-        ValueError: another stride than 2, dilation, or a kernel that is not square with an odd side.
+        ValueError: the stride is not 2, there is dilation, or the kernel is not square with an odd side.
 
     Example:
         >>> import torch
@@ -59,12 +59,12 @@ class HalvingConv(nn.Module):
 
 
 def with_open_size(model: nn.Module, *, stride: int) -> nn.Module:
-    """Copy a model, its ``Conv2dSame`` replaced, for inputs whose sides are multiples of ``stride``.
+    """Copy a model with its ``Conv2dSame`` replaced, for inputs whose sides are multiples of ``stride``.
 
     Args:
-        model: a network, or several of one image, whose convolutions of stride 2 stand in the order in which
+        model: a network, or several for one image, whose convolutions of stride 2 are in the order in which
             they are run, the first of each with the three channels of an image; the copy shares its weights.
-        stride: what an input's sides are multiples of, a power of two.
+        stride: power of two that divides every input's sides.
     """
     from timm.layers.conv2d_same import Conv2dSame
 

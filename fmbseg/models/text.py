@@ -1,4 +1,4 @@
-"""From a vocabulary to unit vectors, one for each class; those of long vocabularies are kept on disk."""
+"""From a vocabulary to unit vectors, one for each class; those of long vocabularies are cached on disk."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 _KEY = "vectors"
 _WORTH_KEEPING = 64
-"""Sentences from which on a cache on disk is quicker than the model."""
+"""From this many sentences on, a cache on disk is quicker than the model."""
 
 
 def embed_vocabulary(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> torch.Tensor:
     """Embed every class as the mean of the unit vectors of its texts, brought back to unit length.
 
-    The texts of a class are all its words in all templates, so that aliases and templates weigh alike.
-    Vectors of long vocabularies are kept on disk, for each vocabulary and model.
+    The texts of a class are all its words in all templates; aliases and templates have equal weight.
+    Vectors of long vocabularies are cached on disk, for each vocabulary and model.
 
     Args:
-        encoder: whose text space is used.
-        vocabulary: of K classes.
+        encoder: model whose text space is used.
+        vocabulary: K classes.
 
     Returns:
         Prototypes (K, D) in float32, in the order of ``vocabulary.names``.
@@ -45,7 +45,7 @@ def embed_vocabulary(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> torch
         vectors = encoder.encode_text([text for _, text in sentences]).float()
         classes = torch.tensor([index for index, _ in sentences], device=vectors.device)
         sums = vectors.new_zeros(len(vocabulary), vectors.shape[1]).index_add(0, classes, vectors)
-        return F.normalize(sums, dim=-1)  # the mean differs from the sum by a factor only
+        return F.normalize(sums, dim=-1)  # the mean differs from the sum only by a factor
 
     if len(sentences) < _WORTH_KEEPING:
         return compute()
@@ -53,10 +53,10 @@ def embed_vocabulary(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> torch
 
 
 def _cached(encoder: ImageTextEncoder, what: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """Return what ``compute`` gives, from the cache if this very model has computed it before.
+    """Return what ``compute`` gives, from the cache if this same model has computed it before.
 
-    A model is known by its spec, its device and the bits of its vector of one sentence: other weights under
-    the same spec do not meet, and neither do a CPU's exact vectors and an accelerator's.
+    A model is known by its spec, its device and the bits of its vector for one sentence: other weights under
+    the same spec are kept apart, as are a CPU's exact vectors and an accelerator's.
     """
     probe = probe_text_encoder(encoder)
     known = (encoder.spec, probe.device.type, probe.cpu().numpy().tobytes().hex(), what)
@@ -71,7 +71,7 @@ def _cached(encoder: ImageTextEncoder, what: str, compute: Callable[[], torch.Te
 
 
 def _read(path: Path) -> torch.Tensor | None:
-    """Read vectors; ``None`` where there are none, or the file is damaged and has to be made again."""
+    """Read vectors; ``None`` if there are none, or if the file is damaged and must be made again."""
     if not path.is_file():
         return None
     try:

@@ -51,7 +51,7 @@ class PixelTransform:
         return ((pixels - mean[:, None, None]) / std[:, None, None]).contiguous()
 
     def renormalised(self, pixels: torch.Tensor, other: PixelTransform) -> torch.Tensor:
-        """Turn pixels (..., 3, H, W) that another transform made into what this one makes, resizing aside.
+        """Turn pixels (..., 3, H, W) made by another transform into what this one would make, resizing aside.
 
         Example:
             >>> zero = PixelTransform(mean=(0, 0, 0), std=(1, 1, 1))

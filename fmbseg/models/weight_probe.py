@@ -1,4 +1,4 @@
-"""A frozen model is known by what it makes of one fixed input, so that other weights are noticed."""
+"""A frozen model is identified by its output for one fixed input, so that other weights are noticed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAME = 0.005  # relative distance below which weights count as the same: device
 
 @torch.no_grad()
 def probe_backbone(backbone: Backbone, device: torch.device | str = "cpu") -> torch.Tensor:
-    """What a backbone that is on ``device`` makes of noise at its native size: float32 (1, dim, h, w)."""
+    """The output of a backbone on ``device`` for noise at its native size: float32 (1, dim, h, w)."""
     side = max(1, backbone.native_size // backbone.stride) * backbone.stride
     noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     return backbone.encode(noise.to(device)).float()
@@ -23,12 +23,12 @@ def probe_backbone(backbone: Backbone, device: torch.device | str = "cpu") -> to
 
 @torch.no_grad()
 def probe_text_encoder(encoder: ImageTextEncoder) -> torch.Tensor:
-    """What a text encoder makes of one sentence: float32 (1, D), on its device."""
+    """A text encoder's output for one sentence: float32 (1, D), on its device."""
     return encoder.encode_text([_SENTENCE]).float()
 
 
 def same_weights(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two probes are of the same weights, computed on whatever device.
+    """Whether two probes come from the same weights, on whatever devices they were computed.
 
     Example:
         >>> vector = torch.tensor([[0.6, 0.8]])

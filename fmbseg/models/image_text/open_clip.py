@@ -1,4 +1,4 @@
-"""Image-text encoders of open_clip: CLIP and its kin, ViT and ResNet, SigLIP, from tags, the Hub or folders.
+"""Image-text encoders of open_clip (CLIP and its kin, ViT and ResNet, SigLIP) from tags, the Hub or folders.
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision" (arXiv
 2103.00020); Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343).
@@ -36,19 +36,19 @@ def open_clip(name: str, *, hub: HubOptions | None = None, **options: Any) -> To
 
     Args:
         name: ``ARCH/TAG`` (``ViT-L-14-quickgelu/openai``), ``hf-hub:owner/name``, ``local-dir:/path`` or
-            ``ARCH@/path/of/weights``; the options may stand behind it, as in
+            ``ARCH@/path/of/weights``; the options may follow, as in
             ``ViT-L-14/openai?dense=sclip&crop_size=336``.
         hub: how files are looked for.
         options: ``dense``: ``maskclip`` (default), ``value``, ``sclip``, ``clearclip``, ``naclip``, or
             ``cells`` for towers that do not end in a plain transformer block. ``crop_size``: side of crops in
-            pixels, to which position embeddings are resized; the model's own if it is not given.
+            pixels, to which position embeddings are resized; by default the model's own.
             ``precision`` on accelerators: ``auto`` (fp16; default), ``fp32``, ``fp16``, ``bf16``; a CPU is
             exact. ``revision`` of the Hub repository. For ``ARCH@FILE`` ``mean`` and ``std`` of each RGB
             channel and ``interpolation`` (``bicubic``), too; the others bring their preprocessing.
 
     Raises:
-        UnknownNameError: no such architecture, tag or variant.
-        SpecError: no such option, or the name has no weights.
+        UnknownNameError: there is no such architecture, tag or variant.
+        SpecError: there is no such option, or the name has no weights.
         AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: an option's value does not fit the model.
@@ -73,11 +73,11 @@ def open_clip(name: str, *, hub: HubOptions | None = None, **options: Any) -> To
 
 
 def _build(files: OpenClipFiles, name: str) -> Any:
-    """Make the model without weights, then load them strictly, with no code of theirs run."""
+    """Make the model without weights, then load them strictly, without running any code from them."""
     import open_clip as library
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        # The one public way to a model of any configuration; nothing is looked for but this file.
+        # The only public way to build a model of any configuration; it looks for this file alone.
         content = {"model_cfg": dict(files.config), "preprocess_cfg": {}}
         Path(folder, CONFIG).write_text(json.dumps(content), "utf-8")
         try:
@@ -99,7 +99,7 @@ def _build(files: OpenClipFiles, name: str) -> Any:
 def _text_function(
     model: Any, files: OpenClipFiles, folder: Path | None
 ) -> Callable[[Sequence[str], torch.device], torch.Tensor]:
-    """Make what tokenises texts, each cut to the model's length, and encodes them."""
+    """Make the function that tokenises texts, cuts each to the model's length, and encodes them."""
     import open_clip as library
 
     text = files.config.get("text_cfg", {})

@@ -1,4 +1,4 @@
-"""Which kind of tower an open_clip model has, at the crop size that is asked for."""
+"""Which kind of tower an open_clip model has, at the requested crop size."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 def open_clip_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple[Tower, int]:
-    """Take the vision tower of an open_clip model; its position embeddings are resized if need be.
+    """Take the vision tower of an open_clip model; its position embeddings are resized if necessary.
 
     CLIP's own are resized as the authors of the variant do
     (:func:`~fmbseg.models.image_text.position_tables.resized_positions`), those of timm's towers
     as timm does.
 
     Args:
-        visual: the model's ``visual``; changed in place where the crop size is not its own.
-        crop_size: side in pixels of the crops that it will be given; its own where ``None``.
+        visual: the model's ``visual``; changed in place if the crop size is not its own.
+        crop_size: side in pixels of the crops that it will be given; its own if ``None``.
         dense: name of the dense variant.
 
     Returns:
-        The tower, and its crop size: a multiple of its stride (a side of 384 with stride 14 becomes 378, for
+        The tower, and its crop size: a multiple of its stride (a side of 384 with stride 14 becomes 378, as
         the model ignores the rest).
 
     Raises:
-        ValueError: the tower has not this variant, or the crop size is not a multiple of its stride.
+        ValueError: the tower does not have this variant, or the crop size is not a multiple of its stride.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
@@ -80,7 +80,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
 
     def head(tokens: torch.Tensor) -> torch.Tensor:
         pooled: torch.Tensor = visual._pool(tokens)[0] @ visual.proj
-        return pooled[:, 0] if pooled.ndim == 3 else pooled  # CoCa pools to many queries, the first for us
+        return pooled[:, 0] if pooled.ndim == 3 else pooled  # CoCa pools to many queries, the first is ours
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
         given = visual(pixels)
@@ -96,7 +96,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
 def _timm_vit_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple[Tower, int]:
     trunk = visual.trunk
     own = _square(visual.image_size)
-    stride = own // trunk.patch_embed.grid_size[0]  # of a hybrid's stem as well, whose patches are one cell
+    stride = own // trunk.patch_embed.grid_size[0]  # also that of a hybrid's stem, whose patches are one cell
     side = _crop_side(crop_size, own, stride)
     if side != own // stride * stride:
         trunk.set_input_size((side, side))
@@ -113,7 +113,7 @@ def _timm_vit_tower(visual: Any, crop_size: int | str | None, dense: str) -> tup
 
 
 def _plain(trunk: Any) -> bool:
-    """Whether the last block's attention is timm's plain one, without gate."""
+    """Whether the last block's attention is timm's plain one, without a gate."""
     from timm.layers.attention import Attention
 
     attention = trunk.blocks[-1].attn

@@ -15,21 +15,21 @@ OFFSET = 0.1
 """Added to the wanted side before it becomes a scale factor, as DINO's code does."""
 
 WITH_OFFSET: AbstractSet[str] = frozenset({"value", "sclip", "clearclip", "naclip"})
-"""Dense variants in whose code the table is resized so."""
+"""Dense variants whose code resizes the table this way."""
 
 
 def resized_positions(table: torch.Tensor, side: int, dense: str, prefix: int = 1) -> torch.Tensor:
-    """Bring a table to another grid, bicubically; the class token's entry stays as it is.
+    """Resize a table to another grid, bicubically; the class token's entry stays as it is.
 
     The code of SCLIP, ClearCLIP, NACLIP and FeatUp (``value``) resizes by the scale factor
-    ``(side + 0.1) / n``, which moves the places that are sampled a little; MaskCLIP's resizes to the side
+    ``(side + 0.1) / n``, which shifts the sampled places a little; MaskCLIP's resizes to the side
     itself. At the model's own crop size there is nothing to resize.
 
     Args:
         table: (prefix + n * n, C), the class token first.
-        side: cells in height and width.
+        side: number of cells in height and width.
         dense: name of the dense variant.
-        prefix: 1 where there is a class token, 0 where there is none.
+        prefix: 1 if there is a class token, else 0.
 
     Returns:
         (prefix + side * side, C).

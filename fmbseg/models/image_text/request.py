@@ -23,15 +23,15 @@ _DENSE = "maskclip"
 
 @dataclass(frozen=True)
 class ImageTextRequest:
-    """An image-text encoder as it is asked for.
+    """An image-text encoder as it was asked for.
 
     Args:
         family: part of the spec before the first colon.
         name: what follows it, up to the question mark.
         dense: name of the dense variant.
-        crop_size: side in pixels of crops, as it was written; the model's own if ``None``.
+        crop_size: side of crops in pixels, as it was written; the model's own if ``None``.
         precision: used on accelerators.
-        pixels: ``mean``, ``std`` and ``interpolation``, of weights that do not say them themselves.
+        pixels: ``mean``, ``std`` and ``interpolation``, for weights that do not state them themselves.
         hub: how files are looked for.
     """
 
@@ -56,15 +56,15 @@ class ImageTextRequest:
         """Read the rest of a spec and the options given by keyword, which take precedence.
 
         Args:
-            family: that is asked.
-            rest: of the spec, after the family's colon.
+            family: the family that is asked.
+            rest: what follows the family's colon in the spec.
             hub: how files are looked for.
-            options: by keyword; those that are ``None`` are left to the spec or the model.
+            options: options given by keyword; those that are ``None`` are left to the spec or the model.
             takes_pixels: whether the family takes ``mean``, ``std`` and ``interpolation``.
 
         Raises:
-            SpecError: an unknown option, or a value that cannot be meant.
-            ValueError: no such precision.
+            SpecError: an option is unknown, or a value is invalid.
+            ValueError: there is no such precision.
 
         Example:
             >>> request = ImageTextRequest.read("hf", "me/clip?dense=value&crop_size=336", None, {})

@@ -1,4 +1,4 @@
-"""An image-text encoder out of a vision tower and a text function, whichever library they are of."""
+"""An image-text encoder made from a vision tower and a text function, whichever library they come from."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class TowerEncoder:
     Args:
         spec: ``family:name`` that recreates this model.
         dim: dimensions of the text space.
-        crop_size: side in pixels of the crops.
+        crop_size: side of the crops in pixels.
         license: licence of the weights.
         transform: turns an RGB image into pixels.
         model: the whole model; put in evaluation mode and frozen.
         tower: its vision tower.
-        embed: texts and a device to vectors (K, dim).
+        embed: turns texts, on a device, into vectors (K, dim).
         precision: used on accelerators; a CPU always computes in float32.
 
     Raises:
-        ValueError: no such precision.
+        ValueError: there is no such precision.
     """
 
     spec: str
@@ -68,7 +68,7 @@ class TowerEncoder:
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Encode K prompts to unit vectors (K, dim); what is longer than the model reads is cut."""
+        """Encode K prompts to unit vectors (K, dim); prompts longer than the model reads are cut."""
         vectors = torch.empty(len(prompts), self.dim, device=self.device)
         for start in range(0, len(prompts), _TEXTS_A_BATCH):
             batch = list(prompts[start : start + _TEXTS_A_BATCH])
@@ -79,13 +79,13 @@ class TowerEncoder:
 
     @torch.no_grad()
     def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
-        """Encode crops (B, 3, crop_size, crop_size) to one vector a crop and one a cell.
+        """Encode crops (B, 3, crop_size, crop_size) to one vector per crop and one per cell.
 
         Returns:
             Unit vectors: pooled (B, dim) and dense (B, dim, crop_size / stride, crop_size / stride).
 
         Raises:
-            ValueError: another shape or type.
+            ValueError: the shape or type is another.
         """
         check_pixels(crops, self.stride, self.spec)
         if tuple(crops.shape[2:]) != (self.crop_size, self.crop_size):

@@ -1,7 +1,7 @@
-"""Vision towers: pixels to one vector an image and one a cell, both in the text space, in one pass.
+"""Vision towers: from pixels to one vector per image and one per cell, in the text space, in one pass.
 
-A tower runs its library's own forward pass, so that the pooled vector is the library's. What its last block
-is given is overheard on the way, and that block is run once more, changed, for the cells.
+A tower runs its library's own forward pass, so the pooled vector is the library's. Its last block's input
+is recorded on the way, and that block is run once more, in changed form, for the cells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 CELLS = "cells"
-"""Name of the dense features of a tower without attention at its end: each cell through the tower's head."""
+"""Name of the dense features of a tower that does not end in attention: each cell through its head."""
 
 
 class TowerOutput(NamedTuple):
@@ -46,10 +46,10 @@ class Tower(Protocol):
 
 
 class Tap:
-    """Keep what a module is given; each thread sees its own, so that threads may share a model.
+    """Keep a module's input; each thread sees its own, so that threads may share a model.
 
     Args:
-        module: whose first input is kept.
+        module: module whose first input is kept.
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
@@ -60,7 +60,7 @@ class Tap:
         self._seen.states = args[0] if args else kwargs["hidden_states"]
 
     def take(self) -> torch.Tensor:
-        """Return what was kept and let go of it."""
+        """Return what was kept and forget it."""
         states: torch.Tensor = self._seen.states
         del self._seen.states
         return states
@@ -71,16 +71,16 @@ class TransformerTower:
     """A tower that ends in a transformer block, whatever pools its tokens.
 
     Args:
-        forward: pixels to pooled vectors, the library's own.
-        tap: on the last block.
+        forward: the library's own pass, from pixels to pooled vectors.
+        tap: keeps the last block's input.
         block: the last block, taken apart.
-        prefix: tokens that are not cells.
-        head: what follows the last block, given tokens (B, L, C): as many of them as it wants at least.
+        prefix: number of tokens that are not cells.
+        head: what follows the last block; it takes tokens (B, L, C), at least as many as it needs.
         stride: pixels between cells.
         variant: name of the dense variant.
 
-    A cell's vector is what ``head`` makes of an image of this one token. For CLIP that is norm and
-    projection; for SigLIP it is the value path of the attention that pools, and what follows it.
+    A cell's vector is what ``head`` makes of an image with only this token. For CLIP that is norm and
+    projection; for SigLIP, the value path of the pooling attention and what follows it.
     """
 
     forward: Callable[[torch.Tensor], torch.Tensor]
@@ -108,12 +108,12 @@ class AttentionPoolTower:
 
     Args:
         visual: open_clip's ``ModifiedResNet``.
-        tap: on its attention pool.
+        tap: keeps the input of its attention pool.
         stride: pixels between cells.
 
     A cell's vector is the pool's value path, ``c_proj(v_proj(x))``, without position embeddings, as in
-    MaskCLIP (arXiv 2112.01071). The pool has no residual and no MLP, so ``maskclip`` and ``value`` are one;
-    ``value`` is not FeatUp's here, which adds the position embeddings before the value projection.
+    MaskCLIP (arXiv 2112.01071). The pool has no residual and no MLP: ``maskclip`` and ``value`` are the same;
+    here ``value`` differs from FeatUp's, which adds the position embeddings before the value projection.
     """
 
     visual: Any
@@ -130,7 +130,7 @@ class AttentionPoolTower:
 
 @dataclass(frozen=True)
 class TrunkTower:
-    """Any other tower of timm's: the dense features are its last feature map, each cell through its head.
+    """Any other timm tower: the dense features are its last feature map, each cell passed through its head.
 
     Args:
         visual: open_clip's ``TimmModel``.

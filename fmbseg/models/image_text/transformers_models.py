@@ -2,10 +2,10 @@
 
 CLIP: Radford et al. 2021 (arXiv 2103.00020). MetaCLIP 2: Chuang et al. 2025 (arXiv 2507.22062). SigLIP: Zhai
 et al. 2023 (arXiv 2303.15343). SigLIP 2: Tschannen et al. 2025 (arXiv 2502.14786). TIPSv2: Cao et al. 2026
-(arXiv 2604.12012). AIMv2: Fini et al. 2024 (arXiv 2411.14402), whose LiT-tuned version alone has a text side.
+(arXiv 2604.12012). AIMv2: Fini et al. 2024 (arXiv 2411.14402); only its LiT-tuned version has a text side.
 
-Scale and bias of a model's scores (CLIP's temperature, SigLIP's sigmoid) are no part of its vectors: texts
-and cells are compared by their cosine.
+Scale and bias of a model's scores (CLIP's temperature, SigLIP's sigmoid) are not part of its vectors: texts
+and cells are compared by cosine.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     """Load an image-text model of transformers.
 
     Args:
-        name: ``owner/name`` on the Hub or ``local-dir:/path``; the options may stand behind it, as in
+        name: ``owner/name`` on the Hub or ``local-dir:/path``; the options may follow, as in
             ``google/siglip2-base-patch16-224?dense=value``.
         hub: how files are looked for.
-        options: ``dense``, ``crop_size``, ``precision`` and ``revision``, as of
+        options: ``dense``, ``crop_size``, ``precision`` and ``revision``, as for
             :func:`~fmbseg.models.image_text.open_clip.open_clip`.
 
     Raises:
-        UnknownNameError: no such variant, or a model of another family.
-        SpecError: no such option, or a model without a text side.
+        UnknownNameError: there is no such variant, or the model is of another family.
+        SpecError: there is no such option, or the model has no text side.
         AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
-        MissingPackageError: the version of transformers, or what reads the tokenizer, is not installed.
+        MissingPackageError: transformers is too old, or what reads the tokenizer is not installed.
         ValueError: an option's value does not fit the model.
     """
     request = ImageTextRequest.read("hf", name, hub, options)
@@ -73,7 +73,7 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
     model_class = class_of(FAMILIES[kind].model)
     transform = pixel_transform(folder, UNNORMALISED if kind == "tipsv2" else None)
     model = load_transformer(model_class, folder, config=configuration(kind, values, folder))
-    if kind == "aimv2":  # its text tower is causal, which transformers forgets where no text is padded
+    if kind == "aimv2":  # its text tower is causal, which transformers forgets if no text is padded
         for layer in model.text_model.encoder.layers:
             layer.attention.is_causal = True
     tower = transformers_tower(model, request.dense)
@@ -97,11 +97,11 @@ def _family_of(values: Mapping[str, Any], name: str, folder: Path) -> str:
     """Return the family of a model that has two sides.
 
     Raises:
-        SpecError: it has a vision side alone.
+        SpecError: it has only a vision side.
         UnknownNameError: its family is not known.
     """
     kind = str(values.get("model_type"))
-    # AIMv2's first config.json calls a vision tower alone by the name of both.
+    # AIMv2's first config.json gives a lone vision tower the name of the two-tower model.
     if kind in FAMILIES and (kind != "aimv2" or "text_config" in values):
         return kind
     if kind in KINDS:
@@ -116,9 +116,9 @@ def _family_of(values: Mapping[str, Any], name: str, folder: Path) -> str:
 
 
 def _text_function(model: Any, folder: Path) -> Callable[[Sequence[str], torch.device], torch.Tensor]:
-    """Make what tokenises texts as the model was trained, each cut to its length, and encodes them.
+    """Make the function that tokenises texts as in training, cuts them to length and encodes them.
 
-    All are padded to the full length: SigLIP was trained so, and the others do not see it.
+    All are padded to the full length: SigLIP was trained that way, and the others ignore padding.
     """
     from transformers import AutoTokenizer
 

@@ -1,4 +1,4 @@
-"""The vision towers of transformers' image-text models, and what sets their families apart."""
+"""The vision towers of transformers' image-text models, and how their families differ."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Family(NamedTuple):
-    """What sets one family apart.
+    """How one family differs from the others.
 
     Attributes:
         model: its class in transformers.
-        block: takes the last layer of its vision tower apart.
-        class_token: whether the vision tower has one, which is the pooled vector; if not, attention pools.
-        sees_padding: whether the text tower attends to padding, as it was trained.
-        lower_case: whether texts were in lower case in training, whatever the tokenizer does.
+        block: takes apart the last layer of its vision tower.
+        class_token: whether the vision tower has one, used as the pooled vector; if not, attention pools.
+        sees_padding: whether the text tower attends to padding, as in its training.
+        lower_case: whether training texts were in lower case, whatever the tokenizer does.
     """
 
     model: str
@@ -43,14 +43,14 @@ FAMILIES: dict[str, Family] = {
     "siglip2": _SIGLIP._replace(model="Siglip2Model"),
     "tipsv2": Family("Tipsv2Model", tipsv2_block),
 }
-"""By the ``model_type`` of ``config.json``. SigLIP 2 of fixed size is of type siglip."""
+"""By ``model_type`` in ``config.json``. SigLIP 2 with a fixed size has the type siglip."""
 
 
 def transformers_tower(model: Any, dense: str) -> TransformerTower:
-    """Take the vision tower of a model of transformers.
+    """Take the vision tower of a transformers model.
 
     Args:
-        model: of one of the :data:`FAMILIES`.
+        model: model of one of the :data:`FAMILIES`.
         dense: name of the dense variant.
     """
     kind, vision = model.config.model_type, model.vision_model
@@ -77,7 +77,7 @@ def text_dim(model: Any) -> int:
 
 
 def native_crop(model: Any) -> int:
-    """Return the side in pixels of a model's own crops, down to a multiple of its patches."""
+    """Return the side in pixels of a model's own crops, rounded down to a multiple of its patches."""
     config = model.config.vision_config
     if model.config.model_type == "siglip2":
         return int(config.patch_size * round(config.num_patches**0.5))
@@ -85,7 +85,7 @@ def native_crop(model: Any) -> int:
 
 
 def fit_positions(model: Any, side: int, dense: str) -> None:
-    """Resize the position embeddings of a CLIP, as the variant's authors do, or of an AIMv2 likewise.
+    """Resize the position embeddings of a CLIP, as the variant's authors do, or of an AIMv2 in the same way.
 
     Those of SigLIP and TIPSv2 are left to transformers, which resizes them as their authors do.
     AIMv2's authors resize none.
@@ -100,13 +100,13 @@ def fit_positions(model: Any, side: int, dense: str) -> None:
 
 
 def pooled_of(output: Any) -> torch.Tensor:
-    """Return the vectors of ``get_image_features`` or ``get_text_features``; an object of late."""
+    """Return the vectors of ``get_image_features`` or ``get_text_features``; newer versions wrap them."""
     vectors: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return vectors
 
 
 def _head(model: Any, kind: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Make what follows the last block: tokens (B, L, C) to vectors in the text space (B, D)."""
+    """Make what follows the last block: from tokens (B, L, C) to vectors in the text space (B, D)."""
     vision = model.vision_model
 
     def clip(tokens: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ def _head(model: Any, kind: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _forward(model: Any, kind: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Make the library's own pass: pixels to pooled vectors."""
+    """Make the library's own pass: from pixels to pooled vectors."""
     if kind == "siglip2":
         return _naflex_forward(model)
     if kind in ("aimv2", "tipsv2"):  # they take no such argument
@@ -138,7 +138,7 @@ def _forward(model: Any, kind: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _naflex_forward(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """NaFlex takes images as lists of patches with their grid; it fits its positions to any grid itself."""
+    """NaFlex takes images as lists of patches with their grid; it fits its positions to any grid."""
     side = model.config.vision_config.patch_size
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
