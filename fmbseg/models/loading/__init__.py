@@ -1,1 +1,1 @@
-"""From a name to the files of a model and what they say, by the same rules for every kind of model."""
+"""From a name to a model's files and what they say, by the same rules for every kind of model."""

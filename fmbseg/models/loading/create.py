@@ -1,4 +1,4 @@
-"""Making models with the same options of the Hub, whether or not they come from there."""
+"""Making models with the same Hub options, whether or not they come from there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None, **others: Any) -> T:
-    """Make what a spec names; a factory that takes ``hub`` gets it, and a model not from the Hub does not.
+    """Make what a spec names; ``hub`` is passed on only to factories that take it.
 
     Args:
-        registry: that knows the spec.
-        spec: of the model.
-        hub: how files are looked for, if not as the Hub's client is set up.
+        registry: registry that knows the spec.
+        spec: the model's spec.
+        hub: how files are looked for; by default as the Hub's client is set up.
         others: options of the model itself.
 
     Raises:
@@ -36,13 +36,13 @@ def create_model(registry: Registry[T], spec: str, hub: HubOptions | None = None
 
 
 def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
-    """Say what keeps a model from running here, after fetching what can be fetched; ``None`` if nothing.
+    """Say what keeps a model from running here, after fetching what can be fetched; ``None`` if nothing does.
 
-    A model that is named by its spec (of the Hub, or a file) is loaded for it, since only that tells.
+    A model that its spec names (on the Hub, or a file) is loaded, since there is no other way to tell.
 
     Args:
-        role: of the model.
-        spec: that names it.
+        role: the model's role.
+        spec: spec that names it.
         hub: how its files are looked for.
 
     Raises:
@@ -64,5 +64,5 @@ def lack_of(role: Role, spec: str, hub: HubOptions | None = None) -> str | None:
 
 
 def _takes_hub(registry: Registry[Any], family: str) -> bool:
-    """Whether a factory names ``hub`` among what it takes, or hands all that it is given on."""
+    """Whether a factory has an argument ``hub``."""
     return "hub" in inspect.signature(registry.get(family)).parameters

@@ -1,4 +1,4 @@
-"""Files of a model from the Hub, its cache or a local folder; one error says how to get them."""
+"""A model's files from the Hub, its cache or a local folder; one error says how to get them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INDEX = ".index.json"
-_REVISION = r"[\w+@=][^\s\\:?*\[~^]*"  # as git names them: no path from the root, none of git's own signs
+_REVISION = r"[\w+@=][^\s\\:?*\[~^]*"  # git's rules for names: no absolute path, none of git's own symbols
 
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How files are looked for; whatever loads from the Hub takes these, as ``hub=``.
+    """How files are looked for; everything that loads from the Hub takes these, as ``hub=``.
 
     Args:
-        revision: branch, tag or commit; ``None`` is the repository's main branch.
-        cache_dir: of the files; ``None`` is the Hub client's own.
+        revision: branch, tag or commit; ``None`` means the repository's main branch.
+        cache_dir: folder of the cached files; ``None`` means the Hub client's own.
         local_files_only: never use the network (``HF_HUB_OFFLINE=1`` does the same).
-        token: for private or gated repositories; ``None`` is the one of the Hub client's log-in.
+        token: for private or gated repositories; ``None`` means the one from the Hub client's log-in.
 
     Raises:
-        ValueError: ``revision`` cannot be one; the Hub's client would look for a file of that path.
+        ValueError: ``revision`` is not a valid one; the Hub's client would look for a file at that path.
     """
 
     revision: str | None = None
@@ -46,7 +46,7 @@ class HubOptions:
             )
 
     def at(self, revision: str | None) -> HubOptions:
-        """These options with the revision that a spec names, where they name none themselves.
+        """These options with the revision that a spec names, unless they name one themselves.
 
         Example:
             >>> HubOptions().at("v2").revision, HubOptions("v3").at("v2").revision
@@ -64,7 +64,7 @@ def for_heads_and_models(
 ) -> tuple[HubOptions, HubOptions]:
     """Options for a head's repository, and those for the frozen models that it names.
 
-    What is given for one holds for the other, too, but the revision: that is of the head's repository alone.
+    Options given for one also hold for the other, except the revision: that belongs to the head's repository.
 
     Example:
         >>> head, models = for_heads_and_models(None, "v2", None, "cache/", False)
@@ -90,23 +90,23 @@ def hub_folder(
     alternative: str = "",
     licence: str = "",
 ) -> Path:
-    """Return a folder that holds ``files`` of a Hub repository, fetched if need be.
+    """Return a folder that holds ``files`` of a Hub repository, fetched if necessary.
 
-    What is in the cache is used as it is, without asking the Hub whether its branch has moved: pass another
+    Files in the cache are used as they are, without asking the Hub whether its branch has moved: pass another
     ``revision``, or let the Hub's client fetch (`hf download`), to get a newer one.
 
     Args:
         repo: ``owner/name``.
-        files: names or patterns of the files wanted, for example ``"config.json"``, ``"*.safetensors"``; of
-            each there must be one.
+        files: names or patterns of the files wanted, for example ``"config.json"``, ``"*.safetensors"``; for
+            each, there must be one.
         options: how to look for them.
         optional: files that are fetched with the others, but that a repository need not have.
         alternative: for a gated repository, the spec of a model that anyone may use instead.
         licence: for a repository known to be gated, the name of its licence.
 
     Raises:
-        AssetUnavailableError: they are neither in the cache nor to be had; the message names the repository,
-            the files and what can be done.
+        AssetUnavailableError: they are not in the cache and cannot be fetched; the message names repository,
+            files and what can be done.
         ValueError: ``repo`` is not the name of a repository.
     """
     cached = cached_folder(repo, files, options)
@@ -126,16 +126,16 @@ def hub_folder(
 def newest_folder(
     repo: str, files: Sequence[str], options: HubOptions, *, optional: Sequence[str] = ()
 ) -> Path:
-    """Return a folder that holds what ``files`` are on the Hub now; from the cache where that is not reached.
+    """Return a folder with ``files`` as they are on the Hub now, or in the cache if the Hub is out of reach.
 
     Args:
         repo: ``owner/name``.
         files: see :func:`hub_folder`.
-        options: how to look for them; a commit as the revision never changes, so it is not asked for again.
+        options: how to look for them; a commit as the revision never changes, so it is not checked again.
         optional: files that are fetched with the others, but that a repository need not have.
 
     Raises:
-        AssetUnavailableError: they are neither to be had nor in the cache, or the download was cut short.
+        AssetUnavailableError: they cannot be fetched and are not in the cache, or the download was cut short.
         ValueError: ``repo`` is not the name of a repository.
     """
     check_repository(repo)
@@ -143,7 +143,7 @@ def newest_folder(
 
 
 def size_on_hub(repo: str, file: str, options: HubOptions) -> int | None:
-    """Bytes of one file of a repository, asked of the Hub; ``None`` where it does not say."""
+    """Size in bytes of one file of a repository, according to the Hub; ``None`` if it does not say."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     if options.local_files_only:
@@ -157,9 +157,9 @@ def size_on_hub(repo: str, file: str, options: HubOptions) -> int | None:
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
-    """What the Hub's client raises where the Hub is not reached, refuses, breaks off, or is something else.
+    """What the Hub's client raises if the Hub is out of reach, refuses, breaks off, or is something else.
 
-    Its HTTP library has changed from version to version; the base of the client's own error is that of all
+    Its HTTP library differs from version to version; the base class of the client's own error is that of all
     the library's errors.
     """
     from huggingface_hub.errors import HfHubHTTPError
@@ -210,8 +210,8 @@ def hub_folder_of(
 
     Args:
         repo: ``owner/name``.
-        files: that the repository must have, beside one of the choices.
-        choices: each of names or patterns that go together, the best first, for example safetensors before
+        files: files that the repository must have, besides one of the choices.
+        choices: sets of names or patterns that go together, the best first, for example safetensors before
             pickles.
         options: how to look for them.
         optional: see :func:`hub_folder`.
@@ -219,7 +219,7 @@ def hub_folder_of(
         licence: see :func:`hub_folder`.
 
     Raises:
-        AssetUnavailableError: as :func:`hub_folder` raises it for the first choice.
+        AssetUnavailableError: as raised by :func:`hub_folder` for the first choice.
     """
     for choice in choices:
         if (cached := cached_folder(repo, (*files, *choice), options)) is not None:
@@ -238,13 +238,13 @@ def hub_folder_of(
         except AssetUnavailableError as error:  # noqa: PERF203 - what is missing decides what is tried next
             first = first or error
             if cached_folder(repo, files, options) is None:
-                break  # the repository was not reached: there is no use in asking again
+                break  # the repository was not reached: there is no point in asking again
     assert first is not None
     raise first
 
 
 def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path | None:
-    """Return the folder of the cache that holds ``files``, or ``None``; never uses the network.
+    """Return the cache folder that holds ``files``, or ``None``; never uses the network.
 
     Raises:
         ValueError: ``repo`` is not the name of a repository.
@@ -260,10 +260,10 @@ def cached_folder(repo: str, files: Sequence[str], options: HubOptions) -> Path 
 
 
 def check_repository(repo: str) -> None:
-    """Make sure, without the network, that a name can be that of a repository.
+    """Make sure, without the network, that a name is valid for a repository.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it is not.
 
     Example:
         >>> check_repository("me/../head")
@@ -305,7 +305,7 @@ def _snapshot(repo: str, files: Sequence[str], options: HubOptions, *, local_fil
 
 
 def _absent(folder: Path, files: Sequence[str]) -> list[str]:
-    """Patterns that no file of the folder fulfils, and parts that an index names and that are not there."""
+    """Patterns that no file in the folder matches, and parts that an index names but that are missing."""
     absent = [pattern for pattern in files if not any(folder.glob(pattern))]
     for index in files:
         if index.endswith(INDEX) and index not in absent:
@@ -314,10 +314,10 @@ def _absent(folder: Path, files: Sequence[str]) -> list[str]:
 
 
 def parts_of(index: Path) -> list[str]:
-    """Names of the files that an index of weights in several files names, sorted.
+    """The names of the files listed in an index of weights in several files, sorted.
 
     Raises:
-        WeightsError: the index is damaged, or names a file outside of its folder.
+        WeightsError: the index is damaged, or names a file outside its folder.
     """
     try:
         named = parse_json(index.read_bytes(), index)["weight_map"].values()

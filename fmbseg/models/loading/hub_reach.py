@@ -1,4 +1,4 @@
-"""Whether the Hub would give a file, found out in a moment and without fetching it."""
+"""Whether the Hub would give a file, found out quickly and without fetching it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
 
 SECONDS = 2.0
-"""How long the Hub has to answer."""
+"""Time that the Hub has to answer."""
 
 
 class HubUnreachableError(RuntimeError):
-    """The Hub itself does not answer, so that there is no use in asking for another file."""
+    """The Hub itself does not answer, so there is no point in asking for another file."""
 
 
 def why_refused(repo: str, file: str, options: HubOptions, seconds: float = SECONDS) -> str | None:
@@ -25,9 +25,9 @@ def why_refused(repo: str, file: str, options: HubOptions, seconds: float = SECO
 
     Args:
         repo: ``owner/name``.
-        file: of the repository.
+        file: name of a file in the repository.
         options: how to look for it.
-        seconds: how long to wait, in all.
+        seconds: how long to wait in all.
 
     Raises:
         HubUnreachableError: it does not answer in time, is not there, is switched off, or is not the Hub.
@@ -37,7 +37,7 @@ def why_refused(repo: str, file: str, options: HubOptions, seconds: float = SECO
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         raise HubUnreachableError("the network is switched off")
     answers: Queue[str | HubUnreachableError | None] = Queue()
-    # To look up a name may take longer than any limit that the client knows; the thread then ends by itself.
+    # Looking up a host name may outlast every limit of the client; the thread then ends by itself.
     threading.Thread(
         target=lambda: answers.put(_ask(repo, file, options, seconds)), daemon=True, name="fmbseg-hub-reach"
     ).start()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOCAL = "local-dir:"
 UNKNOWN_LICENSE = "unknown (see the model's card)"
 
-# Everything small that a model may need besides its weights; README.md for its licence.
+# All the small files that a model may need besides its weights; README.md is for its licence.
 SIDE_FILES = ("*.json", "*.txt", "*.model", "README.md")
 
 
@@ -29,14 +29,14 @@ def model_folder(
     alternative: str = "",
     licence: str = "",
 ) -> Path:
-    """Return the folder of a model, fetched if need be, with at least one of its files of weights.
+    """Return the folder of a model, fetched if necessary, with at least one of its files of weights.
 
     Args:
         name: ``local-dir:/path/to/folder``, or ``owner/name`` on the Hub.
-        weights: names of files of weights, the best first, of which the first that there is is fetched; an
-            index (``....index.json``) brings its parts along.
+        weights: names of files of weights, the best first; the first one that exists is fetched, and an
+            index (``....index.json``) with all its parts.
         options: how to look for them on the Hub.
-        needed: files that there must be beside them.
+        needed: files that must exist beside them.
         alternative: for a gated repository, the spec of a model that anyone may use instead.
         licence: for a repository known to be gated, the name of its licence.
 
@@ -60,17 +60,17 @@ def model_folder(
 
 
 def _with_parts(weights: str) -> tuple[str, ...]:
-    """The file, and if it is an index of weights in several files the pattern of these."""
+    """The file, and if it is an index of weights in several files, also the pattern of these."""
     base, mark, _ = weights.partition(".index.json")
     stem, _, suffix = base.rpartition(".")
     return (weights, f"{stem}-*.{suffix}") if mark else (weights,)
 
 
 def check_parts(weights: Path) -> None:
-    """Refuse an index of weights in several files that names a file outside of its folder, or none.
+    """Refuse an index of weights in several files that names a file outside its folder, or none.
 
     Raises:
-        WeightsError: the index is damaged, names such a file, or one that is not there.
+        WeightsError: the index is damaged, or names such a file or one that is missing.
     """
     if weights.name.endswith(INDEX):
         absent = [part for part in parts_of(weights) if not (weights.parent / part).is_file()]
@@ -99,7 +99,7 @@ def find_weights(folder: Path, weights: Sequence[str]) -> Path:
     """Return the first of these files that is in ``folder``.
 
     Raises:
-        AssetUnavailableError: none is.
+        AssetUnavailableError: none of them is.
     """
     for name in weights:
         if (folder / name).is_file():
@@ -129,8 +129,8 @@ def license_of(folder: Path | None, repo: str | None = None) -> str:
     """Return the licence that the model's card (README.md) states; where it states none, where to look.
 
     Args:
-        folder: of the model, if it is here.
-        repo: on the Hub, if it is from there.
+        folder: the model's folder, if it is here.
+        repo: its repository, if it comes from the Hub.
     """
     from huggingface_hub import ModelCard
 
@@ -139,6 +139,6 @@ def license_of(folder: Path | None, repo: str | None = None) -> str:
         text = (folder / "README.md").read_text("utf-8", errors="replace")
         data = ModelCard(text, ignore_metadata_errors=True).data
         stated = data.get("license")
-        if stated == "other":  # of no licence that the Hub has a name for
+        if stated == "other":  # the Hub has no name for the licence
             stated = data.get("license_name") or stated
     return str(stated) if stated else f"see https://huggingface.co/{repo}" if repo else UNKNOWN_LICENSE

@@ -1,4 +1,4 @@
-"""What an ``open_clip:`` spec names, in every role: architecture, weights, preprocessing and tokenizer."""
+"""What an ``open_clip:`` spec names in every role: architecture, weights, preprocessing and tokenizer."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "pytorc
 
 @dataclass(frozen=True)
 class OpenClipFiles:
-    """All that makes an open_clip model.
+    """All that is needed to make an open_clip model.
 
     Args:
         config: open_clip's model configuration.
-        weights: file of the weights; ``None`` where they were not asked for.
+        weights: file of the weights; ``None`` if they were not asked for.
         transform: preprocessing that the weights were trained with.
         license: licence of the weights.
-        repo: on the Hub, if they are from there.
-        folder: of the files, if they are here.
+        repo: their repository, if they come from the Hub.
+        folder: the files' folder, if they are here.
     """
 
     config: Mapping[str, Any]
@@ -61,14 +61,14 @@ def find_open_clip(
         name: ``ARCH/TAG``, ``hf-hub:owner/name``, ``local-dir:/path``, or ``ARCH@/path/of/weights`` together
             with its preprocessing in ``given``.
         options: how to look for files on the Hub.
-        given: ``mean``, ``std`` and ``interpolation`` (or bicubic), for weights that do not say them.
-        with_weights: whether the weights are wanted; if not, ``ARCH`` alone is a name, too.
+        given: ``mean``, ``std`` and ``interpolation`` (default bicubic), for weights that do not state them.
+        with_weights: whether the weights are wanted; if not, ``ARCH`` alone is also a name.
 
     Raises:
-        UnknownNameError: no such architecture or tag.
+        UnknownNameError: there is no such architecture or tag.
         AssetUnavailableError: files are not here and cannot be fetched.
-        WeightsError: a file is damaged, or does not say how images are to be prepared.
-        SpecError: the name is none of these.
+        WeightsError: a file is damaged, or does not say how to prepare images.
+        SpecError: the name has none of these forms.
     """
     if name.startswith((HUB, LOCAL)):
         return _from_folder(name.removeprefix(HUB), options, with_weights=with_weights)
@@ -120,14 +120,14 @@ def _from_tag(architecture: str, tag: str, options: HubOptions, *, with_weights:
     known = get_pretrained_cfg(architecture, tag)
     if not known:
         raise UnknownNameError(f"tag of {architecture}", tag, _tags(architecture))
-    repo, _, file = str(known["hf_hub"]).rpartition("/")  # of some tags one file is named
+    repo, _, file = str(known["hf_hub"]).rpartition("/")  # for some tags, one file is named
     wanted = (file, *WEIGHTS) if file else WEIGHTS
     if with_weights:
         folder: Path | None = model_folder(repo, wanted, options)
     else:
         cached = (cached_folder(repo, (one,), options) for one in wanted)
         folder = next((one for one in cached if one is not None), None)
-    # The activation belongs to the weights: open_clip only warns where ViT-L-14 is to load OpenAI's.
+    # The activation belongs to the weights: open_clip only warns if ViT-L-14 is to load OpenAI's.
     quick_gelu = bool(known.get("quick_gelu", config.get("quick_gelu", False)))
     return OpenClipFiles(
         config={**config, "quick_gelu": quick_gelu},
@@ -154,12 +154,12 @@ def _from_file(architecture: str, file: Path, given: Mapping[str, Any]) -> OpenC
 
 
 def tokenizer_folder(files: OpenClipFiles, options: HubOptions) -> Path | None:
-    """Find the folder of a model's tokenizer; ``None`` is CLIP's own, which open_clip carries.
+    """Find the folder of a model's tokenizer; ``None`` means CLIP's own, which comes with open_clip.
 
-    A folder of one's own holds it; other models name a repository of the Hub.
+    A local folder holds it itself; other models name a repository on the Hub.
 
     Raises:
-        AssetUnavailableError: it is neither here nor to be had.
+        AssetUnavailableError: it is not here and cannot be fetched.
     """
     named = files.config.get("text_cfg", {}).get("hf_tokenizer_name")
     if not named:
@@ -170,7 +170,7 @@ def tokenizer_folder(files: OpenClipFiles, options: HubOptions) -> Path | None:
 
 
 def _transform(stated: Mapping[str, Any], where: object) -> PixelTransform:
-    """Of the pixels; the interpolation is bicubic where it is left out, as in open_clip."""
+    """The pixels' transform; the interpolation is bicubic if left out, as in open_clip."""
     mean, std = stated.get("mean"), stated.get("std")
     interpolation = stated.get("interpolation") or "bicubic"
     return stated_transform(

@@ -1,4 +1,4 @@
-"""Half precision: one set of names and one context for whatever computes in it."""
+"""Half precision: one set of names and one context for everything that computes in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""Of each precision but ``auto``, which the device decides."""
+"""The type of each precision but ``auto``, which the device decides."""
 
 
 def check_precision(precision: str) -> Precision:
-    """Return the name of a precision, and refuse any other.
+    """Return the name of a precision; refuse any other.
 
     Raises:
-        ValueError: with the names that there are.
+        ValueError: it is not one of the names, which the message lists.
 
     Example:
         >>> check_precision("fp8")
@@ -37,10 +37,10 @@ def autocast(
 
     Args:
         device: where the model is.
-        precision: of a frozen model ``auto`` is ``fp16``; on a CPU it computes in float32 whatever is asked
+        precision: for a frozen model, ``auto`` is ``fp16``; on a CPU it computes in float32 whatever is asked
             for, so that results are exact and the same everywhere.
-        training: of what is trained ``auto`` is ``bf16`` on a CUDA device that has it, and float32 elsewhere:
-            bfloat16 has the range of float32, so gradients need no scaling. What is asked for is done.
+        training: if true, ``auto`` is ``bf16`` on a CUDA device that supports it, else float32:
+            bfloat16 has the range of float32, so gradients need no scaling. Others are used as asked.
 
     Example:
         >>> for training in (False, True):

@@ -1,4 +1,4 @@
-"""The preprocessing that weights were trained with: stated with them, or refused; never guessed."""
+"""The preprocessing that weights were trained with: stated, or else refused; never guessed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 def stated_transform(
     mean: object, std: object, interpolation: object, stated: str, remedy: str
 ) -> PixelTransform:
-    """Make the transform of pixels out of what is stated with a model.
+    """Make the pixel transform from what is stated with a model.
 
     Args:
-        mean: of each RGB channel in [0, 1], three numbers.
+        mean: mean of each RGB channel in [0, 1], three numbers.
         std: standard deviation of each RGB channel, three numbers above 0.
         interpolation: ``bilinear`` or ``bicubic``.
         stated: what is stated, and where, for the message.
         remedy: where and how to state it.
 
     Raises:
-        WeightsError: one of them is missing, or cannot be meant.
+        WeightsError: one of them is missing or invalid.
 
     Example:
         >>> stated_transform(None, None, "bicubic", "a.pth has neither", "pass mean=... and std=...")
@@ -44,7 +44,7 @@ def channels(value: object) -> tuple[float, ...]:
     """Read one number for each channel, as a sequence or as written in a spec.
 
     Raises:
-        ValueError: not three numbers.
+        ValueError: they are not three numbers.
 
     Example:
         >>> channels("0.5,0.5,0.25")

@@ -1,7 +1,7 @@
-"""How a model is written: ``name?key=value&key=value``, read once and written back the same.
+"""How a model is written: ``name?key=value&key=value``, read in one place and written back the same.
 
-What is stored with labels, features and heads is a model's spec, so whatever changes its output has to stand
-there. What belongs to one machine (where the cache is, who is logged in) is passed by keyword.
+Labels, features and heads are stored with a model's spec, so whatever changes its output has to be part of
+it. What belongs to one machine (where the cache is, who is logged in) is passed by keyword.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 OF_THE_HUB = frozenset({"cache_dir", "local_files_only", "token"})
 OF_ONE_MACHINE = OF_THE_HUB | {"compiled"}
 _READABLE = "/,:@- "
-_PARTS = re.compile(r"[/\\@,]")  # of a path; specs put paths behind an @ and join two by a comma
+_PARTS = re.compile(r"[/\\@,]")  # of a path; specs put paths after an @ and join two with a comma
 
 
 def split_options(spec: str, known: Collection[str], *, family: str) -> tuple[str, dict[str, str]]:
-    """Part the rest of a spec into the model's name and its options.
+    """Split the rest of a spec into the model's name and its options.
 
     Args:
-        spec: what stands behind the family's colon, with or without options.
-        known: the options that there are.
-        family: for the message.
+        spec: what follows the family's colon, with or without options.
+        known: the options that exist.
+        family: family to name in the message.
 
     Raises:
-        SpecError: no name, a path that climbs, an option that is unknown, without a value, given twice or
-            that belongs to one machine.
+        SpecError: there is no name, a path climbs, or an option is unknown, has no value, is given twice or
+            belongs to one machine.
 
     Example:
         >>> split_options("ViT-B-16/openai?dense=sclip", ["dense", "crop_size"], family="open_clip")
@@ -58,7 +58,7 @@ def split_options(spec: str, known: Collection[str], *, family: str) -> tuple[st
 
 
 def join_options(name: str, options: Mapping[str, object]) -> str:
-    """Write options behind a name, sorted; those that are ``None`` are left out.
+    """Write options after a name, sorted; those that are ``None`` are left out.
 
     Example:
         >>> join_options("ViT-B-16/openai", {"dense": "sclip", "revision": None, "layers": (5, 11)})
@@ -71,10 +71,10 @@ def join_options(name: str, options: Mapping[str, object]) -> str:
 
 
 def check_name(name: str, where: str) -> None:
-    """Refuse an empty name and a path that climbs, which a saved spec could lead anywhere by.
+    """Refuse an empty name and a path that climbs, by which a saved spec could lead anywhere.
 
     Raises:
-        SpecError: with ``where`` in the message.
+        SpecError: the name is one of these; the message names ``where``.
     """
     if not name:
         raise SpecError(f"{where!r} names no model: a spec is 'family:name', for example 'timm:vit_...'")
@@ -83,7 +83,7 @@ def check_name(name: str, where: str) -> None:
 
 
 def climbs(name: str) -> bool:
-    """Whether a path, or one of those that a spec joins, leads through ``..``.
+    """Whether a path, or one of several that a spec joins, leads through ``..``.
 
     Example:
         >>> climbs("vit_b@../sam.pth"), climbs("a.onnx,/x/../b.onnx"), climbs("/models/v1..2/b.pt")
@@ -96,7 +96,7 @@ def check_options(names: Collection[str], known: Collection[str], where: str) ->
     """Refuse an option that a model does not take.
 
     Raises:
-        SpecError: with ``where`` and near misses in the message.
+        SpecError: it is not known; the message names ``where`` and near misses.
     """
     for name in names:
         if name in OF_THE_HUB and name not in known:
@@ -114,7 +114,7 @@ def _text(value: object) -> str:
 
 
 def revision_of(spec: str) -> str | None:
-    """The branch, tag or commit that a spec names, of any family; ``None`` if it names none.
+    """The branch, tag or commit that a spec of any family names; ``None`` if it names none.
 
     Example:
         >>> revision_of("timm:vit_a?layers=-1&revision=0123abcd"), revision_of("conse")

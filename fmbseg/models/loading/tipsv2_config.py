@@ -1,8 +1,8 @@
-"""The configuration of TIPSv2 as its authors publish it, in the terms of transformers.
+"""The configuration of TIPSv2 as its authors publish it, translated into the terms of transformers.
 
 Cao et al. 2026, "TIPSv2: Advancing Vision-Language Pretraining with Enhanced Patch-Text Alignment"
-(arXiv 2604.12012). The ``config.json`` of google/tipsv2-* is of the authors' own code; transformers knows
-none of its keys, and takes each of these models for the smallest.
+(arXiv 2604.12012). The ``config.json`` of google/tipsv2-* is for the authors' own code; transformers knows
+none of its keys, and takes each of these models for the smallest one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fmbseg.models.loading.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Of the vision transformer: blocks and heads. The rest stands in the file.
+# Blocks and heads of the vision transformer. The rest is in the file.
 _BLOCKS_AND_HEADS = {
     "vit_base": (12, 12),
     "vit_large": (24, 16),
@@ -24,16 +24,16 @@ _BLOCKS_AND_HEADS = {
 
 
 def transformers_values(values: Mapping[str, Any], where: object) -> dict[str, Any]:
-    """Say in transformers' terms what a ``config.json`` of the authors says; others come back as they are.
+    """Translate a ``config.json`` of the authors into transformers' terms; others come back unchanged.
 
-    Both towers have one width and one MLP ratio, which only the text tower's values state.
+    Both towers have the same width and MLP ratio, which only the text tower's values state.
 
     Args:
-        values: of the file.
-        where: it is, for the message.
+        values: the file's values.
+        where: where it is, for the message.
 
     Raises:
-        WeightsError: a size that is not known, or a value that is missing.
+        WeightsError: the size is unknown, or a value is missing.
 
     Example:
         >>> values = {"model_type": "clip"}

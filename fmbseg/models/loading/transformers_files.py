@@ -1,4 +1,4 @@
-"""Models of transformers from a folder: configuration, weights fitted strictly, no code of theirs run."""
+"""Models of transformers from a folder: configuration, weights fitted strictly, none of their code run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ WEIGHTS = (
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 
 UNNORMALISED = PixelTransform(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), interpolation="bilinear")
-"""Of models that take pixels from 0 to 1 as they are, whose repositories need not state that."""
+"""For models that take pixels from 0 to 1 as they are; their repositories need not state that."""
 
-# What a checkpoint may hold beside the part that is built: other towers, decoders, heads, poolers, tables.
+# What a checkpoint may hold besides the part that is built: other towers, decoders, heads, poolers, tables.
 _NOT_BUILT = re.compile(
     r"(^|\.)(text_model|text_encoder|temperature|text_projection|visual_projection|logit_scale|logit_bias|decoder|classifier|lm_head|"
     r"cls_classifier|distillation_classifier|mask_decoder|prompt_encoder|shared_image_embedding|pooler|"
@@ -46,7 +46,7 @@ def transformers_folder(name: str, options: HubOptions, *, alternative: str = ""
     """Return the folder of a model named ``owner/name`` or ``local-dir:/path``.
 
     Args:
-        name: of the model.
+        name: the model's name.
         options: how to look for it on the Hub.
         alternative: for a gated repository, the spec of a model that anyone may use instead.
         licence: for a repository known to be gated, the name of its licence.
@@ -58,10 +58,10 @@ def transformers_folder(name: str, options: HubOptions, *, alternative: str = ""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a model's ``config.json``, the authors' own of TIPSv2 in transformers' terms.
+    """Read a model's ``config.json``; the authors' own for TIPSv2 is translated into transformers' terms.
 
     Raises:
-        AssetUnavailableError: there is none.
+        AssetUnavailableError: there is no such file.
         WeightsError: it is damaged.
     """
     return transformers_values(read_object(folder / CONFIG), folder / CONFIG)
@@ -71,7 +71,7 @@ def class_of(name: str) -> Any:
     """Return a class of transformers by its name.
 
     Raises:
-        MissingPackageError: the version that is installed does not have it yet.
+        MissingPackageError: the installed version does not have it yet.
     """
     import transformers
 
@@ -84,15 +84,15 @@ def class_of(name: str) -> Any:
 
 
 def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
-    """Make a model of transformers with the weights of a folder; every tensor must be there and fit.
+    """Make a model of transformers with the weights from a folder; every tensor must be there and fit.
 
     Args:
-        model_class: with ``from_pretrained``.
-        folder: with ``config.json`` and weights.
-        arguments: of the model, for example its configuration where it is a part of the folder's.
+        model_class: class with ``from_pretrained``.
+        folder: folder with ``config.json`` and weights.
+        arguments: the model's arguments, for example its configuration if that is a part of the folder's.
 
     Raises:
-        WeightsError: weights are damaged, not finite, missing in part or of another architecture.
+        WeightsError: weights are damaged, not finite, partly missing or of another architecture.
     """
     weights = find_weights(folder, WEIGHTS)
     check_parts(weights)
@@ -103,7 +103,7 @@ def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
             trust_remote_code=False,
             weights_only=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are reported here, with all else that does not fit
+            ignore_mismatched_sizes=True,  # so that they are reported here with all other misfits
             dtype="float32",
             **arguments,
         )
@@ -119,22 +119,22 @@ def load_transformer(model_class: Any, folder: Path, **arguments: Any) -> Any:
 
 
 def configuration(model_type: str, values: Mapping[str, Any], where: object) -> Any:
-    """Make a configuration of transformers out of what a ``config.json`` says; no code that it names runs.
+    """Make a configuration of transformers from a ``config.json``; no code that it names is run.
 
     Args:
-        model_type: that transformers knows.
-        values: of the file.
-        where: it is from, for the message.
+        model_type: one that transformers knows.
+        values: the file's values.
+        where: where it comes from, for the message.
 
     Raises:
-        WeightsError: a value has another type or range than the model's configuration takes.
+        WeightsError: a value has a type or range that the model's configuration does not take.
     """
     from transformers import AutoConfig
 
     known = {key: value for key, value in values.items() if key not in ("model_type", "auto_map")}
     try:
         return AutoConfig.for_model(model_type, **known)
-    except Exception as error:  # each model's configuration refuses values by errors of its own
+    except Exception as error:  # each model's configuration refuses values with errors of its own
         raise WeightsError(
             f"{where} is not a configuration of a {model_type} ({first_line(error)}): get it again"
         ) from error
@@ -144,22 +144,22 @@ def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> Pix
     """Read the preprocessing that travels with a model of transformers.
 
     Args:
-        folder: of the model.
-        unstated: of a model that has one preprocessing whether its repository states it or not.
+        folder: the model's folder.
+        unstated: the preprocessing if the folder states none, for a model that has only one.
 
     Raises:
         AssetUnavailableError: the folder has no preprocessor_config.json.
-        WeightsError: it states no mean, std or an interpolation that is not known.
+        WeightsError: it states no mean or std, or an unknown interpolation.
     """
     path = folder / PREPROCESSOR
-    if not path.is_file() and (folder / PROCESSOR).is_file():  # of late, a processor's parts are in one
+    if not path.is_file() and (folder / PROCESSOR).is_file():  # newer ones have a single file
         path = folder / PROCESSOR
     if unstated is not None and not path.is_file():
         return unstated
     stated = read_object(path)
     if isinstance(part := stated.get("image_processor"), dict):
         stated = part
-    if stated.get("do_normalize") is False:  # what mean and std stand there are the class's, and not used
+    if stated.get("do_normalize") is False:  # mean and std are then the class's, and not used
         stated |= {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     mean, std, resample = (stated.get(key) for key in ("image_mean", "image_std", "resample"))
     return stated_transform(
@@ -173,7 +173,7 @@ def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> Pix
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars and no warnings of transformers: what it would warn of is refused here."""
+    """Silence transformers' progress bars and warnings: what it would warn of is refused here."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

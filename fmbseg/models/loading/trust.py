@@ -1,8 +1,8 @@
 """Which specs a head from the Hub may name: models of known families, by name; no files, no code.
 
 A spec in somebody else's ``config.json`` is somebody else's wish. A TorchScript or ONNX file is a program, a
-path says which of my files are read, a plugin runs with their arguments. None of that may follow from loading
-a head, so such specs are refused unless the user names the model.
+path says which of the user's files are read, a plugin runs with their arguments. None of that may follow from
+loading a head, so such specs are refused unless the user names the model.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def check_remote_spec(registry: Registry[Any], spec: str, argument: str) -> None
     """Refuse a spec from the Hub that is not the plain name of a model.
 
     Args:
-        registry: that would make the model.
-        spec: as the head's config has it.
-        argument: by which the user can name a model instead, for the message.
+        registry: registry that would make the model.
+        spec: spec in the head's config.
+        argument: argument by which the user can name a model instead, for the message.
 
     Raises:
-        UntrustedSpecError: another family than those of the Hub, a path, or weights from a file.
+        UntrustedSpecError: it names a family outside the Hub, a path, or weights from a file.
 
     Example:
         >>> from fmbseg.models.registries import BACKBONES
@@ -55,7 +55,7 @@ def check_remote_spec(registry: Registry[Any], spec: str, argument: str) -> None
 
 
 def local_part(registry: Registry[Any], spec: str) -> str | None:
-    """What in a spec only one machine can have, or may run code; ``None`` for a model of the Hub.
+    """The part of a spec that only one machine can have, or that may run code; ``None`` for a Hub model.
 
     Example:
         >>> from fmbseg.models.registries import BACKBONES
@@ -76,7 +76,7 @@ def local_part(registry: Registry[Any], spec: str) -> str | None:
 
 
 def _by_name(registry: Registry[Any]) -> dict[str, str]:
-    """The families that can be named without a path, and what may follow the colon, as their cards say."""
+    """The families that can be named without a path, and what may follow the colon, from their cards."""
     return {
         card.name: card.from_hub for card in CARDS if card.role == registry.kind and card.from_hub is not None
     }

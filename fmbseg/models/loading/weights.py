@@ -23,15 +23,15 @@ _NAME_IT = "name the architecture that it belongs to"
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read tensors by name from safetensors, or from a pickle of plain tensors; no code of the file runs.
+    """Read tensors by name from safetensors, or from a pickle of plain tensors; no code from the file runs.
 
-    A dictionary that holds the tensors under ``state_dict`` or ``model`` is opened.
+    Tensors that a dictionary holds under ``state_dict`` or ``model`` are taken out of it.
 
     Args:
-        path: of the file; ``.safetensors`` is read as such, all others by ``torch.load(weights_only=True)``.
+        path: the file's; ``.safetensors`` is read as such, all others by ``torch.load(weights_only=True)``.
 
     Raises:
-        WeightsError: there is no such file; it is damaged, cut short or holds more than tensors.
+        WeightsError: there is no such file, or it is damaged, cut short or holds more than tensors.
 
     Example:
         >>> import tempfile, pathlib
@@ -59,14 +59,14 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def reading(path: Path, model: str = "") -> Iterator[None]:
-    """Turn what libraries raise over a damaged or foreign file into one error that names the file.
+    """Turn what libraries raise for a damaged or foreign file into one error that names the file.
 
     Args:
-        path: of the file.
-        model: that takes the weights, where a library fits them as it reads.
+        path: the file's path.
+        model: the model that takes the weights, if a library fits them as it reads.
 
     Raises:
-        WeightsError: whatever went wrong within.
+        WeightsError: something went wrong within; the message says what.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def reading(path: Path, model: str = "") -> Iterator[None]:
             "when loaded, which fmbseg does not allow; get it again, or convert it to safetensors if you "
             "trust it"
         ) from error
-    except Exception as error:  # a damaged file can end in any error of the libraries that read it
+    except Exception as error:  # a damaged file can cause any error in the libraries that read it
         if "Error(s) in loading state_dict" in str(error):
             raise WeightsError(
                 f"{path} is not a checkpoint of {model}: {_misfit(str(error))}; {_NAME_IT}"
@@ -90,11 +90,11 @@ def reading(path: Path, model: str = "") -> Iterator[None]:
 
 
 def part_of(state: Mapping[str, torch.Tensor], part: str, path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of one part of a model, named without it.
+    """The tensors of one part of a model, named without that part's prefix.
 
     Args:
-        state: of the whole model.
-        part: beginning of the names that are wanted, with its dot.
+        state: tensors of the whole model by name.
+        part: prefix of the names that are wanted, with its dot.
         path: where they came from, for the message.
 
     Raises:
@@ -118,17 +118,17 @@ def fit(
     model: str,
     left_out: tuple[str, ...] = (),
 ) -> None:
-    """Load every tensor of ``state`` into ``module``; nothing may be missing, left over or of another shape.
+    """Load every tensor of ``state`` into ``module``; none may be missing, left over or of another shape.
 
     Args:
         module: takes the weights, in its own type; it may be on the meta device.
         state: tensors by name.
         path: where they came from, for the message.
         model: what ``module`` is, for the message.
-        left_out: beginnings of names of parts that were cut off ``module``; such tensors are passed over.
+        left_out: prefixes of parts that were cut off ``module``; their tensors are skipped.
 
     Raises:
-        WeightsError: what does not fit, with names and shapes, or is not finite.
+        WeightsError: some do not fit (the message has names and shapes) or are not finite.
 
     Example:
         >>> from pathlib import Path
@@ -153,7 +153,7 @@ def fit(
             if name in wanted and wanted[name].shape != tensor.shape
         ],
     )
-    # Assigned, not copied: nothing is held twice, and a module on the meta device takes them, too.
+    # Assigned, not copied: nothing is held twice, and a module on the meta device also takes them.
     typed = {name: wanted[name].to(tensor.dtype) for name, tensor in expected.items()}
     module.load_state_dict(typed, assign=True)
     check_finite(module, path)
@@ -165,7 +165,7 @@ def refuse_misfits(
     """Refuse weights whose tensors are not those of the model.
 
     Raises:
-        WeightsError: if there is any such tensor; names the first of each kind.
+        WeightsError: there is such a tensor; the message names the first of each kind.
     """
     found = [
         f"{len(names)} {what}{_some(names)}"
@@ -180,7 +180,7 @@ def check_finite(module: torch.nn.Module, where: object) -> None:
     """Refuse NaN and infinity in any parameter or buffer.
 
     Raises:
-        WeightsError: names the tensors.
+        WeightsError: there are such values; the message names the tensors.
     """
     wrong = [
         name
@@ -195,7 +195,7 @@ def check_finite(module: torch.nn.Module, where: object) -> None:
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Make random weights the same each time; the caller's random numbers are left as they were."""
+    """Make random weights the same each time; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)
         yield
@@ -206,7 +206,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def _misfit(message: str) -> str:
-    """Shorten torch's list of all that does not fit to its first lines."""
+    """Shorten torch's list of everything that does not fit to its first lines."""
     lines = [line.strip() for line in message.splitlines()[1:] if line.strip()]
     shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines[:_SHOWN]]
     return " ".join(shown) + (f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
