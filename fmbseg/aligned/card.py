@@ -1,4 +1,4 @@
-"""What is told of a head beside what it knows itself."""
+"""What a model card says of a head beyond what the head knows itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class HeadCard:
     """What a model card says that the head itself does not know.
 
     Args:
-        license: of the head, as the Hub names licences, for example ``"apache-2.0"``.
-        photographs: that it was trained on, and under which licence they are, in a sentence.
-        limits: what else to mind when using it, in a sentence or two.
+        license: the head's, as the Hub names licences, for example ``"apache-2.0"``.
+        photographs: what it was trained on, and under which licence, in a sentence.
+        limits: what else to keep in mind when using it, in a sentence or two.
         reports: what ``fmbseg eval`` measured: paths of ``report.json``, or their content.
 
     Raises:
-        ValueError: a report that is not one of ``fmbseg eval``, or of a part of a data set.
+        ValueError: a report does not come from ``fmbseg eval``, or covers only a part of a data set.
 
     Example:
         >>> HeadCard(license="cc-by-4.0").license

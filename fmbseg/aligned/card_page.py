@@ -33,16 +33,16 @@ _TEMPLATE = Path(__file__).with_name("templates") / "model_card.md"
 
 
 def render_card(config: AlignedConfig, head_sha256: str, card: HeadCard, repo: str | None = None) -> str:
-    """Write the card of a head as Markdown with the Hub's metadata before it.
+    """Write the card of a head as Markdown, headed by the Hub's metadata.
 
     Args:
         config: of the head.
         head_sha256: of its weights, as :meth:`AlignedEncoder.describe` gives it.
         card: what the head does not know.
-        repo: ``owner/name`` that it will have, if that is known.
+        repo: the ``owner/name`` that it will have, if known.
 
     Raises:
-        AlignedEncoderError: a report of another head.
+        AlignedEncoderError: a report is about another head.
     """
     from huggingface_hub import ModelCard
 
@@ -123,7 +123,7 @@ def _training(config: AlignedConfig, card: HeadCard) -> list[tuple[str, object]]
     rows += _label_models(labels)
     if "fingerprint" in labels:
         rows.append(("fingerprint of the labels", labels["fingerprint"]))
-    # By name: a head that was saved and loaded again has the same card.
+    # Sorted by name: a head that was saved and loaded again has the same card.
     rows += [(name.replace("_", " "), value) for name, value in sorted(settings.items())]
     losses = [record["loss"] for record in config.training.get("history", ()) if "loss" in record]
     if losses:

@@ -19,11 +19,11 @@ _PACKAGES = ("fmbseg", "numpy", "pillow", "timm", "torch", "transformers")
 
 
 class AlignedEncoderError(ValueError):
-    """A saved aligned encoder, or its parts, do not fit together; the message names what and where."""
+    """A saved aligned encoder is unsound, or its parts do not fit; the message says what and where."""
 
 
 def _installed_versions() -> dict[str, str]:
-    """Versions of the packages that decide what an encoder computes; those not installed are left out."""
+    """Versions of the packages that affect what an encoder computes, as far as they are installed."""
     return {package: found for package in _PACKAGES if (found := _version_of(package))}
 
 
@@ -45,13 +45,13 @@ class AlignedConfig:
         text_dim: dimensions of that space.
         head: shape of the head.
         transform: how the backbone's pixels are normalised; ``None`` in heads that do not say.
-        backbone_license: of the backbone's weights, as it says itself; empty if not known.
-        text_license: of the text encoder's weights, as it says itself; empty if not known.
-        vocabulary: classes that the head was trained on, if known; their prototypes are stored with the head.
-        hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
-        certainty: how likely its words are right, by their scores; None if that was not found out.
+        backbone_license: licence of the backbone's weights, as it states; empty if unknown.
+        text_license: licence of the text encoder's weights, as it states; empty if unknown.
+        vocabulary: classes that the head was trained on, if known; their prototypes are saved with the head.
+        hubness: the weight that suits the head (see :class:`~fmbseg.segment_settings.SegmentSettings`).
+        certainty: how likely its words are right, by their scores; None if not measured.
         training: how it was trained, as JSON; kept as it is, never interpreted here.
-        versions: of the packages that saved it.
+        versions: those of the packages that saved it.
 
     Raises:
         AlignedEncoderError: the head does not map to the text encoder's space.
@@ -135,7 +135,7 @@ class AlignedConfig:
         except AlignedEncoderError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Of the head's settings, the transform or the vocabulary, for values of any type.
+            # Raised by the head's settings, the transform or the vocabulary, for values of any type.
             raise AlignedEncoderError(str(error)) from error
 
 
@@ -181,7 +181,7 @@ def _value(mapping: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
 
 
 def check_text_encoder(head: HeadSettings, spec: str, dim: int) -> None:
-    """Refuse a text encoder, ``spec``, whose texts have another dimension than the head maps to.
+    """Refuse the text encoder ``spec`` if its texts have another dimension than the head maps to.
 
     Raises:
         AlignedEncoderError: with both numbers.
@@ -194,7 +194,7 @@ def check_text_encoder(head: HeadSettings, spec: str, dim: int) -> None:
 
 
 def check_backbone(head: HeadSettings, spec: str, dim: int) -> None:
-    """Refuse a backbone, ``spec``, that gives another number of channels than the head takes.
+    """Refuse the backbone ``spec`` if it gives another number of channels than the head takes.
 
     Raises:
         AlignedEncoderError: with both numbers.

@@ -37,15 +37,15 @@ class AlignedEncoder(Shareable):
     Args:
         backbone: the frozen encoder.
         head: maps the backbone's patches to the text space; put in evaluation mode.
-        text_encoder: whose text space that is; a spec is loaded when words are first encoded.
-        prototypes: text vectors of the classes of the training, so that their words need no text encoder.
-        hubness: what suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`).
+        text_encoder: the model of that text space; a spec is loaded when words are first encoded.
+        prototypes: text vectors of the training's classes, so that their words need no text encoder.
+        hubness: the weight that suits the head (see :class:`~fmbseg.segment_settings.SegmentSettings`).
         certainty: how likely its words are right, by their scores; saved with it.
         training: how the head was trained, as JSON values; saved with it.
-        hub: how files of a text encoder that is still to be loaded are looked for.
+        hub: how files of a text encoder that is yet to be loaded are found.
 
     Raises:
-        AlignedEncoderError: the head fits the backbone or the text encoder not in size.
+        AlignedEncoderError: the head's sizes do not fit the backbone or the text encoder.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class AlignedEncoder(Shareable):
 
     @property
     def hubness(self) -> float:
-        """What suits the head in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
+        """The weight that suits the head (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
         return self.config.hubness
 
     @property
     def certainty(self) -> HeadCertainty | None:
-        """How likely its words are right, by their scores; None if that was not found out."""
+        """How likely its words are right, by their scores; None if not measured."""
         return self.config.certainty
 
     @property
@@ -160,7 +160,7 @@ class AlignedEncoder(Shareable):
         return vectors.to(self.device)
 
     def describe(self) -> dict[str, Any]:
-        """Say what this encoder is made of, as JSON values; equal only for equal heads."""
+        """Describe what this encoder is made of, as JSON values; equal only for equal heads."""
         return {
             "backbone": self.config.backbone,
             "text_encoder": self.config.text_encoder,
@@ -186,30 +186,30 @@ class AlignedEncoder(Shareable):
         device: torch.device | str = "cpu",
         hub: HubOptions | None = None,
     ) -> AlignedEncoder:
-        """Load a head from a folder or the Hub; the frozen models are made by the registry.
+        """Load a head from a folder or the Hub; the registry makes the frozen models.
 
-        Nothing is read but the head's files and the weights of the frozen models. A head from the Hub may
-        name models of the Hub only; others are refused unless you name them yourself.
+        Only the head's files and the weights of the frozen models are read. A head from the Hub may name
+        only models on the Hub; others are refused unless you name them yourself.
 
-        Args:
-            source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder, a head
-                that comes with the package (``"offline"``) or ``owner/name`` of a repository on the Hub.
-            revision: of that repository: a branch, a tag or a commit; the main branch if not given.
-            token: for a private repository; the one of ``hf auth login`` if not given.
-            cache_dir: of the Hub's files, if not where its client keeps them.
-            local_files_only: never use the network.
-            backbone: to use instead of the one that the head names; an instance or a spec.
-            text_encoder: to use instead of the one that the head names; an instance or a spec.
-            device: where to put it.
-            hub: how files of the frozen models are looked for; like those of the head if not given. Their
-                revisions stand in their specs.
+                Args:
+                    source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder, a head
+                        that comes with the package (``"offline"``) or ``owner/name`` of a repository on the Hub.
+                    revision: of that repository: a branch, a tag or a commit; the main branch if not given.
+                    token: for a private repository; the one of ``hf auth login`` if not given.
+                    cache_dir: folder for the Hub's files, if not the client's own.
+                    local_files_only: never use the network.
+                    backbone: an instance or a spec to use instead of the one that the head names.
+                    text_encoder: an instance or a spec to use instead of the one that the head names.
+                    device: where to put it.
+                    hub: how files of the frozen models are found; by default like those of the head. Their revisions
+                are part of their specs.
 
-        Raises:
-            AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
-                shape or NaN, or a model has another size or normalisation than the head was trained on.
-            AssetUnavailableError: files of the head or the backbone are neither here nor to be had.
-            UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
-            UnknownNameError: the registry does not know a spec.
+                Raises:
+                    AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
+                        shape or NaN, or a model has another size or normalisation than the head was trained on.
+                    AssetUnavailableError: files of the head or the backbone are neither here nor available.
+                    UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
+                    UnknownNameError: the registry does not know a spec.
         """
         of_head, of_models = for_heads_and_models(hub, revision, token, cache_dir, local_files_only)
         saved = SavedHead.find(source, of_head)

@@ -1,7 +1,7 @@
 """Backbone and head as one exported graph: pixels to the text space, so that words stay open.
 
-Only the image's side is exported. Words are vectors of the same space, made where they are needed, and
-compared with the map afterwards; an exported file is not bound to a list of classes.
+Only the image side is exported. Words are vectors of the same space, made where they are needed and
+compared with the map afterwards, so an exported file is not bound to a list of classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EXPORT = "export"
 """The kind of file, in the marker of its folder."""
 
-_MOST_CELLS = 512  # of a side of the map; a bound helps the exporter, and no image is resized to more
+_MOST_CELLS = 512  # a side of the map; a bound helps the exporter, and no image is resized to more
 
 _DEFAULT_SIDE = 448  # pixels of the protocol's windows
 
@@ -40,7 +40,7 @@ class TextSpaceModel(nn.Module):
     """Pixels (B, 3, H, W) to unit vectors of the text space (B, D, h, w).
 
     Args:
-        encoder: whose backbone and head it joins; nothing is copied.
+        encoder: provides the backbone and head; nothing is copied.
 
     Example:
         >>> from fmbseg.models.registries import BACKBONES
@@ -71,7 +71,7 @@ class ExportedSize:
     """What an exported graph takes.
 
     Args:
-        dynamic: whether the sides may be any multiples of the stride; else they are ``size``.
+        dynamic: whether the sides may be any multiples of the stride; otherwise they are ``size``.
         size: height and width in pixels that it was exported with.
     """
 
@@ -82,14 +82,14 @@ class ExportedSize:
 def export_program(
     encoder: AlignedEncoder, *, size: tuple[int, int] | None = None
 ) -> tuple[ExportedProgram, ExportedSize]:
-    """Export with ``torch.export``; with sides of any multiple of the stride where the model allows.
+    """Export with ``torch.export``, for sides of any multiple of the stride if the model allows it.
 
     Args:
         encoder: a trained one.
         size: fix height and width, in pixels; if not given, they are left open if they can be.
 
     Returns:
-        The program, which takes and gives what :class:`TextSpaceModel` does, and what sizes it takes.
+        The program, which takes and gives what :class:`TextSpaceModel` does, and the sizes it takes.
 
     Raises:
         ExportError: the model cannot be exported.
@@ -114,7 +114,7 @@ def export_program(
 def save_program(
     encoder: AlignedEncoder, path: str | Path, *, size: tuple[int, int] | None = None
 ) -> ExportedSize:
-    """Write what :func:`export_program` makes to a file that ``torch.export.load`` reads.
+    """Write the result of :func:`export_program` to a file that ``torch.export.load`` reads.
 
     Args:
         encoder: a trained one.
@@ -123,7 +123,7 @@ def save_program(
 
     Raises:
         ExportError: the model cannot be exported.
-        WouldReplaceError: (a ValueError) there is a file of this name that is not of an earlier export.
+        WouldReplaceError: (a ValueError) a file of this name exists that is not an earlier export.
         OSError: it cannot be written.
     """
     check_single(path, EXPORT)
@@ -139,7 +139,7 @@ def check_size(size: tuple[int, int] | None, stride: int) -> None:
     """Refuse a size that is not a multiple of the backbone's stride.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if size is not None and (min(size) < stride or size[0] % stride or size[1] % stride):
         raise ValueError(f"size is {size}: both sides must be multiples of {stride}, the backbone's stride")
@@ -155,7 +155,7 @@ def _export(
     if dynamic:
         height = torch.export.Dim("height_in_cells", min=2, max=_MOST_CELLS)
         width = torch.export.Dim("width_in_cells", min=2, max=_MOST_CELLS)
-        # The batch stays 1: with it open, the attention's shapes bind the graph to batches of several.
+        # The batch stays 1: left open, the attention's shapes would bind the graph to larger batches.
         shapes = {"pixels": {2: stride * height, 3: stride * width}}
     try:
         with torch.no_grad():

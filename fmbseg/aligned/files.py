@@ -26,9 +26,9 @@ WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE)
 _KIND = "head"
-LARGEST_CONFIG = 64 * 2**20  # bytes: a hundred times that of a vocabulary of 20,000 classes
+LARGEST_CONFIG = 64 * 2**20  # bytes: a hundred times what a vocabulary of 20,000 classes takes
 _STORED = (torch.float32, torch.float16)
-_LARGEST_HEADER = 2**20  # bytes: that of a head of some twenty tensors takes 2,000
+_LARGEST_HEADER = 2**20  # bytes: a head of some twenty tensors takes 2,000
 
 
 def write_files(
@@ -36,19 +36,18 @@ def write_files(
 ) -> None:
     """Write all files; equal content gives equal bytes.
 
-    They take their names one right after the other when all are complete. The config carries a checksum of
-    its own and the SHA-256 of the weights, so that damage, and a save that was cut short, is noticed when
-    they are read.
+    Once all are complete, they take their names one right after the other. The config carries a checksum of
+    its own and the SHA-256 of the weights, so that reading notices damage, and a save that was cut short.
 
-    Args:
-        folder: made if it does not exist; of what is in it, only an earlier save is replaced.
-        config: goes to ``config.json``.
-        tensors: go to ``model.safetensors``: in float16 those that lose nothing by it, else in float32.
-        card: goes to ``README.md``; none is written where it is empty.
+        Args:
+            folder: made if it does not exist; only an earlier save in it is replaced.
+            config: goes to ``config.json``.
+            tensors: go to ``model.safetensors``, in float16 if they lose nothing by it, else in float32.
+            card: goes to ``README.md``; if empty, none is written.
 
-    Raises:
-        WouldReplaceError: a file of another's is in the way; nothing was written.
-        OSError: a file cannot be written.
+        Raises:
+            WouldReplaceError: somebody else's file is in the way; nothing was written.
+            OSError: a file cannot be written.
     """
     weights = save({name: _smallest(tensor) for name, tensor in tensors.items()})
     about = {**config.to_dict(), "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -67,22 +66,22 @@ def write_files(
 
 
 def check_place(folder: Path) -> None:
-    """Say before any work whether a head could be written to a folder.
+    """Check before any work whether a head could be written to a folder.
 
     Raises:
-        WouldReplaceError: a file of another's is in the way, or one that was changed since it was written.
+        WouldReplaceError: somebody else's file is in the way, or one that was changed since it was written.
     """
     check_folder(folder, _KIND, FILES)
 
 
 def read_config(folder: Path) -> tuple[AlignedConfig, str]:
-    """Read and check ``config.json``, before anything that it says is acted upon.
+    """Read and check ``config.json`` before acting on anything it says.
 
     Returns:
         The config and the SHA-256 that it gives for the weights.
 
     Raises:
-        AlignedEncoderError: a file is missing, or the config is not one.
+        AlignedEncoderError: a file is missing, or the config is not valid.
     """
     if not folder.exists():
         raise AlignedEncoderError(
@@ -115,12 +114,12 @@ def parse_config(path: Path) -> tuple[AlignedConfig, str]:
 
 
 def check_bytes(size: int, expected: Mapping[str, tuple[int, ...]], where: object) -> None:
-    """Refuse weights that are larger than the config's tensors can be, before they are fetched or read.
+    """Refuse weights larger than the config's tensors can be, before they are fetched or read.
 
     Args:
         size: of the file, in bytes.
         expected: shapes by name.
-        where: the file is, for the message.
+        where: the file's place, for the message.
 
     Raises:
         AlignedEncoderError: it is too large.

@@ -1,4 +1,4 @@
-"""The alignment head: what carries patch features into the text space, one transformer block in the paper."""
+"""The alignment head, which maps patch features to the text space; in the paper one transformer block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PatchBlock(nn.Module):
-    """The MLP half of a pre-norm transformer block: patches (B, N, dim) to the same shape, each by itself.
+    """The MLP half of a pre-norm transformer block: patches (B, N, dim) to the same shape, one by one.
 
     Args:
         dim: channels of a patch.
@@ -61,26 +61,26 @@ class AlignmentHead(nn.Module):
     """One pre-norm transformer block over an image's patches, LayerNorm, Linear, unit length (section 3.3).
 
     There is no position embedding (the backbone's features carry theirs), no dropout, and no attention to
-    texts. Other kinds are for comparison, and for encoders and photographs that the paper's does not suit:
+    texts. Other kinds serve for comparison, and for encoders and photographs that the paper's does not suit:
 
     - ``"block"``: as in the paper.
     - ``"two_blocks"``: two of them.
     - ``"block_without_attention"``: the block's MLP alone, so that every patch is mapped by itself. Attention
-      learns to spread what a whole photograph shows, which misleads where the photographs of the training
-      show one thing each and those of deployment many.
-    - ``"mlp"``: LayerNorm, Linear, GELU, Linear, unit length, without a residual; its hidden width may differ
-      much from ``in_dim``.
+      learns to spread what a whole photograph shows, which misleads if the training's photographs show one
+      thing each and later ones show many.
+    - ``"mlp"``: LayerNorm, Linear, GELU, Linear, unit length, without a residual; its hidden width may
+      differ much from ``in_dim``.
     - ``"linear"``: LayerNorm, Linear, unit length.
 
     Args:
         in_dim: channels of the backbone's patch features.
         out_dim: dimensions of the text space.
-        heads: attention heads; :func:`~fmbseg.aligned.head_settings.default_heads` where not given.
-        mlp_ratio: hidden width of the MLP over ``in_dim``; ``"linear"`` has none.
+        heads: attention heads; by default :func:`~fmbseg.aligned.head_settings.default_heads`.
+        mlp_ratio: hidden width of the MLP, as a multiple of ``in_dim``; ``"linear"`` has none.
         kind: one of the above.
 
     Raises:
-        ValueError: for a value that makes no head.
+        ValueError: a value that makes no head.
 
     Example:
         >>> head = AlignmentHead(in_dim=64, out_dim=8)
@@ -112,7 +112,7 @@ class AlignmentHead(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are trained; ``settings.flops`` says what they cost.
+        """How many numbers are trained; ``settings.flops`` says what computing with them costs.
 
         Example:
             >>> AlignmentHead(472, 384, kind="linear").parameter_count  # 2 * 472 + 472 * 384 + 384

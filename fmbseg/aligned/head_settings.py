@@ -22,11 +22,11 @@ class HeadSettings:
         in_dim: channels of the backbone's patch features.
         out_dim: dimensions of the text space.
         heads: attention heads; must divide ``in_dim``.
-        mlp_ratio: hidden width of the head's MLP over ``in_dim``.
+        mlp_ratio: hidden width of the head's MLP, as a multiple of ``in_dim``.
         kind: see :class:`~fmbseg.aligned.head.AlignmentHead`.
 
     Raises:
-        ValueError: for a value that makes no head.
+        ValueError: a value that makes no head.
 
     Example:
         >>> HeadSettings(in_dim=1024, out_dim=768, heads=16).hidden
@@ -66,14 +66,14 @@ class HeadSettings:
 
     @property
     def projected(self) -> int:
-        """Channels that the last linear map takes to the text space."""
+        """Channels that the last linear map takes in."""
         return self.hidden if self.kind == "mlp" else self.in_dim
 
     def flops(self, height: int, width: int) -> int:
-        """Floating-point operations of one image of ``height`` by ``width`` patches.
+        """Floating-point operations for one image of ``height`` by ``width`` patches.
 
-        A multiplication and an addition count as two; matrix products alone count, as
-        ``torch.utils.flop_counter`` has it.
+        A multiplication and an addition count as two; only matrix products count, as in
+        ``torch.utils.flop_counter``.
 
         Example:
             >>> HeadSettings(in_dim=472, out_dim=384, heads=8, kind="linear").flops(14, 14)

@@ -1,4 +1,4 @@
-"""An aligned encoder in the image-text model's place: Stage 1 a second time, with its dense map."""
+"""An aligned encoder in the image-text model's place: Stage 1 once more, with the head's dense map."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 class AlignedImageText:
-    """An image-text model whose dense map an aligned encoder makes; words and crops' vectors are its own.
+    """An image-text model whose dense map comes from an aligned encoder; words and crops stay its own.
 
-    With it in Stage 1, a second round of labels names masks by what a head of the first sees in them.
+    Used in Stage 1, it makes a second round of labels: masks are named by what the first round's head sees.
 
-    Args:
-        encoder: says which classes a crop shows, and encodes texts.
-        aligned: makes the dense map, in the same text space.
+        Args:
+            encoder: judges which classes a crop shows, and encodes texts.
+            aligned: makes the dense map, in the same text space.
 
-    Raises:
-        AlignedEncoderError: ``aligned`` maps to another text space, or its cells do not tile the crops.
+        Raises:
+            AlignedEncoderError: ``aligned`` maps to another text space, or its cells do not tile the crops.
 
-    Example:
-        >>> from fmbseg.aligned.encoder import AlignedEncoder
-        >>> from fmbseg.models.image_text.conse import conse
-        >>> encoder = AlignedImageText(conse(), AlignedEncoder.from_pretrained("offline"))
-        >>> crop = torch.zeros(1, 3, encoder.crop_size, encoder.crop_size)
-        >>> encoder.encode_image(crop).dense.shape
-        torch.Size([1, 384, 14, 14])
+        Example:
+            >>> from fmbseg.aligned.encoder import AlignedEncoder
+            >>> from fmbseg.models.image_text.conse import conse
+            >>> encoder = AlignedImageText(conse(), AlignedEncoder.from_pretrained("offline"))
+            >>> crop = torch.zeros(1, 3, encoder.crop_size, encoder.crop_size)
+            >>> encoder.encode_image(crop).dense.shape
+            torch.Size([1, 384, 14, 14])
     """
 
     def __init__(self, encoder: ImageTextEncoder, aligned: AlignedEncoder) -> None:

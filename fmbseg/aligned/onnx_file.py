@@ -1,4 +1,4 @@
-"""An aligned encoder as an ONNX file, checked against PyTorch before anybody uses it."""
+"""An aligned encoder as an ONNX file, checked against PyTorch before use."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from fmbseg.aligned.export import ExportedSize
 
 _CLOSE = 1e-3
-"""Of a unit vector's components, at most this far apart."""
-_ONE_FILE_BYTES = 1_500_000_000  # ONNX's own limit is 2 GB, beyond which weights lie in a file beside
+"""How far apart a component of a unit vector may be, at most."""
+_ONE_FILE_BYTES = 1_500_000_000  # ONNX's own limit is 2 GB; beyond it, weights go to a second file
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was exported and how near it is.
+    """What was exported, and how near it comes to PyTorch.
 
     Args:
         path: of the file.
         dynamic: whether the sides may be any multiples of the stride.
         size: height and width in pixels that it was exported with.
-        largest_difference: of any component of the text-space vectors from PyTorch's, over the sizes checked.
-        checked_sizes: height and width in pixels of each.
+        largest_difference: from PyTorch, of any component of a text-space vector at any size checked.
+        checked_sizes: height and width in pixels of each size.
     """
 
     path: Path
@@ -51,10 +51,10 @@ def export_onnx(
 ) -> ExportReport:
     """Write backbone and head to an ONNX file: ``pixels`` (1, 3, H, W) to ``text_map`` (1, D, h, w).
 
-    The file holds no class: words are compared with the map afterwards, so that any will do.
-    :class:`fmbseg.models.exported.ExportedEncoder` runs it. It is run in ONNX Runtime on random pixels of
-    one or two sizes and compared with PyTorch before it gets its name, and carries a checksum. Weights beyond
-    1.5 GB lie in a second file beside it, ``FILE.data``.
+    The file holds no classes: words are compared with the map afterwards, so any will do.
+    :class:`fmbseg.models.exported.ExportedEncoder` runs it. Before it gets its name, it is run in
+    ONNX Runtime on random pixels of one or two sizes and compared with PyTorch; it carries a checksum.
+    Weights beyond 1.5 GB go to a second file beside it, ``FILE.data``.
 
     Args:
         encoder: a trained one.
@@ -63,7 +63,7 @@ def export_onnx(
 
     Raises:
         ExportError: the model cannot be exported, or the file does not compute what PyTorch does.
-        WouldReplaceError: (a ValueError) there is a file of this name that is not of an earlier export.
+        WouldReplaceError: (a ValueError) a file of this name exists that is not an earlier export.
         ImportError: the extra ``onnx`` is not installed.
     """
     require_onnx()
@@ -73,11 +73,11 @@ def export_onnx(
     sizes = _sizes(exported, encoder.stride)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fmbseg-export-", dir=path.parent) as folder:
-        made = Path(folder, path.name)  # its own name, by which it finds its weights
+        made = Path(folder, path.name)  # under its final name, by which it finds its weights
         with telling_of_a_full_disk(path):
             _write(program, made, _card(encoder, exported))
         difference = max(_difference(encoder, ExportedEncoder(made), one) for one in sizes)
-        if not difference <= _CLOSE:  # NaN is not
+        if not difference <= _CLOSE:  # also true of NaN
             raise ExportError(
                 f"the exported graph of {encoder.backbone.spec!r} differs from PyTorch by {difference:g} "
                 f"(allowed {_CLOSE:g}); it was not kept"
@@ -90,7 +90,7 @@ def export_onnx(
 
 
 def require_onnx() -> None:
-    """Say before any work if a package is missing.
+    """Report a missing package before any work.
 
     Raises:
         ImportError: the extra ``onnx`` is not installed.
@@ -119,7 +119,7 @@ def _write(program: torch.export.ExportedProgram, path: Path, card: ExportedCard
         made = torch.onnx.export(
             program, dynamo=True, input_names=["pixels"], output_names=["text_map"], verbose=False
         )
-    assert made is not None  # of the dynamo exporter
+    assert made is not None  # never None from the dynamo exporter
     external = sum(tensor.nbytes for tensor in program.state_dict.values()) > _ONE_FILE_BYTES
     made.model.metadata_props.update(card.to_metadata(with_data=external))
     made.save(path, external_data=external)
@@ -127,7 +127,7 @@ def _write(program: torch.export.ExportedProgram, path: Path, card: ExportedCard
 
 
 def _sizes(exported: ExportedSize, stride: int) -> tuple[tuple[int, int], ...]:
-    """The size that was exported and, where sizes are open, a wide one of odd counts of cells."""
+    """The exported size and, if sizes are open, a wide one with odd numbers of cells."""
     return (exported.size, (5 * stride, 9 * stride)) if exported.dynamic else (exported.size,)
 
 

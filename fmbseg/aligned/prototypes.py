@@ -1,4 +1,4 @@
-"""The text vectors of the classes that a head was trained on, kept so that their words cost nothing."""
+"""Text vectors of the classes that a head was trained on, kept so that these words cost nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Prototypes:
     """One unit vector of the text space for each class of a vocabulary.
 
     Args:
-        vocabulary: of K classes.
+        vocabulary: the K classes.
         vectors: unit vectors, (K, D).
 
     Raises:
@@ -42,7 +42,7 @@ class Prototypes:
                 f"prototypes must be one vector for each of {len(self.vocabulary)} classes; "
                 f"got {tuple(self.vectors.shape)}"
             )
-        off = ~((self.vectors.float().norm(dim=1) - 1).abs() < 1e-3)  # NaN is off, too
+        off = ~((self.vectors.float().norm(dim=1) - 1).abs() < 1e-3)  # NaN counts as off, too
         if off.any():
             name = self.vocabulary.names[int(off.nonzero()[0])]
             raise AlignedEncoderError(
@@ -50,7 +50,7 @@ class Prototypes:
             )
 
     def of(self, vocabulary: Vocabulary) -> torch.Tensor | None:
-        """Vectors of the classes of ``vocabulary``, (K', D), or None if any has other words or templates."""
+        """Vectors of the classes of ``vocabulary``, (K', D), or None if any word or template differs."""
         if vocabulary.templates != self.vocabulary.templates:
             return None
         rows = {words: row for row, words in enumerate(self.vocabulary.prompts)}

@@ -1,4 +1,4 @@
-"""A head as it is saved: read from a folder or the Hub, checked whole, without the frozen models."""
+"""A saved head: read from a folder or the Hub and fully checked, without the frozen models."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class SavedHead(Shareable):
     Args:
         config: the parts by name and size.
         head: in evaluation mode.
-        prototypes: text vectors of the classes of the training, if they are known.
-        written_card: the text of a card that it came with; a new one is written where it is empty.
+        prototypes: text vectors of the training's classes, if known.
+        written_card: text of the card that it came with; if empty, a new one is written.
         from_hub: whether somebody else may have written it.
     """
 
@@ -55,17 +55,17 @@ class SavedHead(Shareable):
 
     @classmethod
     def find(cls, source: str | Path, options: HubOptions | None = None) -> SavedHead:
-        """Read a head from a folder; where there is none, one of the package's own or one from the Hub.
+        """Read a head from a folder; if there is none, one that comes with the package, or one from the Hub.
 
         Args:
             source: a folder, a name of :func:`fmbseg.heads.packaged_heads`, or ``owner/name``.
-            options: how a repository's files are looked for. A branch is looked up anew each time; what is in
-                the cache is taken where the Hub is not reached.
+            options: how a repository's files are found. A branch is looked up anew each time; if the Hub is
+                out of reach, the cache serves.
 
         Raises:
             AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
                 shape or is not finite.
-            AssetUnavailableError: it is on the Hub, and neither reached nor in the cache.
+            AssetUnavailableError: it is on the Hub, which is out of reach, and not in the cache.
         """
         folder = Path(source)
         if isinstance(source, str) and not folder.exists():
@@ -100,7 +100,7 @@ class SavedHead(Shareable):
         return cls(config, head.eval(), known, text)
 
     def check_trust(self, *, backbone_given: bool, text_encoder_given: bool) -> None:
-        """Refuse the models that a head from the Hub must not name; those that the user gives are theirs.
+        """Refuse models that a head from the Hub must not name; what the user names is the user's choice.
 
         Raises:
             UntrustedSpecError: see :func:`~fmbseg.models.loading.trust.check_remote_spec`.
@@ -121,13 +121,13 @@ class SavedHead(Shareable):
         return self
 
     def card_text(self, card: HeadCard | None = None, repo: str | None = None) -> str:
-        """The model card: the one that it came with, unless something is to be said in a new one."""
+        """The model card: the one that it came with, unless a new one has something to say."""
         if card is None and self.written_card:
             return self.written_card
         return render_card(self.config, self.digest(), card or HeadCard(), repo)
 
     def write(self, folder: Path, card: object) -> None:
-        """Write the files; a card's text is what ``str`` makes of it."""
+        """Write the files; the card's text is ``str(card)``."""
         tensors = {_HEAD + name: tensor for name, tensor in self.head.state_dict().items()}
         if self.prototypes is not None:
             tensors[_PROTOTYPES] = self.prototypes.vectors
@@ -140,8 +140,8 @@ def fetch_head(repo: str, options: HubOptions) -> Path:
     The config comes first: it says how large the weights can be, and so whether they are worth fetching.
 
     Raises:
-        AlignedEncoderError: the config is none, or the weights are larger than it says.
-        AssetUnavailableError: the files are neither to be had nor in the cache.
+        AlignedEncoderError: the config is not valid, or the weights are larger than it says.
+        AssetUnavailableError: the files are neither available nor in the cache.
     """
     folder = newest_folder(repo, [CONFIG_FILE], options)
     pinned = replace(options, revision=commit_of(folder) or options.revision)
@@ -154,12 +154,12 @@ def fetch_head(repo: str, options: HubOptions) -> Path:
 
 
 def _is_download(folder: Path) -> bool:
-    """Whether the Hub's client put the folder there, in its cache or elsewhere."""
+    """Whether the Hub's client made the folder, in its cache or elsewhere."""
     return commit_of(folder.resolve()) is not None or (folder / ".cache" / "huggingface").is_dir()
 
 
 def _shapes(config: AlignedConfig, where: object) -> dict[str, tuple[int, ...]]:
-    """What the weights must be; nothing is allocated for it.
+    """The shapes that the weights must have; allocates nothing.
 
     Raises:
         AlignedEncoderError: sizes that no head can have.

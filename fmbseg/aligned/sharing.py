@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Saveable(Protocol):
-    """What is written of a head, as :class:`~fmbseg.aligned.saved.SavedHead` holds it."""
+    """A head that can be written, like :class:`~fmbseg.aligned.saved.SavedHead`."""
 
     @property
     def config(self) -> AlignedConfig:
@@ -34,7 +34,7 @@ class Saveable(Protocol):
         ...
 
     def write(self, folder: Path, card: object) -> None:
-        """Write the files; a card's text is what ``str`` makes of it."""
+        """Write the files; the card's text is ``str(card)``."""
         ...
 
 
@@ -45,7 +45,7 @@ class Shareable(
     tags=list(TAGS),
     paper_url="https://arxiv.org/abs/2403.09307",
 ):
-    """What holds a head that can be saved to a folder and pushed to the Hub."""
+    """Anything whose head can be saved to a folder and pushed to the Hub."""
 
     # The mixin would keep a copy of the constructor's arguments here: whole networks, and tokens.
     _hub_mixin_config = {}  # noqa: RUF012
@@ -62,15 +62,15 @@ class Shareable(
         model_card_kwargs: dict[str, Any] | None = None,
         **_of_the_mixin: Any,
     ) -> None:
-        """Write ``config.json``, ``model.safetensors`` and ``README.md``; the frozen models go by their spec.
+        """Write ``config.json``, ``model.safetensors`` and ``README.md``; the frozen models go by spec.
 
         Args:
             folder: made if it does not exist; files of an earlier save are replaced, and no others.
-            card: what the model card says beside what the head knows.
-            model_card_kwargs: what the Hub's mixin hands on to :meth:`generate_model_card`.
+            card: what the model card says beyond what the head knows.
+            model_card_kwargs: what the Hub's mixin passes to :meth:`generate_model_card`.
 
         Raises:
-            AlignedEncoderError: the card brings the figures of another head.
+            AlignedEncoderError: the card has the figures of another head.
             WouldReplaceError: (a ValueError) a file that fmbseg did not write is in the way.
         """
         about = {"card": card, **(model_card_kwargs or {})}
@@ -80,7 +80,7 @@ class Shareable(
         """The model card that is saved with the head.
 
         Args:
-            card: what it says beside what the head knows.
+            card: what it says beyond what the head knows.
             repo: ``owner/name`` of the repository that it is for.
         """
         return ModelCard(self.to_save().card_text(card, repo))
@@ -98,12 +98,12 @@ class Shareable(
     ) -> str:
         """Push the head to a repository of the Hub, in one commit.
 
-        The files are uploaded before the commit, which makes them the repository's all at once: a push that
-        broke off leaves what was there, and the same push again takes up what was uploaded.
+        The files are uploaded before the commit, which puts them into the repository all at once: a push that
+        breaks off changes nothing, and repeating it reuses what was uploaded.
 
         Args:
             repo_id: ``owner/name``; created if it does not exist.
-            card: what the model card says beside what the head knows.
+            card: what the model card says beyond what the head knows.
             branch: made if it does not exist; the repository's main one if not given.
             private: whether a new repository is private; by default the owner's setting.
             token: with write permission; by default that of ``hf auth login``.
@@ -114,8 +114,8 @@ class Shareable(
             The URL of the commit.
 
         Raises:
-            PushError: the Hub is not reached, or refuses; the message says why and what to do.
-            AlignedEncoderError: the card brings the figures of another head.
+            PushError: the Hub is out of reach, or refuses; the message says why and what to do.
+            AlignedEncoderError: the card has the figures of another head.
             ValueError: ``repo_id`` is not the name of a repository.
         """
         check_repository(repo_id)
@@ -135,7 +135,7 @@ class Shareable(
 
 
 def _warn_of_local_models(config: AlignedConfig) -> None:
-    """Say of models that only this machine has that others must bring their own."""
+    """Warn if a model exists only on this machine: others must bring their own."""
     named: tuple[tuple[Registry[Any], str, str], ...] = (
         (BACKBONES, config.backbone, "backbone"),
         (IMAGE_TEXT, config.text_encoder, "text_encoder"),

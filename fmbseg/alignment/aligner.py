@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from fmbseg.vocabulary import Vocabulary, VocabularySource
 
 _FEWEST_WORDS = 10 * NEIGHBOURS
-"""Words of a training against which hubness says something: the nearest of few are most of them."""
+"""Fewest training words that hubness is measured against: of fewer, the nearest would be most of them."""
 
 
 class Aligner(Shareable):
@@ -62,26 +62,26 @@ class Aligner(Shareable):
         text_encoder: the model whose texts are learned, or its spec; the one that made the labels. The
             recipe's if not given.
         recipe: names the models and the settings that go with them; what is given takes precedence.
-            ``"auto"`` is, once it is needed, that of the labels, or else the best open one within reach (see
-            :mod:`fmbseg.recipes.auto`); none where both models are given, with default settings.
-        head: to go on from; a copy of it is trained. A new one, seeded by the settings, if not given.
-        settings: of the training; ``TrainingSettings()`` is as the paper states it.
+            ``"auto"`` takes, once it is needed, the recipe of the labels, or else the best open one within
+            reach (see :mod:`fmbseg.recipes.auto`); with both models given, no recipe and default settings.
+        head: where training starts; a copy of it is trained. By default a new one, seeded by the settings.
+        settings: of the training; ``TrainingSettings()`` is what the paper states.
         features_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
         device: where to compute; a GPU if there is one.
-        hub: how files of the frozen models are looked for, if not as the Hub's client is set up. A revision
-            stands in a spec, for example ``"hf:facebook/dinov2-base?revision=main"``.
+        hub: how files of the frozen models are found; by default as the Hub's client is configured. A
+            revision is part of a spec, for example ``"hf:facebook/dinov2-base?revision=main"``.
 
     Attributes:
         settings: as given, or the recipe's.
         history: one record for each pass of the last training.
-        started: how the head that the last training started from did on the photographs that were held out,
-            against which the last record tells whether it became better; None where there is none of either.
+        started: the held-out score of the head that the last training started from, to compare with that of
+            the last record; None without such a head or without photographs held out.
 
     Raises:
         AlignedEncoderError: the head's sizes do not fit the backbone and, if it is loaded, the text encoder.
         UnknownNameError: the registry does not know a spec.
-        AssetUnavailableError: files of the backbone are neither here nor to be had; the message names them.
-        ContractError: a backbone of one's own that lacks methods or attributes; the message lists them.
+        AssetUnavailableError: files of the backbone are neither here nor available; the message names them.
+        ContractError: a custom backbone lacks methods or attributes; the message lists them.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Aligner(Shareable):
         self._hubness: float | None = None
         self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
         self._encoder: AlignedEncoder | None = None
-        given = None if backbone is None else loaded_backbone(backbone, hub)  # what is wrong with it, now
+        given = None if backbone is None else loaded_backbone(backbone, hub)  # its faults show now
 
         def make(chosen: Recipe | None) -> Parts:
             return make_parts(chosen, given, text_encoder, settings, head, hub)
@@ -116,7 +116,7 @@ class Aligner(Shareable):
 
     @property
     def settings(self) -> TrainingSettings:
-        """Of the training; ``auto`` is decided by now."""
+        """The settings of the training; asking for them decides ``auto``."""
         return self._parts.settings
 
     @property
@@ -132,7 +132,7 @@ class Aligner(Shareable):
         """What was trained.
 
         Raises:
-            RuntimeError: nothing was.
+            RuntimeError: nothing was trained.
         """
         if self._encoder is None:
             raise RuntimeError("this Aligner is not trained: call fit(labels), or Aligner.from_pretrained")
@@ -156,10 +156,10 @@ class Aligner(Shareable):
 
         Args:
             labels: a LabelSet, its folder, or records (with their ``vocabulary``).
-            vocabulary: of records; a LabelSet brings its own.
+            vocabulary: the classes of records; a LabelSet has its own.
             root: folder that the paths of records start from.
-            checkpoint: folder to keep the training in, after each epoch and every five minutes. Where it
-                holds one already, that is gone on with, and ends as if it had never been stopped.
+            checkpoint: folder to save the training in, after each epoch and every five minutes. A training
+                that it already holds is continued, and ends as if it had never been stopped.
             logs: folder for ``steps.csv`` and ``epochs.csv``.
             tensorboard: also write events for TensorBoard to ``logs``.
             progress: show bars with the loss, the rate and the time left.
@@ -170,12 +170,12 @@ class Aligner(Shareable):
         Raises:
             TrainingDataError: labels that nothing can be learned from, or photographs missing or changed.
             AlignedEncoderError: a text encoder of another dimension than the head.
-            TrainingCheckpointError: what ``checkpoint`` holds is damaged, or is of other labels, settings or
+            TrainingCheckpointError: what ``checkpoint`` holds is damaged, or has other labels, settings or
                 models.
             WouldReplaceError: ``logs`` holds files of the logs' names that are not such logs, or another
                 training is kept in ``checkpoint`` at this moment.
-            ValueError: a backbone that gives another grid than it says, or settings that ask for what there
-                is not.
+            ValueError: the backbone gives another grid than it says, or the settings ask for something that
+                the labels or the head lack.
             MissingPackageError: ``tensorboard`` is asked for and not installed.
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
         """
@@ -236,7 +236,7 @@ class Aligner(Shareable):
         return self
 
     def feature_gigabytes(self, labels: LabelSource | str | Path) -> float:
-        """Say how many gigabytes (1e9 bytes) of features a training on labels would keep; computes none.
+        """Estimate the gigabytes (1e9 bytes) of features that training on labels would keep; computes none.
 
         Args:
             labels: a LabelSet or its folder.
@@ -252,11 +252,11 @@ class Aligner(Shareable):
 
     @property
     def main_process(self) -> bool:
-        """Whether this process is the one that should tell of results; alone, it is."""
+        """Whether this process should report results; a single process always does."""
         return self._processes.main
 
     def to_save(self) -> SavedHead:
-        """The head of :attr:`encoder`, with which ``save_pretrained`` and ``push_to_hub`` go.
+        """The head of :attr:`encoder`, as ``save_pretrained`` and ``push_to_hub`` write it.
 
         Raises:
             RuntimeError: nothing was trained.
@@ -285,15 +285,15 @@ class Aligner(Shareable):
             source: a folder that ``save_pretrained`` wrote, or ``owner/name`` of a Hub repository.
             revision: of that repository: a branch, a tag or a commit.
             token: for a private repository.
-            cache_dir: of the Hub's files, if not where its client keeps them.
+            cache_dir: folder for the Hub's files, if not the client's own.
             local_files_only: never use the network.
             backbone: an instance or a spec to use instead of the one that the head names.
             text_encoder: an instance or a spec to use instead of the one that the head names.
-            settings: of the next training; the saved ones if not given. ``distillation`` above 0 retains what
-                the head says of its old words.
+            settings: of the next training; the saved ones if not given. ``distillation`` above 0 keeps what
+                the head has learned of its old words.
             features_dir: where features of the backbone are kept.
             device: where to compute.
-            hub: how files of the frozen models are looked for; like those of the head if not given.
+            hub: how files of the frozen models are found; by default like those of the head.
 
         Raises:
             AlignedEncoderError: see :meth:`AlignedEncoder.from_pretrained`; or saved settings out of range.
@@ -326,7 +326,7 @@ class Aligner(Shareable):
         )
         aligner.history = history
         aligner._known = encoder.prototypes
-        aligner._hubness = encoder.hubness  # of the head that is gone on from
+        aligner._hubness = encoder.hubness  # of the head that training starts from
         aligner._encoder = encoder
         return aligner
 
@@ -335,7 +335,7 @@ class Aligner(Shareable):
         return self._parts.loaded_text_encoder(self._device, self._hub)
 
     def _stay_with(self, source: LabelSource) -> None:
-        """Let ``auto`` be the recipe that the labels were made by."""
+        """Resolve ``auto`` to the recipe that made the labels."""
         recorded = source.origin.get("models", {}).get("recipe")
         self._by_recipe.made(recorded if recorded in RECIPES else None, "the labels")
 
@@ -354,7 +354,7 @@ class Aligner(Shareable):
             )
 
     def _check_grid(self) -> None:
-        size = training_size((2, 3), self.settings.image_size, self._backbone.stride)  # as of a photograph
+        size = training_size((2, 3), self.settings.image_size, self._backbone.stride)  # like a photograph
         check_grid(self._backbone, size, self._device)
 
     def _old_vocabulary(self) -> OldVocabulary | None:
@@ -372,7 +372,7 @@ class Aligner(Shareable):
     def _prototypes(
         self, words: Vocabulary, text_encoder: ImageTextEncoder, old: OldVocabulary | None
     ) -> tuple[torch.Tensor, Prototypes]:
-        """Text vectors of the classes, and those to save: with retained words, these as well."""
+        """Text vectors of the classes, and those to save, which include retained words."""
         known = words if old is None else joined_vocabulary(old.vocabulary, words)
         with torch.no_grad():
             vectors = embed_vocabulary(text_encoder, known).float().to(self._device)
@@ -398,7 +398,7 @@ class Aligner(Shareable):
         return features, cached(dense, "dense maps", data.examples)
 
     def _record(self, source: LabelSource, fingerprint: str, data: TrainingData) -> dict[str, Any]:
-        """How this training went, for the config; without times, so that equal runs give equal files."""
+        """How this training went, for the config; no times, so that equal runs give equal files."""
         return {
             "settings": self.settings.to_dict(),
             "labels": {

@@ -1,4 +1,4 @@
-"""A training on disk, so that one that was stopped at any moment goes on as if it had not been."""
+"""A training on disk: it may be stopped at any moment, and continues as if it had not been."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _SCHEMA = 2
 
 
 class TrainingCheckpointError(ValueError):
-    """A checkpoint that is damaged, or of another training; the message names what differs."""
+    """A checkpoint that is damaged or belongs to another training; the message names what differs."""
 
 
 @dataclass
 class TrainingState:
-    """All that a training needs to go on.
+    """All that a training needs to continue.
 
     Attributes:
-        epoch: that is being gone through, from 1; after the last, one more than there are.
-        batches: of that epoch that are done.
+        epoch: the current one, from 1; after the last, their number plus one.
+        batches: how many of that epoch are done.
         loss: sum of the losses of these batches.
         patches: labelled patches that took part in them.
-        learning_rate: of the first of them.
-        history: one record for each epoch that is done, as JSON values.
+        learning_rate: of the first of these batches.
+        history: one record for each finished epoch, as JSON values.
         head: weights.
         good: the last weights whose loss and gradient were finite.
         optimizer: its state.
@@ -63,23 +63,23 @@ class TrainingState:
 
 @dataclass
 class Checkpoint:
-    """A folder that a training is kept in, as one file that is replaced whole and carries its checksum.
+    """The folder of a training: one file, which is replaced whole and carries its checksum.
 
-    As a context manager, which may be entered again within itself, it holds the folder's lock.
+    As a context manager, which may be nested, it holds the folder's lock.
 
-    Args:
-        folder: made if it does not exist.
-        seconds: between two saves within an epoch; each end of an epoch is saved in any case.
+        Args:
+            folder: made if it does not exist.
+            seconds: between two saves within an epoch; each end of an epoch is saved in any case.
 
-    Attributes:
-        state: what was kept when it was opened; None where nothing was.
+        Attributes:
+            state: what the file held when it was opened; None if nothing.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
-        ...     checkpoint.open({"labels": "ab12"})
-        ...     checkpoint.state is None
-        True
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
+            ...     checkpoint.open({"labels": "ab12"})
+            ...     checkpoint.state is None
+            True
     """
 
     folder: str | Path
@@ -109,7 +109,7 @@ class Checkpoint:
         return Path(self.folder) / STATE_FILE
 
     def check(self, identity: Mapping[str, Any]) -> None:
-        """Refuse early what :meth:`open` would refuse; ``identity`` may have a part of the names.
+        """Refuse early what :meth:`open` would refuse; ``identity`` may be partial.
 
         Raises:
             TrainingCheckpointError: see :meth:`open`.
@@ -119,12 +119,12 @@ class Checkpoint:
             self._compare({name: saved["identity"].get(name) for name in identity}, identity)
 
     def open(self, identity: Mapping[str, Any], probes: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Read what is kept, if anything is, to go on from it.
+        """Read the saved training, if there is one, to continue it.
 
         Args:
-            identity: what the training is of, JSON values by name; kept with it and compared.
-            probes: what frozen models make of a fixed input (:mod:`fmbseg.models.weight_probe`), by what
-                they are; likewise.
+            identity: what defines the training, JSON values by name; saved with it and compared.
+            probes: what frozen models make of a fixed input (:mod:`fmbseg.models.weight_probe`), by role;
+                saved and compared as well.
 
         Raises:
             TrainingCheckpointError: a file that cannot be read, or that is of another training.
@@ -145,7 +145,7 @@ class Checkpoint:
         self.state = TrainingState(**saved["state"])
 
     def _read(self) -> dict[str, Any] | None:
-        """What the file holds, None where there is none."""
+        """What the file holds; None if there is no file."""
         try:
             check_regular(self.path)
             content = io.BytesIO(unseal(self.path.read_bytes(), self.path))
@@ -176,10 +176,10 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.seconds
 
     def save(self, state: TrainingState) -> None:
-        """Replace what is kept.
+        """Replace the saved training.
 
         Raises:
-            OSError: it cannot be written; what was kept before stays.
+            OSError: it cannot be written; the earlier save stays.
         """
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
@@ -198,7 +198,7 @@ _REMEDY = "delete it to train from the start (nothing else is lost), or take ano
 
 
 def _differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """What differs, in words; of mappings, each entry by itself."""
+    """What differs, in words; mappings are compared entry by entry."""
     for name in sorted(kept.keys() | wanted.keys()):
         before, now = kept.get(name), wanted.get(name)
         if isinstance(before, dict) and isinstance(now, dict):

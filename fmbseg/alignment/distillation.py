@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class OldVocabulary:
-    """What a head says of its own words, as a target for the head that goes on from it.
+    """What a head says of its own words, as a target for the head that is trained from it.
 
     For every patch, labelled or not, the similarities to the old words make a distribution (softmax over the
     temperature). The new head's is kept close to the old head's by the Kullback-Leibler divergence, as in
-    learning without forgetting (Li and Hoiem 2016). Only what tells the old words apart is held; the vectors
-    are free to move otherwise.
+    learning without forgetting (Li and Hoiem 2016). Only what tells the old words apart is preserved;
+    the vectors are otherwise free to move.
 
     Args:
-        head: that training starts from; a copy is kept, which does not change.
+        head: where training starts; a copy is kept, which does not change.
         prototypes: text vectors of its words.
-        temperature: of both distributions; that of the loss.
+        temperature: of both distributions; the same as the loss's.
 
     Attributes:
         vocabulary: its words.
@@ -49,11 +49,11 @@ class OldVocabulary:
         return self
 
     def divergence(self, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The sum over all patches of the divergence, in nats.
+        """The divergence, summed over all patches, in nats.
 
         Args:
             old: what :attr:`head` makes of each photograph, unit vectors (1, D, h, w).
-            new: what the head that is trained makes of it.
+            new: what the head being trained makes of it.
         """
         total = self._words.new_zeros(())
         for before, after in zip(old, new, strict=True):
@@ -70,8 +70,8 @@ def joined_vocabulary(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     """The classes of ``new`` and, after them, those of ``old`` that share no name and no word with them.
 
     Args:
-        old: of the head that training started from.
-        new: of the labels; its templates are taken.
+        old: classes of the head that training started from.
+        new: classes of the labels; their templates are used.
 
     Example:
         >>> from fmbseg.vocabulary import Vocabulary

@@ -1,4 +1,4 @@
-"""Several processes that train one head: each has its own photographs, and all take the same steps."""
+"""Several processes that train one head: each has its own photographs; all take the same steps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> list[T]:
-        """Every ``count``-th of the items, from ``rank`` on: together the processes have each once."""
+        """Every ``count``-th item, from ``rank`` on; together the processes have each item once."""
         return list(items[self.rank :: self.count])
 
     def wait(self) -> None:
@@ -51,7 +51,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process do it before the others."""
+        """Let the main process run this block before the others do."""
         if not self.main:
             self.wait()
         yield
@@ -70,7 +70,7 @@ class Processes:
         return int(self.sum(torch.tensor(count, device=device))) if self.count > 1 else count
 
     def sum_gradients(self, weights: Iterable[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its sum over all processes; one that is absent counts as 0."""
+        """Replace every gradient by its sum over all processes; a missing one counts as 0."""
         if self.count == 1:
             return
         for weight in weights:
@@ -79,11 +79,11 @@ class Processes:
             distributed.all_reduce(weight.grad)
 
     def gather(self, vectors: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the patches of all processes one after another, in the order of ranks.
+        """Concatenate the patches of all processes, in the order of ranks.
 
-        The gradient reaches this process's own patches. Every process forms the same loss of the same
-        patches, so the sum of the processes' gradients (:meth:`sum_gradients`) is that of one process which
-        has all of them, and nothing has to be sent back.
+        The gradient reaches this process's own patches only. Every process computes the same loss from the
+        same patches, so the sum of the processes' gradients (:meth:`sum_gradients`) is that of one process
+        with all of them, and nothing has to be sent back.
 
         Args:
             vectors: this process's, (M, D); M may differ from process to process, and be 0.
@@ -103,7 +103,7 @@ class Processes:
 
 
 def _gathered(rows: torch.Tensor, sizes: list[int]) -> list[torch.Tensor]:
-    """The rows of every process; padded on the way, for what is sent must have one shape."""
+    """The rows of every process; padded on the way, since all that is sent must have one shape."""
     padded = rows.new_zeros(max(sizes), *rows.shape[1:])
     padded[: len(rows)] = rows
     received = [torch.empty_like(padded) for _ in sizes]
@@ -115,7 +115,7 @@ def join_processes() -> tuple[Processes, torch.device]:
     """The processes that this one was started with, by ``accelerate launch`` or ``torchrun``.
 
     Returns:
-        The processes, and the device that this one computes on: a GPU if there is one, its own among several.
+        The processes, and the device that this one computes on: a GPU if there is one, with several its own.
 
     Raises:
         MissingPackageError: there are several, and accelerate is not installed.

@@ -1,4 +1,4 @@
-"""What a training is of, and what can be refused of it before models are loaded or anything is computed."""
+"""What identifies a training, and what can be refused before a model is loaded or anything is computed."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def check_early(
 
 
 def training_identity(fingerprint: str, settings: TrainingSettings, processes: Processes) -> dict[str, Any]:
-    """What a training is of, as far as it is known without models.
+    """What identifies a training, as far as it is known without models.
 
     Args:
         fingerprint: of the labels.
         settings: of the training.
-        processes: that train.
+        processes: how many train.
     """
     plain = settings.to_dict()
-    del plain["cache_gb"]  # where features are kept has no say in what they are
+    del plain["cache_gb"]  # where features are kept does not change them
     return {"labels": fingerprint, "processes": processes.count, "settings": plain}
 
 
@@ -74,13 +74,13 @@ def open_checkpoint(
     head: AlignmentHead,
     device: torch.device,
 ) -> None:
-    """Read what a checkpoint has of this training, and refuse that of another.
+    """Read this training from a checkpoint, and refuse the checkpoint of another.
 
     Args:
         checkpoint: to open.
         identity: :func:`training_identity`.
-        backbone: that is trained on; known by its spec and its weights.
-        text_encoder: known by its spec and its weights; on ``device``.
+        backbone: the frozen encoder; identified by its spec and weights.
+        text_encoder: identified by its spec and weights; on ``device``.
         head: with its first weights.
         device: to compute on.
 

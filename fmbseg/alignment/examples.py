@@ -1,4 +1,4 @@
-"""From pseudo labels to what is trained on: photographs, unchanged since, and labels of their patches."""
+"""From pseudo labels to training data: photographs, unchanged since, and labels of their patches."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class TrainingDataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a training takes.
+    """The data of a training.
 
     Attributes:
         vocabulary: the K classes that were detected anywhere, in the order of the labels' vocabulary.
-        examples: the photographs to train on, each with a labelled patch.
+        examples: the photographs to train on, each with at least one labelled patch.
         unlabelled: how many photographs were left out because they have none.
         held_out: the photographs to measure the head on.
     """
@@ -55,22 +55,22 @@ class TrainingData:
 def training_data(
     source: LabelSource, settings: TrainingSettings, stride: int, track: Track[Any]
 ) -> TrainingData:
-    """Check the labels and their photographs, and make of them what the settings ask to be trained on.
+    """Check the labels and their photographs, and turn them into the data that the settings ask for.
 
-    Label maps become patch labels, weighed by how sure their masks are; part of the photographs is held out;
-    of those that are left the frequent classes are made rarer.
+    Label maps become patch labels, weighed by how sure their masks are; some photographs are held out; in
+    the rest, frequent classes are made rarer.
 
-    Args:
-        source: the labels. Where the features of masks are learned from, photographs whose labels have none
-            are reported in a warning, and only their classes are learned from.
-        settings: of the training.
-        stride: of the backbone, in pixels.
-        track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
+        Args:
+            source: the labels. If the features of masks are learned, a warning reports photographs whose labels
+                have none, and only their classes are learned.
+            settings: of the training.
+            stride: of the backbone, in pixels.
+            track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
 
-    Raises:
-        TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
-            that are missing or were changed since they were labelled; a label map of another size than its
-            photograph; or too few photographs to hold some out.
+        Raises:
+            TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
+                that are missing or were changed since they were labelled; a label map of another size than its
+                photograph; or too few photographs to hold some out.
     """
     detected = check_labels(source)
     noise = LabelNoise.of(settings)
@@ -103,7 +103,7 @@ def training_data(
 
 
 def check_labels(source: LabelSource) -> list[int]:
-    """Check what takes neither photographs nor label maps, and return the classes detected anywhere, sorted.
+    """Check what needs neither photographs nor label maps; return the classes detected anywhere, sorted.
 
     Raises:
         TrainingDataError: no labels, a class outside the vocabulary, or fewer than two classes detected.
@@ -133,11 +133,11 @@ def hold_out(data: TrainingData, settings: TrainingSettings) -> TrainingData:
 
     Args:
         data: all photographs.
-        settings: ``validation`` is the share of them, rounded to whole photographs; above 0, at least one is
-            held out.
+        settings: ``validation`` is the share to hold out, rounded to whole photographs; above 0, at least
+            one is held out.
 
     Raises:
-        TrainingDataError: what is left has no photograph, or labelled patches of one class only.
+        TrainingDataError: no photograph is left, or labelled patches of one class only.
     """
     fraction, total = settings.validation, len(data.examples)
     if not fraction:
@@ -156,7 +156,7 @@ def hold_out(data: TrainingData, settings: TrainingSettings) -> TrainingData:
 
 
 def _photographs(source: LabelSource, track: Track[Any]) -> list[Path]:
-    """Where the photographs are, in the order of their records; every file is read to be compared."""
+    """Where the photographs are, in the order of their records; every file is read and compared."""
     paths, problems = [], []
     for record in track(source, "checking", len(source)):
         path, problem = _photograph(source, record)
@@ -204,7 +204,7 @@ def _check_detected(
 
 
 def _mask_features(record: LabelRecord, grid: tuple[int, int]) -> MaskFeatures | None:
-    """The masks that were drawn for training with their features, if these were kept."""
+    """The masks that were drawn for training, with their features if these were kept."""
     if not isinstance(record, MaskedRecord) or record.features is None:
         return None
     drawn = np.flatnonzero(record.kept)

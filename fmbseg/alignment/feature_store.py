@@ -1,4 +1,4 @@
-"""Feature grids on disk: float16, memory-mapped, append-only, safe to share and to interrupt."""
+"""Feature grids on disk: float16, memory-mapped, append-only; safe to share and to interrupt."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class FeatureStore:
 
     Every writer appends to a part of its own (``part-00003.f16`` and its index ``.jsonl``), so two runs may
     share a folder. A grid counts once its index line is whole, and is read if it and its key have the SHA-256
-    of that line. What is damaged, or was half written by a run that was killed, is not found and is written
-    again; damage is told in one warning.
+    of that line. A damaged grid, or one half written by a run that was killed, is treated as missing and
+    written again; one warning reports damage.
 
     Args:
         folder: made if it does not exist.
@@ -69,7 +69,7 @@ class FeatureStore:
             self._read_index(index)
 
     def close(self) -> None:
-        """Close the files that are written to; reading goes on to work."""
+        """Close the files that are open for writing; reading still works."""
         for file in (self._part, self._index):
             if file is not None:
                 file.close()
@@ -79,7 +79,7 @@ class FeatureStore:
         return key in self._places
 
     def read(self, key: FeatureKey) -> NDArray[np.float16] | None:
-        """The grid (dim, height, width), memory-mapped, or None if it is not here or damaged."""
+        """The grid (dim, height, width), memory-mapped, or None if it is missing or damaged."""
         place = self._places.get(key)
         if place is None:
             return None
@@ -97,7 +97,7 @@ class FeatureStore:
         return grid
 
     def write(self, key: FeatureKey, grid: NDArray[np.float16]) -> None:
-        """Append a grid (dim, height, width); a key that is here already gets the new one.
+        """Append a grid (dim, height, width); a key that is already here gets the new one.
 
         Raises:
             ValueError: another shape.
@@ -121,7 +121,7 @@ class FeatureStore:
         self._sound.discard(key)
 
     def _read_index(self, index: Path) -> None:
-        """Take the places of a part, up to the first damaged line."""
+        """Read the index of a part, up to the first damaged line."""
         try:
             for row, _, _ in iterate_rows(index):
                 key = FeatureKey(row["sha256"], row["height"], row["width"])
@@ -140,7 +140,7 @@ class FeatureStore:
             path = self._folder / f"part-{number:05d}.f16"
             try:
                 part = path.open("xb")
-            except FileExistsError:  # another run was faster
+            except FileExistsError:  # another run took this name first
                 number += 1
                 continue
             self._chain = 0

@@ -38,7 +38,7 @@ _PROBE = "probe.npy"
 
 
 def feature_gigabytes(sizes: Iterable[tuple[int, int]], *, image_size: int, stride: int, dim: int) -> float:
-    """Gigabytes (1e9 bytes) that the kept features of photographs take, before any is computed.
+    """Gigabytes (1e9 bytes) that the features of photographs will take on disk; computes none.
 
     Args:
         sizes: height and width of each photograph, in pixels.
@@ -62,7 +62,7 @@ def feature_gigabytes(sizes: Iterable[tuple[int, int]], *, image_size: int, stri
 
 @torch.no_grad()
 def check_grid(backbone: Backbone, size: tuple[int, int], device: torch.device) -> None:
-    """Encode a blank image, and refuse features that patch labels do not fit.
+    """Encode a blank image, and refuse features that do not fit the patch labels.
 
     Args:
         backbone: the frozen encoder.
@@ -70,7 +70,7 @@ def check_grid(backbone: Backbone, size: tuple[int, int], device: torch.device) 
         device: where it computes.
 
     Raises:
-        ValueError: its features have another shape than its ``dim`` and ``stride`` say.
+        ValueError: its features do not have the shape that its ``dim`` and ``stride`` give.
     """
     expected = (1, backbone.dim, size[0] // backbone.stride, size[1] // backbone.stride)
     found = tuple(backbone.to(device).encode(torch.zeros(1, 3, *size, device=device)).shape)
@@ -87,7 +87,7 @@ class CachePlan:
     """Whether features are kept, decided before any is computed.
 
     Attributes:
-        gigabytes: that the features of all photographs take.
+        gigabytes: size of the features of all photographs.
         missing: gigabytes of them that are not on disk yet.
         budget: gigabytes allowed.
         free: gigabytes free on the disk.
@@ -120,9 +120,9 @@ class CachePlan:
 class FeatureCache:
     """The backbone's features of training photographs, the same with and without a disk.
 
-    Kept by the backbone's spec, the size that the photograph is encoded at, and the SHA-256 of its file. What
-    a backbone makes of a fixed noise image is kept, too: other weights under the same spec get a folder of
-    their own, and stale features are never read. Features go through float16 whether or not they are kept.
+    The key is the backbone's spec, the size that the photograph is encoded at, and the SHA-256 of its file.
+    What the backbone makes of a fixed noise image is kept as well, so other weights under the same spec get a
+    folder of their own and stale features are never read. Features pass through float16, kept or not.
 
     Args:
         backbone: the frozen encoder.
@@ -139,7 +139,7 @@ class FeatureCache:
         self._store: FeatureStore | None = None
 
     def open(self, examples: Iterable[TrainingExample]) -> CachePlan:
-        """Decide whether the features of ``examples`` are kept; computes none of them."""
+        """Decide whether to keep the features of ``examples``; computes none of them."""
         sizes = {self._key(example): self._gigabytes(example) for example in examples}
         gigabytes = sum(sizes.values())
         if gigabytes > self._max_gb:
@@ -155,7 +155,7 @@ class FeatureCache:
         return plan
 
     def close(self) -> None:
-        """Close the files that are written to."""
+        """Close the files that are open for writing."""
         if self._store is not None:
             self._store.close()
 
@@ -166,10 +166,10 @@ class FeatureCache:
             self._store.write(key, self._compute(example))
 
     def __call__(self, example: TrainingExample) -> torch.Tensor:
-        """Features of one photograph, float32 (1, dim, h, w), read if kept, else computed.
+        """Features of one photograph, float32 (1, dim, h, w), read if they are kept, else computed.
 
         Raises:
-            ValueError: the backbone gives values that are not finite in float16.
+            ValueError: the backbone gives values that float16 cannot hold as finite numbers.
         """
         key = self._key(example)
         grid = None if self._store is None else self._store.read(key)
@@ -202,7 +202,7 @@ def filled(
     bars: Progress,
     processes: Processes,
 ) -> Iterator[FeatureCache]:
-    """Open a cache, compute what fits and is not there, and close it at the end.
+    """Open a cache, compute what is missing and fits, and close it at the end.
 
     All features are computed before the first epoch, so a photograph that cannot be read is found at once;
     several processes share the work.
@@ -210,9 +210,9 @@ def filled(
     Args:
         cache: to open.
         examples: whose features are wanted.
-        name: of the features, to show.
-        bars: to show the plan and the progress in.
-        processes: that share the folder.
+        name: what to call the features in the bars.
+        bars: where to show the plan and the progress.
+        processes: those that share the folder.
     """
     with processes.main_first():
         plan = cache.open(examples)
@@ -236,7 +236,7 @@ def _gigabytes(cells: int, dim: int) -> float:
 
 
 def _folder_of(backbone: Backbone, device: torch.device, root: Path) -> Path:
-    """The folder of this backbone: that of its spec whose probe is what the backbone makes of noise."""
+    """This backbone's folder: the one of its spec whose probe matches what the backbone makes of noise."""
     found = probe_backbone(backbone, device)
     identity = [backbone.spec, backbone.dim, backbone.stride, repr(backbone.transform)]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
@@ -255,7 +255,7 @@ def _folder_of(backbone: Backbone, device: torch.device, root: Path) -> Path:
 
 
 def _read_probe(folder: Path) -> torch.Tensor | None:
-    """The probe of a folder; where it is damaged, nobody knows whose the features are, and they go, too."""
+    """The probe of a folder; if it is damaged, nobody knows whose the features are, and they go as well."""
     try:
         check_regular(folder / _PROBE)
         content = io.BytesIO(unseal((folder / _PROBE).read_bytes(), folder / _PROBE))

@@ -1,4 +1,4 @@
-"""What Stage 2 needs to know of pseudo labels, wherever they come from."""
+"""What Stage 2 needs to know about pseudo labels, wherever they come from."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class LabelRecord(Protocol):
-    """What is read of a photograph's labels; :class:`~fmbseg.labels.record.LabeledImage` has more."""
+    """What Stage 2 reads of a photograph's labels; :class:`~fmbseg.labels.record.LabeledImage` has more."""
 
     @property
     def path(self) -> str:
-        """Of the photograph's file, from the root of the labels."""
+        """Path of the photograph's file, from the root of the labels."""
         ...
 
     @property
@@ -53,16 +53,16 @@ class LabelRecord(Protocol):
 
 @runtime_checkable
 class MaskedRecord(LabelRecord, Protocol):
-    """Labels that know which mask each pixel's label is from, as those of Stage 1 do."""
+    """Labels that know which mask each pixel's label comes from, as those of Stage 1 do."""
 
     @property
     def masks(self) -> MaskSet:
-        """N masks with the mask model's predicted IoU."""
+        """The N masks, with the mask model's predicted IoU."""
         ...
 
     @property
     def similarities(self) -> NDArray[np.float32]:
-        """Of each mask's mean feature to its class, (N,)."""
+        """Similarity of each mask's mean feature to its class, (N,)."""
         ...
 
     @property
@@ -72,16 +72,16 @@ class MaskedRecord(LabelRecord, Protocol):
 
     @property
     def features(self) -> NDArray[np.float16] | None:
-        """The mean dense feature under each mask, unit vectors (N, D); None where they were not kept."""
+        """The mean dense feature under each mask, unit vectors (N, D); None if they were not kept."""
         ...
 
     def top_masks(self) -> NDArray[np.int32]:
-        """The mask that each pixel's label is from, -1 for none, (H, W)."""
+        """The mask that each pixel's label comes from, -1 for none, (H, W)."""
         ...
 
 
 class LabelSource(Protocol):
-    """Pseudo labels that can be gone through twice, as a :class:`~fmbseg.labels.label_set.LabelSet` can."""
+    """Pseudo labels that can be read more than once, as a :class:`~fmbseg.labels.label_set.LabelSet` can."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -90,7 +90,7 @@ class LabelSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash; equal only for equal labels."""
+        """A hash, equal only for equal labels."""
         ...
 
     @property
@@ -113,13 +113,13 @@ class LabelSource(Protocol):
 
 @dataclass(frozen=True)
 class RecordedLabels:
-    """Records at hand as a :class:`LabelSource`.
+    """Records in memory as a :class:`LabelSource`.
 
     Args:
         records: of the photographs.
-        vocabulary: that their class indices point to.
+        vocabulary: the classes that their indices point to.
         root: folder that their paths start from, and may not leave.
-        origin: what made them, if that is known; ``models`` has specs by role.
+        origin: what made them, if known; ``models`` has specs by role.
     """
 
     records: tuple[LabelRecord, ...]
@@ -157,15 +157,15 @@ def open_labels(
     vocabulary: VocabularySource | None,
     root: Path,
 ) -> LabelSource:
-    """Labels as a :class:`LabelSource`, whatever they are given as.
+    """Labels in any accepted form, as a :class:`LabelSource`.
 
     Args:
         labels: a source, the folder of a label set, or records.
-        vocabulary: of records; a source brings its own.
+        vocabulary: the classes of records; a source has its own.
         root: folder that the paths of records start from.
 
     Raises:
-        ValueError: a vocabulary too many, or none.
+        ValueError: a vocabulary is given twice, or not at all.
     """
     if isinstance(labels, str | Path):
         from fmbseg.labels.label_set import LabelSet
@@ -183,7 +183,7 @@ def open_labels(
 def models_without_paths(models: Mapping[str, object]) -> dict[str, str]:
     """The specs of the models that made labels and a teacher's licence, without folders of this machine.
 
-    A head is handed on with them, and nobody needs to know where its maker keeps files.
+    They are published with a head, and nobody needs to know where its maker keeps files.
 
     Example:
         >>> models_without_paths({"mask_generator": "sam:vit_h@/home/me/sam.pth", "mask_options": {}})

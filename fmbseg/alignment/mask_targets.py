@@ -1,4 +1,4 @@
-"""What the masks of a photograph say each patch is, as vectors of the text space: soft labels."""
+"""What a photograph's masks say of each patch, as vectors of the text space: soft labels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FULL = 255
 
 @dataclass(frozen=True, eq=False)
 class MaskFeatures:
-    """The masks of a photograph on its grid with the mean dense feature under each, some tens of kilobytes.
+    """A photograph's masks on its grid, with the mean dense feature under each; some tens of kilobytes.
 
-    A class is a hard choice among words, and of a thousand words often the wrong one; the feature that the
-    choice was made from also says what is near. And it is smooth where the dense map is ragged: the mask
-    model has found what belongs together.
+    A class is a hard choice among words, and among a thousand words often the wrong one; the feature behind
+    the choice also says what is near. And it is smooth where the dense map is ragged: the mask model has
+    found what belongs together.
 
     Attributes:
         shares: part of each cell that each of N masks covers, in 1/255, uint8 (N, h, w).
@@ -47,7 +47,7 @@ class MaskFeatures:
         """
         shares = np.zeros((len(masks), *grid), np.uint8)
         areas = np.zeros(len(masks), np.float32)
-        for index in range(len(masks)):  # one at a time: all of them at full size may not fit
+        for index in range(len(masks)):  # one at a time: all of them at full size may not fit in memory
             mask = torch.from_numpy(masks.decode(index)).float()
             covered = functional.adaptive_avg_pool2d(mask[None, None], grid)[0, 0]
             shares[index] = (covered * _FULL).round().to(torch.uint8).numpy()
@@ -57,8 +57,8 @@ class MaskFeatures:
     def targets(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """The mean feature of the masks that each cell lies in, (1, D, h, w).
 
-        A mask counts by the part of the cell that it covers, over its area (plus 2 % of the photograph): of
-        nested masks the smaller says more of what is there.
+        A mask counts by the part of the cell that it covers, over its area (plus 2 % of the photograph): the
+        smaller of two nested masks says more about what is there.
 
         Args:
             device: where to compute.

@@ -1,4 +1,4 @@
-"""Pseudo labels are wrong in places: how often a patch takes part, by how sure its mask is."""
+"""Pseudo labels are wrong in places: a patch takes part more often the surer its mask is."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How sure labels have to be, and how many of one class there may be.
+    """How labels are weighed by their certainty, and how many of one class there may be.
 
-    A weight is the probability with which a patch takes part in an epoch, drawn anew in each from the seed,
-    the epoch and the photograph. Over the epochs this weighs the patches in every sum of every loss, the
-    numbers of positives and the denominators included, whatever the loss is; and what does not take part
-    costs nothing. The price is variance: use it with several epochs.
+    A weight is the probability that a patch takes part in an epoch, drawn anew in each from the seed, the
+    epoch and the photograph. Over the epochs this weighs the patches in every sum of every loss, including
+    the numbers of positives and the denominators; and a patch that does not take part costs nothing. The
+    price is variance: use it with several epochs.
 
     A mask weighs ``(similarity / highest) ** similarity_power * (predicted IoU / highest) ** iou_power``,
     with the highest of all masks of the labels, and negative scores as 0. Masks of the remainder have a
-    predicted IoU of 0, which says that it is not known: any ``iou_power`` leaves them out. A patch weighs
-    what the pixels of its class in it do on average. With ``class_cap``, the patches of each class are then
-    made rarer by one factor, so that they are at most that many an epoch on average.
+    predicted IoU of 0, which means unknown: any ``iou_power`` above 0 leaves them out. A patch weighs as
+    much as its class's pixels in it on average. With ``class_cap``, the patches of each class are then made
+    rarer by one factor, so that on average there are at most that many an epoch.
 
     Args:
         similarity_power: 0 leaves the similarity out; at least 0.
@@ -47,14 +47,14 @@ class LabelNoise:
 
     @classmethod
     def of(cls, settings: TrainingSettings) -> LabelNoise:
-        """What the settings of a training say."""
+        """The weighing that a training's settings ask for."""
         return cls(settings.similarity_power, settings.iou_power, settings.class_cap)
 
     def weigher(self, records: Iterable[object]) -> Weigh | None:
-        """Make what weighs the pixels of a record's labels, (H, W), 0 to 1; None where all weigh 1.
+        """Make a function that weighs the pixels of a record's labels, (H, W), 0 to 1; None if all weigh 1.
 
         Args:
-            records: all that will be weighed; gone through once for the highest scores.
+            records: all that will be weighed; read once for the highest scores.
 
         Raises:
             ValueError: a record that does not know its masks, or no positive score to compare with.

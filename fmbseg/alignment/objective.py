@@ -28,7 +28,7 @@ class BatchLoss(NamedTuple):
     """The loss of one batch.
 
     Attributes:
-        value: to go back from; its gradients, summed over the processes, are those of the whole batch.
+        value: to call ``backward`` on; its gradients, summed over processes, are those of the whole batch.
         reported: the loss of the whole batch, without gradient.
         patches: labelled patches that took part, of all processes.
     """
@@ -43,12 +43,12 @@ class Objective:
     """The loss of a training.
 
     Args:
-        features: of an example, (1, C, h, w), on the device of ``prototypes``.
+        features: gives those of an example, (1, C, h, w), on the device of ``prototypes``.
         prototypes: unit vectors of the classes' texts, (K, D).
         settings: of the loss, the terms beside it, and the precision of the head.
-        dense: what the image-text model sees of an example, unit vectors (1, D, h, w), for ``dense_weight``.
+        dense: the image-text model's map of an example, unit vectors (1, D, h, w), for ``dense_weight``.
         old: the words to retain, for ``distillation``.
-        processes: that a batch is spread over.
+        processes: those that a batch is spread over.
     """
 
     features: Features
@@ -69,8 +69,8 @@ class Objective:
             for example, where in zip(batch, places, strict=True)
         ]
         loss, shared = self._contrast(maps, labels)
-        # Both parts are such that the processes' sum is the whole batch's: one loss that all of them form is
-        # divided for the report, but not for the gradient, since each has that of its own patches alone.
+        # Summed over the processes, both parts give the whole batch's. A loss that all of them compute whole
+        # is divided for the report, but not for the gradient, which each has for its own patches alone.
         beside = self._beside(features, maps, batch, places)
         reported = loss / self.processes.count + beside
         value = loss + beside if shared else reported
@@ -100,9 +100,9 @@ class Objective:
         features: Sequence[torch.Tensor],
         places: Sequence[torch.Tensor | None],
     ) -> list[torch.Tensor]:
-        """The aligned patches that take part. Photographs keep their aspect: each goes in by itself."""
+        """The aligned patches that take part. Photographs keep their aspect, so each goes in by itself."""
         with autocast(self.prototypes.device, self.settings.precision, training=True):
-            if head.attends:  # to all patches, those that do not take part as well
+            if head.attends:  # to all patches, including those that do not take part
                 aligned = [take(head(each), where) for each, where in zip(features, places, strict=True)]
             else:
                 aligned = [head(take(each, where)) for each, where in zip(features, places, strict=True)]
@@ -111,7 +111,7 @@ class Objective:
     def _contrast(
         self, maps: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, bool]:
-        """The contrast of the labelled patches, and whether it is of those of all processes."""
+        """The contrast of the labelled patches, and whether it covers those of all processes."""
         vectors, classes = labelled_patches(maps, labels, self.prototypes)
         shared = self.settings.gather and self.processes.count > 1
         if shared:
@@ -125,7 +125,7 @@ class Objective:
         batch: Sequence[TrainingExample],
         places: Sequence[torch.Tensor | None],
     ) -> torch.Tensor:
-        """The terms beside the contrast: means over the batch's patches, of this process's share."""
+        """The terms beside the contrast: this process's share of the means over the batch's patches."""
         loss = self.prototypes.new_zeros(())
         cells = sum(each[0, 0].numel() for each in maps)
         patches = max(1, self.processes.total(cells, self.prototypes.device))
@@ -146,7 +146,7 @@ class Objective:
         batch: Sequence[TrainingExample],
         places: Sequence[torch.Tensor | None],
     ) -> torch.Tensor:
-        """What draws patches to the features of their masks, the sum over the patches that are in one."""
+        """The term that draws patches to the features of their masks, summed over patches within a mask."""
         settings, total = self.settings, self.prototypes.new_zeros(())
         for aligned, example, where in zip(maps, batch, places, strict=True):
             if example.masks is None:
@@ -168,7 +168,7 @@ class Objective:
 def contrast(
     vectors: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, settings: TrainingSettings
 ) -> torch.Tensor:
-    """The loss that the settings name, of labelled patches (M, D) with classes (M,)."""
+    """The loss that the settings name, for labelled patches (M, D) with classes (M,)."""
     options = LossOptions(
         temperature=settings.temperature,
         exclude_self=settings.exclude_self,
@@ -179,7 +179,7 @@ def contrast(
 
 
 def take(grid: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
-    """The cells of a grid (1, C, h, w) at ``places`` in reading order, (1, C, 1, M); None takes it as it is.
+    """The cells of a grid (1, C, h, w) at ``places`` in reading order, (1, C, 1, M); None takes all of them.
 
     Example:
         >>> take(torch.arange(6.0).view(1, 1, 2, 3), torch.tensor([4, 0]))
@@ -208,7 +208,7 @@ def labelled_patches(
 def _distance(
     maps: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], zero: torch.Tensor
 ) -> torch.Tensor:
-    """One minus the cosine between two lists of maps of unit vectors, the sum over all patches."""
+    """One minus the cosine between two lists of maps of unit vectors, summed over all patches."""
     return sum(
         ((1 - (one * other).sum(dim=1)).sum() for one, other in zip(maps, targets, strict=True)), start=zero
     )

@@ -1,4 +1,4 @@
-"""What an Aligner is made of: as it was given, and for the rest as a recipe names it."""
+"""What an Aligner is made of: what it was given, and for the rest what a recipe names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Parts:
         backbone: the encoder.
         text_encoder: the model whose texts are learned; its spec until it is needed.
         settings: of the training.
-        hubness: that suits the head.
+        hubness: the weight that suits the head.
     """
 
     backbone: Backbone
@@ -38,7 +38,7 @@ class Parts:
     hubness: float
 
     def loaded_text_encoder(self, device: torch.device, hub: HubOptions | None) -> ImageTextEncoder:
-        """The text encoder on ``device``, loaded if it was not."""
+        """The text encoder on ``device``, loaded on first use."""
         if isinstance(self.text_encoder, str):
             self.text_encoder = create_model(IMAGE_TEXT, self.text_encoder, hub)
         self.text_encoder = self.text_encoder.to(device)
@@ -50,7 +50,7 @@ def loaded_backbone(backbone: Backbone | str, hub: HubOptions | None) -> Backbon
 
     Raises:
         UnknownNameError: the registry does not know the spec.
-        AssetUnavailableError: files are neither here nor to be had.
+        AssetUnavailableError: files are neither here nor available.
         ContractError: it lacks methods or attributes.
     """
     made = create_model(BACKBONES, backbone, hub) if isinstance(backbone, str) else backbone
@@ -66,18 +66,18 @@ def make_parts(
     head: AlignmentHead | None,
     hub: HubOptions | None,
 ) -> Parts:
-    """Load the backbone, and refuse what does not fit together.
+    """Load the backbone, and refuse parts that do not fit together.
 
     Args:
         recipe: names what is not given; ``None`` only where both models are.
         backbone: the frozen encoder, or its spec.
         text_encoder: the model whose texts are learned, or its spec.
         settings: of the training.
-        head: to go on from.
-        hub: how files are looked for.
+        head: where training starts.
+        hub: how files are found.
 
     Raises:
-        AlignedEncoderError: the head is of other sizes.
+        AlignedEncoderError: the head has other sizes.
         UnknownNameError: the registry does not know a spec.
         ContractError: the backbone lacks methods or attributes.
         ValueError: images smaller than a patch.
@@ -89,7 +89,7 @@ def make_parts(
     assert text_encoder is not None
     settings = settings or TrainingSettings.from_dict({} if recipe is None else recipe.training)
     made = loaded_backbone(backbone, hub)
-    if isinstance(text_encoder, str):  # a misspelt name is better told now than after loading
+    if isinstance(text_encoder, str):  # better to report a misspelt name now than after loading
         IMAGE_TEXT.get(text_encoder.partition(":")[0])
     if settings.image_size < made.stride:
         raise ValueError(

@@ -32,11 +32,11 @@ def patch_labels(
             cover, above 0 to 1; below it the patch has no class.
 
     Returns:
-        The class of each patch, -1 for none, int64 (h, w). Of two classes with equally many pixels the one
+        The class of each patch, -1 for none, int64 (h, w). Of two classes with equally many pixels, the one
         with the lower index wins.
 
     Raises:
-        ValueError: for an empty map or grid, a label out of range, or a coverage outside (0, 1].
+        ValueError: an empty map or grid, a label out of range, or a coverage outside (0, 1].
 
     Example:
         >>> import numpy as np

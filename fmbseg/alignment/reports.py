@@ -31,16 +31,16 @@ class TrainingReports:
     """The bar, the log files and the history of a training, from where it starts.
 
     Args:
-        bars: to show the training in.
-        epochs: in all.
-        images: that each goes through.
-        batch: images of a batch.
-        start: where a training goes on that was stopped.
+        bars: where to show the training.
+        epochs: how many in all.
+        images: how many each epoch goes through.
+        batch: images in a batch.
+        start: where a training that was stopped continues.
         logs: folder for log files, if they are wanted.
         tensorboard: also write events for TensorBoard.
 
     Attributes:
-        history: a record of each epoch that is done, those before ``start`` included.
+        history: a record of each finished epoch, including those before ``start``.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class TrainingLog:
 
     Args:
         folder: made if it does not exist.
-        epoch: that the training begins with, for one that goes on: rows of what is done again are removed.
-            With 1, the files are begun anew.
-        batches: of that epoch that are done already.
-        per_epoch: batches of an epoch, to number the steps of TensorBoard.
+        epoch: where the training begins; if it continues an earlier one, rows of what is
+            done again are removed. With 1, the files start anew.
+        batches: how many of that epoch are already done.
+        per_epoch: batches in an epoch, to number the steps of TensorBoard.
         tensorboard: also write events for TensorBoard to ``folder``.
 
     Raises:
@@ -214,7 +214,7 @@ def check_logs(folder: str | Path | None, *, tensorboard: bool = False) -> None:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[tuple[int, int], dict[str, str]]]:
-    """The whole rows of a log with their epoch and batch; a kill may have cut the last one short.
+    """The complete rows of a log with their epoch and batch; a kill may have cut the last one short.
 
     Raises:
         WouldReplaceError: it is not a log of these columns.
@@ -232,7 +232,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[tuple[int, int], d
         return []
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         raise _no_log(path) from error
-    # The header is written whole with the file, so that where there is anything, it is there.
+    # The header is written together with the file, so a file that has anything has its header.
     if path.is_symlink() or not whole or (lines and tuple(reader.fieldnames or ()) != columns):
         raise _no_log(path)
     return list(zip(numbers, rows, strict=True))

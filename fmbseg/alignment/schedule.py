@@ -1,4 +1,4 @@
-"""The optimiser and the way its learning rate goes: up in the warm-up, then down along a cosine."""
+"""The optimiser and its learning rate: up in the warm-up, then down along a cosine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_optimizer(
 def make_schedule(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """The learning rate over ``steps`` steps, as :func:`rate_factor` has it."""
+    """The learning rate over ``steps`` steps, by :func:`rate_factor`."""
     rising = math.ceil(settings.warmup * steps)
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps, rising))
 
@@ -34,13 +34,13 @@ def make_schedule(
 def rate_factor(step: int, steps: int, rising: int = 0) -> float:
     """Share of the full learning rate at a step, from 0 to ``steps`` - 1.
 
-    It rises evenly over the first ``rising`` steps, of which none is 0, and reaches the full rate at the step
-    after them, where the cosine begins that ends at 0 after the last step.
+    It rises evenly over the first ``rising`` steps, none of which is 0, and is full at the step after them.
+    There a cosine begins, which reaches 0 after the last step.
 
     Args:
         step: from 0.
-        steps: in all.
-        rising: steps of the warm-up.
+        steps: how many in all.
+        rising: how many belong to the warm-up.
 
     Example:
         >>> [round(rate_factor(step, 6, rising=2), 3) for step in range(7)]

@@ -39,8 +39,8 @@ class TrainingSettings:
     """How the head is trained.
 
     The paper (section 4.1) states SGD with cosine annealing, 5 photographs a batch and 10 epochs; the other
-    values are not stated there. Its equations have no temperature, which is a temperature of 1; 0.07 is
-    SupCon's, without which the loss of aligned and of collapsed vectors differ by less than one nat.
+    values are not stated there. Its equations have no temperature, that is, a temperature of 1; 0.07 is
+    SupCon's, without which the losses of aligned and of collapsed vectors differ by less than one nat.
 
     Args:
         epochs: passes over the photographs.
@@ -48,49 +48,49 @@ class TrainingSettings:
         patches_per_image: how many patches of a photograph take part in an epoch, drawn anew in each; None
             for all. Few patches of many photographs say more in one step than all patches of few, which are
             much alike. Raise ``batch_size`` and ``epochs`` as this falls.
-        learning_rate: at the start; it falls to 0 along a cosine. Of ``"adamw"`` about 1e-3.
+        learning_rate: at the start; it falls to 0 along a cosine. For ``"adamw"``, about 1e-3.
         momentum: of SGD.
         weight_decay: of either optimiser.
         optimizer: ``"sgd"`` or ``"adamw"``.
-        loss: by name; the paper's is ``"tsupcon"``, the others are there to be measured against it (see
+        loss: its name; the paper's is ``"tsupcon"``, the others serve for comparison (see
             :mod:`fmbseg.alignment.losses.rivals`).
         temperature: divides every dot product of the loss.
         exclude_self: leave a patch out of its own positives (see
             :func:`~fmbseg.alignment.losses.tsupcon.tsupcon`).
-        text_weight: of the texts against the patches in the loss; None is the printed form.
-        classes: whose texts are wrong answers in the loss: of the ``"dataset"``, as printed, or of the
-            ``"batch"``.
-        head_kind: of a new head; the paper's is ``"block"`` (see
+        text_weight: weight of the texts relative to the patches in the loss; None is the printed form.
+        classes: whose texts serve as wrong answers in the loss: those of the ``"dataset"``, as printed, or
+            of the ``"batch"``.
+        head_kind: kind of a new head; the paper's is ``"block"`` (see
             :class:`~fmbseg.aligned.head.AlignmentHead`). A head that is given keeps its own.
-        mlp_ratio: hidden width of a new head's MLP over the backbone's channels.
+        mlp_ratio: hidden width of a new head's MLP, as a multiple of the backbone's channels.
         dense_weight: of a term beside TSupCon that draws every patch, labelled or not, to what the image-text
             model itself sees there: one minus the cosine to its dense map. Not in the paper; 0 leaves it out.
-            It brings words that no label has, and what a class's neighbours are.
+            It teaches words that no label has, and what is near a class.
         mask_weight: of a term that draws every patch to the mean feature of the masks that it lies in (see
             :class:`~fmbseg.alignment.mask_targets.MaskFeatures`): one minus the cosine. Not in the paper; 0
-            leaves it out. It takes labels that have kept these features.
+            leaves it out. It needs labels that have kept these features.
         mask_class_weight: the same for the Kullback-Leibler divergence of the patch's softmax over classes
             from that of this feature, at ``temperature``: soft labels instead of one class a patch.
         image_size: short side in pixels that photographs are resized to, rounded to the backbone's stride.
         min_coverage: share of a patch's pixels that its class must cover, else the patch has no label.
         seed: of the head's first weights and the order of the photographs.
-        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; past it they are
-            computed again in every epoch, and 0 never keeps them.
+        cache_gb: gigabytes (1e9 bytes) that the backbone's features may take on disk; beyond that they
+            are computed again in every epoch; 0 never keeps them.
         warmup: share of all steps in which the learning rate rises from near 0, before the cosine begins.
-        max_gradient_norm: a longer gradient (over all weights) is made this long; None leaves it.
-        precision: in which the head computes; weights, the loss and gradients stay float32. ``"auto"`` is
+        max_gradient_norm: a longer gradient (over all weights) is scaled down to this; None leaves it.
+        precision: what the head computes in; weights, the loss and gradients stay float32. ``"auto"`` is
             bfloat16 on a CUDA device that has it, and exact float32 elsewhere.
         validation: share of the photographs, drawn by the seed, that is not trained on; after each epoch the
             head is measured against their pseudo labels.
         similarity_power: a patch takes part in an epoch with the probability (similarity of its mask to its
-            class, over the highest of the labels) to this power; 0 takes all. See
+            class / the highest in the labels) to this power; 0 takes all. See
             :class:`~fmbseg.alignment.noise.LabelNoise`.
         iou_power: the same with the mask model's predicted IoU.
         class_cap: patches of one class in an epoch, on average, at most; None for no limit.
-        distillation: weight of a term that keeps what the head that training starts from says of its old
-            words (see :class:`~fmbseg.alignment.distillation.OldVocabulary`); 0 lets it forget.
-        gather: of several processes: contrast the patches of all of them with one another, as one process
-            with all their photographs would; or each process its own.
+        distillation: weight of a term that preserves what the head that training starts from says of its
+            old words (see :class:`~fmbseg.alignment.distillation.OldVocabulary`); 0 lets it forget.
+        gather: with several processes, contrast the patches of all of them with one another, as one process
+            with all their photographs would; otherwise each process contrasts its own.
 
     Raises:
         ValueError: a value out of range.
@@ -171,10 +171,10 @@ class TrainingSettings:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> TrainingSettings:
-        """The settings that :meth:`to_dict` turned into ``saved``; what is left out takes its default.
+        """The settings that :meth:`to_dict` turned into ``saved``; missing ones take their defaults.
 
         Raises:
-            UnknownNameError: a name that no setting has; near misses are offered.
+            UnknownNameError: no setting has that name; near misses are offered.
             ValueError: a value outside its range.
         """
         check_names("setting of Stage 2", saved, [field.name for field in fields(cls)])

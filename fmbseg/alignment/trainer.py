@@ -24,7 +24,7 @@ _NAMED = 5
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss or the weights are no longer finite; the message names the epoch, the batch and its images."""
+    """The loss or a weight is no longer finite; the message names the epoch, the batch and its images."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class EpochRecord:
 
     Attributes:
         epoch: from 1.
-        loss: mean over its batches.
-        learning_rate: of its first batch.
+        loss: mean over the batches.
+        learning_rate: that of the first batch.
         patches: labelled patches that took part.
         validation_loss: of the photographs held out (see
-            :class:`~fmbseg.alignment.validation.HeldOutScore`); None where none are.
-        validation_accuracy: of the same photographs; None where none are.
-        validation_miou: of the same photographs; None where none are.
+            :class:`~fmbseg.alignment.validation.HeldOutScore`); None if there are none.
+        validation_accuracy: on the same photographs; None if there are none.
+        validation_miou: on the same photographs; None if there are none.
     """
 
     epoch: int
@@ -52,7 +52,7 @@ class EpochRecord:
 
 
 class Step(NamedTuple):
-    """One batch, as it is reported while training runs; of several processes, all their photographs."""
+    """One batch, as reported during training; with several processes, it covers all their photographs."""
 
     epoch: int
     batch: int
@@ -74,22 +74,22 @@ def train(
     """Train ``head`` in place.
 
     Photographs keep their aspect, so a batch has several sizes: each goes through the head by itself, and
-    the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical, whether or
-    not one of them was stopped and went on from its checkpoint.
+    the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical, even if
+    one of them was stopped and continued from its checkpoint.
 
     Args:
         head: on the device of the objective's prototypes.
-        examples: photographs that have a labelled patch.
+        examples: photographs, each with a labelled patch.
         objective: the loss, with the settings of the training and the processes that take every step
             together; a batch is ``batch_size`` photographs for each of them.
         held_out: photographs to measure the head on after each epoch.
-        checkpoint: where to keep the training, if anywhere; what it had when it was opened is gone on with.
+        checkpoint: where to save the training, if anywhere; what it held when it was opened is continued.
         on_step: called after each batch.
         on_epoch: called after each pass.
 
     Raises:
         TrainingDivergedError: the loss, a gradient or a weight is not finite. The head then has the last
-            weights whose loss and gradient were.
+            weights whose loss and gradient were finite.
     """
     settings = objective.settings
     with seeded(settings.seed, objective.prototypes.device):
@@ -104,7 +104,7 @@ def train(
                 continue
             for number in range(run.state.batches, len(batches)):
                 on_step(run.step(batches[number]))
-                # The end of an epoch is saved below, with its record.
+                # The end of an epoch is saved below, together with its record.
                 if checkpoint is not None and number + 1 < len(batches) and checkpoint.due():
                     run.save(checkpoint)
             on_epoch(run.end_epoch(batches[-1], held_out))
@@ -151,7 +151,7 @@ class _Run:
     def end_epoch(
         self, last_batch: Sequence[TrainingExample], held_out: Sequence[TrainingExample]
     ) -> EpochRecord:
-        """Check the weights, measure the head, and turn to the next epoch."""
+        """Check the weights, measure the head, and move on to the next epoch."""
         state = self.state
         if not all(bool(torch.isfinite(weight).all()) for weight in self._head.parameters()):
             raise self._diverged("a weight is not finite after the step", last_batch, done=True)
@@ -165,7 +165,7 @@ class _Run:
         return record
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep the training as it is; of several processes, the main one does."""
+        """Save the training as it is; with several processes, only the main one does."""
         if not self._objective.processes.main:
             return
         self.state.head = self._head.state_dict()
@@ -185,7 +185,7 @@ class _Run:
     def _diverged(
         self, what: str, batch: Sequence[TrainingExample], *, done: bool = False
     ) -> TrainingDivergedError:
-        """Put the last good weights back, and say what happened where."""
+        """Put the last good weights back, and say what happened and where."""
         self._head.load_state_dict(self.state.good)
         number = self.state.batches if done else self.state.batches + 1
         shown = ", ".join(str(example.path) for example in batch[:_NAMED])
@@ -200,7 +200,7 @@ class _Run:
 def _batches(
     examples: Sequence[TrainingExample], size: int, order: torch.Generator
 ) -> list[list[TrainingExample]]:
-    """All examples once, in a new order, the last batch as large as it turns out."""
+    """All examples once, in a new order; the last batch may be smaller."""
     shuffled = torch.randperm(len(examples), generator=order).tolist()
     return [
         [examples[index] for index in shuffled[start : start + size]]
@@ -218,7 +218,7 @@ def _finite_gradients(head: AlignmentHead) -> bool:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers from ``seed`` on the CPU and on ``device``; the caller's are left as they were.
+    """Seed the random numbers of the CPU and ``device``; the caller's are restored afterwards.
 
     Example:
         >>> with seeded(3, torch.device("cpu")):
@@ -245,7 +245,7 @@ def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Go on from a state that :func:`_random_state` gave; that of another kind of device is left out."""
+    """Restore a state from :func:`_random_state`; the part of another kind of device is left out."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)

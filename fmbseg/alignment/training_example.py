@@ -1,4 +1,4 @@
-"""One photograph of a training, and what of it takes part in an epoch."""
+"""One photograph of a training, and the part of it that an epoch uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fmbseg.alignment.mask_targets import MaskFeatures
 
-_LONGEST_OVER_SHORTEST = 4  # a panorama of another aspect is made smaller, or it would not fit in memory
+_LONGEST_OVER_SHORTEST = 4  # a longer panorama is made smaller, or it would not fit in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +25,11 @@ class TrainingExample:
 
     Attributes:
         path: of its file.
-        sha256: of its file.
+        sha256: that of the file.
         size: height and width in pixels that it is encoded at.
-        labels: class of each patch among the training's K, -1 for none, int16 (h, w).
-        weights: probability with which each patch takes part in an epoch, float32 (h, w); None for 1.
-        masks: the photograph's masks with their features; None where they are not asked for.
+        labels: class of each patch among the training's K classes, -1 for none, int16 (h, w).
+        weights: probability that each patch takes part in an epoch, float32 (h, w); None for 1.
+        masks: the photograph's masks with their features; None if they are not asked for.
     """
 
     path: Path
@@ -40,10 +40,10 @@ class TrainingExample:
     masks: MaskFeatures | None = None
 
     def drawn_labels(self, seed: int, epoch: int) -> NDArray[np.int16]:
-        """The labels that take part in an epoch, the others as -1, int16 (h, w).
+        """The labels that take part in an epoch, -1 for all others, int16 (h, w).
 
-        The draw depends on the seed, the epoch and the photograph alone, so a training that goes on from a
-        checkpoint draws what one that was not interrupted does.
+        The draw depends on the seed, the epoch and the photograph alone, so a training continued from a
+        checkpoint draws what an uninterrupted one does.
         """
         if self.weights is None:
             return self.labels
@@ -54,7 +54,7 @@ class TrainingExample:
         """The cells that take part in an epoch, as places in reading order; None for all.
 
         Args:
-            most: how many; None for all.
+            most: how many at most; None for all.
             seed: of the training; what is drawn depends on it, the epoch and the photograph alone.
             epoch: from 1.
         """
@@ -71,7 +71,7 @@ class TrainingExample:
 def training_size(size: tuple[int, int], image_size: int, stride: int) -> tuple[int, int]:
     """Height and width to encode a photograph at: aspect kept, sides multiples of ``stride``.
 
-    The short side becomes ``image_size``, unless the long side would pass four times that.
+    The short side becomes ``image_size``, unless the long side would then exceed four times that.
 
     Args:
         size: height and width of the photograph, in pixels.

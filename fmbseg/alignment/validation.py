@@ -1,4 +1,4 @@
-"""A part of the pseudo labels that is not trained on, to see whether training still helps."""
+"""Measuring on pseudo labels that are not trained on, to see whether training still helps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class HeldOutScore(NamedTuple):
-    """How a head does on photographs that it was not trained on, against their pseudo labels.
+    """How well a head matches the pseudo labels of photographs that it was not trained on.
 
     Attributes:
         loss: mean over batches of the contrast, without the terms beside it.
