@@ -191,25 +191,25 @@ class AlignedEncoder(Shareable):
         Only the head's files and the weights of the frozen models are read. A head from the Hub may name
         only models on the Hub; others are refused unless you name them yourself.
 
-                Args:
-                    source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder, a head
-                        that comes with the package (``"offline"``) or ``owner/name`` of a repository on the Hub.
-                    revision: of that repository: a branch, a tag or a commit; the main branch if not given.
-                    token: for a private repository; the one of ``hf auth login`` if not given.
-                    cache_dir: folder for the Hub's files, if not the client's own.
-                    local_files_only: never use the network.
-                    backbone: an instance or a spec to use instead of the one that the head names.
-                    text_encoder: an instance or a spec to use instead of the one that the head names.
-                    device: where to put it.
-                    hub: how files of the frozen models are found; by default like those of the head. Their revisions
+        Args:
+            source: a folder that :meth:`save_pretrained` wrote; or, where there is no such folder, a head
+                that comes with the package (``"offline"``) or ``owner/name`` of a repository on the Hub.
+            revision: of that repository: a branch, a tag or a commit; the main branch if not given.
+            token: for a private repository; the one of ``hf auth login`` if not given.
+            cache_dir: folder for the Hub's files, if not the client's own.
+            local_files_only: never use the network.
+            backbone: an instance or a spec to use instead of the one that the head names.
+            text_encoder: an instance or a spec to use instead of the one that the head names.
+            device: where to put it.
+            hub: how files of the frozen models are found; by default like those of the head. Their revisions
                 are part of their specs.
 
-                Raises:
-                    AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
-                        shape or NaN, or a model has another size or normalisation than the head was trained on.
-                    AssetUnavailableError: files of the head or the backbone are neither here nor available.
-                    UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
-                    UnknownNameError: the registry does not know a spec.
+        Raises:
+            AlignedEncoderError: a file is missing or damaged, the schema is unknown, a tensor has a wrong
+                shape or NaN, or a model has another size or normalisation than the head was trained on.
+            AssetUnavailableError: files of the head or the backbone are neither here nor available.
+            UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
+            UnknownNameError: the registry does not know a spec.
         """
         of_head, of_models = for_heads_and_models(hub, revision, token, cache_dir, local_files_only)
         saved = SavedHead.find(source, of_head)

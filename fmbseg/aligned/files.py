@@ -39,15 +39,15 @@ def write_files(
     Once all are complete, they take their names one right after the other. The config carries a checksum of
     its own and the SHA-256 of the weights, so that reading notices damage, and a save that was cut short.
 
-        Args:
-            folder: made if it does not exist; only an earlier save in it is replaced.
-            config: goes to ``config.json``.
-            tensors: go to ``model.safetensors``, in float16 if they lose nothing by it, else in float32.
-            card: goes to ``README.md``; if empty, none is written.
+    Args:
+        folder: made if it does not exist; only an earlier save in it is replaced.
+        config: goes to ``config.json``.
+        tensors: go to ``model.safetensors``, in float16 if they lose nothing by it, else in float32.
+        card: goes to ``README.md``; if empty, none is written.
 
-        Raises:
-            WouldReplaceError: somebody else's file is in the way; nothing was written.
-            OSError: a file cannot be written.
+    Raises:
+        WouldReplaceError: somebody else's file is in the way; nothing was written.
+        OSError: a file cannot be written.
     """
     weights = save({name: _smallest(tensor) for name, tensor in tensors.items()})
     about = {**config.to_dict(), "weights_sha256": hashlib.sha256(weights).hexdigest()}

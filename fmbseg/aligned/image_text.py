@@ -22,20 +22,20 @@ class AlignedImageText:
 
     Used in Stage 1, it makes a second round of labels: masks are named by what the first round's head sees.
 
-        Args:
-            encoder: judges which classes a crop shows, and encodes texts.
-            aligned: makes the dense map, in the same text space.
+    Args:
+        encoder: judges which classes a crop shows, and encodes texts.
+        aligned: makes the dense map, in the same text space.
 
-        Raises:
-            AlignedEncoderError: ``aligned`` maps to another text space, or its cells do not tile the crops.
+    Raises:
+        AlignedEncoderError: ``aligned`` maps to another text space, or its cells do not tile the crops.
 
-        Example:
-            >>> from fmbseg.aligned.encoder import AlignedEncoder
-            >>> from fmbseg.models.image_text.conse import conse
-            >>> encoder = AlignedImageText(conse(), AlignedEncoder.from_pretrained("offline"))
-            >>> crop = torch.zeros(1, 3, encoder.crop_size, encoder.crop_size)
-            >>> encoder.encode_image(crop).dense.shape
-            torch.Size([1, 384, 14, 14])
+    Example:
+        >>> from fmbseg.aligned.encoder import AlignedEncoder
+        >>> from fmbseg.models.image_text.conse import conse
+        >>> encoder = AlignedImageText(conse(), AlignedEncoder.from_pretrained("offline"))
+        >>> crop = torch.zeros(1, 3, encoder.crop_size, encoder.crop_size)
+        >>> encoder.encode_image(crop).dense.shape
+        torch.Size([1, 384, 14, 14])
     """
 
     def __init__(self, encoder: ImageTextEncoder, aligned: AlignedEncoder) -> None:

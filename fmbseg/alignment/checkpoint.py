@@ -67,19 +67,19 @@ class Checkpoint:
 
     As a context manager, which may be nested, it holds the folder's lock.
 
-        Args:
-            folder: made if it does not exist.
-            seconds: between two saves within an epoch; each end of an epoch is saved in any case.
+    Args:
+        folder: made if it does not exist.
+        seconds: between two saves within an epoch; each end of an epoch is saved in any case.
 
-        Attributes:
-            state: what the file held when it was opened; None if nothing.
+    Attributes:
+        state: what the file held when it was opened; None if nothing.
 
-        Example:
-            >>> import tempfile
-            >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
-            ...     checkpoint.open({"labels": "ab12"})
-            ...     checkpoint.state is None
-            True
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Checkpoint(folder) as checkpoint:
+        ...     checkpoint.open({"labels": "ab12"})
+        ...     checkpoint.state is None
+        True
     """
 
     folder: str | Path

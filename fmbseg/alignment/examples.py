@@ -60,17 +60,17 @@ def training_data(
     Label maps become patch labels, weighed by how sure their masks are; some photographs are held out; in
     the rest, frequent classes are made rarer.
 
-        Args:
-            source: the labels. If the features of masks are learned, a warning reports photographs whose labels
-                have none, and only their classes are learned.
-            settings: of the training.
-            stride: of the backbone, in pixels.
-            track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
+    Args:
+        source: the labels. If the features of masks are learned, a warning reports photographs whose labels
+            have none, and only their classes are learned.
+        settings: of the training.
+        stride: of the backbone, in pixels.
+        track: wraps a loop for a progress bar: ``track(iterable, description, total)``.
 
-        Raises:
-            TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
-                that are missing or were changed since they were labelled; a label map of another size than its
-                photograph; or too few photographs to hold some out.
+    Raises:
+        TrainingDataError: no labels; fewer than two classes detected, or with labelled patches; photographs
+            that are missing or were changed since they were labelled; a label map of another size than its
+            photograph; or too few photographs to hold some out.
     """
     detected = check_labels(source)
     noise = LabelNoise.of(settings)
