@@ -1,4 +1,4 @@
-"""Recipes: named combinations of models, with settings that suit them and what is known of each."""
+"""Recipes: named combinations of models, with settings that suit them and what is known about each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "RECIPES", "Memory", "Recipe", "get_recipe", "mask_options_for"]
 
 AUTO = "auto"
-"""In place of a recipe's name: the best one within reach (see :mod:`fmbseg.recipes.auto`)."""
+"""Used in place of a recipe's name: the best one within reach (see :mod:`fmbseg.recipes.auto`)."""
 
 RECIPES: dict[str, Recipe] = {one.name: one for one in (OFFLINE, BASE, TIPSV2, GROUNDED, SAM3, PAPER)}
 
@@ -38,9 +38,9 @@ def get_recipe(name: str) -> Recipe:
 
 
 def segmenting_with(head: str | Path) -> SegmentSettings:
-    """The settings to segment with by a head where none are given: a packaged head's recipe has them.
+    """The settings for segmenting with a head if none are given: a packaged head's recipe has them.
 
-    Any other head, also a folder with a packaged head's name, is taken with the plain settings.
+    Any other head, even a folder with a packaged head's name, uses the plain settings.
 
     Example:
         >>> segmenting_with("offline").windows.short_side, segmenting_with("me/head").windows.short_side

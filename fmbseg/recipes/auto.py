@@ -1,4 +1,4 @@
-"""The recipe ``auto``: the best open one within reach, chosen when it is needed, and told in one line."""
+"""The recipe ``auto``: the best open one within reach, chosen when needed and reported in one line."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VARIABLE = "FMBSEG_RECIPE"
-"""Environment variable that names the recipe where none is named otherwise."""
+"""Environment variable that names the recipe if nothing else does."""
 
 BEST_FIRST = ("tipsv2", "paper", "base")
-"""Open recipes, the best first, by what their authors report of their models (ADE20K without training on it:
-TIPSv2 L/14 24.7, the paper 16.3). ``grounded`` is left out: a detector finds things and hardly stuff, and no
+"""Open recipes, the best first, by what the authors of their models report (ADE20K without training on it:
+TIPSv2 L/14 24.7, the paper 16.3). ``grounded`` is left out: a detector finds things and little stuff, and no
 figure compares it with these. ``sam3`` is gated."""
 
 HOW_TO_CHOOSE = f"choose another by recipe=NAME, --recipe NAME or {VARIABLE}=NAME"
@@ -38,8 +38,8 @@ class Choice(NamedTuple):
     """A recipe and why it was chosen.
 
     Attributes:
-        recipe: that was chosen.
-        why: in words.
+        recipe: the recipe that was chosen.
+        why: the reason in words.
     """
 
     recipe: Recipe
@@ -53,7 +53,7 @@ def named_by_environment() -> str | None:
     """The recipe that ``FMBSEG_RECIPE`` names; ``None`` if it names none, or ``auto``.
 
     Raises:
-        UnknownNameError: it names none that there is.
+        UnknownNameError: it names a recipe that does not exist.
     """
     name = os.environ.get(VARIABLE) or AUTO
     return None if name == AUTO else get_recipe(name).name
@@ -62,18 +62,18 @@ def named_by_environment() -> str | None:
 def choose(
     hub: HubOptions | None, device: torch.device, *, failed: Mapping[str, str] | None = None
 ) -> Choice:
-    """Choose the best open recipe that is within reach and fits the device; ``offline`` if none is and does.
+    """Choose the best open recipe that is within reach and fits the device; ``offline`` if there is none.
 
-    A recipe is within reach if its files are in the Hub's cache, or those that are not would be given by a
+    A recipe is within reach if each of its files is in the Hub's cache or would be given by a
     Hub that answers within two seconds.
 
     Args:
         hub: how files are looked for.
-        device: that computes.
-        failed: recipes that are out of the question, each with the reason.
+        device: device that computes.
+        failed: recipes that are ruled out, each with the reason.
 
     Raises:
-        UnknownNameError: ``FMBSEG_RECIPE`` names no recipe that there is.
+        UnknownNameError: ``FMBSEG_RECIPE`` names a recipe that does not exist.
     """
     memory, reach = device_gigabytes(device), _Reach(hub or HubOptions())
     passed_over: list[str] = []
@@ -107,7 +107,7 @@ def _lacks_package(recipe: Recipe) -> str | None:
 
 
 class _Reach:
-    """What of the recipes' files is here, and what the Hub says of the rest; each is asked for once."""
+    """Which of the recipes' files are here, and what the Hub says about the rest; each is asked for once."""
 
     def __init__(self, options: HubOptions) -> None:
         self._options = options
@@ -131,14 +131,14 @@ class _Reach:
 
 
 class ByRecipe(Generic[T]):
-    """What is made by a recipe: at once where one is named, and by ``auto`` when it is first asked for.
+    """What a recipe makes: at once if one is named; with ``auto``, when it is first asked for.
 
     Args:
-        recipe: its name, or ``auto``.
-        make: makes it; with ``None`` where no recipe is needed.
+        recipe: the recipe's name, or ``auto``.
+        make: makes it from a recipe, or from ``None`` if no recipe is needed.
         hub: how files are looked for.
-        device: that computes.
-        needed: whether anything is taken from the recipe but settings; if not, ``auto`` chooses none.
+        device: device that computes.
+        needed: whether anything but settings is taken from the recipe; if not, ``auto`` chooses none.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class ByRecipe(Generic[T]):
         needed: bool = True,
     ) -> None:
         self._make, self._hub, self._device = make, hub, device
-        self._open = recipe == AUTO and needed  # a resumed run may have the last word
+        self._open = recipe == AUTO and needed  # a resumed run may still decide
         self.name: str | None = None
         self._made: T | None = None
         if recipe == AUTO and not needed:
@@ -165,8 +165,8 @@ class ByRecipe(Generic[T]):
         """What was made, or is made now.
 
         Args:
-            recorded: recipe of the earlier work that is gone on with, which ``auto`` stays with.
-            where: that work lies.
+            recorded: recipe of the earlier work that is continued, which ``auto`` keeps.
+            where: where that work lies.
 
         Raises:
             UnknownNameError: there is no such recipe.
@@ -198,12 +198,12 @@ class ByRecipe(Generic[T]):
                 warnings.warn(f"recipe {self.name} does not load: {error}", stacklevel=4)
 
     def _say(self, choice: Choice) -> None:
-        if sys.stderr is not None:  # closed, where a window system started Python
+        if sys.stderr is not None:  # it is None if a window system started Python
             print(terminal(str(choice)), file=sys.stderr)
 
 
 def _load_errors() -> tuple[type[Exception], ...]:
-    """What says that a model cannot be had or does not fit, and not that it was asked for wrongly."""
+    """Errors that say a model is unavailable or does not fit, not that it was asked for wrongly."""
     import torch
 
     return (AssetUnavailableError, WeightsError, ImportError, MemoryError, torch.cuda.OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""What is known of a recipe without loading a model: licences, gates, sizes, memory, what was measured."""
+"""What is known about a recipe without loading a model: licences, gates, sizes, memory, what was measured."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def describe_recipe(recipe: Recipe, hub: HubOptions | None = None) -> dict[str, Any]:
-    """Say what a recipe is made of and what it needs, as JSON values; never uses the network.
+    """Say what a recipe consists of and what it needs, as JSON values; never uses the network.
 
     Args:
-        recipe: to describe.
+        recipe: recipe to describe.
         hub: how files are looked for; what is in the cache counts as here.
 
     Example:

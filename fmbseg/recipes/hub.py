@@ -1,4 +1,4 @@
-"""Recipes whose models come from the Hugging Face Hub; none was run here with its trained weights."""
+"""Recipes whose models come from the Hugging Face Hub; none has been run here with its trained weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from fmbseg.recipes.recipe import Memory, Recipe
 
-# The paper's settings (section 4.1), so that they stay the paper's whatever the defaults come to be. Its
+# The paper's settings (section 4.1), which stay the paper's whatever the defaults become. Its
 # temperature of 1 is left to its own recipe: the default suits unit vectors better.
 _PAPER_LABELING: dict[str, Any] = {
     "min_crops": 2,
@@ -27,7 +27,7 @@ _PAPER_TRAINING: dict[str, Any] = {
     "dense_weight": 0.0,
     "image_size": 448,
 }
-# SAM's own, which the paper does not state.
+# SAM's own settings, which the paper does not state.
 _SAM: dict[str, Any] = {
     "points_per_side": 32,
     "sampling": "grid",
@@ -43,7 +43,7 @@ _QUALITY = (
     "its quality, its settings (the paper's, but for the temperature), and its time and memory on any machine"
 )
 
-# The paper does not say whose CLIP, which SAM, nor the thresholds of its filters: here OpenAI's, SAM's
+# The paper does not say whose CLIP, which SAM or which filter thresholds it uses: here OpenAI's, SAM's
 # largest, and the defaults of SAM's own mask generator, which were tuned for it.
 PAPER = Recipe(
     "paper",
@@ -65,7 +65,7 @@ BASE = Recipe(
     image_text=_CLIP_B,
     mask_generator=_SAM_B,
     backbone="dinov2_vitb14",
-    mask_options={**_SAM, "points_per_side": 16},  # a quarter of the decodes, which are the cost on a CPU
+    mask_options={**_SAM, "points_per_side": 16},  # a quarter of the decodes, which cost the most on a CPU
     labeling=_PAPER_LABELING,
     training=_PAPER_TRAINING,
     memory=Memory(gpu=4, cpu=6),

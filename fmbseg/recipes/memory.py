@@ -13,7 +13,7 @@ _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def device_gigabytes(device: torch.device) -> float | None:
-    """All the memory of a device in gigabytes (1e9 bytes), used or not; ``None`` if it cannot be told."""
+    """All the memory of a device in gigabytes (1e9 bytes), used or not; ``None`` if unknown."""
     import torch
 
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The recipe of a machine without a model hub: real, trained, small models from package registries."""
+"""The recipe for a machine without a model hub: small trained models from package registries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fmbseg.segment_settings import (
     WindowSettings,
 )
 
-# MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU the count
+# MobileSAM is less sure of itself than ViT-H, for which SAM's thresholds were tuned, and on a CPU the number
 # of points is the cost.
 _MOBILESAM = {
     "points_per_side": 16,
@@ -23,7 +23,7 @@ _MOBILESAM = {
 }
 
 # How likely a word is right where it names a mask, and how likely it is in the photograph, by its score:
-# fitted without labels by `python -m benchmarks.certainty`, which also tells how near to the truth they are.
+# fitted without labels by `python -m benchmarks.certainty`, which also shows how near the truth they are.
 _CONSE_MASKS = CertaintyCurve(
     (
         -0.18,
@@ -138,7 +138,7 @@ OFFLINE = Recipe(
     "small stand-ins that need no model hub: ConSE, MobileSAM, EfficientNet-Lite",
     image_text="conse",
     mask_generator="mobilesam",
-    backbone="efficientnet_lite_classes",  # networks that were trained apart err in different places
+    backbone="efficientnet_lite_classes",  # networks trained separately err in different places
     mask_options=_MOBILESAM,
     labeling={
         "min_crops": 1,
@@ -152,9 +152,9 @@ OFFLINE = Recipe(
         "label_remainder": True,
         "keep_features": True,
     },
-    # A thousand photographs do not teach a thousand words by one hard choice a patch: what the image-text
+    # A thousand photographs do not teach a thousand words by one hard choice per patch: what the image-text
     # model sees under each mask has to help. Attention spreads what a photograph of one thing shows over
-    # all its patches. Few patches of many photographs meet in a batch.
+    # all its patches. A batch mixes few patches each of many photographs.
     training={
         "epochs": 20,
         "batch_size": 10,

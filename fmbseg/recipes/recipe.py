@@ -1,4 +1,4 @@
-"""What a recipe is: a named combination of models, with settings that suit them and what is known of it."""
+"""A recipe is a named combination of models, with settings that suit them and what is known about it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Memory(NamedTuple):
-    """About how much memory a recipe needs, in gigabytes (1e9 bytes), for whichever stage needs most.
+    """Roughly how much memory a recipe needs, in gigabytes (1e9 bytes), in the stage that needs most.
 
     Attributes:
-        gpu: of a GPU.
-        cpu: of the machine where there is no GPU; ``None`` where a photograph would take minutes there.
+        gpu: memory of a GPU.
+        cpu: memory of a machine without a GPU; ``None`` if a photograph would take minutes there.
     """
 
     gpu: float
@@ -30,23 +30,23 @@ class Recipe:
     """The frozen models of a run, as specs ``family:name``.
 
     Args:
-        name: of the recipe.
+        name: the recipe's name.
         title: its models in a few words.
-        image_text: the image-text model, whose texts the head learns. Where there is no teacher, it also says
+        image_text: the image-text model, whose texts the head learns. If there is no teacher, it also says
             what an image shows and roughly where.
         backbone: the encoder whose features are aligned with the text space.
-        mask_generator: the model that cuts an image into masks; ``None`` where a teacher does.
-        teacher: a concept model that names and cuts in one step, in place of the other two in Stage 1.
+        mask_generator: the model that cuts an image into masks; ``None`` if a teacher does.
+        teacher: a concept model that names and cuts out in one step, instead of the other two in Stage 1.
         mask_options: options of the mask generator that differ from its defaults.
         labeling: settings of Stage 1 that differ from the defaults of ``LabelingSettings``; of no use to a
             teacher.
         training: settings of Stage 2 that differ from the defaults of ``TrainingSettings``.
         head: a packaged head for these models (see :mod:`fmbseg.heads`), if there is one.
         hubness: the value that suits its heads (see :class:`~fmbseg.segment_settings.SegmentSettings`).
-        segmenting: settings with which the packaged head segments where none are given.
-        memory: that it needs.
+        segmenting: settings with which the packaged head segments if none are given.
+        memory: memory that it needs.
         measured: what was measured with it.
-        never_measured: what was not.
+        never_measured: what was not measured.
     """
 
     name: str

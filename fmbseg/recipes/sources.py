@@ -19,15 +19,15 @@ _WITH_WORDS = (*_TRANSFORMERS, "tokenizer*")
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository of the Hub that a model's files are in.
+    """A repository on the Hub that holds a model's files.
 
     Args:
         repo: ``owner/name``.
-        licence: of the weights, as its page states it.
-        gigabytes: that are fetched (1e9 bytes), by the number of the model's parameters.
-        files: names or patterns, of each of which a whole copy has one.
+        licence: licence of the weights, as its page states it.
+        gigabytes: size of the download (1e9 bytes), from the number of the model's parameters.
+        files: names or patterns; a complete copy has a file for each.
         gated: whether its owner grants access to each user who asks.
-        package: that reads a file of it and is an extra of that name; empty if none is needed.
+        package: package that reads one of its files, also an extra of that name; empty if none is needed.
     """
 
     repo: str
@@ -39,7 +39,7 @@ class HubSource:
 
     @property
     def place(self) -> str:
-        """Of its files, for people."""
+        """The web page of its files."""
         return f"https://huggingface.co/{self.repo}"
 
 
@@ -48,9 +48,9 @@ class PackageSource:
     """A package that carries a model's files.
 
     Args:
-        place: of the package.
-        licence: of the weights.
-        gigabytes: that are fetched (1e9 bytes).
+        place: where the package is.
+        licence: licence of the weights.
+        gigabytes: size of the download (1e9 bytes).
     """
 
     place: str
@@ -91,7 +91,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
         _SAM_BASE,
     ),
 }
-"""Of each spec that a recipe names."""
+"""The sources of each spec that a recipe names."""
 
 
 def sources_of(recipe: Recipe) -> list[Source]:
@@ -111,5 +111,5 @@ def is_cached(source: HubSource, hub: HubOptions) -> bool:
 
 
 def gates_of(recipe: Recipe) -> list[HubSource]:
-    """Those whose owners grant access to each user who asks."""
+    """The sources whose owners grant access to each user who asks."""
     return [one for one in sources_of(recipe) if isinstance(one, HubSource) and one.gated]

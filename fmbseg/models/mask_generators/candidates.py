@@ -1,6 +1,6 @@
 """From a decoder's coarse logits to full-size masks with their scores, filtered where they were computed.
 
-All is done on the decoder's device; only masks that pass go to the CPU, as run lengths.
+Everything runs on the decoder's device; only masks that pass go to the CPU, as run lengths.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from fmbseg.models.mask_generators.settings import EverythingSettings
 
 _FULL_SIZE_AT_ONCE = 16
-_FULL_SIZE_AT_ONCE_ON_CPU = 4  # so many fit in the cache
+_FULL_SIZE_AT_ONCE_ON_CPU = 4  # this many fit in the cache
 _EDGE_TOLERANCE_PX = 20.0
 
 
 class Candidates(NamedTuple):
-    """What a decoder says of N prompts; C candidates each, of which C = 1 where the model chose by itself.
+    """A decoder's output for N prompts, with C candidates each; C = 1 where the model chose by itself.
 
     Attributes:
-        logits: (N, C, h, w) float32, of the model's own coarse size; above 0 is inside the mask.
+        logits: (N, C, h, w) float32, in the model's own coarse size; above 0 is inside the mask.
         predicted_iou: (N, C) float32.
     """
 
@@ -38,7 +38,7 @@ class Candidates(NamedTuple):
 
 
 class SamDecoder(Protocol):
-    """The decoder of one image that has been encoded.
+    """The decoder of one encoded image.
 
     Attributes:
         size: height and width of the image in pixels.
@@ -56,7 +56,7 @@ class SamDecoder(Protocol):
         ...
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        """Resize coarse logits (N, h, w) to the image, (N, H, W)."""
         ...
 
     def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
@@ -69,7 +69,7 @@ class SamDecoder(Protocol):
 
 
 class Crop(NamedTuple):
-    """Where a decoder's image lies in the whole one, in pixels; ends are just outside."""
+    """Where a decoder's image lies in the whole image, in pixels; ends are just outside."""
 
     left: int
     top: int
@@ -87,11 +87,11 @@ class Found:
     """N masks of the whole image that passed, and the scores they passed with.
 
     Args:
-        rles: run lengths of each.
-        boxes: (N, 4) left, top, right, bottom between the centres of the outermost pixels, as SAM measures.
+        rles: run lengths of each mask.
+        boxes: (N, 4) left, top, right, bottom between the outermost pixels' centres, as SAM measures them.
         predicted_iou: (N,).
         stability: (N,).
-        rank: (N,) by which duplicates of several crops are told apart, higher first.
+        rank: (N,) decides which of several crops' duplicates is kept: the highest.
     """
 
     rles: tuple[bytes, ...]
@@ -136,10 +136,10 @@ class FullSize(NamedTuple):
 
 
 def full_size(decoder: SamDecoder, logits: torch.Tensor, offset: float) -> Iterator[tuple[slice, FullSize]]:
-    """Bring coarse logits (N, h, w) to the image, a few at a time, so that memory does not grow with N.
+    """Resize coarse logits (N, h, w) to the image, a few at a time, so that memory does not grow with N.
 
     Yields:
-        Which of the N, and their masks with their stability: the IoU of the mask at logits above +offset with
+        Indices among the N, their masks and their stability: the IoU of the mask at logits above +offset with
         that above -offset, 0 where both are empty.
     """
     step = _FULL_SIZE_AT_ONCE_ON_CPU if logits.device.type == "cpu" else _FULL_SIZE_AT_ONCE
@@ -162,12 +162,12 @@ def passing(
     """Keep the masks of single-point prompts that pass the filters of the settings.
 
     Args:
-        decoder: of the crop.
+        decoder: the crop's decoder.
         decoded: N prompts with C candidates each; every candidate is judged.
         settings: thresholds and areas.
         crop: where the decoder's image lies.
         size: height and width of the whole image in pixels.
-        places: (P, 2) points (x, y) of the decoder's image.
+        places: (P, 2) points (x, y) in the decoder's image.
 
     Returns:
         The masks that pass, and which of the places lie in each, (M, P).
@@ -215,7 +215,7 @@ def boxes_of(masks: torch.Tensor) -> torch.Tensor:
         tensor([[3., 2., 7., 4.]])
     """
     ends = []
-    for axis in (1, 2):  # over the rows to columns, over the columns to rows
+    for axis in (1, 2):  # over the rows gives columns, over the columns gives rows
         line = masks.any(dim=axis)
         count = line.shape[1]
         first = line.float().argmax(dim=1)
@@ -242,7 +242,7 @@ def _none(like: torch.Tensor) -> Found:
 
 
 def _cut_by_crop(boxes: torch.Tensor, crop: Crop, size: tuple[int, int]) -> torch.Tensor:
-    """Say of each box whether it comes near an edge of its crop that is not the image's, (N,) bool."""
+    """Say for each box whether it is near an edge of its crop that is not the image's edge, (N,) bool."""
     height, width = size
     edges = torch.tensor(crop, dtype=torch.float32, device=boxes.device)
     image = torch.tensor([0, 0, width, height], dtype=torch.float32, device=boxes.device)

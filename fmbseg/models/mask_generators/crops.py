@@ -1,4 +1,4 @@
-"""Crops of an image that "segment everything" looks at besides the whole, layer by layer."""
+"""Crops of an image that "segment everything" looks at besides the whole image, layer by layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CropPlan(NamedTuple):
-    """One crop, and how many points are tried along each of its sides."""
+    """One crop, and how many points are tried along each side."""
 
     crop: Crop
     points_per_side: int
@@ -26,7 +26,7 @@ def plan_crops(size: tuple[int, int], settings: EverythingSettings) -> list[Crop
 
     Args:
         size: height and width of the image in pixels.
-        settings: ``points_per_side`` and those that begin with ``crop_``.
+        settings: ``points_per_side`` and those that begin with ``crop_`` are used.
 
     Example:
         >>> from fmbseg.models.mask_generators.settings import EverythingSettings

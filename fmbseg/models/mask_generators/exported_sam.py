@@ -1,7 +1,7 @@
-"""SAM's prompt encoder and mask decoder out of the ONNX graph that segment_anything's export makes.
+"""SAM's prompt encoder and mask decoder, restored from the ONNX graph that segment_anything exports.
 
-The graph decodes one prompt at a time and projects every place of the image anew for each. With its weights
-in the modules again, :class:`~fmbseg.models.mask_generators.lean_decoder.LeanDecoder` decodes them.
+The graph decodes one prompt at a time and projects every place in the image anew for each. With its weights
+back in the modules, :class:`~fmbseg.models.mask_generators.lean_decoder.LeanDecoder` decodes prompts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class ExportedDecoder:
-    """Decodes as an exported graph does.
+    """Decodes prompts as an exported graph does.
 
     Attributes:
-        lean: with the graph's weights.
-        single: whether the graph chooses one mask a prompt.
+        lean: decoder with the graph's weights.
+        single: whether the graph chooses one mask per prompt.
     """
 
     lean: LeanDecoder
@@ -50,7 +50,7 @@ class ExportedDecoder:
 
     def decode_boxes(self, image: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) in pixels of the frame."""
-        # A box is two points to the graph, with none for padding, so it takes the best of three.
+        # To the graph, a box is two points without padding, so it takes the best of three.
         return self.lean.decode_boxes(image, boxes, _best_of_three if self.single else three_masks)
 
 
@@ -67,7 +67,7 @@ class NotSamsOwnError(ValueError):
 
 
 class ExportedSam(NamedTuple):
-    """The two modules that a graph was made of."""
+    """The two modules that a graph was made from."""
 
     prompt_encoder: PromptEncoder
     mask_decoder: MaskDecoder
@@ -76,12 +76,12 @@ class ExportedSam(NamedTuple):
 def read_exported_sam(path: Path, side: int) -> ExportedSam:
     """Read the weights of an exported decoder into new modules.
 
-    The export keeps the names of biases and embeddings. The weights of linear layers it transposes and
-    numbers; the layer stands in the name of the node that multiplies with them.
+    The export keeps the names of biases and embeddings. It transposes and numbers the weights of linear
+    layers; the layer is in the name of the node that multiplies by them.
 
     Args:
-        path: of the graph.
-        side: of the frame in pixels; the embedding's is a sixteenth of it.
+        path: the graph's path.
+        side: side of the frame in pixels; the embedding's is a sixteenth of it.
 
     Raises:
         NotSamsOwnError: the weights do not fit.
@@ -96,7 +96,7 @@ def read_exported_sam(path: Path, side: int) -> ExportedSam:
             decoder[f"{name.strip('/').rpartition('/')[0].replace('/', '.')}.weight"] = weight.T.contiguous()
         elif name.startswith(_UPSCALING_NORM) and kind in _SCALE_AND_SHIFT:
             decoder[f"output_upscaling.1.{_SCALE_AND_SHIFT[kind]}"] = weight.flatten()
-        elif kind == "Expand" and weight.ndim == 3:  # the tokens of all prompts: the scores', then the masks'
+        elif kind == "Expand" and weight.ndim == 3:  # all prompts' tokens: the scores', then the masks'
             decoder["iou_token.weight"], decoder["mask_tokens.weight"] = weight[0, :1], weight[0, 1:]
         elif weight.shape == (1, _CHANNELS, 1, 1):
             prompts["no_mask_embed.weight"] = weight.flatten()[None]
@@ -107,7 +107,7 @@ def read_exported_sam(path: Path, side: int) -> ExportedSam:
             transformer=TwoWayTransformer(depth=2, embedding_dim=_CHANNELS, num_heads=8, mlp_dim=2048),
         ),
     )
-    # Masks as prompts are not used, so the norms of what scales them down may keep what they were made with.
+    # Masks are not used as prompts, so the norms in what scales them down may keep their initial values.
     unused = {name for name in modules.prompt_encoder.state_dict() if name.startswith("mask_downscaling.")}
     prompts = {name: one for name, one in prompts.items() if name not in unused}
     for module, weights, optional in (
@@ -120,15 +120,15 @@ def read_exported_sam(path: Path, side: int) -> ExportedSam:
 
 
 def agreeing(sam: ExportedSam, session: onnxruntime.InferenceSession, side: int) -> ExportedDecoder | None:
-    """Make a decoder of a graph's weights if it says what the graph says of an embedding made at random.
+    """Make a decoder from a graph's weights if it agrees with the graph on a random embedding.
 
     Args:
-        sam: what was read of the graph.
-        session: of the graph.
-        side: of the frame in pixels.
+        sam: what was read from the graph.
+        session: the graph's session.
+        side: side of the frame in pixels.
 
     Returns:
-        None where the graph has the weights and computes something else with them.
+        None if the graph has the weights but computes something else with them.
     """
     random = torch.Generator().manual_seed(0)
     embedding = torch.randn(1, _CHANNELS, side // _STRIDE, side // _STRIDE, generator=random) / 8
@@ -157,7 +157,7 @@ class GraphPrompt(NamedTuple):
 
     Attributes:
         coordinates: (P, 2), (x, y) in pixels of the frame.
-        labels: (P,) what each is.
+        labels: (P,) the kind of each point.
     """
 
     coordinates: NDArray[np.float32]
@@ -165,13 +165,13 @@ class GraphPrompt(NamedTuple):
 
 
 def point_prompt(points: NDArray[np.float32]) -> GraphPrompt:
-    """Foreground points (P, 2); where there is no box, the export wants (0, 0) labelled -1 as padding."""
+    """Foreground points (P, 2); without a box, the export wants (0, 0) labelled -1 as padding."""
     labels = np.append(np.ones(len(points), np.float32), np.float32(-1))
     return GraphPrompt(np.concatenate([points, np.zeros((1, 2), np.float32)]), labels)
 
 
 def box_prompt(box: NDArray[np.float32]) -> GraphPrompt:
-    """A box (4,) by its upper left and lower right corner, labelled 2 and 3."""
+    """A box (4,) as its upper left and lower right corners, labelled 2 and 3."""
     return GraphPrompt(box.reshape(2, 2), np.array([2, 3], np.float32))
 
 
@@ -181,13 +181,13 @@ def run_graph(
     coordinates: NDArray[np.float32],
     labels: NDArray[np.float32],
 ) -> Candidates:
-    """Decode one prompt by the graph: its masks (C, h, w), one or four, and their predicted IoUs (C,).
+    """Decode one prompt with the graph: its masks (C, h, w), one or four, and their predicted IoUs (C,).
 
     Args:
-        session: of the graph.
-        embedding: of the image, (1, 256, h, w).
-        coordinates: of a :class:`GraphPrompt`.
-        labels: of a :class:`GraphPrompt`.
+        session: the graph's session.
+        embedding: the image's embedding, (1, 256, h, w).
+        coordinates: those of a :class:`GraphPrompt`.
+        labels: those of a :class:`GraphPrompt`.
     """
     coarse = 4 * embedding.shape[2]
     logits, predicted_iou = session.run(
@@ -198,7 +198,7 @@ def run_graph(
             "point_labels": labels[None],
             "mask_input": np.zeros((1, 1, coarse, coarse), np.float32),
             "has_mask_input": np.zeros(1, np.float32),
-            # Only the graph's own full-size masks depend on it; they are not used, so they are kept small.
+            # Only the graph's own full-size masks depend on this; they are not used, so they are kept small.
             "orig_im_size": np.array([1, 1], np.float32),
         },
     )

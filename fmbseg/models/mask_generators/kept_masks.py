@@ -1,4 +1,4 @@
-"""Masks of "segment everything" kept on disk: other words for the same photographs need no mask model."""
+"""Masks of "segment everything" kept on disk: new words for the same photographs need no mask model."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 class KeptMasks:
     """A mask generator that remembers what it found in each image.
 
-    An image is known by its pixels, the generator by its spec and options. One file holds them all
-    (``masks.sqlite``), so that a hundred thousand photographs are not a hundred thousand files; several
-    processes may share it, and one that is killed leaves it whole. Masks that are damaged there are made
-    again, with a warning; where no more can be kept, the run goes on without
+    An image is identified by its pixels, the generator by its spec and options. One file holds all masks
+    (``masks.sqlite``), so that a hundred thousand photographs do not need as many files; several
+    processes may share it, and one that is killed leaves it intact. Damaged masks are made
+    again, with a warning; if no more can be kept, the run goes on without
     (:class:`~fmbseg.models.mask_generators.row_store.RowStore`). Prompts are not kept: an image that is
-    prompted is encoded as ever.
+    prompted is encoded as usual.
 
     Args:
-        inner: what makes the masks.
-        options: that ``inner`` was made with.
-        folder: made if it does not exist.
+        inner: generator that makes the masks.
+        options: options that ``inner`` was made with.
+        folder: folder of the file; made if it does not exist.
 
     Raises:
-        ValueError: there is a ``masks.sqlite`` in the folder that is not a database.
+        ValueError: the folder has a ``masks.sqlite`` that is not a database.
 
     Example:
         >>> import tempfile, numpy as np
@@ -67,7 +67,7 @@ class KeptMasks:
         self._rows.close()
 
     def begin(self, image: NDArray[np.uint8]) -> _Prompter:
-        """Take an RGB image (H, W, 3); it is encoded when something is asked that is not kept."""
+        """Take an RGB image (H, W, 3); it is encoded only when something is needed that is not kept."""
         key = sha256(f"{self._made_by} {image.shape}".encode() + image.tobytes()).hexdigest()
         return _Prompter(self, image, key)
 
@@ -99,7 +99,7 @@ class _Prompter:
         return self._inner.prompt(points, boxes=boxes)
 
     def everything(self) -> MaskSet:
-        """All masks, those kept if there are any."""
+        """All masks: the kept ones if there are any."""
         masks = self._store.read(self._key)
         if masks is None:
             masks = self._inner.everything()

@@ -1,18 +1,18 @@
-"""The mask decoder of ``segment_anything`` with the same result for a fraction of the work.
+"""The mask decoder of ``segment_anything``: the same result for a fraction of the work.
 
 A prompt has a handful of tokens, the image 4,096 places, and SAM's two-way attention projects all the places
-anew for each prompt. But what a prompt changes about the places is little: each gets a mixture of what a few
+anew for each prompt. But a prompt changes little about the places: each gets a mixture of what a few
 tokens answer, and is normalised. After any number of layers the places are
 
     ``scale * (image * gain) + mix^T rows``
 
 with the image's own embedding (the same for all prompts), a number ``scale`` for each place, and a few
-``rows``. So a projection of the places is one of the image, made once, and one of the rows; attention goes
-through the mixture; and even the mean and the variance by which a place is normalised come of products of
+``rows``. So projecting the places means projecting the image, once, and the rows; attention goes
+through the mixture; and even the mean and variance by which a place is normalised come from products of
 the few rows. The places themselves are never formed. The up-scaling, two transposed convolutions of stride 2,
 is a matrix product for each place, so its four, then sixteen, pixels stay beside each other until the end.
 
-Numbers differ from the module's by rounding only; everything is float32, under autocast, too.
+Numbers differ from the module's only by rounding; everything is float32, even under autocast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fmbseg.models.mask_generators.candidates import Candidates
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# On a CPU a few at a time, for what belongs to a few fits in the cache.
+# On a CPU, only a few at a time, because what belongs to a few fits in the cache.
 _PROMPTS_AT_ONCE_ON_CPU = 4
 _PLACES_AT_ONCE_ON_CPU = 1024
 
@@ -39,9 +39,9 @@ class _Projection(NamedTuple):
     """A linear map of the places, for each head.
 
     Attributes:
-        image: of the image with its gain, (heads, D, places).
-        constant: of the positions and the bias, (heads, D, places); of the bias alone (heads, D, 1).
-        weight: (heads D, C).
+        image: that of the image with its gain, (heads, D, places).
+        constant: that of positions and bias, (heads, D, places), or of the bias alone, (heads, D, 1).
+        weight: the map's matrix, (heads D, C).
     """
 
     image: torch.Tensor
@@ -53,12 +53,12 @@ class _Layer(NamedTuple):
     """What all prompts of an image share in one layer.
 
     Attributes:
-        keys: that tokens look for.
-        values: that they get.
-        queries: by which the places look for tokens.
-        mean: of the image with its gain over the channels, (1, places).
+        keys: keys that tokens attend to.
+        values: values that they get.
+        queries: queries by which the places attend to tokens.
+        mean: mean over the channels of the image with its gain, (1, places).
         square: the mean of its squares, (1, places).
-        products: with each basis of the rows so far, each (heads, D, places), over the channels.
+        products: its products over the channels with each basis of the rows so far, each (heads, D, places).
     """
 
     keys: _Projection
@@ -74,10 +74,10 @@ class EncodedFrame:
     """An image, and what all its prompts share.
 
     Attributes:
-        embedding: of the image encoder, (1, C, h, w).
-        layers: of the two-way transformer.
-        keys: of its last attention.
-        values: of its last attention.
+        embedding: the image encoder's output, (1, C, h, w).
+        layers: what is shared in each layer of the two-way transformer.
+        keys: keys of its last attention.
+        values: values of its last attention.
         pixels: what the first up-scaling makes of the image with its gain, (h w, 4 D).
     """
 
@@ -105,16 +105,16 @@ class _Places(NamedTuple):
 
 
 def three_masks(predicted_iou: torch.Tensor) -> torch.Tensor:
-    """Choose SAM's three masks for an ambiguous prompt, of four whose scores are (N, 4): (N, 3)."""
+    """Choose SAM's three masks for ambiguous prompts among the four with scores (N, 4): (N, 3)."""
     return torch.arange(1, 4, device=predicted_iou.device).expand(len(predicted_iou), -1)
 
 
 class LeanDecoder:
-    """Decodes prompts of points and of boxes with the weights of a ``segment_anything`` module.
+    """Decodes prompts of points or boxes with the weights of a ``segment_anything`` module.
 
     Args:
-        prompt_encoder: of the module; used as it is when it decodes.
-        mask_decoder: of the module; used as it is when it decodes.
+        prompt_encoder: the module's; used as it is at the time of decoding.
+        mask_decoder: the module's; used as it is at the time of decoding.
     """
 
     def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
@@ -122,7 +122,7 @@ class LeanDecoder:
 
     @staticmethod
     def knows(mask_decoder: Any) -> bool:
-        """Whether a decoder is ``segment_anything``'s own: a class derived of it may decode otherwise."""
+        """Whether a decoder is ``segment_anything``'s own: a class derived from it may decode differently."""
         from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 
         return type(mask_decoder) is MaskDecoder and type(mask_decoder.transformer) is TwoWayTransformer
@@ -131,7 +131,7 @@ class LeanDecoder:
         """Compute what all prompts of an image share.
 
         Args:
-            embedding: of the image, (1, C, h, w).
+            embedding: the image's embedding, (1, C, h, w).
         """
         transformer, dtype = self._decoder.transformer, self._decoder.iou_token.weight.dtype
         with torch.autocast(embedding.device.type, enabled=False):
@@ -176,10 +176,10 @@ class LeanDecoder:
         """Decode N prompts.
 
         Args:
-            image: that ``begin`` made.
+            image: result of ``begin``.
             points: foreground points (N, P, 2), (x, y) in pixels of the frame.
-            choose: from the predicted IoUs (N, 4) of SAM's single mask and its three of an ambiguous prompt,
-                which of the four to draw, (N, M).
+            choose: from the predicted IoUs (N, 4) of SAM's single mask and its three for an ambiguous prompt,
+                selects which of the four to draw, (N, M).
         """
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         return self._decode_all(image, choose, points=(points, labels), boxes=None)
@@ -193,9 +193,9 @@ class LeanDecoder:
         """Decode N prompts of a box each.
 
         Args:
-            image: that ``begin`` made.
+            image: result of ``begin``.
             boxes: (N, 4), x0, y0, x1, y1 in pixels of the frame.
-            choose: as of :meth:`decode`.
+            choose: see :meth:`decode`.
         """
         return self._decode_all(image, choose, points=None, boxes=boxes)
 
@@ -216,7 +216,7 @@ class LeanDecoder:
     def _decode(
         self, image: EncodedFrame, tokens: torch.Tensor, choose: Callable[[torch.Tensor], torch.Tensor]
     ) -> Candidates:
-        """Decode the prompts whose tokens these are, (N, T, C)."""
+        """Decode the prompts with these tokens, (N, T, C)."""
         decoder = self._decoder
         tokens, places = _two_way(decoder.transformer, image, tokens)
         scores = decoder.iou_prediction_head(tokens[:, 0])
@@ -227,7 +227,7 @@ class LeanDecoder:
         )
         weights = weights.take_along_dim(chosen[:, :, None], dim=1)
         answers = places.rows @ _pixel_weight(decoder.output_upscaling[0])
-        # The last row is in the mixture of every place once.
+        # The last row is in every place's mixture once.
         answers[:, -1] += decoder.output_upscaling[0].bias.repeat(4)
         size = places.mix.shape[2]
         step = max(1, _PLACES_AT_ONCE_ON_CPU // len(tokens)) if tokens.device.type == "cpu" else size
@@ -252,7 +252,7 @@ class LeanDecoder:
         weights: torch.Tensor,
         part: slice,
     ) -> torch.Tensor:
-        """Up-scale a part of the places and draw masks there, (N, places, 4, 4, M)."""
+        """Up-scale some of the places and draw masks there, (N, places, 4, 4, M)."""
         _, norm, activation, second, last_activation = self._decoder.output_upscaling
         scaled = image.pixels[part] * places.scale[:, :, part].transpose(1, 2)
         pixels = torch.baddbmm(scaled, places.mix[:, :, part].transpose(1, 2), answers)
@@ -268,7 +268,7 @@ class LeanDecoder:
 def _project(
     linear: Any, heads: int, image: torch.Tensor, positions: torch.Tensor | None = None
 ) -> _Projection:
-    """Project the image's places (places, C), and their positions, if they count."""
+    """Project the image's places (places, C), and their positions if they count."""
     constant = linear.bias[None] if positions is None else positions @ linear.weight.T + linear.bias
     of_image, constant = (
         rearrange(rows, "p (h d) -> h d p", h=heads).contiguous()
@@ -284,7 +284,7 @@ def _pixel_weight(convolution: Any) -> torch.Tensor:
 
 
 def _two_way(transformer: Any, image: EncodedFrame, tokens: torch.Tensor) -> tuple[torch.Tensor, _Places]:
-    """The two-way transformer: what becomes of the tokens (N, T, C), and of the image's places."""
+    """The two-way transformer: what becomes of the tokens (N, T, C) and of the image's places."""
     count, size = len(tokens), image.pixels.shape[0]
     places = _Places(
         tokens.new_ones(count, 1, size), tokens.new_zeros(count, 0, size), tokens[:, :0], factors=()
@@ -333,7 +333,7 @@ def _ask(
     image = rearrange(together @ values.image.transpose(1, 2), "h (n t) d -> n h t d", n=count)
     of_rows = rearrange(places.rows @ values.weight.T, "n r (h d) -> n h r d", h=heads)
     mixed = rearrange(weights @ places.mix.transpose(1, 2), "n (h t) r -> n h t r", h=heads) @ of_rows
-    # What a token attends to sums to 1, so the bias passes through.
+    # A token's attention weights sum to 1, so the bias passes through.
     found = image + mixed + values.constant.transpose(1, 2)
     projected: torch.Tensor = attention.out_proj(rearrange(found, "n h t d -> n t (h d)"))
     return projected
@@ -342,7 +342,7 @@ def _ask(
 def _told(
     out: Any, norm: Any, shared: _Layer, places: _Places, weights: torch.Tensor, values: torch.Tensor
 ) -> _Places:
-    """The places after they were told ``values`` (N, heads, T, D) by ``weights`` (N, heads T, places)."""
+    """The places after receiving ``values`` (N, heads, T, D) with ``weights`` (N, heads T, places)."""
     count, heads = values.shape[:2]
     one, ones = values.new_ones(count, 1, 1, 1), torch.ones_like(places.scale)
     factors = (*places.factors, one, values)

@@ -1,4 +1,4 @@
-"""SAMs in ONNX Runtime: a pair of graphs, an encoder, and a decoder as SAM's export makes it.
+"""SAMs in ONNX Runtime: a pair of graphs, namely an encoder and a decoder as exported by SAM.
 
 Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643).
 """
@@ -50,19 +50,19 @@ _DECODER_OUTPUTS = {"low_res_masks", "iou_predictions"}
 
 
 class OnnxSam:
-    """Promptable mask generator out of two ONNX graphs; sessions are opened when the first image comes.
+    """Promptable mask generator from two ONNX graphs; sessions are opened when the first image comes.
 
     Args:
-        encoder: path of the encoder: one input (1, 3, S, S) float32 of the frame's normalised pixels, one
-            output, the embedding.
+        encoder: path of the encoder; its one input is the frame's normalised pixels, float32 (1, 3, S, S),
+            its one output the embedding.
         decoder: path of the decoder, with the inputs and outputs of segment_anything's ONNX export.
         settings: settings of ``everything``.
         spec: ``family:name`` that recreates this model.
         license: licence of the weights.
-        threads: CPU threads of each session; ONNX Runtime's own choice (every core) where ``None``.
+        threads: CPU threads of each session; if ``None``, ONNX Runtime's own choice (every core).
 
     Raises:
-        ValueError: threads below 1.
+        ValueError: ``threads`` is below 1.
         ImportError: ONNX or ONNX Runtime is not installed.
     """
 
@@ -87,15 +87,15 @@ class OnnxSam:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The settings that are not the defaults; with the spec they say what masks come out."""
+        """The settings that differ from the defaults; with the spec they determine the masks."""
         return self.settings.changed()
 
     def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
         """Encode an RGB image (H, W, 3) once.
 
         Raises:
-            ValueError: not an RGB image of uint8.
-            WeightsError: a graph is damaged, or not of SAM's kind.
+            ValueError: it is not an RGB image of uint8.
+            WeightsError: a graph is damaged or is not a SAM's.
         """
         check_image(image, self.spec)
         return SamPrompter(image, self.decoder, self.settings)
@@ -126,7 +126,7 @@ class OnnxSam:
 
     @cached_property
     def _lean(self) -> ExportedDecoder | None:
-        """The decoder's weights outside of its graph, if they do what the graph does."""
+        """The decoder's weights outside its graph, if they give the same results as the graph."""
         side = self._encoder.get_inputs()[0].shape[-1]
         try:
             sam = read_exported_sam(self._decoder_path, side)
@@ -154,12 +154,12 @@ class OnnxSam:
             raise WeightsError(f"there is no file {path}: give the path of an ONNX graph")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
-        # Idle threads that spin between decodes take the cores from torch and from other processes: with both
-        # cores busy otherwise, a decode took 0.11 s with spinning and 0.06 s without.
+        # Idle threads that spin between decodes take cores away from torch and other processes: with both
+        # cores otherwise busy, a decode took 0.11 s with spinning and 0.06 s without.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors share no base of their own
+        except Exception as error:  # its errors have no base class of their own
             raise WeightsError(
                 f"{path} cannot be read ({str(error).splitlines()[0]}): it is damaged, cut short or no "
                 f"ONNX graph; "
@@ -168,11 +168,11 @@ class OnnxSam:
 
 
 class FramedDecoder:
-    """What both decoders of an image share: how its masks and features stand in SAM's frame.
+    """What both decoders of an image share: where its masks and features lie in SAM's frame.
 
     Args:
-        frame: how the image stands in SAM's frame.
-        embedding: of the image, (1, 256, S / 16, S / 16).
+        frame: where the image lies in SAM's frame.
+        embedding: the image's embedding, (1, 256, S / 16, S / 16).
     """
 
     def __init__(self, frame: SamFrame, embedding: NDArray[np.float32]) -> None:
@@ -185,7 +185,7 @@ class FramedDecoder:
         return self._frame.size
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        """Resize coarse logits (N, h, w) to the image, (N, H, W)."""
         return self._frame.upscale(logits)
 
     def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
@@ -198,18 +198,18 @@ class FramedDecoder:
 
 
 class GraphDecoder(FramedDecoder):
-    """Decoder of one image by the graph that segment_anything's ONNX export makes.
+    """Decoder of one image that runs the graph of segment_anything's ONNX export.
 
-    Exported to return one mask a prompt, the graph counts the points, padding included: up to two points it
-    takes the best of SAM's three candidates, from three on the mask of SAM's single-mask token. So one
+    A graph exported to return one mask per prompt counts the points, padding included: up to two points it
+    takes the best of SAM's three candidates, from three points on the mask of SAM's single-mask token. So one
     foreground point with its padding point gives the best of three, five points with theirs the single mask,
     and a box, two points without padding, the best of three.
-    Exported to return all four masks, the three candidates are taken for one point as for many.
+    From a graph exported to return all four masks, the three candidates are taken for any number of points.
 
     Args:
-        session: of the graph; its batch dimension is 1.
-        frame: how the image stands in SAM's frame.
-        embedding: of the image, (1, 256, S / 16, S / 16).
+        session: the graph's session; its batch dimension is 1.
+        frame: where the image lies in SAM's frame.
+        embedding: the image's embedding, (1, 256, S / 16, S / 16).
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class GraphDecoder(FramedDecoder):
 
     def _run(self, prompts: Sequence[GraphPrompt]) -> Candidates:
         found = [run_graph(self._session, self._embedding, *one) for one in prompts]
-        # The mask of the single-mask token stands before the three.
+        # The mask of the single-mask token comes before the three.
         first = 0 if found[0].logits.shape[0] == 1 else 1
         return Candidates(
             torch.stack([one.logits[first:] for one in found]),
@@ -237,12 +237,12 @@ class GraphDecoder(FramedDecoder):
 
 
 class WeightsDecoder(FramedDecoder):
-    """The same by the graph's weights: several prompts at once, for half of the time.
+    """The same with the graph's weights: several prompts at once, in half the time.
 
     Args:
-        decoder: that has the weights.
-        frame: how the image stands in SAM's frame.
-        embedding: of the image, (1, 256, S / 16, S / 16).
+        decoder: decoder that holds the weights.
+        frame: where the image lies in SAM's frame.
+        embedding: the image's embedding, (1, 256, S / 16, S / 16).
     """
 
     def __init__(self, decoder: ExportedDecoder, frame: SamFrame, embedding: NDArray[np.float32]) -> None:
@@ -264,10 +264,10 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
 
     Args:
         name: ``/path/encoder.onnx,/path/decoder.onnx``.
-        threads: CPU threads; every core where ``None``.
-        points_per_batch: points decoded at once; a graph whose weights are not SAM's own takes them one by
-            one all the same.
-        settings: any other of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+        threads: number of CPU threads; every core if ``None``.
+        points_per_batch: points decoded at once; a graph whose weights are not SAM's own still takes them
+            one by one.
+        settings: any other field of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
         ValueError: the name is not a pair or leads through ``..``, or a setting is outside its range.
@@ -280,7 +280,7 @@ def onnx_sam(name: str, *, threads: int | None = None, points_per_batch: int = 1
         raise ValueError(f"'onnx-sam:{name}' is no pair: write onnx-sam:ENCODER.onnx,DECODER.onnx")
     check_name(name, f"onnx-sam:{name}")
     paths = [Path(one).expanduser() for one in (encoder, decoder)]
-    for path in paths:  # at once, so that a run over many images fails before its first image
+    for path in paths:  # right away, so that a run over many images fails before its first image
         if not path.is_file():
             raise WeightsError(f"there is no file {path}: give the path of an ONNX graph")
     return OnnxSam(paths[0], paths[1], options, spec=f"onnx-sam:{name}", threads=threads)
@@ -290,7 +290,7 @@ def require_onnx(spec: str) -> None:
     """Say how to get ONNX and ONNX Runtime where they are not installed.
 
     Raises:
-        ImportError: one is not.
+        ImportError: one of them is missing.
     """
     for package in ("onnx", "onnxruntime"):
         require(package, "offline" if spec == "mobilesam" else "onnx", spec)

@@ -1,4 +1,4 @@
-"""Texts kept under keys in one file, each with a checksum; a cache that no damage and no full disk stops."""
+"""Texts kept under keys in one file, each with a checksum: a cache that survives damage and a full disk."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _TABLE = "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT NOT 
 _READ = "SELECT value, sha256 FROM kept WHERE key=?"
 _WRITE = "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)"
 _MAGIC = b"SQLite format 3\0"
-_COMPANIONS = ("", "-journal", "-wal", "-shm")  # SQLite's own files, known by their names
-_TROUBLES = (sqlite3.Error, MemoryError)  # the second where a damaged length asks for any memory
-# In SQLite's messages for what lies in the machine and not in the file.
+_COMPANIONS = ("", "-journal", "-wal", "-shm")  # SQLite's own companion files
+_TROUBLES = (sqlite3.Error, MemoryError)  # the second if a damaged length asks for too much memory
+# Words in SQLite's messages about trouble with the machine, not with the file.
 _CIRCUMSTANCES = ("full", "locked", "readonly", "read-only", "unable to open", "I/O")
 
 
 class RowStore:
-    """Keeps texts, and gives back exactly what it was given or nothing.
+    """Keeps texts, and gives back either exactly what it was given or nothing.
 
-    A row that does not have its checksum is not believed, and a file that is damaged as a whole is renamed
-    to ``NAME.damaged``, so that a new one takes its place; a warning tells of both, and of what keeps the
-    store from being written, such as a full disk. In that case nothing more is kept.
+    A row that does not match its checksum is ignored, and a file that is damaged as a whole is renamed
+    to ``NAME.damaged``, so that a new one takes its place. There is a warning in both cases, and if the
+    store cannot be written, for example because the disk is full; then nothing more is kept.
 
     Args:
-        path: of the file; its folder exists.
-        what: is kept, in one word for warnings.
+        path: path of the file; its folder must exist.
+        what: what is kept, in one word for warnings.
 
     Raises:
-        ValueError: at ``path`` there is something that is not a database.
+        ValueError: what is at ``path`` is not a database.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -51,7 +51,7 @@ class RowStore:
             self._careful(lambda _: None)
 
     def read(self, key: str) -> str | None:
-        """The text under a key; nothing if there is none, or a damaged one."""
+        """The text under a key; nothing if there is none or it is damaged."""
 
         def find(database: sqlite3.Connection) -> tuple[object, object] | None:
             with closing(database.execute(_READ, (key,))) as rows:
@@ -69,7 +69,7 @@ class RowStore:
         return None
 
     def write(self, key: str, value: str) -> None:
-        """Keep a text, instead of what there was under its key."""
+        """Keep a text in place of what was under its key."""
 
         def put(database: sqlite3.Connection) -> None:
             with database:
@@ -79,14 +79,14 @@ class RowStore:
             self._careful(put)
 
     def close(self) -> None:
-        """Close the file; nothing is kept any more."""
+        """Close the file; nothing more is kept."""
         if self._database is not None:
             self._database.close()
             self._database = None
         self._inode = -1
 
     def _careful(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """Do something with the database; where it is damaged, once more with a new one."""
+        """Do something with the database; if it is damaged, try once more with a new one."""
         try:
             return self._attempt(work)
         except _TROUBLES as error:

@@ -1,4 +1,4 @@
-"""How an image stands in the square frame that a model of SAM's kind takes."""
+"""Where an image lies in the square frame that a SAM-like model takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Frame(Protocol):
         ...
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring logits of the frame (N, h, w) to the image, (N, H, W)."""
+        """Resize logits of the frame (N, h, w) to the image, (N, H, W)."""
         ...
 
     def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
@@ -44,11 +44,11 @@ class Frame(Protocol):
 
 @dataclass(frozen=True)
 class SamFrame:
-    """SAM's: the longest side brought to the frame's, the rest zero-padded right and bottom.
+    """SAM's frame: the longest side is scaled to the frame's, the rest zero-padded at the right and bottom.
 
     Args:
         size: height and width of the image in its own pixels.
-        side: of the frame in pixels.
+        side: side of the frame in pixels.
         transform: normalises the pixels.
 
     Example:
@@ -78,7 +78,7 @@ class SamFrame:
         return _scaled(points, self.size, self.resized)
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring logits of the frame (N, h, w) to the image, (N, H, W): twice bilinear, as SAM does."""
+        """Resize logits of the frame (N, h, w) to the image, (N, H, W): bilinear twice, as SAM does."""
         height, width = self.resized
         frame = F.interpolate(logits[:, None], (self.side, self.side), mode="bilinear", align_corners=False)
         whole = F.interpolate(frame[..., :height, :width], self.size, mode="bilinear", align_corners=False)
@@ -91,11 +91,11 @@ class SamFrame:
 
 @dataclass(frozen=True)
 class SquashedFrame:
-    """SAM 2's: both sides brought to the frame's, whatever their ratio.
+    """SAM 2's frame: both sides are scaled to the frame's, whatever their ratio.
 
     Args:
         size: height and width of the image in its own pixels.
-        side: of the frame in pixels.
+        side: side of the frame in pixels.
         transform: normalises the pixels.
 
     Example:
@@ -116,7 +116,7 @@ class SquashedFrame:
         return _scaled(points, self.size, (self.side, self.side))
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring logits of the frame (N, h, w) to the image, (N, H, W), bilinear."""
+        """Resize logits of the frame (N, h, w) to the image, (N, H, W), bilinearly."""
         return F.interpolate(logits[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
 
     def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
@@ -141,7 +141,7 @@ def _scaled(
 
 
 def _sampled(maps: torch.Tensor, points: NDArray[np.float32], side: int) -> torch.Tensor:
-    """Read maps (N, h, w), bilinear, at points (P, 2) in pixels of the frame, (N, P)."""
+    """Read maps (N, h, w) bilinearly at points (P, 2) in pixels of the frame, (N, P)."""
     grid = torch.from_numpy(points).to(maps.device)[None, None] * (2 / side) - 1
     read = F.grid_sample(
         maps.float()[None], grid, mode="bilinear", padding_mode="border", align_corners=False

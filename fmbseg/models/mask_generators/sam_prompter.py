@@ -1,7 +1,7 @@
-"""The part of prompting that all models of SAM's kind share, written once above their decoders.
+"""The part of prompting that all SAM-like models share, written once on top of their decoders.
 
-Points in, logits and the model's own estimate of their IoU out: from there on, choosing the best mask for a
-prompt and "segment everything" (Kirillov et al. 2023, arXiv 2304.02643, §5 and appendix B) are the same.
+Decoders turn points into logits and the model's own estimate of their IoU; choosing the best mask for a
+prompt and "segment everything" (Kirillov et al. 2023, arXiv 2304.02643, §5 and appendix B) follow here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SamPrompter:
-    """Prompter of one image; the whole is encoded once, and crops, if asked for, when their turn comes.
+    """Prompter of one image, which is encoded once as a whole; crops, if asked for, when their turn comes.
 
     Args:
         image: RGB, (H, W, 3).
@@ -52,15 +52,15 @@ class SamPrompter:
     def prompt(
         self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
     ) -> MaskSet:
-        """Return for each set of points, or each box, the candidate mask of highest predicted IoU.
+        """Return for each set of points, or each box, the candidate mask with the highest predicted IoU.
 
         Args:
-            points: for each mask its foreground points (P, 2), as (x, y) in pixels of the image.
+            points: for each mask, its foreground points (P, 2), as (x, y) in pixels of the image.
             boxes: (N, 4), around one thing each: x0, y0, x1, y1 in pixels of the image, x1 and y1 just
-                outside. Points and boxes are not given together.
+                outside. Give either points or boxes, not both.
 
         Returns:
-            As many masks as sets of points or boxes, in their order; a mask may be empty.
+            As many masks as sets of points or boxes, in the same order; a mask may be empty.
 
         Raises:
             ValueError: points and boxes are given; a set of points is empty, of another shape, or has a point
@@ -108,7 +108,7 @@ class SamPrompter:
         return found.masks(self._decoder.size)
 
     def _best(self, decoded: Candidates) -> MaskSet:
-        """Bring the best candidate of each prompt to full size."""
+        """Resize the best candidate of each prompt to full size."""
         logits, ious = _best_logits(decoded), decoded.predicted_iou.amax(dim=1)
         height, width = size = self._decoder.size
         whole = Crop(0, 0, width, height)
@@ -141,7 +141,7 @@ class SamPrompter:
 
 
 def _best_logits(decoded: Candidates) -> torch.Tensor:
-    """Take of each prompt the candidate of highest predicted IoU, (N, h, w)."""
+    """Take each prompt's candidate with the highest predicted IoU, (N, h, w)."""
     best = decoded.predicted_iou.argmax(dim=1)
     return decoded.logits[torch.arange(len(best), device=best.device), best]
 
@@ -163,7 +163,7 @@ def _seen(
 
 
 def _likely(decoder: SamDecoder, decoded: Candidates, points: NDArray[np.float32]) -> torch.Tensor:
-    """How likely each point lies in what each prompt brought, (N, P); see :class:`Seen`."""
+    """How likely it is that each point lies in what each prompt found, (N, P); see :class:`Seen`."""
     count, candidates = decoded.predicted_iou.shape
     inside = decoder.sample(decoded.logits.flatten(0, 1), points).view(count, candidates, -1).sigmoid()
     trust = decoded.predicted_iou.clamp(0, 1)

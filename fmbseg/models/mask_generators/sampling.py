@@ -19,15 +19,15 @@ _WHITENING = 0.75
 
 
 class Seen(NamedTuple):
-    """What a batch of N points brought, as far as samplers learn from it; P points are in the grid.
+    """What samplers learn from a batch of N points; P points are in the grid.
 
     Attributes:
-        likely: (N, P) the probability that each point lies in what a point of the batch brought, accepted or
+        likely: (N, P) the probability that each point lies in what a point of the batch found, accepted or
             not, 0 to 1: the mean of the candidates' ``sigmoid(logit)``, weighted by their predicted IoUs,
             times the highest of these.
-        inside: (M, P) whether each point lies in each mask that was accepted.
-        predicted_iou: (M,) of the accepted.
-        stability: (M,) of the accepted.
+        inside: (M, P) whether each point lies in each accepted mask.
+        predicted_iou: (M,) that of the accepted masks.
+        stability: (M,) that of the accepted masks.
     """
 
     likely: NDArray[np.float32]
@@ -37,20 +37,20 @@ class Seen(NamedTuple):
 
 
 class PointSampler(Protocol):
-    """Chooses points of a grid, a batch at a time, and may learn from what each batch brought.
+    """Chooses points of a grid, a batch at a time, and may learn from what each batch found.
 
     Attributes:
-        learns: whether ``tell`` is of use.
+        learns: whether it makes use of ``tell``.
     """
 
     learns: bool
 
     def take(self, count: int) -> NDArray[np.intp]:
-        """Return up to ``count`` indices of points to try next; none when it is done."""
+        """Return up to ``count`` indices of points to try next; none when done."""
         ...
 
     def tell(self, seen: Seen) -> None:
-        """Hear what the last batch brought."""
+        """Learn from what the last batch found."""
         ...
 
 
@@ -80,12 +80,12 @@ class GridSampler:
 
 
 class CoverSampler:
-    """From coarse to fine, without the points that lie in an accepted mask that is sure.
+    """From coarse to fine, without points in accepted masks that are certain.
 
     Args:
         per_side: points along each side.
         min_iou: a mask covers points only if its predicted IoU is above this.
-        min_stability: and if its stability is at least this.
+        min_stability: and only if its stability is at least this.
     """
 
     learns = True
@@ -102,23 +102,23 @@ class CoverSampler:
         return left[:count]
 
     def tell(self, seen: Seen) -> None:
-        """Cover the points in masks that are sure."""
+        """Cover the points in masks that are certain."""
         sure = (seen.predicted_iou > self._min_iou) & (seen.stability >= self._min_stability)
         self._covered |= seen.inside[sure].any(axis=0)
 
 
 class AdaptiveSampler:
-    """Least redundant point first, until so many are tried.
+    """Least redundant point first, up to a given number.
 
-    A point is as redundant as it is likely to repeat what the points that were tried have brought. Of one of
-    them that is ``r``, the probability that it lies in that point's mask (see :class:`Seen`), times how alike
-    the encoder finds the two, from 0 to 1. Of all together it is ``(1 - prod(1 - r^8))^(1/8)``: of one point
-    ``r`` itself, and more where several agree. The power keeps many faint resemblances from adding up to one.
-    So the inside of a uniform thing is soon done with, whatever becomes of its mask, and a small thing that
-    looks different is tried though it lies in a large mask.
+    A point is redundant if it is likely to repeat what the points tried so far have found. For one of
+    them, that is ``r``: the probability that it lies in that point's mask (see :class:`Seen`) times how alike
+    the encoder finds the two, from 0 to 1. For all together, it is ``(1 - prod(1 - r^8))^(1/8)``: for one
+    point ``r`` itself, and more if several agree. The power keeps many faint likenesses from adding up to 1.
+    So the inside of a uniform thing is soon finished, whatever becomes of its mask, and a small thing that
+    looks different is tried even if it lies in a large mask.
 
     Args:
-        similarity: of each two points of the grid, (P, P) from 0 to 1; see :func:`point_similarity`.
+        similarity: that of every two points of the grid, (P, P) from 0 to 1; see :func:`point_similarity`.
         most: how many points are tried.
     """
 
@@ -132,7 +132,7 @@ class AdaptiveSampler:
         self._taken = self._next[:0]
 
     def take(self, count: int) -> NDArray[np.intp]:
-        """Return first a few points spread over the grid, then those of least redundancy."""
+        """Return first a few points spread over the grid, then the least redundant ones."""
         count = min(count, self._left)
         if not len(self._next):
             redundancy = np.where(self._tried, np.inf, -np.expm1(self._log_new))  # to the power, which orders
@@ -146,18 +146,18 @@ class AdaptiveSampler:
     def tell(self, seen: Seen) -> None:
         """Raise the redundancy of points that lie in the last batch's masks and look like its points."""
         repeated = seen.likely.astype(np.float64) * self._similarity[self._taken]
-        with np.errstate(divide="ignore"):  # a point that repeats another for sure
+        with np.errstate(divide="ignore"):  # for a point that certainly repeats another
             self._log_new += np.log1p(-(repeated**_POWER)).sum(axis=0)
 
 
 def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
-    """Say how alike the encoder finds each two points, from 0 to 1.
+    """Say how alike the encoder finds every two points, from 0 to 1.
 
-    The features are centred and whitened for the most part (each principal component over its strength to the
-    power of 3/4), so that what is common to the image does not count and no single component decides.
+    The features are centred and mostly whitened (each principal component is divided by its strength to the
+    power of 3/4), so that what the whole image shares does not count and no single component decides.
 
     Args:
-        features: of P points, (P, C).
+        features: those of P points, (P, C).
 
     Returns:
         (P, P), half of one plus the cosine.
@@ -174,7 +174,7 @@ def point_similarity(features: torch.Tensor) -> NDArray[np.float32]:
 
 
 def first_points(per_side: int) -> NDArray[np.intp]:
-    """Return the indices of the middles of blocks of 8 cells a side, or of the whole grid if it is smaller.
+    """Return the indices of the middles of blocks of 8 x 8 cells, or of the whole grid if it is smaller.
 
     Example:
         >>> first_points(32).shape, first_points(2).tolist()
@@ -199,7 +199,7 @@ def grid_points(size: tuple[int, int], per_side: int) -> NDArray[np.float32]:
 
 
 def coarse_to_fine(per_side: int) -> NDArray[np.intp]:
-    """Order the indices of a grid: the middles of blocks of 8 cells a side, then of 4, 2 and 1.
+    """Order the indices of a grid: the middles of blocks of 8 x 8 cells, then those of 4 x 4, 2 x 2 and 1.
 
     Only block sizes that divide the grid are used, and every point comes once.
 
@@ -219,9 +219,9 @@ def make_sampler(settings: EverythingSettings, per_side: int, features: torch.Te
     """Make the sampler that the settings ask for.
 
     Args:
-        settings: ``sampling`` and what belongs to it.
+        settings: ``sampling`` and what belongs to it are used.
         per_side: points along each side.
-        features: the encoder's at each point of the grid, (P, C).
+        features: the encoder's features at each point of the grid, (P, C).
     """
     if settings.sampling == "grid":
         return GridSampler(per_side)

@@ -34,7 +34,7 @@ class SegmentAnything:
     """A ``segment_anything`` module behind :class:`~fmbseg.models.mask_generators.torch_sam.SamModel`.
 
     Args:
-        module: its ``Sam``.
+        module: the package's ``Sam``.
     """
 
     def __init__(self, module: Any) -> None:
@@ -78,10 +78,10 @@ class SegmentAnything:
 
 
 class LeanSegmentAnything(SegmentAnything):
-    """The same with a leaner decoder, which shares more among the prompts of an image.
+    """The same with a leaner decoder, which shares more work among the prompts of an image.
 
     Args:
-        module: its ``Sam``, with the package's own decoder.
+        module: the package's ``Sam``, with its own decoder.
     """
 
     def __init__(self, module: Any) -> None:
@@ -117,15 +117,15 @@ def sam(
 
     Args:
         name: ``TYPE@/path/of/checkpoint``, TYPE one of ``vit_h``, ``vit_l``, ``vit_b``; or, with ``module``,
-            any name to call it by.
-        module: a ``segment_anything`` model that is made already; no checkpoint is read then.
+            any name to give it.
+        module: a ready-made ``segment_anything`` model; no checkpoint is then read.
         device: where to compute; by default a GPU if there is one.
-        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU is exact.
-        settings: of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
+        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU uses float32.
+        settings: fields of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
-        UnknownNameError: no such type or setting.
-        WeightsError: the checkpoint is damaged, or of another type.
+        UnknownNameError: there is no such type or setting.
+        WeightsError: the checkpoint is damaged or of another type.
         ValueError: the name has no checkpoint or leads through ``..``, or a setting is outside its range.
     """
     options = EverythingSettings.of(settings)
@@ -145,7 +145,7 @@ def _load(name: str) -> Any:
     if not at or not path:
         raise ValueError(f"'sam:{name}' names no checkpoint: write sam:{kind}@/path/of/checkpoint.pth")
     file = Path(path).expanduser()
-    state = read_state_dict(file)  # first, for building the largest model takes a while
+    state = read_state_dict(file)  # first, since building the largest model takes a while
     positions = state.get("image_encoder.pos_embed")
     actual = _WIDTHS.get(positions.shape[-1]) if positions is not None and positions.ndim == 4 else None
     hint = f" (its encoder has the width of {actual})" if actual not in (None, kind) else ""

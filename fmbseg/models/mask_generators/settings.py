@@ -39,30 +39,30 @@ class EverythingSettings:
     The thresholds of the defaults were tuned for SAM ViT-H; smaller models are less sure of themselves.
 
     Args:
-        points_per_side: points along each side of the image, so that there are its square in all.
-        sampling: ``"grid"`` tries every point, as SAM does. The others try fewer of the same points, for on
-            a CPU their count is the cost: ``"adaptive"`` those that are least likely to repeat what is
-            known; ``"cover"`` from coarse to fine those that no accepted mask covers,
-            which may spend less and misses more.
-        max_share: with ``"adaptive"``, the part of the grid's points, 0 to 1, that is tried (one at least).
+        points_per_side: points along each side of the image; their total is its square.
+        sampling: ``"grid"`` tries every point, as SAM does. The others try fewer of the same points, since on
+            a CPU their number is the cost: ``"adaptive"`` those that are least likely to repeat what is
+            known; ``"cover"``, from coarse to fine, those that no accepted mask covers,
+            which may cost less and misses more.
+        max_share: with ``"adaptive"``, the part of the grid's points, 0 to 1, that is tried (at least one).
         cover_predicted_iou: with ``"cover"``, a mask covers points only if its estimate is above this.
         cover_stability: with ``"cover"``, a mask covers points only if its stability is at least this. A
             large mask that the model is not sure of would hide the small things on it.
-        points_per_batch: points decoded at once. But with ``"grid"``, points of one batch do not see one
+        points_per_batch: points decoded at once. Except with ``"grid"``, points in a batch do not see one
             another's masks.
         predicted_iou_threshold: a mask is kept if the model's own estimate of its IoU is above this.
         stability_threshold: a mask is kept if its stability is at least this.
         stability_offset: stability is the IoU of the mask at logits above +offset with that above -offset.
-        box_nms_threshold: of two masks whose boxes' IoU is above this, the one of lower estimate is dropped.
+        box_nms_threshold: of two masks whose boxes' IoU is above this, the one with the lower estimate goes.
         min_area: masks of a smaller fraction of the image are left out.
         max_area: masks of a larger fraction of the image are left out.
-        crop_n_layers: layers of crops looked at besides the whole image, layer i of 2^i by 2^i crops.
+        crop_n_layers: layers of crops looked at besides the whole image; layer i has 2^i by 2^i crops.
         crop_overlap_ratio: part of the image's short side by which crops of the first layer overlap.
-        crop_nms_threshold: as ``box_nms_threshold``, for masks of different crops; the smaller crops' stay.
+        crop_nms_threshold: ``box_nms_threshold`` for masks of different crops; the smaller crop's stays.
         crop_n_points_downscale_factor: ``points_per_side`` is divided by it once for each layer.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: a value is outside its range.
 
     Example:
         >>> EverythingSettings(points_per_side=16).predicted_iou_threshold
@@ -109,14 +109,14 @@ class EverythingSettings:
         """Make settings from the options that a mask generator's factory was given.
 
         Raises:
-            UnknownNameError: an option that is none of the settings.
-            ValueError: a value outside its range.
+            UnknownNameError: an option is not among the settings.
+            ValueError: a value is outside its range.
         """
         check_names("setting of a mask generator", options, [field.name for field in fields(cls)])
         return cls(**options)
 
     def changed(self) -> dict[str, Any]:
-        """The settings that are not the defaults, by name.
+        """The settings that differ from the defaults, by name.
 
         Example:
             >>> EverythingSettings(points_per_side=16, sampling="cover").changed()

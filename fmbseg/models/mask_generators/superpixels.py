@@ -1,6 +1,6 @@
 """Masks without weights: graph-based superpixels at several scales (needs scikit-image only).
 
-A stand-in where no mask model can be had. It takes no prompts, so Stage 1.1 is left out with it.
+A stand-in when no mask model is available. It takes no prompts, so Stage 1.1 is left out with it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Superpixels:
 
     Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004.
     The image is segmented with its longest side at most 512 pixels; the masks have the size of the image.
-    A region that two scales agree on comes once. ``predicted_iou`` and ``stability`` are 1: nothing is
+    A region that two scales agree on appears once. ``predicted_iou`` and ``stability`` are 1: nothing is
     known about them.
 
     Args:
-        scales: larger ones make larger regions.
+        scales: larger scales make larger regions.
         min_area_fraction: regions smaller than this fraction of the image are merged into others.
 
     Raises:
-        ValueError: no scale, one that is not positive, or a fraction outside 0 to 1.
+        ValueError: there is no scale, one is not positive, or the fraction is outside 0 to 1.
         ImportError: scikit-image is not installed.
 
     Example:
@@ -63,7 +63,7 @@ class Superpixels:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is not the default; with the spec it says what masks come out."""
+        """What differs from the defaults; with the spec it determines the masks."""
         given = {"scales": self.scales, "min_area_fraction": self.min_area_fraction}
         defaults = {"scales": _SCALES, "min_area_fraction": _MIN_AREA}
         return {name: value for name, value in given.items() if value != defaults[name]}
@@ -72,7 +72,7 @@ class Superpixels:
         """Take an RGB image (H, W, 3); the work is done by ``everything``.
 
         Raises:
-            ValueError: not an RGB image of uint8.
+            ValueError: it is not an RGB image of uint8.
         """
         check_image(image, self.spec)
         return SuperpixelPrompter(image, self)
@@ -83,7 +83,7 @@ class SuperpixelPrompter:
 
     Args:
         image: RGB, (H, W, 3).
-        settings: the generator that this is of.
+        settings: the generator that this belongs to.
     """
 
     def __init__(self, image: NDArray[np.uint8], settings: Superpixels) -> None:
@@ -93,7 +93,7 @@ class SuperpixelPrompter:
     def prompt(
         self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
     ) -> MaskSet:
-        """Refuse: regions are of one colour, and neither a point nor a box says which of them are one thing.
+        """Refuse: regions have one colour, and neither a point nor a box says which of them form one thing.
 
         Raises:
             NotImplementedError: always; ``promptable`` is false.
@@ -108,7 +108,7 @@ class SuperpixelPrompter:
     def everything(self) -> MaskSet:
         """Return the regions of all scales, those of the coarsest scale first."""
         height, width = self._image.shape[:2]
-        regions: dict[bytes, MaskSet] = {}  # by run lengths: equal masks have equal ones
+        regions: dict[bytes, MaskSet] = {}  # by run lengths, which are equal for equal masks
         for scale in self._settings.scales:
             labels = self._labels(scale)
             for label in range(labels.max() + 1):

@@ -1,4 +1,4 @@
-"""A mask generator out of a SAM of PyTorch, whichever library it is of."""
+"""A mask generator from a PyTorch SAM, whichever library it comes from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SamModel(Protocol):
         ...
 
     def feature_map(self, embedding: Any) -> torch.Tensor:
-        """Return of what ``encode`` gave the map (C, h, w) that covers the frame."""
+        """Return the map (C, h, w) that covers the frame, from what ``encode`` gave."""
         ...
 
     def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
@@ -62,7 +62,7 @@ class TorchSam:
         precision: used on accelerators; a CPU always computes in float32.
 
     Raises:
-        ValueError: no such precision.
+        ValueError: there is no such precision.
     """
 
     spec: str
@@ -86,14 +86,14 @@ class TorchSam:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The settings that are not the defaults; with the spec they say what masks come out."""
+        """The settings that differ from the defaults; with the spec they determine the masks."""
         return self.settings.changed()
 
     def begin(self, image: NDArray[np.uint8]) -> SamPrompter:
         """Encode an RGB image (H, W, 3) once.
 
         Raises:
-            ValueError: not an RGB image of uint8.
+            ValueError: it is not an RGB image of uint8.
         """
         check_image(image, self.spec)
         return SamPrompter(image, self.decoder, self.settings)
@@ -139,7 +139,7 @@ class TorchSamDecoder:
         return Candidates(decoded.logits.float(), decoded.predicted_iou.float())
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bring coarse logits (N, h, w) to the image, (N, H, W)."""
+        """Resize coarse logits (N, h, w) to the image, (N, H, W)."""
         return self.frame.upscale(logits)
 
     def sample(self, logits: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:

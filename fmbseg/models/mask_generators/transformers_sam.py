@@ -50,8 +50,8 @@ class TransformersSam:
     Args:
         module: the model.
         transform: normalises the pixels.
-        frame: which way images stand in the frame.
-        side: of the frame in pixels.
+        frame: how images are placed in the frame.
+        side: side of the frame in pixels.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TransformersSam:
         return {"image_embeddings": encoded}
 
     def feature_map(self, embedding: dict[str, Any]) -> torch.Tensor:
-        """Return the map (256, side / 16, side / 16); SAM 2 has it behind two of higher resolution."""
+        """Return the map (256, side / 16, side / 16); in SAM 2 it follows two of higher resolution."""
         maps = embedding["image_embeddings"]
         smallest: torch.Tensor = maps if isinstance(maps, torch.Tensor) else maps[-1]
         return smallest[0]
@@ -101,13 +101,13 @@ def hf_sam(name: str, *, hub: HubOptions | None = None, **options: Any) -> Torch
     Args:
         name: ``owner/name`` on the Hub or ``local-dir:/path``; ``?revision=...`` may follow.
         hub: how files are looked for.
-        options: ``device`` and ``precision``, as of
+        options: ``device`` and ``precision``, as for
             :class:`~fmbseg.models.mask_generators.torch_sam.TorchSam`; and the settings of
             :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:
-        UnknownNameError: no such setting.
-        SpecError: no such option of a spec.
+        UnknownNameError: there is no such setting.
+        SpecError: the spec has an unknown option.
         AssetUnavailableError: files are not here and cannot be fetched.
         WeightsError: weights are damaged, of another architecture, or come without preprocessing.
         ValueError: a setting is outside its range.
