@@ -20,8 +20,8 @@ class PixelTransform:
     """Resize, scale to [0, 1], subtract ``mean`` and divide by ``std``.
 
     Args:
-        mean: of each RGB channel, for values in [0, 1].
-        std: of each RGB channel, for values in [0, 1].
+        mean: mean of each RGB channel, for values in [0, 1].
+        std: standard deviation of each RGB channel, for values in [0, 1].
         interpolation: how images are resized.
 
     Example:

@@ -52,7 +52,7 @@ def default_stages(strides: Sequence[int]) -> tuple[int, ...]:
     """The last stage of each of the two coarsest strides: together they carry more than either alone.
 
     Args:
-        strides: of a pyramid's stages, in pixels.
+        strides: strides of a pyramid's stages in pixels.
 
     Example:
         >>> default_stages([4, 8, 16, 32]), default_stages([8, 8, 16, 16])

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
         positions: how to interpolate position embeddings, where transformers does it differently.
         arguments: keyword arguments of the class.
         tower: part of the config that is the vision model's, where it is one of two.
-        prefix: of its weights' names in that case, where transformers does not strip it by itself.
+        prefix: prefix of its weights' names in that case, if transformers does not strip it by itself.
         float16: whether it works in float16; models that divide by small lengths give NaN.
     """
 

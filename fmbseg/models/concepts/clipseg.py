@@ -50,7 +50,7 @@ class ClipSeg:
     """A CLIPSeg as a concept model, which gives semantic maps and no instances.
 
     Args:
-        spec: that recreates this model.
+        spec: spec that recreates this model.
         license: licence of the weights.
         module: ``CLIPSegForImageSegmentation`` of transformers.
         tokenizer: turns its texts into tokens.

@@ -72,7 +72,7 @@ class Grounded:
     0.3 upwards, so as a teacher it needs ``CompetitionSettings`` with their thresholds.
 
     Args:
-        spec: that recreates this model.
+        spec: spec that recreates this model.
         license: licence of both models' weights.
         detector: finds boxes.
         image_processor: prepares the detector's pixels; from transformers.

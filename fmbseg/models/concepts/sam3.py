@@ -47,7 +47,7 @@ class Sam3:
     """A SAM 3 as a concept model.
 
     Args:
-        spec: that recreates this model.
+        spec: spec that recreates this model.
         license: licence of the weights.
         module: ``Sam3Model`` of transformers, or one with its methods.
         tokenizer: turns its texts into tokens.

@@ -20,7 +20,7 @@ class WordFeatures:
     """The text features of words, each computed once; beyond 512 MiB the least recently used are dropped.
 
     Args:
-        spec: of the model, for messages.
+        spec: the model's name in messages.
         tokenizer: turns its texts into tokens.
         length: number of tokens that it reads; shorter words are padded.
         compute: turns ids (1, L) and which of them are tokens (1, L) into the features (1, ...).
