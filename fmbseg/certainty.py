@@ -72,7 +72,7 @@ class CertaintyCurve:
         return found
 
     def least_score(self, certainty: float) -> float:
-        """The least score that is as certain; minus infinity if all are, infinity if none is.
+        """The lowest score that is this certain; minus infinity if all are, infinity if none is.
 
         Example:
             >>> curve = CertaintyCurve((0.2, 0.6), (0.1, 0.9))
@@ -113,9 +113,9 @@ class HeadCertainty:
 
     Args:
         alone: the curve of the head's own scores, after hubness.
-        mixed: that of scores into which the image-text model's own are mixed half and half; None if there is
+        mixed: the curve of scores mixed half and half with the image-text model's own; None if there is
             none.
-        default: what is less certain stays blank where the user does not say otherwise, from 0 to 1.
+        default: what is less certain stays blank unless the user says otherwise, from 0 to 1.
         made_from: how the curves were fitted, as JSON values; kept as they are.
 
     Raises:
@@ -159,10 +159,10 @@ class HeadCertainty:
 
 
 def check_certainty(name: str, value: object) -> float:
-    """Return a certainty that is one.
+    """Return a valid certainty.
 
     Raises:
-        ValueError: it is no number from 0 to 1.
+        ValueError: it is not a number from 0 to 1.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{name} is {value!r}: it must be a number from 0 to 1")
@@ -175,10 +175,10 @@ def fit_curve(scores: ArrayLike, right: ArrayLike, weights: ArrayLike | None = N
     Args:
         scores: (N,), any order.
         right: (N,) how right each was, from 0 to 1.
-        weights: (N,) of each, for example its pixels; equal ones if not given.
+        weights: (N,) weight of each, for example its pixels; equal if not given.
 
     Returns:
-        A curve of 24 knots at most.
+        A curve of at most 24 knots.
 
     Raises:
         ValueError: nothing to fit, or arrays of other lengths.

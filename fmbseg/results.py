@@ -90,7 +90,7 @@ class Segmentation:
 
     Args:
         labels: (H, W) int32, positions in ``names``; -1 where no class was given: nothing is known there.
-        scores: (H, W) float32, of the class that was given, or was not certain enough to be.
+        scores: (H, W) float32, of the class given, or of the one that was not certain enough to be given.
         names: the classes' names.
         image: RGB, uint8, (H, W, 3), to draw on; optional.
         background: what made a pixel background, in words; ``none`` if nothing did. Else the first of
@@ -166,7 +166,7 @@ class Segmentation:
         """Where a class is, (H, W) bool.
 
         Raises:
-            UnknownNameError: (a KeyError) ``name`` is none of ``names``; the message offers near misses.
+            UnknownNameError: (a KeyError) ``name`` is not among ``names``; the message offers near misses.
         """
         if name not in self.names:
             raise UnknownNameError("class", name, self.names)
@@ -366,7 +366,7 @@ class Segmentation:
         return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:
-        """The classes present, and one mask for each."""
+        """The classes present, with one mask for each."""
         present = [index for index, area in enumerate(self.areas.values()) if area]
         none = [MaskSet.empty((self.labels.shape[0], self.labels.shape[1]))]
         masks = [MaskSet.from_masks((self.labels == index)[None]) for index in present]

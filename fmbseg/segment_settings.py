@@ -129,7 +129,7 @@ class KnowledgePreservation:
         weight: of the image-text model's scores, 0 to 1; TCL's ``kp_w``.
         center: similarity at which the sigmoid is one half.
         slope: that the similarity is multiplied by in the sigmoid; None for no sigmoid.
-        short_side: pixels that the image's short side is resized to for the image-text model, which sees it
+        short_side: pixels to which the image's short side is resized for the image-text model, which sees it
             in half-overlapping crops of its own size.
 
     Raises:
@@ -201,15 +201,15 @@ class MaskNaming:
 class RegionNaming(MaskNaming):
     """The same, but the mask model is only asked where the class map itself has a region.
 
-    In each connected region of the map so many points, the middles of its largest circles that do not
+    In each connected region of the map, a few points, the centres of its largest circles that do not
     overlap (:func:`fmbseg.segmentation.regions.region_points`), ask for one mask each. That takes fewer
     prompts than every mask of a photograph, and on a CPU their count is most of what a mask model costs.
 
     Args:
         generator: a promptable mask generator, or the spec of one.
         options: of the generator; those of "segment everything" alone play no part.
-        points: of a region, at most.
-        min_area: regions of a smaller fraction of the image are not asked for.
+        points: how many of a region at most.
+        min_area: regions that are a smaller fraction of the image are skipped.
         min_predicted_iou: masks of which the mask model expects less are left out; the default and the next
             suit MobileSAM.
         min_stability: masks that are less stable are left out.

@@ -43,7 +43,7 @@ class CompetitionSettings:
     Args:
         min_presence: a word less likely in the photograph takes no part, 0 to 1.
         min_score: an instance of a lower score takes no part, 0 to 1 (SAM 3's own post-processing: 0.3).
-        min_pixel_score: a pixel for which nobody bids as much stays without a word, 0 to 1.
+        min_pixel_score: a pixel with no bid this high stays without a word, 0 to 1.
         same_mask: two instances of at least this IoU are one mask, and the better score keeps it.
 
     Raises:
@@ -73,7 +73,7 @@ class CompetitionSettings:
 
 
 class Won(NamedTuple):
-    """What the words won of one photograph.
+    """What the words won in one photograph.
 
     Attributes:
         present: indices of the classes that are present, ascending.

@@ -54,7 +54,7 @@ def cut_crops(image: NDArray[np.uint8], encoder: ImageTextEncoder, settings: Lab
 
     Args:
         image: RGB, (H, W, 3).
-        encoder: that the crops are for.
+        encoder: the one that the crops are for.
         settings: ``short_side``, ``scales`` and ``crop_overlap`` are used.
     """
     plans = tuple(
@@ -160,7 +160,7 @@ def _encode(
 
 @torch.inference_mode()
 def _finished(waiting: deque[_Waiting | None]) -> list[Description | None]:
-    """Take off the photographs at the head that lack nothing."""
+    """Remove the complete photographs from the front of the queue."""
     done: list[Description | None] = []
     while waiting and (waiting[0] is None or waiting[0].complete):
         one = waiting.popleft()

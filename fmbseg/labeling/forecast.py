@@ -1,4 +1,4 @@
-"""How long a teacher will take over a long vocabulary, told when the first words of it are answered."""
+"""How long a teacher will take over a long vocabulary, reported once its first words are answered."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import warnings
 from threading import Lock
 
 MANY_WORDS = 250
-"""A teacher that is asked for as many words or more is worth a warning."""
+"""From this many words on, a teacher's time is worth a warning."""
 SAMPLE = 64
-"""Words that the forecast is made from."""
+"""How many words the forecast is made from."""
 
 
 class Forecast:
-    """Tells once, by a warning, how long all photographs will take.
+    """Warns once how long all photographs will take.
 
     Args:
-        words: that are asked of a photograph.
+        words: how many are asked of a photograph.
         photographs: how many there are.
 
     Example:
@@ -30,7 +30,7 @@ class Forecast:
         self._lock = Lock()
 
     def answered(self, count: int, seconds: float) -> None:
-        """Hear that so many words of a photograph were answered in so many seconds."""
+        """Note how many words of a photograph were answered, and in how many seconds."""
         if count != SAMPLE or not self._open:
             return
         with self._lock:
@@ -39,7 +39,7 @@ class Forecast:
             warnings.warn(self.message(seconds), stacklevel=2)
 
     def message(self, sample_seconds: float) -> str:
-        """What to tell if the first words took so many seconds."""
+        """The warning, if the first words took so many seconds."""
         each = sample_seconds * self._words / SAMPLE
         return (
             f"{self._words} words are asked of each of {self._photographs} photographs: about "

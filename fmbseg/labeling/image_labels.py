@@ -35,7 +35,7 @@ class ImageLabels:
         paths: of the photographs that are labelled, from the root.
 
     Raises:
-        ValueError: a file that cannot be read, or a path that is none of the photographs.
+        ValueError: a file that cannot be read, or a path that is not one of the photographs.
         UnknownNameError: a name that is not a class of the vocabulary; near misses are offered.
 
     Example:
@@ -71,7 +71,7 @@ class ImageLabels:
         self._present = {path: tuple(sorted(found)) for path, found in present.items()}
 
     def of(self, path: str) -> tuple[int, ...] | None:
-        """Indices of a photograph's classes, ascending; ``None`` where nothing was said of it."""
+        """Indices of a photograph's classes, ascending; ``None`` if nothing is known."""
         return self._present.get(path)
 
     def to_manifest(self) -> dict[str, Any]:

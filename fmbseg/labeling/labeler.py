@@ -73,7 +73,7 @@ class PseudoLabeler:
         UnknownNameError: the registry does not know a recipe or a spec.
         AlignedEncoderError: ``aligned`` is not a head, or one of another image-text model.
         ContractError: a teacher that lacks a part of the contract of concept models.
-        ValueError: options for a model that is made already, or what only one of the two ways takes.
+        ValueError: options for a model that is already made, or an argument that this way does not take.
 
     Where the recipe's mask model cannot be had, superpixels stand in for it, with a warning.
     """
@@ -128,7 +128,7 @@ class PseudoLabeler:
 
     @property
     def way(self) -> Way:
-        """The models that label, and how; ``auto`` is decided by now."""
+        """The models that label, and how; asking for them decides ``auto``."""
         return self._way.made()
 
     @property
@@ -173,7 +173,7 @@ class PseudoLabeler:
         Args:
             image: see :func:`fmbseg.images.load_image`.
             vocabulary: the classes to look for.
-            key: what the seeded draw of Stage 1.2 hangs on.
+            key: what the seeded draw of Stage 1.2 depends on.
         """
         return self.way.label_image(load_image(image), Vocabulary.of(vocabulary), key)
 
@@ -199,7 +199,7 @@ class PseudoLabeler:
             image_labels: the classes that photographs are known to show, as a mapping from path to names or
                 a CSV file (see :class:`~fmbseg.labeling.image_labels.ImageLabels`); they replace the presence
                 step for these photographs. The manifest records a hash of them.
-            shard_size: photographs a shard.
+            shard_size: photographs in a shard.
             workers: photographs that masks are made for, or a teacher is asked of, at once, each on a thread;
                 the labels do not depend on it. On a CPU that the models do not fill, about half as many as
                 cores serve best.

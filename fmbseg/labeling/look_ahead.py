@@ -1,4 +1,4 @@
-"""What can be told of a run before any model is loaded: that it is finished already, or cannot be."""
+"""What can be said of a run before any model is loaded: that it is already finished, or cannot be."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def look_ahead(
     """Check what a run is asked to do, as ``PseudoLabeler`` does, but with no model loaded.
 
     Args:
-        photographs: as for ``PseudoLabeler.label``, and so are the next ones.
+        photographs: as in ``PseudoLabeler.label``, like ``vocabulary`` and ``out``.
         vocabulary: the classes to look for.
         out: folder of the label set.
-        recipe: as for ``PseudoLabeler``, and so are the next three.
+        recipe: as in ``PseudoLabeler``.
         image_text: spec of the image-text model.
         mask_generator: spec of the mask generator.
         aligned: folder or name of a head.
@@ -77,7 +77,7 @@ def look_ahead(
         The labels, where ``out`` holds all that the run would make; else None.
 
     Raises:
-        UnknownNameError: a recipe or a spec that there is not.
+        UnknownNameError: a recipe or a spec that does not exist.
         ImageError: no photograph found.
         ValueError: a vocabulary that is none, image labels that do not fit, or labels of another
             configuration in ``out``.
@@ -109,7 +109,7 @@ def look_ahead(
     _check_same_teacher(Path(out), found["models"], wanted["models"])
     check_same_run(Path(out), _without_models(found), _without_models(wanted))
     if teacher is not None and "license" in found["models"]:
-        wanted["models"]["license"] = found["models"]["license"]  # only loading the teacher tells it
+        wanted["models"]["license"] = found["models"]["license"]  # known only once the teacher is loaded
     # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
     if aligned is not None or manifest_hash(wanted) != found["hash"]:
         return None
@@ -175,7 +175,7 @@ def run_manifest(
 def _recipe_of(name: str, out: Path, *, needed: bool) -> Recipe | None:
     """The recipe of a run; with ``auto`` that of the labels in ``out``, if there are any.
 
-    Where there are none, another one tells as well whether the rest is in order.
+    Where there are none, any recipe will do to check the rest.
     """
     if name != AUTO:
         return get_recipe(name)
@@ -242,7 +242,7 @@ def _without_models(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bytes(path: Path) -> int:
-    """Size of a file; -1 where there is none to be had, which labelling it will tell."""
+    """Size of a file; -1 if it cannot be found out, which labelling will report."""
     try:
         return path.stat().st_size
     except OSError:

@@ -64,7 +64,7 @@ class Steps(Protocol[PreparedT, DescribedT]):
         """Label a photograph, on one of several threads.
 
         Args:
-            photograph: that was read.
+            photograph: the one that was read.
             described: what the step before made of it.
             present: indices of the classes that it is known to show, ascending; ``None`` if nothing is known.
         """
@@ -86,7 +86,7 @@ class Way(Protocol):
 
     @property
     def left_out(self) -> str | None:
-        """What these models cannot do of Stage 1, to be told once a run."""
+        """What these models cannot do of Stage 1, to be reported once a run."""
         ...
 
     def steps(self, vocabulary: Vocabulary, photographs: int) -> Steps[Any, Any]:

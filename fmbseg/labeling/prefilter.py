@@ -27,8 +27,8 @@ class Prefilter:
     """Keeps, of each photograph, the classes that look likeliest in any of its crops.
 
     Args:
-        encoder: that compares crops with classes.
-        keep: classes that are kept, 1 or more.
+        encoder: compares crops with classes.
+        keep: how many classes are kept, 1 or more.
 
     Raises:
         ValueError: ``keep`` is below 1.

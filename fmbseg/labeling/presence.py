@@ -20,7 +20,7 @@ def likely_classes(
         pooled: one unit vector a crop, (C, D).
         classes: the K classes.
         curve: how likely a class is present by that score.
-        least: how likely a class must be, 0 to 1.
+        least: how likely a class must be at least, 0 to 1.
 
     Example:
         >>> from fmbseg.certainty import CertaintyCurve

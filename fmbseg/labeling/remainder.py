@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Remainder(NamedTuple):
-    """Masks of what others leave over.
+    """Masks of what other masks leave uncovered.
 
     Attributes:
         masks: one for each class seen there, in the order of the classes.

@@ -60,7 +60,7 @@ def label_image(
 
     Args:
         image: RGB, (H, W, 3).
-        key: what the seeded draw of this photograph hangs on, for example its path.
+        key: what the seeded draw of this photograph depends on, for example its path.
         classes: to look for.
         encoder: of the image.
         generator: of masks; without prompts there is no Stage 1.1.

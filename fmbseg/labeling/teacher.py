@@ -33,7 +33,7 @@ class Teacher:
     """Labels photographs by a concept model.
 
     Args:
-        model: that is asked.
+        model: the one that is asked.
         options: of the model, to be recorded.
         settings: of the competition for pixels.
         prefilter: chooses the words that are asked; all where ``None``.
@@ -93,7 +93,7 @@ class TeacherSteps:
     """The steps of :class:`Teacher` for one vocabulary; see :class:`~fmbseg.labeling.pipeline.Steps`.
 
     Args:
-        model: that is asked.
+        model: the one that is asked.
         settings: of the competition.
         words: each with the class that it competes for.
         forecast: hears how long the words take.
@@ -128,7 +128,7 @@ class TeacherSteps:
         Args:
             photograph: to label.
             among: indices of the classes, ascending; ``None`` for all.
-            known: that it shows these classes is not the model's to say.
+            known: whether it is known to show these classes, whatever the model says.
         """
         image = photograph.image
         competition = Competition((image.shape[0], image.shape[1]), self._settings)
@@ -141,7 +141,7 @@ class TeacherSteps:
         return _record(won, photograph, won.present if among is None or not known else among)
 
     def _find(self, image: NDArray[np.uint8], words: Sequence[str]) -> Iterator[Concept]:
-        """What the model finds of each word; neither fewer answers than words, nor more."""
+        """What the model finds of each word: exactly one answer for each."""
         prompter = self._model.begin(image)
         count, started = 0, perf_counter()
         for concept in prompter.find(words):
@@ -159,9 +159,9 @@ class PrefilteredSteps:
     """The same where an image-text model chooses the words of each photograph.
 
     Args:
-        asking: that asks for the words.
-        prefilter: that chooses them.
-        classes: to choose from.
+        asking: asks for the words.
+        prefilter: chooses them.
+        classes: those to choose from.
     """
 
     def __init__(self, asking: TeacherSteps, prefilter: Prefilter, classes: Classes) -> None:
@@ -205,7 +205,7 @@ def words_to_ask(vocabulary: Vocabulary) -> list[tuple[int, str]]:
 
 
 def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
-    """Refuse what is for an image-text model and a mask generator alone.
+    """Refuse arguments that only an image-text model and a mask generator take.
 
     Args:
         given: arguments by name; ``None`` where one was left out.
@@ -223,7 +223,7 @@ def refuse_beside_a_teacher(given: Mapping[str, object]) -> None:
 def refuse_without_a_teacher(
     settings: LabelingSettings | CompetitionSettings | None, options: object, prefilter: object
 ) -> LabelingSettings | None:
-    """Refuse what is for a teacher alone.
+    """Refuse arguments that only a teacher takes.
 
     Args:
         settings: of Stage 1.

@@ -33,7 +33,7 @@ def compare_with_labels(
 ) -> Comparison:
     """Segment the photographs of a label set with its own words, and compare the class maps with its labels.
 
-    A student of a teacher is measured so: on photographs that the student has not learned from, labelled by
+    Measures a student against its teacher, on photographs that the student has not learned from, labelled by
     the teacher. It says how alike the two are, not which of them is right.
 
     Args:
@@ -41,7 +41,7 @@ def compare_with_labels(
         segmenter: makes the second one.
         everywhere: also count pixels that the labels leave open, against each class that the segmenter gives
             them; background that it finds there agrees. Otherwise they do not count.
-        count: photographs to keep as the most different ones, at most.
+        count: how many of the most different photographs to keep, at most.
         progress: show a bar.
 
     Returns:

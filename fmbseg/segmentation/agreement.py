@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FAR = 0.2
-"""How much more similar another word may be. Chosen on photographs with masks: the probabilities that came of
-it were near the true ones."""
+"""How much more similar another word may be. Chosen on photographs with masks: the resulting probabilities
+were near the true ones."""
 
 
 class View(NamedTuple):
@@ -72,7 +72,7 @@ def gather_evidence(first: View, others: Sequence[View], far: float = FAR) -> Ev
     """Ask other views whether they choose, for each cell of the first, the same word.
 
     Args:
-        first: whose certainty is looked for.
+        first: the view whose certainty is wanted.
         others: one or more that were made apart from it: another model, other crops.
         far: by how much a word that was not asked for may be more similar in them.
 

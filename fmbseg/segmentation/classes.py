@@ -1,4 +1,4 @@
-"""Which words are asked for, and which classes of the result they lead to."""
+"""The words that are asked for, and the classes of the result that they lead to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ResultClasses:
     """The classes of a result, and how the words lead to them.
 
     Attributes:
-        asked: whose prototypes are compared with each pixel, K classes.
+        asked: the K classes whose prototypes are compared with each pixel.
         names: of the result's classes; background, if there is one, is the first.
         result_of: (K,) the result's class of each class asked for.
         background: position of background in ``names``; None where there is none.
@@ -99,7 +99,7 @@ class ResultClasses:
         """The same classes, for which some of the common words are asked as well and mean background.
 
         Args:
-            competing: which of the words of ``common`` do, a value each.
+            competing: whether each word of ``common`` competes.
 
         Example:
             >>> from fmbseg.segment_settings import Background

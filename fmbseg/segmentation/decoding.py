@@ -3,8 +3,8 @@
 Similarities are up-sampled bilinearly to the image and reduced to the best class (paper §3.3). Up-sampling
 every class before the reduction would need classes x pixels of memory. Here similarities are made for some of
 the classes and two rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the
-result so far is the only thing that is kept: the same numbers, and neither more classes nor more pixels take
-more memory.
+result so far is the only thing that is kept: the numbers are the same, and neither more classes nor more
+pixels need more memory.
 
 Between four neighbouring cells every up-sampled value is a weighted mean of the four. A class that is below
 another at all four can win nowhere between them, and is left out there before anything is up-sampled.
@@ -85,7 +85,7 @@ def decode(
     maximum over classes; of classes that are equally similar the first wins.
 
     Args:
-        text_map: (D, h, w) of the text space.
+        text_map: (D, h, w), in the text space.
         prototypes: (K, D), one unit vector a class.
         size: height and width of the result in pixels.
         second: another map, which is mixed in.

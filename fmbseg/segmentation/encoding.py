@@ -47,7 +47,7 @@ class TextSpaceEncoder(Protocol):
 
     @property
     def hubness(self) -> float:
-        """What suits it in deployment (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
+        """The weight that suits it (see :class:`~fmbseg.segment_settings.SegmentSettings`)."""
         ...
 
     @property
@@ -69,7 +69,7 @@ class TextSpaceEncoder(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Say what it is made of, as JSON values; equal only for equal weights."""
+        """Describe what it is made of, as JSON values; equal only for equal weights."""
         ...
 
 

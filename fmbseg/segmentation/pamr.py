@@ -1,4 +1,4 @@
-"""Pixel-adaptive mask refinement: neighbours of like colour come to like scores.
+"""Pixel-adaptive mask refinement: neighbours of similar colour get similar scores.
 
 Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), section 3.4. A pixel
 becomes the mean of its neighbours at several distances, weighted by how near their colours are to its own,

@@ -1,4 +1,4 @@
-"""Where to ask a mask model for masks, from a class map: inside of each of its connected regions."""
+"""Where to ask a mask model for masks: inside each connected region of a class map."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def region_points(
     labels: NDArray[np.integer], *, points: int = 1, min_area: float = 0.01
 ) -> list[NDArray[np.float32]]:
-    """Choose points deep inside of each region: the middles of its largest circles that do not overlap.
+    """Choose points deep inside each region: the centres of its largest circles that do not overlap.
 
     A region is a connected set of pixels of one class; pixels that share a side are connected. The first
     circle is the largest that fits into the region (and the image), each other one the largest that fits

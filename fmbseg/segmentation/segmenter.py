@@ -74,7 +74,7 @@ class OpenVocabSegmenter(Shareable):
         ValueError: a batch size below 1.
 
     Example:
-        A head that :meth:`save_pretrained` wrote is used so::
+        Use a head that :meth:`save_pretrained` wrote like this::
 
             segmenter = OpenVocabSegmenter.from_pretrained("head/")
             segmenter.segment("dog.jpg", ["dog", "cat", "couch", "lawn"]).plot().save("dog.png")
@@ -153,11 +153,11 @@ class OpenVocabSegmenter(Shareable):
 
         Raises:
             ImageError: an image that cannot be read.
-            ValueError: a vocabulary that is none, or leaves nothing but background.
+            ValueError: the vocabulary is invalid, or leaves nothing but background.
         """
         wanted = self._complete(settings or self.settings)
         classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
-        classes.thresholds(wanted.class_thresholds)  # a wrong name is told before any work
+        classes.thresholds(wanted.class_thresholds)  # a wrong name is reported before any work
         if isinstance(images, str | Path) and Path(images).is_dir():
             return list(self._stream(find_images(images), classes, wanted))
         if isinstance(images, str | Path | Image.Image | np.ndarray | torch.Tensor):
@@ -173,7 +173,7 @@ class OpenVocabSegmenter(Shareable):
         return next(self._encode([image], self.settings)).text_map
 
     def describe(self) -> dict[str, Any]:
-        """Say what this segmenter is made of, as JSON values; equal only for equal heads."""
+        """Describe what this segmenter is made of, as JSON values; equal only for equal heads."""
         return self.encoder.describe()
 
     def to_save(self) -> SavedHead:
@@ -208,13 +208,13 @@ class OpenVocabSegmenter(Shareable):
             source: a folder that :meth:`save_pretrained` wrote, or ``owner/name`` of a Hub repository.
             revision: of that repository: a branch, a tag or a commit.
             token: for a private repository.
-            cache_dir: of the Hub's files, if not where its client keeps them.
+            cache_dir: folder for the Hub's files, if not the client's own.
             local_files_only: never use the network.
             backbone: an instance or a spec to use instead of the one that the head names.
             text_encoder: an instance or a spec to use instead of the one that the head names.
             device: where to compute.
             windows: how an image is resized and cut.
-            hub: how files of the frozen models are looked for; like those of the head if not given.
+            hub: how files of the frozen models are found; by default like those of the head.
             settings: background, thresholds, refinement and more; where left out, those of a packaged head's
                 recipe (``get_recipe("offline").segmenting``), and for any other head the paper's.
         """
@@ -234,7 +234,7 @@ class OpenVocabSegmenter(Shareable):
     def _stream(
         self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings
     ) -> Iterator[Segmentation]:
-        # Words and masks come first: what cannot be had must not cost a whole image before it is told.
+        # Words and masks come first, so that a missing model is reported before an image is encoded.
         curve = self._curve(settings)
         prototypes = self._prototypes(classes.asked)
         if classes.common is not None:
@@ -309,7 +309,7 @@ class OpenVocabSegmenter(Shareable):
     def _with_common(
         self, prototypes: torch.Tensor, classes: ResultClasses, common: Vocabulary
     ) -> tuple[torch.Tensor, ResultClasses]:
-        """Let those of the common words compete that are near none of the classes."""
+        """Let the common words that are near none of the classes compete."""
         try:
             vectors = self._prototypes(common)
         except AssetUnavailableError as error:  # the classes' own vectors come with the head
