@@ -49,7 +49,7 @@ class PseudoLabeler:
 
     Args:
         recipe: names the models and their settings; the arguments below take precedence. ``"auto"`` is the
-            best open one within reach (see :mod:`fmbseg.recipes.auto`), or, where labels are gone on with,
+            best open one within reach (see :mod:`fmbseg.recipes.auto`), or, if labels are continued,
             the one that they were begun with. It is decided when the models are first needed. Where both
             models or a teacher are given, ``"auto"`` names none, and settings are the defaults.
         image_text: an image-text encoder, or its spec.
@@ -213,7 +213,7 @@ class PseudoLabeler:
             ImageError: no photograph found.
             ValueError: a vocabulary that is none; image labels that name other photographs or classes; or
                 ``out`` holds labels of another configuration, or another run is writing to it.
-            OSError: ``out`` cannot be written. After a full disk, the same call continues.
+            OSError: ``out`` cannot be written. After a full disk, repeating the call continues the run.
         """
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be 1 or more")

@@ -186,7 +186,7 @@ def _from_everything(
 
 
 def _passes(masks: MaskSet, settings: LabelingSettings) -> NDArray[np.bool_]:
-    """Which masks have the area and the predicted IoU that the settings ask for, (N,); empty ones never."""
+    """Which masks have the area and predicted IoU that the settings ask for, (N,); empty ones never do."""
     fraction = masks.areas / (masks.size[0] * masks.size[1])
     return np.asarray(
         (fraction > 0)

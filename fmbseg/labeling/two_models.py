@@ -80,7 +80,7 @@ class TwoModels:
         return label_image(image, key, self.classes(vocabulary), self.encoder, self.generator, self.settings)
 
     def steps(self, vocabulary: Vocabulary, photographs: int) -> TwoModelSteps:
-        """Embed the words; how many photographs there are does not matter."""
+        """Embed the words; the number of photographs does not matter."""
         del photographs
         return TwoModelSteps(self, self.classes(vocabulary))
 

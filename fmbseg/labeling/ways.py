@@ -107,7 +107,7 @@ def _options_of(model: object) -> dict[str, Any]:
 
 
 def _or_stand_in(spec: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The spec with its options where the model can be had, else those of what stands in for it."""
+    """The spec and options of the model if it is available, else of what stands in for it."""
     card = find_card("mask generator", spec)
     lack = card.lacks(fetch=True) if card else None
     if lack is None:
