@@ -6,6 +6,7 @@ import typer
 
 import fmbseg
 from fmbseg.cli import labels, models
+from fmbseg.cli.calibrate import calibrate
 from fmbseg.cli.demo import demo
 from fmbseg.cli.eval import evaluate
 from fmbseg.cli.export import export
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, label, fit, segment, export, push, pull):
+for command in (demo, label, fit, calibrate, segment, export, push, pull):
     app.command()(command)
 app.command("eval")(evaluate)
 app.command("words")(show_words)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from fmbseg.cli.calibrations import find_calibration
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     Classes,
@@ -80,6 +81,13 @@ def segment(
             "the head's."
         ),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="File of `fmbseg calibrate`; by default the one in the head's folder, if there is one. none "
+            "for none."
+        ),
+    ] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="Encode the whole image at once, without windows.")
     ] = False,
@@ -130,6 +138,9 @@ def segment(
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.written import WrittenFiles, check_folder
 
+    calibrated = find_calibration(head, calibration)
+    if calibrated is not None and background == "similarity" and threshold is None:
+        threshold = calibrated.calibration.threshold
     base = SegmentSettings() if plain else segmenting_with(head)
     windows = replace(base.windows, window=None) if whole else base.windows
     settings = replace(
@@ -148,7 +159,7 @@ def segment(
     extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
     _refuse_what_cannot_be_written(result_classes, extras)
-    listed = [_images_of(path) for path in _asked(paths or [], example)]
+    listed = [images_of(path) for path in _asked(paths or [], example)]
     images = dict.fromkeys(image for found in listed for image in found.images)
     targets = target_names(list(images))
     if not targets:
@@ -156,6 +167,8 @@ def segment(
     names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
     check_folder(out, _KIND, names)
     segmenter = load_segmenter(head, settings, hub)
+    if calibrated is not None:
+        segmenter = calibrated.applied_to(segmenter, wanted, certainty)
     if base != SegmentSettings():
         typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
     warn_of_words_for(segmenter, wanted)
@@ -241,14 +254,14 @@ def _refinement(text: str) -> "Pamr | MaskSnap | MaskNaming | None":
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """The images of a path, and whether nothing that may be an image was left out."""
 
     images: "list[Path]"
     complete: bool
 
 
-def _images_of(path: Path) -> _Found:
+def images_of(path: Path) -> Found:
     """The images of a path; missing images and skipped files are reported on stderr."""
     from fmbseg.images import ImageError, find_images, passed_over
 
@@ -260,7 +273,7 @@ def _images_of(path: Path) -> _Found:
     left = passed_over(path) if path.is_dir() and (images or os.access(path, os.R_OK)) else ()
     if left:
         complain(left, "warning")
-    return _Found(images, bool(images) and not left)
+    return Found(images, bool(images) and not left)
 
 
 def _segment_one(

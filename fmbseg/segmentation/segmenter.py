@@ -172,6 +172,13 @@ class OpenVocabSegmenter(Shareable):
         """Encode an image (H, W, 3): the mean over windows of the text-space vectors, (D, h, w)."""
         return next(self._encode([image], self.settings)).text_map
 
+    def competing(self, classes: ResultClasses) -> tuple[torch.Tensor, ResultClasses]:
+        """All words that compete for pixels, (K, D), and the result's classes, the common ones included."""
+        prototypes = self._prototypes(classes.asked)
+        if classes.common is None:
+            return prototypes, classes
+        return self._with_common(prototypes, classes, classes.common)
+
     def describe(self) -> dict[str, Any]:
         """Describe what this segmenter is made of, as JSON values; equal only for equal heads."""
         return self.encoder.describe()
@@ -236,9 +243,7 @@ class OpenVocabSegmenter(Shareable):
     ) -> Iterator[Segmentation]:
         # Words and masks come first, so that a missing model is reported before an image is encoded.
         curve = self._curve(settings)
-        prototypes = self._prototypes(classes.asked)
-        if classes.common is not None:
-            prototypes, classes = self._with_common(prototypes, classes, classes.common)
+        prototypes, classes = self.competing(classes)
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
@@ -313,7 +318,7 @@ class OpenVocabSegmenter(Shareable):
         try:
             vectors = self._prototypes(common)
         except AssetUnavailableError as error:  # the classes' own vectors come with the head
-            warnings.warn(f"no common word competes as background: {error}", stacklevel=5)
+            warnings.warn(f"no common word competes as background: {error}", stacklevel=6)
             return prototypes, classes.with_common(np.zeros(len(common), np.bool_))
         far = nearness(vectors, prototypes, vectors).amax(dim=1) < NEAR
         return torch.cat([prototypes, vectors[far]]), classes.with_common(far.cpu().numpy())

@@ -1,0 +1,122 @@
+"""``fmbseg calibrate``, and what it found where ``fmbseg segment`` uses it."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbseg.cli.calibrations import CALIBRATION_FILE
+from fmbseg.cli.friendly import complain
+from fmbseg.cli.options import Classes, VocabularyName, with_hub_options, words
+from fmbseg.cli.segment import images_of
+from fmbseg.cli.words import warn_of_words_for
+from fmbseg.heads import packaged_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.progress import Progress
+
+_FILES = (CALIBRATION_FILE, "calibration.html")
+_KIND = "calibration"
+_SHOWN = 6
+
+
+@with_hub_options
+def calibrate(
+    head: Annotated[str, typer.Argument(help="Head, as `fmbseg segment` takes it, but no .onnx file.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them; without labels.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to; by default the head's own, if it is one of yours."),
+    ] = None,
+    classes: Classes = None,
+    vocabulary: VocabularyName = None,
+    certainty: Annotated[
+        float | None,
+        typer.Option(help="Below which certainty pixels are to stay blank; by default the head's, or 0.5."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="Photographs to look at, at most; chosen by chance.")
+    ] = 50,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="For `fmbseg segment --plain`: a packaged head alone.")
+    ] = False,
+    *,
+    hub: "HubOptions",
+) -> None:
+    """Find out from your own photographs, without labels, how certain a head is, and what to leave blank.
+
+    Writes calibration.json, which `fmbseg segment` takes (by itself where it lies in the head's folder), and
+    calibration.html, a page with the scores and six pictures to judge it by.
+    """
+    wanted = words(classes, vocabulary)
+    from fmbseg.certainty import check_certainty
+
+    if certainty is not None:
+        check_certainty("--certainty", certainty)
+    place = _place(head, out)
+    from fmbseg.checksums import write_sealed_json
+    from fmbseg.cli.heads import load_segmenter
+    from fmbseg.files import encode
+    from fmbseg.progress import Progress
+    from fmbseg.recipes import segmenting_with
+    from fmbseg.segment_settings import Background, SegmentSettings
+    from fmbseg.segmentation.calibration import calibrate as find
+    from fmbseg.segmentation.calibration_page import calibration_page
+    from fmbseg.written import WrittenFiles, check_folder
+
+    check_folder(place, _KIND, _FILES)
+    found = sorted({image for path in paths for image in images_of(path).images})
+    if not found:
+        raise typer.Exit(1)
+    chosen = sorted(random.Random(0).sample(found, min(count, len(found))))  # noqa: S311 - no secret
+    settings = SegmentSettings() if plain else segmenting_with(head)
+    segmenter = load_segmenter(head, replace(settings, background=Background("common")), hub)
+    warn_of_words_for(segmenter, wanted)
+    readable: list[Path] = []
+    with Progress() as bars:
+        calibration = find(segmenter, _readable(chosen, readable, bars), wanted, certainty)
+        calibrated = calibration.applied_to(segmenter)
+        shown = random.Random(0).sample(readable, min(_SHOWN, len(readable)))  # noqa: S311 - no secret
+        drawn = bars.track(shown, "drawing", len(shown))
+        page = calibration_page(
+            calibration, ((image.name, calibrated.segment(image, wanted)) for image in drawn)
+        )
+    with WrittenFiles(place, _KIND) as written:
+        written.check(_FILES)
+        with written.path(_FILES[0]) as file:
+            write_sealed_json(file, calibration.to_dict())
+        written.write(_FILES[1], encode(page))
+    typer.echo(
+        f"{calibration.photographs} photographs: certainty {calibration.certainty.default:g} is reached at "
+        f"score {calibration.threshold:.3f} -> {place / _FILES[0]}, {place / _FILES[1]}"
+    )
+
+
+def _place(head: str, out: Path | None) -> Path:
+    if out is not None:
+        return out
+    if Path(head).is_dir() and packaged_head(head) is None:
+        return Path(head)
+    raise typer.BadParameter(f"--out is needed: {head} is no folder of yours to write the calibration beside")
+
+
+def _readable(paths: list[Path], readable: list[Path], bars: "Progress") -> "Iterator[NDArray[np.uint8]]":
+    """Yield the photographs that can be read, and note their paths."""
+    from fmbseg.images import ImageError, load_image
+
+    for path in bars.track(paths, "looking", len(paths)):
+        try:
+            image = load_image(path)
+        except ImageError as error:
+            complain(error, "not looked at")
+            continue
+        readable.append(path)
+        yield image
