@@ -56,7 +56,8 @@ def _ask(repo: str, file: str, options: HubOptions, seconds: float) -> str | Hub
 
     url = hf_hub_url(repo, file, revision=options.revision)
     try:
-        found = get_hf_file_metadata(url, token=options.token, timeout=seconds)
+        # Longer than the caller waits, so that no answer in time is told in one way; the thread ends later.
+        found = get_hf_file_metadata(url, token=options.token, timeout=2 * seconds)
     except GatedRepoError:
         return f"{repo} is gated"
     except HfHubHTTPError as error:

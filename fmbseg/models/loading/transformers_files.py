@@ -174,9 +174,11 @@ def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> Pix
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence transformers' progress bars and warnings: what it would warn of is refused here."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    restore = disable_progress_bars if are_progress_bars_disabled() else enable_progress_bars
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -185,3 +187,4 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        restore()  # transformers switches the bars of the Hub's client as well

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from safetensors.torch import load_file, save_file
 
 from fmbseg.models.loading.errors import WeightsError
@@ -60,6 +61,17 @@ def in_parts(folder: Path, part: str) -> None:
     save_file(state, folder / "model-00001-of-00001.safetensors", metadata={"format": "pt"})
     content = {"metadata": {}, "weight_map": dict.fromkeys(state, part)}
     (folder / INDEX).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_the_progress_bars_of_the_hubs_client_stay_as_they_were(folder: Path, silent: bool) -> None:
+    before = are_progress_bars_disabled()
+    try:
+        (disable_progress_bars if silent else enable_progress_bars)()
+        BACKBONES.create(f"local-dir:{folder}")
+        assert are_progress_bars_disabled() is silent
+    finally:
+        (disable_progress_bars if before else enable_progress_bars)()
 
 
 def test_weights_in_parts_are_read(folder: Path) -> None:
