@@ -115,7 +115,7 @@ def pull(hub: Hub, work: Path, python: Path, expected: Path) -> None:
     run([python, newcomer, "alice/head", work / "photograph.npy", work / "map.npy", *WORDS], work, hub)
     fmbseg = python.with_name("fmbseg")
     run([fmbseg, "pull", "alice/head", "--out", "head"], work, hub)
-    options = ["--classes", ",".join(WORDS), "--head", "head", "--out", "results"]
+    options = ["--classes", ",".join(WORDS), "--background", "none", "--head", "head", "--out", "results"]
     run([fmbseg, "segment", "photograph.png", *options], work, hub)
     (png,) = (work / "results").rglob("*.png")
     wanted = np.load(expected)
