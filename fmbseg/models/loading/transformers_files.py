@@ -174,7 +174,11 @@ def pixel_transform(folder: Path, unstated: PixelTransform | None = None) -> Pix
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence transformers' progress bars and warnings: what it would warn of is refused here."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
