@@ -57,7 +57,7 @@ VARIANTS = {
     "both": "both stages' masks in one map",
     "aligned_alone": "the segmenter after alignment, the head alone",
     "aligned_mixed": "the head, and what the image-text model sees by itself",
-    "aligned": "both, naming the masks of everything: the recipe's settings for deployment",
+    "aligned": "both, naming the masks of everything (`--refine masks`)",
 }
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.cli.main import app
+from fmbseg.heads import DEFAULT_HEAD, packaged_head
 from tests.hub.heads import make_encoder
 from tests.models.backbones.tiny_models import dinov2_folder
 
@@ -45,6 +46,21 @@ def test_there_and_back(hub: Hub, head: Path, tmp_path: Path) -> None:
     assert (code, said.strip()) == (0, str(tmp_path / "pulled"))
     assert SavedHead.read(tmp_path / "pulled").digest() == SavedHead.read(head).digest()
     assert ModelCard.load(tmp_path / "pulled" / "README.md").data.license == "mit"
+
+
+@pytest.mark.long
+def test_the_head_of_the_offline_recipe_goes_there_and_back(hub: Hub, tmp_path: Path) -> None:
+    packaged = packaged_head(DEFAULT_HEAD)
+    assert packaged is not None
+    assert fmbseg("push", packaged, "alice/offline", "--license", "apache-2.0")[0] == 0
+    assert fmbseg("pull", "alice/offline", "--out", tmp_path / "pulled")[0] == 0
+    maps = []
+    for head in (packaged, tmp_path / "pulled"):
+        out = tmp_path / f"results of {head.name}"
+        code, said = fmbseg("segment", "--example", "--classes", "cat", "--head", head, "--out", out)
+        assert code == 0, said
+        maps.append((out / "chelsea_classes.png").read_bytes())
+    assert maps[0] == maps[1]
 
 
 def test_a_branch_and_the_cache(hub: Hub, head: Path) -> None:
