@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.colours import ClassColours
 from fmbseg.drawing.heatmap import draw_heatmap
 from fmbseg.drawing.layout import side_by_side
-from fmbseg.drawing.legend import NO_COLOUR, draw_legend
+from fmbseg.drawing.legend import draw_legend, unknown_entry
 from fmbseg.drawing.palette import palette
 from fmbseg.masks import MaskSet
 from fmbseg.missing_package import require
@@ -21,9 +22,13 @@ from fmbseg.unknown_name import UnknownNameError
 from fmbseg.written import single_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fmbseg.drawing.legend import Entry
+    from fmbseg.drawing.palette import Colour
 
 _PNG_NONE = 255
 MOST_PNG_CLASSES = 65_535
@@ -161,6 +166,11 @@ class Segmentation:
     def unknown(self) -> int:
         """Pixels to which no class was given."""
         return int(np.count_nonzero(self.labels < 0))
+
+    @property
+    def foreground(self) -> NDArray[np.int32]:
+        """:attr:`labels` without background: -1 there, too."""
+        return self._without_background(self.labels)
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Where a class is, (H, W) bool.
@@ -312,19 +322,24 @@ class Segmentation:
             data={"class_name": np.array([self.names[index] for index in present], dtype=np.str_)},
         )
 
-    def plot(self, max_side: int | None = None, legend: bool = True) -> Image.Image:
+    def plot(
+        self, max_side: int | None = None, legend: bool = True, colours: ClassColours | None = None
+    ) -> Image.Image:
         """Draw the classes over the image, with their names on the right, largest first, if they fit.
 
         Args:
             max_side: longest allowed side in pixels, without the legend; larger pictures are shrunk.
             legend: whether to add the names.
+            colours: of the classes; give the same to every picture of a run, so that a class keeps its own.
 
         Returns:
-            RGB; a class has one colour in every picture, background shows the image as it is, and what has
-            no class is hatched. Without an image the map alone is drawn.
+            RGB; background shows the image as it is, and what has no class is hatched. Without an image the
+            map alone is drawn.
         """
-        picture = self._drawn(self._shown(self.labels), max_side, unknown=self.labels < 0)
-        return self._with_legend(picture, self._shown(self.labels)) if legend else picture
+        shown = self.foreground
+        chosen = (colours or ClassColours()).of_map(shown)
+        picture = self._drawn(shown, chosen, max_side, unknown=self.labels < 0)
+        return self._with_legend(picture, shown, chosen) if legend else picture
 
     def compare(self, truth: NDArray[np.integer], max_side: int | None = None) -> Image.Image:
         """Draw the image, the ground truth and the result side by side, with the names of both.
@@ -344,25 +359,35 @@ class Segmentation:
                 f"the truth goes from {truth.min()} to {truth.max()}: allowed are -1 (nothing) to "
                 f"{len(self.names) - 1}"
             )
-        maps = [self._shown(truth.astype(np.int32)), self._shown(self.labels)]
-        nothing = np.full_like(self.labels, -1)
-        pictures = [self._drawn(one, max_side) for one in (nothing, maps[0])]
-        pictures.append(self._drawn(maps[1], max_side, unknown=self.labels < 0))
-        return self._with_legend(side_by_side(pictures, gap=_GAP), np.concatenate(maps), columns=2)
+        maps = [self._without_background(truth.astype(np.int32)), self.foreground]
+        nothing, chosen = np.full_like(self.labels, -1), ClassColours().of_map(*maps)
+        pictures = [self._drawn(one, chosen, max_side) for one in (nothing, maps[0])]
+        pictures.append(self._drawn(maps[1], chosen, max_side, unknown=self.labels < 0))
+        drawn = side_by_side(pictures, gap=_GAP)
+        return self._with_legend(drawn, np.concatenate(maps), chosen, columns=2)
 
-    def _shown(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Labels to draw: background is drawn as no class."""
+    def _without_background(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         return labels if self.background == "none" else np.where(labels == 0, np.int32(-1), labels)
 
     def _drawn(
-        self, labels: NDArray[np.int32], max_side: int | None, unknown: NDArray[np.bool_] | None = None
+        self,
+        labels: NDArray[np.int32],
+        colours: Mapping[int, Colour],
+        max_side: int | None,
+        unknown: NDArray[np.bool_] | None = None,
     ) -> Image.Image:
-        return draw_classes(labels, len(self.names), self.image, max_side=max_side, unknown=unknown)
+        return draw_classes(labels, colours, self.image, max_side=max_side, unknown=unknown)
 
-    def _with_legend(self, picture: Image.Image, labels: NDArray[np.int32], columns: int = 4) -> Image.Image:
-        shown = [(one.name, one.colour) for one in classes_in(labels, self.names)]
+    def _with_legend(
+        self,
+        picture: Image.Image,
+        labels: NDArray[np.int32],
+        colours: Mapping[int, Colour],
+        columns: int = 4,
+    ) -> Image.Image:
+        shown: list[Entry] = [(one.name, one.colour) for one in classes_in(labels, self.names, colours)]
         if self.unknown:
-            shown.append(("(hatched: unknown)", NO_COLOUR))
+            shown.append(unknown_entry(self.unknown / self.labels.size))
         return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:

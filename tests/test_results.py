@@ -143,7 +143,7 @@ def test_plot_without_legend_has_the_images_size_and_hatches_what_is_unknown() -
 
 def test_plot_without_image_paints_the_map() -> None:
     picture = np.asarray(segmentation().plot(legend=False))
-    assert picture[0].tolist() == [[255, 0, 0], [255, 0, 0], [0, 0, 0], [0, 187, 255]]
+    assert picture[0].tolist() == [[255, 0, 0], [255, 0, 0], [0, 0, 0], [0, 68, 255]]
 
 
 def test_plot_shrinks_labels_without_inventing_classes() -> None:
@@ -151,7 +151,7 @@ def test_plot_shrinks_labels_without_inventing_classes() -> None:
     result = Segmentation(labels.astype(np.int32), np.ones(labels.shape, dtype=np.float32), NAMES)
     picture = np.asarray(result.plot(max_side=30, legend=False))
     assert picture.shape == (18, 30, 3)
-    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} == {(255, 0, 0), (0, 187, 255)}
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} == {(255, 0, 0), (0, 68, 255)}
     assert result.plot(max_side=1000, legend=False).size == (100, 60)
 
 
@@ -162,10 +162,10 @@ def test_legend_names_only_what_is_there_largest_first() -> None:
     legend = np.asarray(result.plot())[:, 300:]
     rows = {
         colour: np.flatnonzero((legend == colour).all(axis=2).any(axis=1))
-        for colour in [(255, 0, 0), (0, 255, 0), (0, 187, 255)]
+        for colour in [(255, 0, 0), (0, 255, 255), (0, 68, 255)]
     }
-    assert rows[0, 255, 0].size == 0
-    assert rows[0, 187, 255].max() < rows[255, 0, 0].min()
+    assert rows[0, 255, 255].size == 0
+    assert rows[0, 68, 255].max() < rows[255, 0, 0].min()
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

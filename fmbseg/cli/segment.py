@@ -23,7 +23,7 @@ from fmbseg.cli.words import warn_of_words_for
 from fmbseg.heads import DEFAULT_HEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
@@ -175,10 +175,13 @@ def segment(
     with WrittenFiles(out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
+        run = Run(segmenter, wanted, extras, written)
         done = [
-            _segment_one(segmenter, image, wanted, target, extras, written, bars)
+            _segment_one(run, image, target, bars)
             for image, target in bars.track(targets.items(), "segmenting", len(targets))
         ]
+    if sum(done) > 1:
+        typer.echo(run.told())
     if strict and not (all(done) and all(found.complete for found in listed)):
         raise typer.Exit(1)
 
@@ -276,24 +279,53 @@ def images_of(path: Path) -> Found:
     return Found(images, bool(images) and not left)
 
 
-def _segment_one(
-    segmenter: "OpenVocabSegmenter",
-    image: Path,
-    vocabulary: "Vocabulary",
-    target: Path,
-    extras: Extras,
-    written: "WrittenFiles",
-    bars: "Progress",
-) -> bool:
+class Run:
+    """What the images of a command have in common: how they are segmented, and where and how that is written.
+
+    Args:
+        segmenter: for all images.
+        vocabulary: the words.
+        extras: what else to write.
+        written: the output folder.
+    """
+
+    def __init__(
+        self,
+        segmenter: "OpenVocabSegmenter",
+        vocabulary: "Vocabulary",
+        extras: Extras,
+        written: "WrittenFiles",
+    ) -> None:
+        from fmbseg.drawing.colours import ClassColours
+
+        self.segmenter, self.vocabulary, self.extras, self.written = segmenter, vocabulary, extras, written
+        self.colours = ClassColours()
+        self._areas: Counter[str] = Counter()
+        self._images = self._pixels = self._unknown = 0
+
+    def count(self, result: "Segmentation") -> None:
+        """Take a result into the summary."""
+        self._areas.update(result.areas)
+        self._images += 1
+        self._pixels += result.labels.size
+        self._unknown += result.unknown
+
+    def told(self) -> str:
+        """The summary in a line."""
+        return f"{self._images} images: {_shares(self._areas, self._unknown, self._pixels)}"
+
+
+def _segment_one(run: Run, image: Path, target: Path, bars: "Progress") -> bool:
     """Segment an image and save the result; return False and print to stderr if it cannot be read."""
     from fmbseg.images import ImageError
 
     try:
-        result = segmenter.segment(image, vocabulary)
+        result = run.segmenter.segment(image, run.vocabulary)
     except ImageError as error:
         complain(error, "not segmented")
         return False
-    bars.result(f"{image}: {shares(result)} -> {save(result, target, extras, written)}")
+    run.count(result)
+    bars.result(f"{image}: {shares(result)} -> {_save(result, target, run)}")
     return True
 
 
@@ -325,28 +357,29 @@ def shares(result: "Segmentation", most: int = 4) -> str:
         >>> shares(Segmentation(row, np.ones((1, 6)), ("sky", "sea", "gull")), most=2)
         'sky 50%, sea 33%, ...'
     """
-    pixels = result.labels.size
-    shown = [one for one in Counter(result.areas).most_common() if one[1] >= 0.005 * pixels]
-    told = [*shown[:most], ("unknown", result.unknown)]
+    return _shares(result.areas, result.unknown, result.labels.size, most)
+
+
+def _shares(areas: "Mapping[str, int]", unknown: int, pixels: int, most: int = 4) -> str:
+    shown = [one for one in Counter(areas).most_common() if one[1] >= 0.005 * pixels]
+    told = [*shown[:most], ("unknown", unknown)]
     named = [f"{name} {area / pixels:.0%}" for name, area in told if area >= 0.005 * pixels]
     return ", ".join([*named, *(["..."] if len(shown) > most else [])])
 
 
-def save(result: "Segmentation", target: Path, extras: Extras, written: "WrittenFiles") -> str:
-    """Write the class map, the overlay and the extras; return the overlay's path.
+def _save(result: "Segmentation", target: Path, run: Run) -> str:
+    """Write the class map, the overlay and the extras of a target (a path without a suffix).
 
-    Args:
-        result: of an image.
-        target: path in the output folder, without a suffix.
-        extras: what else to write.
-        written: the output folder.
+    Returns:
+        The overlay's path.
     """
     from fmbseg.files import encode
 
+    written, extras = run.written, run.extras
     class_map, overlay, *others = _files(target, extras)
     written.write(class_map, result.png())
     with written.path(overlay) as file:
-        result.plot(max_side=_LONGEST_SIDE).save(file, quality=90)
+        result.plot(max_side=_LONGEST_SIDE, colours=run.colours).save(file, quality=90)
     for word, name in zip(extras.heatmaps, others, strict=False):
         with written.path(name) as file:
             result.heatmap(word).save(file, quality=90)

@@ -15,7 +15,7 @@ from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.demo import ground_truth
 from fmbseg.demo.meter import Meter
 from fmbseg.demo.metrics import collect
-from fmbseg.demo.panels import panels_of
+from fmbseg.demo.panels import Painter
 from fmbseg.demo.photographs import PHOTOGRAPHS, Photograph, add_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
@@ -169,7 +169,7 @@ def _rows(
     labels: LabelSet, observer: Observer, trained: Vocabulary, meter: Meter, settings: DemoSettings
 ) -> tuple[list[Row], float]:
     """Segment and draw the photographs of the report, and measure how far the head agrees with its labels."""
-    rows = []
+    rows, painter = [], Painter(trained.names, packaged=get_recipe(settings.recipe).head)
     agreeing = labelled = 0
     shown = [record for _, record in zip(range(MOST_ROWS), labels, strict=False)]
     with Progress(settings.progress) as bars:
@@ -177,7 +177,7 @@ def _rows(
             with meter.stage("segment"):
                 scene = observer.look(load_image(labels.photograph_of(record)), record)
             with meter.stage("draw"):
-                panels = panels_of(scene, trained.names, packaged=get_recipe(settings.recipe).head)
+                panels = painter.panels(scene)
             agreeing += scene.agreement.agreeing
             labelled += scene.agreement.labelled
             credit = credit_of(record.path) if settings.images is None else ""

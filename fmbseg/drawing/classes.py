@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fmbseg.drawing.palette import Colour, colour_of, distinct_colours
+from fmbseg.drawing.colours import table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from fmbseg.drawing.palette import Colour
 
 _ALPHA = 0.55
 _HATCH, _HATCH_ALPHA = 12, 0.65
@@ -32,42 +34,43 @@ class ShownClass(NamedTuple):
     share: float
 
 
-def classes_in(labels: NDArray[np.integer], names: Sequence[str]) -> list[ShownClass]:
+def classes_in(
+    labels: NDArray[np.integer], names: Sequence[str], colours: Mapping[int, Colour]
+) -> list[ShownClass]:
     """The classes of a map, (H, W) with -1 for none, largest first.
 
     Example:
-        >>> [shown.name for shown in classes_in(np.array([[1, 1, 0, -1]]), ["cat", "dog", "cow"])]
+        >>> colours = {0: (255, 0, 0), 1: (0, 255, 255)}
+        >>> [shown.name for shown in classes_in(np.array([[1, 1, 0, -1]]), ["cat", "dog", "cow"], colours)]
         ['dog', 'cat']
     """
     areas = np.bincount(labels.ravel() + 1, minlength=len(names) + 1)[1:]
     order = np.argsort(-areas, kind="stable").tolist()
     return [
-        ShownClass(names[index], colour_of(index), float(areas[index] / labels.size))
+        ShownClass(names[index], colours[index], float(areas[index] / labels.size))
         for index in order
         if areas[index]
     ]
 
 
-def colorize(labels: NDArray[np.integer], count: int) -> NDArray[np.uint8]:
+def colorize(labels: NDArray[np.integer], colours: Mapping[int, Colour]) -> NDArray[np.uint8]:
     """Paint a class map.
 
     Args:
         labels: (H, W), -1 for no class.
-        count: number of classes.
+        colours: of the classes.
 
     Returns:
         RGB, uint8, (H, W, 3); black where there is no class.
     """
-    black = np.zeros((1, 3), dtype=np.uint8)
-    colours = np.concatenate([distinct_colours(count), black])  # -1 is the last row
-    painted: NDArray[np.uint8] = colours[labels]
+    painted: NDArray[np.uint8] = table(colours)[labels]
     return painted
 
 
 def overlay(
     image: NDArray[np.uint8],
     labels: NDArray[np.integer],
-    count: int,
+    colours: Mapping[int, Colour],
     alpha: float = _ALPHA,
     *,
     dim: bool = False,
@@ -77,7 +80,7 @@ def overlay(
     Args:
         image: RGB, uint8, (H, W, 3).
         labels: (H, W), -1 for no class.
-        count: number of classes.
+        colours: of the classes.
         alpha: share of the colour, from 0 to 1.
         dim: whether to draw the photograph pale where there is no class; otherwise it is unchanged.
 
@@ -89,12 +92,12 @@ def overlay(
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}: it must be a share from 0 to 1")
     rest = dimmed(image) if dim else image
-    return np.where(labels[:, :, None] < 0, rest, blend(image, colorize(labels, count), alpha))
+    return np.where(labels[:, :, None] < 0, rest, blend(image, colorize(labels, colours), alpha))
 
 
 def draw_classes(
     labels: NDArray[np.integer],
-    count: int,
+    colours: Mapping[int, Colour],
     image: NDArray[np.uint8] | None = None,
     *,
     max_side: int | None = None,
@@ -105,7 +108,7 @@ def draw_classes(
 
     Args:
         labels: (H, W), -1 for no class.
-        count: number of classes.
+        colours: of the classes.
         image: RGB, uint8, (H, W, 3); without it only the map is drawn, on black.
         max_side: longest allowed side of the picture in pixels; larger ones are shrunk.
         dim: whether to draw the photograph pale where there is no class.
@@ -117,9 +120,9 @@ def draw_classes(
     size = shrunk_size(labels.shape, max_side)
     small = fit_labels(labels, size)
     if image is None:
-        drawn = colorize(small, count)
+        drawn = colorize(small, colours)
     else:
-        drawn = overlay(shrink(image, max_side), small, count, dim=dim)
+        drawn = overlay(shrink(image, max_side), small, colours, dim=dim)
     if unknown is not None:
         drawn = hatched(drawn, fit_labels(unknown, size) > 0)
     return Image.fromarray(drawn)

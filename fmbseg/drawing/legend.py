@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fmbseg.drawing.classes import hatched
 from fmbseg.escaping import terminal
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from fmbseg.drawing.palette import Colour
 
+    Entry = tuple[str, Colour | None]
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SMALLEST_FONT, _LARGEST_FONT = 12, 28
@@ -22,13 +25,25 @@ _CAPTION_FONT, _CAPTION_LINE = 13, 18
 NO_COLOUR: Colour = (255, 255, 255)
 """Of an entry without a square, which in white would not be visible."""
 _EDGE: Colour = (60, 60, 60)
+_GREY = 150
 
 
-def draw_legend(entries: Sequence[tuple[str, Colour]], height: int, columns: int = 4) -> Image.Image:
+def unknown_entry(share: float) -> Entry:
+    """The entry of what is hatched in a picture, with the share of it from 0 to 1.
+
+    Example:
+        >>> unknown_entry(0.425)
+        ('unknown 42%', None)
+    """
+    return f"unknown {share:.0%}", None
+
+
+def draw_legend(entries: Sequence[Entry], height: int, columns: int = 4) -> Image.Image:
     """Draw a legend to stand beside a picture.
 
     Args:
-        entries: names with their colours, in the order in which they are shown; long names are cut.
+        entries: names with their colours, None for what is hatched, in the order in which they are shown;
+            long names are cut.
         height: of the picture, in pixels; the text size follows from it.
         columns: at most this many; the last row then says how many names are left out.
 
@@ -44,21 +59,20 @@ def draw_legend(entries: Sequence[tuple[str, Colour]], height: int, columns: int
     widths = [round(max(font.getlength(name) for name, _ in column)) + 5 * size // 2 for column in cut]
     tallest = max((len(column) for column in cut), default=0)
     canvas = Image.new("RGB", (sum(widths) + margin, max(height, tallest * row + 2 * margin)), "white")
-    draw = ImageDraw.Draw(canvas)
     left = margin
     for column, width in zip(cut, widths, strict=True):
-        for position, (name, colour) in enumerate(column):
-            _entry(draw, (left, margin + position * row), name, colour, font, size)
+        for position, entry in enumerate(column):
+            _entry(canvas, (left, margin + position * row), entry, font, size)
         left += width
     return canvas
 
 
-def draw_caption(title: str, entries: Sequence[tuple[str, Colour]], width: int) -> Image.Image:
+def draw_caption(title: str, entries: Sequence[Entry], width: int) -> Image.Image:
     """Draw a caption to stand below a picture.
 
     Args:
         title: on the first line.
-        entries: names with their colours, on as many lines as needed.
+        entries: names with their colours, None for what is hatched, on as many lines as needed.
         width: of the picture, in pixels; longer texts lose their beginning.
 
     Returns:
@@ -75,24 +89,27 @@ def draw_caption(title: str, entries: Sequence[tuple[str, Colour]], width: int) 
         places.append((left, line * _CAPTION_LINE + 3))
         left += needed
     canvas = Image.new("RGB", (width, (line + 1 if names else 1) * _CAPTION_LINE), "white")
-    draw = ImageDraw.Draw(canvas)
-    draw.text((0, 2), _end_of(terminal(title), font, width), fill="black", font=font)
+    ImageDraw.Draw(canvas).text((0, 2), _end_of(terminal(title), font, width), fill="black", font=font)
     for name, place, (_, colour) in zip(names, places, entries, strict=True):
-        _entry(draw, place, name, colour, font, _CAPTION_FONT)
+        _entry(canvas, place, (name, colour), font, _CAPTION_FONT)
     return canvas
 
 
-def _entry(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], name: str, colour: Colour, font: Font, size: int
-) -> None:
+def _entry(canvas: Image.Image, place: tuple[int, int], entry: Entry, font: Font, size: int) -> None:
     """A square with its name to the right; no square for white, which would not be visible."""
-    left, top = place
-    if colour != NO_COLOUR:
-        draw.rectangle((left, top, left + size, top + size), fill=colour, outline=_EDGE)
+    (left, top), (name, colour), draw = place, entry, ImageDraw.Draw(canvas)
+    box = (left, top, left + size, top + size)
+    if colour is None:
+        grey = np.full((size, size, 3), _GREY, dtype=np.uint8)
+        square = hatched(grey, np.ones((size, size), dtype=bool))
+        canvas.paste(Image.fromarray(square), (left, top))
+        draw.rectangle(box, outline=_EDGE)
+    elif colour != NO_COLOUR:
+        draw.rectangle(box, fill=colour, outline=_EDGE)
     draw.text((left + 3 * size // 2, top + size / 2), name, fill="black", font=font, anchor="lm")
 
 
-def _shown(entries: Sequence[tuple[str, Colour]], most: int) -> list[tuple[str, Colour]]:
+def _shown(entries: Sequence[Entry], most: int) -> list[Entry]:
     """The entries that fit, with a note of how many do not."""
     left_out = len(entries) - most + 1 if len(entries) > most else 0
     names = [(terminal(name), colour) for name, colour in entries[: len(entries) - left_out]]

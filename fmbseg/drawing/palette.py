@@ -1,4 +1,4 @@
-"""Colours of classes: the same class index has the same colour in every picture."""
+"""Colours of classes: those of files, and those of pictures to look at."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 """Red, green and blue, from 0 to 255."""
 
-# 256 colours, three digits each. After red, each is as far from all before it (CIEDE2000) as any of lightness
-# 42 to 88 and chroma 30 or more can be; tests/drawing/test_palette.py chooses them again.
+# 256 colours, three digits each. After red, each is as far from all before it (:func:`perception.apart`) as
+# any of lightness 0.5 to 0.93 and chroma 0.1 or more in OKLab can be; tests/drawing/test_palette.py chooses
+# them again.
 _DISTINCT = (
-    "f000f00bf90f075fcffb286216af080ed790fa998d955ac9089d70f5fcd09480a6c8aa40ba638f370d669bf6690e90bc"
-    "a75fc909835fb80c038c4f74685d1b771ed8b36d9e6ef090f89c9685bb5fa6818b6cacbff6b97afacaa067cd50c87c00"
-    "f909848a60c5fa7f05b549e8a61ec0a2b184c6bd689eb6a85afca2ae389fcd886e6cef76ab5c084ac0bada5b7d9707c8"
-    "b56f44f83b9c0795a4486c74d64d05f3c8cfc0e5806cca5afae67365c474a85b9fe0337c9532e62aaf57760fc79942b0"
-    "4d1a7fd97596c59c8346ccc587be1f0a8aafd880c8d90b94f8b980db8783874f8dd9c59c859088c41b649510eba72ea6"
-    "9c776b74fac2f97f5177f47f956d7d68b6a0cb07dcd4396bbb7ed5b7a27ab73294794763f59382c5d5a9d27a8c08db50"
-    "a445b6b66d4694dd84969964ec6f8fa658e59740730df69f5ee8b0c617968b8faaa4709b096570a4566dcb55b8d89087"
-    "e099548827b5d7ba42b86d76076c8cb097ec09a8a4fb9c8fa93b49591f3aa9d06f872e60f6db4cfa1ad608a78db766cd"
+    "f000ff04fc8f098fb0a09bf667c7c8a33facf39d858707cf73cd4f0e60adb66c06f6db7bba026a9ea08f9580dde67d1b"
+    "a3d4a4e8bfc8da64843bad44faf0fcfd2fa9c503c68d2b5d80ede8aafa2775ec8046c0da0f3d58e88e36c2996b90b7ed"
+    "e5be8e5a79b4dc594a77e175f696e8d04a40d7cb1bc5aac7b8d59c3af98e4beb47f442a9afa0b8f63e095cd8fecb04df"
+    "b43c7608aa7d5caf956eff8091da4566bb24d9c2ebbe694cbd748c0eec8b9817fb4f9d1739449e6aec00c3f0c9f99fbe"
+    "f9cc36c57be2f2ce4e6b7948b19d63c7a3b56db5720d795db55ad9d8a78fcd0946c6734ee9bc387d699f6fd97c09af8c"
+    "6a5b27c6afd72f6da3f9ed220bda3fc7876e68e75aeb55ecc65e7b682a35096ab68f876ae1b8e5fa0bf3990c498a6e9d"
+    "e698a4de5081b7371fa555c73a6cd8b63a184bc6d97c4d4827396db066f799474c8f56de8e9bc49fc74ec085bfc6f8c9"
+    "7607a154dead8daf04f4a3aacc17b88d7d75b08f5884be97f75ce9dd5085374b2ac69e15c3c75d2970e95b9e8d6d43ab"
 )
 
 
@@ -50,24 +51,13 @@ def palette(count: int) -> NDArray[np.uint8]:
 def distinct_colours(count: int) -> NDArray[np.uint8]:
     """The colours of classes 0 to ``count`` - 1 in pictures, (count, 3).
 
-    They are perceptually far apart, neither dark nor grey; a class has the same colour however many
-    classes there are. From the 257th class on, colours repeat.
+    They look far apart, also to the colour-blind, and are neither dark nor grey; the first are the farthest.
+    From the 257th on, colours repeat.
 
     Example:
         >>> distinct_colours(3).tolist()
-        [[255, 0, 0], [0, 255, 0], [0, 187, 255]]
+        [[255, 0, 0], [0, 255, 255], [0, 68, 255]]
     """
     digits = np.array([int(digit, 16) for digit in _DISTINCT], dtype=np.uint8)
     colours: NDArray[np.uint8] = (17 * digits).reshape(-1, 3)
     return colours[np.arange(count) % len(colours)]
-
-
-def colour_of(index: int) -> Colour:
-    """The colour of one class in pictures.
-
-    Example:
-        >>> colour_of(1)
-        (0, 255, 0)
-    """
-    red, green, blue = distinct_colours(index + 1)[index].tolist()
-    return red, green, blue

@@ -8,16 +8,19 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.colours import ClassColours
 from fmbseg.drawing.layout import in_rows, side_by_side
 from fmbseg.drawing.legend import draw_caption
 from fmbseg.escaping import terminal
 from fmbseg.images import load_image
 
 if TYPE_CHECKING:
+    from fmbseg.drawing.palette import Colour
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.comparison import ComparedPhotograph, Comparison
 
 _GAP = 8
+_DIFFERENT: Colour = (255, 0, 0)
 
 
 def comparison_sheet(comparison: Comparison, first: LabelCollection, *, side: int = 280) -> Image.Image:
@@ -40,24 +43,25 @@ def comparison_sheet(comparison: Comparison, first: LabelCollection, *, side: in
         raise ValueError(f"side is {side}: it must be 40 or more")
     if not comparison.most_different:
         raise ValueError("the label sets do not differ in any photograph: there is none to show")
-    rows = [_row(one, comparison.names, first, side) for one in comparison.most_different]
+    colours = ClassColours()
+    rows = [_row(one, comparison.names, first, side, colours) for one in comparison.most_different]
     return in_rows(rows, 1, _GAP)
 
 
-def _row(one: ComparedPhotograph, names: tuple[str, ...], first: LabelCollection, side: int) -> Image.Image:
+def _row(
+    one: ComparedPhotograph, names: tuple[str, ...], first: LabelCollection, side: int, run: ClassColours
+) -> Image.Image:
     image = load_image(first.photograph_of(one.first))
     here, there = one.maps()
+    colours = run.of_map(here, there)
     differs = np.where(here == there, np.int32(-1), np.int32(0))
     pictures = [
-        draw_classes(here, len(names), image, max_side=side),
-        draw_classes(there, len(names), image, max_side=side),
-        draw_classes(differs, 1, image, max_side=side, dim=True),
+        *(draw_classes(one, colours, image, max_side=side, unknown=one < 0) for one in (here, there)),
+        draw_classes(differs, {0: _DIFFERENT}, image, max_side=side, dim=True),
     ]
     tall = max(picture.height for picture in pictures)
     drawn = side_by_side([_centred(picture, (side, tall)) for picture in pictures], _GAP)
-    shown = [
-        (terminal(each.name), each.colour) for each in classes_in(np.stack((here, there), axis=2), names)
-    ]
+    shown = [(each.name, each.colour) for each in classes_in(np.stack((here, there), axis=2), names, colours)]
     caption = draw_caption(f"{terminal(one.first.path)}: {one.agreement:.1%} agree", shown, drawn.width)
     row = Image.new("RGB", (drawn.width, drawn.height + caption.height), "white")
     row.paste(drawn, (0, 0))

@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.colours import ClassColours
 from fmbseg.drawing.layout import in_rows
-from fmbseg.drawing.legend import draw_caption
+from fmbseg.drawing.legend import draw_caption, unknown_entry
 from fmbseg.escaping import terminal
 from fmbseg.images import load_image
 
 if TYPE_CHECKING:
+    from fmbseg.drawing.legend import Entry
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
 
@@ -33,7 +35,8 @@ def contact_sheet(
         kept_only: leave out masks that were not drawn for training.
 
     Returns:
-        RGB. Below each picture are its name and, in their colours, its classes, largest first.
+        RGB. Below each picture are its name and, in their colours, its classes, largest first,
+        and the share that is unknown, which is hatched.
 
     Raises:
         ValueError: a number below 1 (40 for ``side``), or no photograph at all.
@@ -48,20 +51,25 @@ def contact_sheet(
     shown = min(count, len(labels))
     wanted = iter(np.linspace(0, len(labels) - 1, shown).round().astype(int).tolist())
     cells: list[Image.Image] = []
-    position = next(wanted)
+    position, run = next(wanted), ClassColours()
     for index, image in enumerate(labels):
         if index == position:
-            cells.append(_cell(labels, image, side, kept_only=kept_only))
+            cells.append(_cell(labels, image, side, run, kept_only=kept_only))
             position = next(wanted, -1)
     return in_rows(cells, columns, _GAP)
 
 
-def _cell(labels: LabelCollection, image: LabeledImage, side: int, *, kept_only: bool) -> Image.Image:
+def _cell(
+    labels: LabelCollection, image: LabeledImage, side: int, run: ClassColours, *, kept_only: bool
+) -> Image.Image:
     """One photograph with its caption, ``side`` pixels wide."""
     names, classes = labels.vocabulary.names, image.label_map(kept_only=kept_only)
     photograph = load_image(labels.photograph_of(image))
-    picture = draw_classes(classes, len(names), photograph, max_side=side, unknown=classes < 0)
-    shown = [(terminal(one.name), one.colour) for one in classes_in(classes, names)]
+    colours = run.of_map(classes)
+    picture = draw_classes(classes, colours, photograph, max_side=side, unknown=classes < 0)
+    shown: list[Entry] = [(one.name, one.colour) for one in classes_in(classes, names, colours)]
+    if (classes < 0).any():
+        shown.append(unknown_entry(float((classes < 0).mean())))
     caption = draw_caption(terminal(image.path), shown, side)
     cell = Image.new("RGB", (side, side + caption.height), "white")
     cell.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))

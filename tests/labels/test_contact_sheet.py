@@ -46,7 +46,7 @@ def test_masks_lie_over_the_photograph_in_their_colour(labels: LabelSet) -> None
     sheet = np.asarray(contact_sheet(labels, count=5, columns=3, side=200))
     assert sheet.shape[1] == 3 * 208 + 8
     top = 8 + 50 + 50  # the gap, half of what the photograph is lower than wide, its middle
-    colour = np.rint(0.45 * 100 + 0.55 * distinct_colours(5)[4].astype(np.float64))
+    colour = np.rint(0.45 * 100 + 0.55 * np.array(distinct_colours(5)[4], float))
     third = 8 + 2 * 208
     assert sheet[top, third + 50].tolist() == colour.tolist()
     assert sheet[top, third + 150].tolist() == [100, 100, 100]
