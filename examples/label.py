@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fmbseg import PseudoLabeler
 from fmbseg.demo.words import CLASSES
-from fmbseg.labels.contact_sheet import contact_sheet
+from fmbseg.labels.sheets import contact_sheet
 
 
 def main(photographs: str, out: str, *words: str) -> None:

@@ -14,7 +14,7 @@ from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.noise import LabelNoise
 from fmbseg.alignment.patch_labels import patch_labels, patch_means
 from fmbseg.alignment.training_example import TrainingExample, training_size
-from fmbseg.labels.photograph import PhotographError
+from fmbseg.labels.record import PhotographError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from fmbseg.contract_check import missing_members
-from fmbseg.labels.photograph import checked_photograph
+from fmbseg.labels.record import checked_photograph
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def show(
     min_similarity: MinSimilarity = -1.0,
 ) -> None:
     """Draw a contact sheet: photographs with their masks and classes."""
-    from fmbseg.labels.contact_sheet import contact_sheet
+    from fmbseg.labels.sheets import contact_sheet
     from fmbseg.written import check_single, single_file
 
     if out.suffix.lower() not in (".jpg", ".jpeg", ".png"):

@@ -46,7 +46,7 @@ def compare(
     if not found.most_different:
         typer.echo("no sheet is drawn: the labels are the same", err=True)
         return
-    from fmbseg.labels.comparison_sheet import comparison_sheet
+    from fmbseg.labels.sheets import comparison_sheet
     from fmbseg.written import single_file
 
     drawn = comparison_sheet(found, sets[0])

@@ -23,9 +23,9 @@ from fmbseg.demo.words import demo_vocabularies
 from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.labels.failures import ERRORS
+from fmbseg.labels.checks import ERRORS
 from fmbseg.labels.manifest import MANIFEST
-from fmbseg.labels.shard_files import shard_name
+from fmbseg.labels.shards import shard_name
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter

@@ -8,8 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.files import inside
-from fmbseg.labels.photograph import checked_photograph
-from fmbseg.labels.record import EVERYTHING_STAGE
+from fmbseg.labels.record import EVERYTHING_STAGE, checked_photograph
 from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
 from fmbseg.labels.statistics import Statistics
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from fmbseg.labels.photograph import HasPhotograph
-    from fmbseg.labels.record import LabeledImage
+    from fmbseg.labels.record import HasPhotograph, LabeledImage
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -27,7 +25,7 @@ class LabelCollection(ABC):
 
     The methods that change labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
     :func:`~fmbseg.labels.merged.merge`) returns a collection that makes the change while it is iterated:
-    nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.saving.save` writes a
+    nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.label_set.save` writes a
     collection to a new folder. ``Aligner.fit`` accepts any of them.
     """
 

@@ -1,4 +1,4 @@
-"""A folder of pseudo labels, opened for reading."""
+"""A folder of pseudo labels: opened for reading, or written from any collection."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fmbseg
+from fmbseg.labels.checks import check_failures, check_shards, row_problems
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.manifest import read_manifest, shard_count
-from fmbseg.labels.row_checks import row_problems
-from fmbseg.labels.shard_checks import check_failures, check_shards
-from fmbseg.labels.shard_files import damaged, read_shard, shard_name
-from fmbseg.labels.shards import from_row
+from fmbseg.labels.manifest import SCHEMA_VERSION, read_manifest, shard_count
+from fmbseg.labels.shards import damaged, from_row, read_shard, shard_name
+from fmbseg.labels.writer import LabelWriter
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -98,3 +98,35 @@ class LabelSet(LabelCollection):
                 for problem in row_problems(row, classes, root):
                     raise damaged(shard, problem)
                 yield from_row(row)
+
+
+def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) -> LabelSet:
+    """Write labels to a new folder; a run that was stopped continues where it stopped.
+
+    Args:
+        labels: a label set, or a collection derived from one; the manifest records how.
+        out: folder to write to.
+        shard_size: photographs a shard.
+
+    Returns:
+        The label set that was written.
+
+    Raises:
+        ValueError: ``out`` holds other labels, or ``shard_size`` is below 1.
+    """
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "fmbseg": fmbseg.__version__,
+        "vocabulary": labels.vocabulary.to_dict(),
+        **labels.origin,
+        "source": labels.fingerprint,
+        "images": {"count": len(labels)},
+        "shard_size": shard_size,
+        "root": str(labels.root),
+    }
+    with LabelWriter(out, manifest) as writer:
+        todo = set(writer.positions())
+        for position, image in enumerate(labels):
+            if position in todo:
+                writer.append(image)
+    return LabelSet(out)

@@ -8,12 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fmbseg.labels.failures import read_failures
+from fmbseg.labels.checks import REDO, read_failures, row_problems, shard_problems
 from fmbseg.labels.manifest import read_manifest, shard_count
-from fmbseg.labels.photograph import PhotographError, checked_photograph
-from fmbseg.labels.row_checks import row_problems
-from fmbseg.labels.shard_checks import REDO, shard_problems
-from fmbseg.labels.shard_files import encode_row, read_facts, read_shard, shard_name
+from fmbseg.labels.record import PhotographError, checked_photograph
+from fmbseg.labels.shards import encode_row, read_facts, read_shard, shard_name
 from fmbseg.labels.writer import JOURNAL
 
 if TYPE_CHECKING:

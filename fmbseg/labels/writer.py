@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from fmbseg.checksums import RowJournal, iterate_rows
 from fmbseg.files import DamagedFileError, inside, remove_leftovers, write_json
-from fmbseg.labels.failures import ERRORS, read_failures, write_failures
+from fmbseg.labels.checks import ERRORS, check_failures, check_shards, read_failures, write_failures
 from fmbseg.labels.manifest import (
     MANIFEST,
     check_manifest,
@@ -21,9 +21,7 @@ from fmbseg.labels.manifest import (
     shard_length,
     short,
 )
-from fmbseg.labels.shard_checks import check_failures, check_shards
-from fmbseg.labels.shard_files import shard_name, write_shard
-from fmbseg.labels.shards import to_row
+from fmbseg.labels.shards import shard_name, to_row, write_shard
 from fmbseg.written import WouldReplaceError, hold
 
 if TYPE_CHECKING:

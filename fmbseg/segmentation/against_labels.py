@@ -45,7 +45,7 @@ def compare_with_labels(
         progress: show a bar.
 
     Returns:
-        The comparison; :func:`~fmbseg.labels.comparison_sheet.comparison_sheet` draws it.
+        The comparison; :func:`~fmbseg.labels.sheets.comparison_sheet` draws it.
 
     Raises:
         PhotographError: a photograph is not there, or was changed since it was labelled.

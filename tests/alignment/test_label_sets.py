@@ -14,8 +14,8 @@ from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.labels.formats.coco_export import export_coco
 from fmbseg.labels.formats.coco_import import import_coco
+from fmbseg.labels.label_set import save
 from fmbseg.labels.record import EVERYTHING_STAGE, LabeledImage
-from fmbseg.labels.saving import save
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.masks import MaskSet
 from tests.aligned.tiny import TinyBackbone, TinyImageText

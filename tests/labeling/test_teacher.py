@@ -15,12 +15,12 @@ from fmbseg.contract_check import ContractError
 from fmbseg.labeling import forecast
 from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.settings import LabelingSettings
-from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.formats.coco_export import export_coco
 from fmbseg.labels.formats.coco_import import import_coco
 from fmbseg.labels.formats.indexed_png import export_png
 from fmbseg.labels.formats.yolo import export_yolo
 from fmbseg.labels.record import CONCEPT_STAGE
+from fmbseg.labels.sheets import contact_sheet
 from fmbseg.labels.verification import verify
 from fmbseg.masks import MaskSet
 from fmbseg.models.contracts import Concept

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.label_set import LabelSet, save
 from fmbseg.labels.merged import merge
 from fmbseg.labels.record import EVERYTHING_STAGE, HAND_STAGE, POINT_STAGE
-from fmbseg.labels.saving import save
 from fmbseg.labels.selection import draw_lots
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter

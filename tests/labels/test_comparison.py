@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
 from fmbseg.labels.comparison import compare
-from fmbseg.labels.comparison_sheet import comparison_sheet
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.sheets import comparison_sheet
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import boxes, empty_record, manifest, record
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fmbseg.drawing.palette import distinct_colours
 from fmbseg.files import sha256_of
-from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.sheets import contact_sheet
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import boxes, manifest, record
 

@@ -16,7 +16,7 @@ from fmbseg.checksums import write_rows
 from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
-from fmbseg.labels.shard_files import read_facts, read_shard, shard_name, write_shard
+from fmbseg.labels.shards import read_facts, read_shard, shard_name, write_shard
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import assert_equal, empty_record, manifest, record
@@ -211,7 +211,7 @@ def test_another_table_is_no_shard(folder: Path, monkeypatch: pytest.MonkeyPatch
     pq.write_table(pa.table({"path": ["0.jpg"], "masks": [1]}), folder / shard_name(1))
     assert "its footer is not as fmbseg wrote it" in str(damaged(folder))
     schema = pa.schema([("path", pa.string())])
-    monkeypatch.setattr("fmbseg.labels.shard_files.SCHEMA", schema)
+    monkeypatch.setattr("fmbseg.labels.shards.SCHEMA", schema)
     write_shard(folder / shard_name(1), [{"path": "0.jpg"}], manifest="", shard=1)
     monkeypatch.undo()
     assert "its columns are not those of a shard: path)" in str(damaged(folder))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmbseg.labels.contact_sheet import contact_sheet
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.merged import merge
-from fmbseg.labels.photograph import PhotographError, checked_photograph
+from fmbseg.labels.record import PhotographError, checked_photograph
+from fmbseg.labels.sheets import contact_sheet
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import manifest, record
 from tests.labels.pictures import write_labels

@@ -11,8 +11,16 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmbseg.labels.shard_files import encode_row, read_facts, read_shard, shard_name, write_shard
-from fmbseg.labels.shards import SCHEMA, from_row, to_row
+from fmbseg.labels.shards import (
+    SCHEMA,
+    encode_row,
+    from_row,
+    read_facts,
+    read_shard,
+    shard_name,
+    to_row,
+    write_shard,
+)
 from tests.labels.examples import ARRAYS, assert_equal, boxes, empty_record, record
 
 if TYPE_CHECKING:
@@ -94,7 +102,7 @@ def test_the_hash_is_of_the_rows_however_they_are_packed(
 ) -> None:
     rows = [to_row(record(f"{index}.jpg")) for index in range(5)]
     write_shard(tmp_path / "one", rows, **ORIGIN)
-    monkeypatch.setattr("fmbseg.labels.shard_files.ROW_GROUP", 2)
+    monkeypatch.setattr("fmbseg.labels.shards.ROW_GROUP", 2)
     write_shard(tmp_path / "groups", rows, **ORIGIN)
     write_shard(tmp_path / "other", [*rows[:4], rows[3]], **ORIGIN)
     one, groups, other = (read_facts(tmp_path / name) for name in ("one", "groups", "other"))

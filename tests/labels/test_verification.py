@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.shard_files import shard_name, write_shard
-from fmbseg.labels.shards import SCHEMA
+from fmbseg.labels.shards import SCHEMA, shard_name, write_shard
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import manifest
@@ -58,7 +57,7 @@ def test_a_shard_that_another_program_wrote_is_not_believed(labels: LabelSet) ->
 
 def test_records_that_are_not_those_of_the_hash(labels: LabelSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard that is whole by its checksums, but whose hash is of other records."""
-    monkeypatch.setattr("fmbseg.labels.shard_files.encode_row", lambda _: b"others")
+    monkeypatch.setattr("fmbseg.labels.shards.encode_row", lambda _: b"others")
     rewrite(labels, 1, rows(labels, 1))
     monkeypatch.undo()
     (found,) = problems(labels)

@@ -11,7 +11,7 @@ from fmbseg.checksums import RowJournal
 from fmbseg.files import DamagedFileError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
-from fmbseg.labels.shard_files import shard_name
+from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
 from tests.labels.examples import empty_record, manifest, record
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from fmbseg import AlignedEncoder, PseudoLabeler, Segmentation, Vocabulary
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.cli.main import app
-from fmbseg.labels.comparison_sheet import comparison_sheet
-from fmbseg.labels.photograph import PhotographError
+from fmbseg.labels.record import PhotographError
+from fmbseg.labels.sheets import comparison_sheet
 from fmbseg.segmentation.against_labels import compare_with_labels
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.labeling.colours import painted

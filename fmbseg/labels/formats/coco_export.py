@@ -1,17 +1,18 @@
-"""Labels as COCO JSON, for annotation tools and everything else that reads COCO."""
+"""Labels as COCO JSON, for annotation tools and everything else that reads COCO; sealed by a checksum."""
 
 from __future__ import annotations
 
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import fmbseg
 from fmbseg.files import encode, sha256_of
-from fmbseg.labels.formats.coco_seal import seal_coco
 from fmbseg.labels.formats.exported import survey, with_pixels
-from fmbseg.labels.outlines import outlines
 from fmbseg.labels.record import STAGES
+from fmbseg.polygons import outlines
 from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:
@@ -146,3 +147,41 @@ def _write_list(file: BinaryIO, entries: Iterable[dict[str, Any]]) -> None:
 
 def _json(content: Any) -> bytes:
     return encode(json.dumps(content, ensure_ascii=False))
+
+
+_SEAL = b',\n"fmbseg_sha256": "%s"\n}\n'
+_SEALED = re.compile(rb',\n"fmbseg_sha256": "([0-9a-f]{64})"\n}\n')
+_SAYS_SO = re.compile(rb'"fmbseg(_sha256)?"\s*:')
+_BYTES = len(_SEAL % (b"0" * 64))
+
+
+def seal_coco(content_sha256: str) -> bytes:
+    """The end of a file: its last key, which holds the hash of everything before it.
+
+    Args:
+        content_sha256: of the file so far, without its closing brace.
+    """
+    return _SEAL % content_sha256.encode()
+
+
+def was_exported(content: bytes) -> bool:
+    """Whether a file says that fmbseg exported it, whatever became of it since.
+
+    Example:
+        >>> was_exported(b'{"info": {"fmbseg": {}}}'), was_exported(b'{"file_name": "fmbseg/1.jpg"}')
+        (True, False)
+    """
+    return _SAYS_SO.search(content) is not None
+
+
+def is_as_exported(content: bytes) -> bool:
+    """Whether a file is, byte for byte, one that fmbseg exported.
+
+    Example:
+        >>> before = b'{"images": []'
+        >>> whole = before + seal_coco(sha256(before).hexdigest())
+        >>> is_as_exported(whole), is_as_exported(whole.replace(b"[]", b"{}"))
+        (True, False)
+    """
+    sealed = _SEALED.fullmatch(content[-_BYTES:])
+    return sealed is not None and sha256(content[:-_BYTES]).hexdigest().encode() == sealed[1]

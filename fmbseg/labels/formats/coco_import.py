@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import fmbseg
 from fmbseg.files import check_regular, parse_json
-from fmbseg.labels.failures import ERRORS
+from fmbseg.labels.checks import ERRORS
+from fmbseg.labels.formats.coco_export import is_as_exported, was_exported
 from fmbseg.labels.formats.coco_records import CocoRecords
-from fmbseg.labels.formats.coco_seal import is_as_exported, was_exported
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, shard_count
-from fmbseg.labels.shard_files import shard_name
+from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from PIL import Image
 
 from fmbseg.escaping import markdown, markdown_code
 from fmbseg.files import encode
-from fmbseg.labels.formats.exported import Exported, survey, with_pixels
-from fmbseg.labels.formats.places import DATASETS, export_folder
+from fmbseg.labels.formats.exported import DATASETS, Exported, export_folder, survey, with_pixels
 from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.missing_package import require
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository

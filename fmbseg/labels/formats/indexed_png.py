@@ -11,8 +11,7 @@ from PIL import Image
 
 from fmbseg.drawing.palette import palette
 from fmbseg.files import encode
-from fmbseg.labels.formats.exported import Exported, drawn, survey
-from fmbseg.labels.formats.places import PNG, export_folder, stems
+from fmbseg.labels.formats.exported import PNG, Exported, drawn, export_folder, stems, survey
 from fmbseg.vocabulary import meaning_of_name
 from fmbseg.written import check_folder
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from fmbseg.labels.outlines import outlines
+from fmbseg.polygons import outlines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,217 @@
+"""Checks of a label set: its shards, their rows, and the photographs that could not be labelled."""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64decode
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fmbseg.checksums import read_rows, write_rows
+from fmbseg.files import DamagedFileError, inside
+from fmbseg.labels.manifest import shard_length
+from fmbseg.labels.record import STAGES
+from fmbseg.labels.run_lengths import check_counts
+from fmbseg.labels.shards import read_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from fmbseg.labels.shards import ShardFacts
+
+ERRORS = "errors.jsonl"
+_FIELDS = {"manifest": str, "shard": int, "path": str, "error": str}
+
+
+def read_failures(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Read the photographs that could not be labelled, each with ``shard``, ``path`` and ``error``.
+
+    Args:
+        folder: of the label set.
+        manifest: of the label set.
+
+    Raises:
+        DamagedFileError: the file is not as it was written, or of another label set.
+    """
+    path = folder / ERRORS
+    try:
+        rows = read_rows(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error}. {_REMEDY}") from error
+    for number, row in enumerate(rows, start=1):
+        if {name: type(value) for name, value in row.items()} != _FIELDS:
+            raise DamagedFileError(f"{path}, line {number}, is not a record of a photograph. {_REMEDY}")
+        if row.pop("manifest") != manifest["hash"]:
+            raise DamagedFileError(f"{path}, line {number}, belongs to another label set. {_REMEDY}")
+    return rows
+
+
+def write_failures(folder: Path, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the list, whole or not at all; no file is written for an empty list."""
+    listed = [{"manifest": manifest["hash"], **row} for row in rows]
+    if listed:
+        write_rows(folder / ERRORS, listed)
+    else:
+        (folder / ERRORS).unlink(missing_ok=True)
+
+
+_REMEDY = (
+    "Restore it, or delete it and run the same labelling again, which names the shards that must be redone"
+)
+
+
+REDO = "delete it and run the same labelling again: only this shard is redone"
+_NAMED = 3
+
+
+def shard_problems(
+    facts: ShardFacts, index: int, manifest: Mapping[str, Any], failed: int | None = None
+) -> Iterator[str]:
+    """Yield every reason why a shard is not number ``index`` of a label set.
+
+    Args:
+        facts: what the shard records about itself.
+        index: its place, from 0.
+        manifest: of the label set.
+        failed: photographs of the shard that could not be labelled; None where this is not asked.
+    """
+    if facts.manifest != manifest["hash"]:
+        yield f"belongs to another label set: {REDO}"
+    if facts.shard != index:
+        yield f"was written as shard {facts.shard}: {REDO}"
+    expected = shard_length(manifest, index)
+    if failed is not None and facts.rows + failed != expected:
+        yield (
+            f"holds {facts.rows} records, and {ERRORS} lists {failed} photographs of it, but it is of "
+            f"{expected}: {REDO}"
+        )
+
+
+def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> list[ShardFacts]:
+    """Make sure that shards are those of a label set, at their places; only their footers are read.
+
+    Args:
+        shards: by their places.
+        manifest: of the label set.
+
+    Raises:
+        DamagedFileError: one is damaged, of another label set, or of another place in it.
+    """
+    found = []
+    for index, shard in shards.items():
+        found.append(read_facts(shard))
+        for problem in shard_problems(found[-1], index, manifest):
+            raise DamagedFileError(f"{shard} {problem}")
+    return found
+
+
+def check_failures(
+    folder: Path, shards: Sequence[int], facts: Sequence[ShardFacts], manifest: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Read the photographs that could not be labelled, and make sure that no shard lacks any other.
+
+    Args:
+        folder: of the label set.
+        shards: places of the existing shards.
+        facts: what they record about themselves.
+        manifest: of the label set.
+
+    Raises:
+        DamagedFileError: photographs are neither in a shard nor listed as failed.
+    """
+    failures = read_failures(folder, manifest)
+    failed = Counter(row["shard"] for row in failures)
+    wrong = [
+        index
+        for index, one in zip(shards, facts, strict=True)
+        if one.rows + failed[index] != shard_length(manifest, index)
+    ]
+    if wrong:
+        names = ", ".join(f"shard {index}" for index in wrong[:_NAMED])
+        raise DamagedFileError(
+            f"{folder}: {names}{', ...' if len(wrong) > _NAMED else ''} and {ERRORS} do not hold all "
+            f"photographs together: restore {ERRORS}, or delete {'these shards' if len(wrong) > 1 else 'it'} "
+            "and run the same labelling again"
+        )
+    return failures
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_SCORES = ("predicted_iou", "stability", "similarity")
+_NO_FEATURE = -1
+_PLAIN = ("class_id", "stage", "predicted_iou", "stability", "similarity", "kept")
+
+
+def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]:
+    """Yield every reason why a row is not a valid record of its label set.
+
+    Args:
+        row: as it is read from a shard.
+        classes: of the vocabulary.
+        root: folder that the photographs' paths start from; a path may not leave it.
+    """
+    path, size = row["path"], (row["height"], row["width"])
+    if any(row[name] is None for name in ("path", "sha256", "height", "width", "detected", "masks")):
+        yield f"{path} has an empty field"
+        return
+    yield from _path_problems(root, path)
+    if not _SHA256.fullmatch(row["sha256"]):
+        yield f"{path} has no SHA-256"
+    if min(size) < 1:
+        yield f"{path} has {size[0]} x {size[1]} pixels"
+    named = {mask["class_id"] for mask in row["masks"]}
+    detected = set(row["detected"])
+    if any(index is None or not 0 <= index < classes for index in named | detected):
+        yield f"{path} has a class outside 0 to {classes - 1}"
+    if not named <= detected:
+        yield f"{path} has a mask of a class that is not among those detected"
+    for number, mask in enumerate(row["masks"]):
+        for what in _mask_problems(mask, size):
+            yield f"{path}, mask {number}: {what}"
+    if len({_dimensions(mask["feature"]) for mask in row["masks"]}) > 1:
+        yield f"{path} has masks with features of different lengths"
+
+
+def _path_problems(root: Path, path: str) -> Iterator[str]:
+    try:
+        inside(root, path)
+    except ValueError as error:
+        yield str(error)
+        return
+    plain = PurePosixPath(path).as_posix()
+    if plain != path:  # else one photograph could have several names
+        yield f"{path!r} is not the plainest form of a path, {plain!r}"
+
+
+def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]:
+    if any(mask[name] is None for name in ("counts", "points", *_PLAIN)):
+        yield "it has an empty field"
+        return
+    if mask["stage"] not in STAGES:
+        yield f"its stage is {mask['stage']}"
+    if not all(math.isfinite(mask[name]) for name in _SCORES):
+        yield "a score of it is not a number"
+    if len(mask["points"]) % 2:
+        yield "one of its query points has no y"
+    if not all(one is not None and math.isfinite(one) for one in mask["points"]):
+        yield "a query point of it is not a number"
+    if _dimensions(mask["feature"]) == _NO_FEATURE:
+        yield "its feature is none in base64"
+    try:
+        check_counts(mask["counts"].encode(), size)
+    except ValueError as error:
+        yield str(error)
+
+
+def _dimensions(feature: str | None) -> int | None:
+    """How many numbers of 16 bits a feature has; None where there is none."""
+    if feature is None:
+        return None
+    try:
+        length = len(b64decode(feature, validate=True))
+    except ValueError:
+        return _NO_FEATURE
+    return length // 2 if length and length % 2 == 0 else _NO_FEATURE
