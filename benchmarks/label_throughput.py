@@ -165,7 +165,7 @@ def random_models(options: argparse.Namespace, first: Path, *, tiny: bool) -> Mo
         ),
         {
             "image-text model": [(encoder, "encode_image")],
-            "mask model, encoding": [(module.image_encoder, "forward")],
+            "mask model, encoding": [(module.image_encoder, "forward"), (generator.model, "encode")],
             "mask model, decoding": [(module.mask_decoder, "forward"), (generator.model, "decode")],
         },
     )

@@ -16,6 +16,7 @@ from fmbseg.models.loading.spec_options import check_name
 from fmbseg.models.loading.weights import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.lean_decoder import EncodedFrame, LeanDecoder
+from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -39,6 +40,8 @@ class SegmentAnything:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        encoder = module.image_encoder
+        self._encode = LeanEncoder(encoder) if LeanEncoder.knows(encoder) else encoder
         mean, std = ((each.flatten() / 255).tolist() for each in (module.pixel_mean, module.pixel_std))
         self._transform = PixelTransform(tuple(mean), tuple(std), "bilinear")
 
@@ -48,7 +51,7 @@ class SegmentAnything:
 
     def encode(self, pixels: torch.Tensor) -> Any:
         """Encode (1, 3, side, side) to (1, 256, side / 16, side / 16)."""
-        return self.module.image_encoder(pixels)
+        return self._encode(pixels)
 
     def feature_map(self, embedding: Any) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16)."""
