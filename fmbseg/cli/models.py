@@ -37,7 +37,7 @@ def list_models(
     if family is not None or name_filter:
         _list_specs(family or "presets", name_filter)
         return
-    from fmbseg.recipes.description import describe_recipe
+    from fmbseg.recipes.sources import describe_recipe
 
     remedies = []
     last = None
@@ -102,7 +102,7 @@ def show(
 def _show_recipe(name: str, as_json: bool, hub: "HubOptions") -> None:
     import json
 
-    from fmbseg.recipes.description import describe_recipe
+    from fmbseg.recipes.sources import describe_recipe
 
     facts = describe_recipe(chosen_recipe(name, hub), hub)
     if as_json:

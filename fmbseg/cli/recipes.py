@@ -34,7 +34,7 @@ def chosen_recipe(name: str, hub: "HubOptions") -> "Recipe":
 
 
 def show_recipe(facts: dict[str, Any]) -> None:
-    """Print what :func:`fmbseg.recipes.description.describe_recipe` says, as a table and lines."""
+    """Print what :func:`fmbseg.recipes.sources.describe_recipe` says, as a table and lines."""
     typer.echo(f"recipe {facts['name']}: {facts['title']}\n")
     rows = [("role", "model", "licence", "GB", "here", "files")]
     for model in facts["models"]:

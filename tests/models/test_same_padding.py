@@ -15,7 +15,7 @@ from fmbseg.models.backbones.efficientnet_lite import (
     efficientnet_lite2_classes,
     efficientnet_lite_classes,
 )
-from fmbseg.models.same_padding import HalvingConv
+from fmbseg.models.efficientnet_lite import HalvingConv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

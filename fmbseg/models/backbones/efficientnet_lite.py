@@ -16,7 +16,7 @@ from fmbseg.models import efficientnet_lite as weights
 from fmbseg.models.backbones.facts import GridNetwork, Origin, facts_of
 from fmbseg.models.backbones.frozen import ExportForm, FrozenBackbone
 from fmbseg.models.backbones.grids import join_maps
-from fmbseg.models.same_padding import with_open_size
+from fmbseg.models.efficientnet_lite import with_open_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

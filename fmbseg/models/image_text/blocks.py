@@ -2,143 +2,122 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Projected(NamedTuple):
+    """Queries, keys and values of ``n`` heads of ``d`` dimensions, each (B, n, L, d)."""
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
 
 
 def _as_it_is(states: torch.Tensor) -> torch.Tensor:
     return states
 
 
-class OpenClipBlock:
-    """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v; LayerScale if the model has it."""
-
-    def __init__(self, block: Any) -> None:
-        self._block = block
-
-    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalise and project to queries, keys and values."""
-        attention = self._block.attn
-        joined = F.linear(self._block.ln_1(states), attention.in_proj_weight, attention.in_proj_bias)
-        return _split(joined, attention.num_heads)
-
-    def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Join the heads and project back."""
-        joined: torch.Tensor = self._block.attn.out_proj(rearrange(values, "b n l d -> b l (n d)"))
-        return joined
-
-    def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        """Add attention's update to the residual stream."""
-        added: torch.Tensor = states + self._block.ls_1(update)
-        return added
-
-    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Apply MLP and residual."""
-        fed: torch.Tensor = states + self._block.ls_2(self._block.mlp(self._block.ln_2(states)))
-        return fed
-
-
-class TimmBlock:
-    """timm's ``Block`` with its ``Attention``: one matrix for q, k and v; norms if the model has them."""
-
-    def __init__(self, block: Any) -> None:
-        self._block = block
-
-    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalise and project to queries, keys and values."""
-        attention = self._block.attn
-        queries, keys, values = _split(attention.qkv(self._block.norm1(states)), attention.num_heads)
-        return attention.q_norm(queries), attention.k_norm(keys), values
-
-    def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Join the heads and project back."""
-        attention = self._block.attn
-        joined: torch.Tensor = attention.proj(attention.norm(rearrange(values, "b n l d -> b l (n d)")))
-        return joined
-
-    def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        """Add attention's update to the residual stream."""
-        added: torch.Tensor = states + self._block.ls1(update)
-        return added
-
-    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Apply MLP and residual."""
-        fed: torch.Tensor = states + self._block.ls2(self._block.mlp(self._block.norm2(states)))
-        return fed
-
-
-class TransformersBlock:
-    """A layer of transformers with a separate matrix for each of q, k and v; LayerScale if the model has it.
+@dataclass(frozen=True)
+class AttentionBlock:
+    """A pre-norm transformer block, taken apart.
 
     Args:
-        attention: module that holds the three matrices.
-        heads: number of its heads.
-        out: its output projection.
+        attend_from: projects normalised tokens (B, L, C) to queries, keys and values.
+        out: projects the joined heads (B, L, n d) back to (B, L, C).
         norms: those before attention and before the MLP.
-        mlp: the layer's MLP.
-        scales: LayerScale after attention and after the MLP.
+        mlp: the block's MLP.
+        scales: LayerScale after attention and after the MLP, if the model has it.
     """
 
-    def __init__(
-        self,
-        attention: Any,
-        heads: int,
-        out: Any,
-        norms: tuple[Any, Any],
-        mlp: Any,
-        scales: tuple[Any, Any] = (_as_it_is, _as_it_is),
-    ) -> None:
-        self._matrices = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._heads, self._out, self._mlp = heads, out, mlp
-        (self._norm1, self._norm2), (self._scale1, self._scale2) = norms, scales
+    attend_from: Callable[[torch.Tensor], Projected]
+    out: Callable[[torch.Tensor], torch.Tensor]
+    norms: tuple[Any, Any]
+    mlp: Any
+    scales: tuple[Any, Any] = (_as_it_is, _as_it_is)
 
-    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalise and project to queries, keys and values."""
-        normalised = self._norm1(states)
-        return _split(torch.cat([one(normalised) for one in self._matrices], dim=-1), self._heads)
+    def project(self, states: torch.Tensor) -> Projected:
+        """Normalise (B, L, C) and project it to queries, keys and values."""
+        return self.attend_from(self.norms[0](states))
 
     def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Join the heads and project back."""
-        joined: torch.Tensor = self._out(rearrange(values, "b n l d -> b l (n d)"))
-        return joined
+        """Join the heads of (B, n, L, d) and project them back to (B, L, C)."""
+        return self.out(rearrange(values, "b n l d -> b l (n d)"))
 
     def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        """Add attention's update to the residual stream."""
-        added: torch.Tensor = states + self._scale1(update)
+        """Add attention's update to the residual stream, (B, L, C)."""
+        added: torch.Tensor = states + self.scales[0](update)
         return added
 
     def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Apply MLP and residual."""
-        fed: torch.Tensor = states + self._scale2(self._mlp(self._norm2(states)))
+        """Apply the block's second half, MLP and residual, (B, L, C)."""
+        fed: torch.Tensor = states + self.scales[1](self.mlp(self.norms[1](states)))
         return fed
 
 
-def clip_block(layer: Any) -> TransformersBlock:
+def open_clip_block(block: Any) -> AttentionBlock:
+    """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v."""
+    attention = block.attn
+
+    def attend_from(states: torch.Tensor) -> Projected:
+        joined = F.linear(states, attention.in_proj_weight, attention.in_proj_bias)
+        return _split(joined, attention.num_heads)
+
+    norms, scales = (block.ln_1, block.ln_2), (block.ls_1, block.ls_2)
+    return AttentionBlock(attend_from, attention.out_proj, norms, block.mlp, scales)
+
+
+def timm_block(block: Any) -> AttentionBlock:
+    """Timm's ``Block`` with its ``Attention``: one matrix for q, k and v; norms if the model has them."""
+    attention = block.attn
+
+    def attend_from(states: torch.Tensor) -> Projected:
+        queries, keys, values = _split(attention.qkv(states), attention.num_heads)
+        return Projected(attention.q_norm(queries), attention.k_norm(keys), values)
+
+    def out(joined: torch.Tensor) -> torch.Tensor:
+        projected: torch.Tensor = attention.proj(attention.norm(joined))
+        return projected
+
+    norms, scales = (block.norm1, block.norm2), (block.ls1, block.ls2)
+    return AttentionBlock(attend_from, out, norms, block.mlp, scales)
+
+
+def clip_block(layer: Any) -> AttentionBlock:
     """The layer of CLIP, MetaCLIP 2, SigLIP and SigLIP 2."""
     attention = layer.self_attn
     norms = (layer.layer_norm1, layer.layer_norm2)
-    return TransformersBlock(attention, attention.num_heads, attention.out_proj, norms, layer.mlp)
+    return AttentionBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.mlp)
 
 
-def aimv2_block(layer: Any) -> TransformersBlock:
+def aimv2_block(layer: Any) -> AttentionBlock:
     """The layer of AIMv2: RMSNorm and a gated MLP."""
     attention = layer.attention
     norms = (layer.rms_norm1, layer.rms_norm2)
-    return TransformersBlock(attention, attention.num_heads, attention.out_proj, norms, layer.ffn)
+    return AttentionBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.ffn)
 
 
-def tipsv2_block(layer: Any) -> TransformersBlock:
+def tipsv2_block(layer: Any) -> AttentionBlock:
     """The layer of TIPSv2: DINOv2's, with LayerScale."""
     attention, norms = layer.attention, (layer.norm1, layer.norm2)
+    attend_from = _separate(attention, attention.num_attention_heads)
     scales = (layer.layer_scale1, layer.layer_scale2)
-    heads = attention.num_attention_heads
-    return TransformersBlock(attention, heads, attention.o_proj, norms, layer.mlp, scales)
+    return AttentionBlock(attend_from, attention.o_proj, norms, layer.mlp, scales)
 
 
-def _split(joined: torch.Tensor, heads: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _separate(attention: Any, heads: int) -> Callable[[torch.Tensor], Projected]:
+    """The projection of transformers' layers, which have a matrix for each of q, k and v."""
+    matrices = (attention.q_proj, attention.k_proj, attention.v_proj)
+    return lambda states: _split(torch.cat([one(states) for one in matrices], dim=-1), heads)
+
+
+def _split(joined: torch.Tensor, heads: int) -> Projected:
     """Split (B, L, 3 n d) into queries, keys and values (B, n, L, d)."""
-    queries, keys, values = rearrange(joined, "b l (three n d) -> three b n l d", three=3, n=heads).unbind(0)
-    return queries, keys, values
+    return Projected(*rearrange(joined, "b l (three n d) -> three b n l d", three=3, n=heads).unbind(0))

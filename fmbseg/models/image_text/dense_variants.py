@@ -7,15 +7,19 @@ the last block's input, and change no weights.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from einops import rearrange
 
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+    from fmbseg.models.image_text.blocks import AttentionBlock
 
 NACLIP_SIGMA_CELLS = 5.0
 
@@ -32,26 +36,6 @@ class BlockInput(NamedTuple):
     states: torch.Tensor
     prefix: int
     grid: tuple[int, int]
-
-
-class AttentionBlock(Protocol):
-    """A pre-norm transformer block, taken apart; ``n`` heads of ``d`` dimensions."""
-
-    def project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalise (B, L, C) and project it to queries, keys and values, each (B, n, L, d)."""
-        ...
-
-    def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Join the heads of (B, n, L, d) and project them back to (B, L, C)."""
-        ...
-
-    def add(self, states: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        """Add attention's update to the residual stream, (B, L, C)."""
-        ...
-
-    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Apply the block's second half, MLP and residual, (B, L, C)."""
-        ...
 
 
 def maskclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
@@ -145,3 +129,43 @@ def _neighbourhood(tokens: BlockInput) -> torch.Tensor:
     squared = (places[:, None] - places[None]).square().sum(dim=-1)
     near = torch.exp(-squared / (2 * NACLIP_SIGMA_CELLS**2))
     return F.pad(near, (tokens.prefix, 0, tokens.prefix, 0))
+
+
+OFFSET = 0.1
+"""Added to the wanted side before it becomes a scale factor, as DINO's code does."""
+
+WITH_OFFSET: AbstractSet[str] = frozenset({"value", "sclip", "clearclip", "naclip"})
+"""Dense variants whose code resizes the table this way."""
+
+
+def resized_positions(table: torch.Tensor, side: int, dense: str, prefix: int = 1) -> torch.Tensor:
+    """Resize a table to another grid, bicubically; the class token's entry stays as it is.
+
+    The code of SCLIP, ClearCLIP, NACLIP and FeatUp (``value``) resizes by the scale factor
+    ``(side + 0.1) / n``, which shifts the sampled places a little; MaskCLIP's resizes to the side
+    itself. At the model's own crop size there is nothing to resize.
+
+    Args:
+        table: (prefix + n * n, C), the class token first.
+        side: number of cells in height and width.
+        dense: name of the dense variant.
+        prefix: 1 if there is a class token, else 0.
+
+    Returns:
+        (prefix + side * side, C).
+
+    Example:
+        >>> table = torch.arange(5.0)[:, None]
+        >>> resized_positions(table, 3, "maskclip").shape
+        torch.Size([10, 1])
+    """
+    own = round((len(table) - prefix) ** 0.5)
+    if own == side:
+        return table
+    grid = rearrange(table[prefix:].detach().float(), "(h w) c -> 1 c h w", h=own)
+    if dense in WITH_OFFSET:
+        scale = (side + OFFSET) / own
+        grid = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic", align_corners=False)
+    else:
+        grid = F.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
+    return torch.cat([table[:prefix].detach(), rearrange(grid, "1 c h w -> (h w) c").to(table.dtype)])

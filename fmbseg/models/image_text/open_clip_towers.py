@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fmbseg.models.image_text.blocks import OpenClipBlock, TimmBlock
-from fmbseg.models.image_text.position_tables import resized_positions
+from fmbseg.models.image_text.blocks import open_clip_block, timm_block
+from fmbseg.models.image_text.dense_variants import resized_positions
 from fmbseg.models.image_text.request import checked_crop_size
 from fmbseg.models.image_text.towers import (
     CELLS,
@@ -25,7 +25,7 @@ def open_clip_tower(visual: Any, crop_size: int | str | None, dense: str) -> tup
     """Take the vision tower of an open_clip model; its position embeddings are resized if necessary.
 
     CLIP's own are resized as the authors of the variant do
-    (:func:`~fmbseg.models.image_text.position_tables.resized_positions`), those of timm's towers
+    (:func:`~fmbseg.models.image_text.dense_variants.resized_positions`), those of timm's towers
     as timm does.
 
     Args:
@@ -88,7 +88,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
         return pooled
 
     tower = TransformerTower(
-        forward, Tap(block), OpenClipBlock(block), prefix=1, head=head, stride=stride, variant=dense
+        forward, Tap(block), open_clip_block(block), prefix=1, head=head, stride=stride, variant=dense
     )
     return tower, side
 
@@ -107,7 +107,7 @@ def _timm_vit_tower(visual: Any, crop_size: int | str | None, dense: str) -> tup
 
     block = trunk.blocks[-1]
     tower = TransformerTower(
-        visual, Tap(block), TimmBlock(block), trunk.num_prefix_tokens, head, stride=stride, variant=dense
+        visual, Tap(block), timm_block(block), trunk.num_prefix_tokens, head, stride=stride, variant=dense
     )
     return tower, side
 

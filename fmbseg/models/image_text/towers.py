@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from einops import rearrange, repeat
 
-from fmbseg.models.image_text.dense_variants import AttentionBlock, BlockInput, dense_variant
+from fmbseg.models.image_text.dense_variants import BlockInput, dense_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
+
+    from fmbseg.models.image_text.blocks import AttentionBlock
 
 CELLS = "cells"
 """Name of the dense features of a tower that does not end in attention: each cell through its head."""

@@ -6,8 +6,7 @@ import torch
 
 from fmbseg.models.contracts import ImageTextEncoder
 from fmbseg.models.efficientnet_lite import load_classifier
-from fmbseg.models.image_text.conse import Conse
-from fmbseg.models.image_text.minilm import MiniLM
+from fmbseg.models.image_text.conse import Conse, MiniLM
 from fmbseg.models.registries import IMAGE_TEXT
 from fmbseg.vocabularies import imagenet_class_names
 from tests.models.image_text.contract import TrainedImageTextContract

@@ -1,7 +1,7 @@
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from fmbseg.models.image_text.minilm import MiniLM
+from fmbseg.models.image_text.conse import MiniLM
 from fmbseg.models.loading.assets import MINILM, packaged_file
 
 
