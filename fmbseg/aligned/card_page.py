@@ -128,9 +128,18 @@ def _training(config: AlignedConfig, card: HeadCard) -> list[tuple[str, object]]
     losses = [record["loss"] for record in config.training.get("history", ()) if "loss" in record]
     if losses:
         rows.append(("loss, first and last epoch", f"{losses[0]:.3f}, {losses[-1]:.3f}"))
+    rows += _selection(config.training)
     if rows and config.transform is not None:
         rows.append(("pixels", f"mean {config.transform.mean}, std {config.transform.std}"))
     return rows
+
+
+def _selection(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What cross-validation chose, if it did."""
+    kept, chosen = training.get("kept", {}).get("selection"), training.get("selection")
+    if kept:
+        return [("kept after cross-validation", kept["told"])]
+    return [("epochs, by cross-validation", f"{chosen['epochs']}: {chosen['told']}")] if chosen else []
 
 
 def _label_models(labels: Mapping[str, Any]) -> list[tuple[str, str]]:

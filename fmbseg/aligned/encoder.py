@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,12 @@ class AlignedEncoder(Shareable):
             "head_sha256": self.to_save().digest(),
             "hubness": self.hubness,
         }
+
+    def with_training(self, training: Mapping[str, Any]) -> AlignedEncoder:
+        """The same encoder with another account of how it was trained."""
+        other = copy.copy(self)
+        other.config = replace(self.config, training=training)
+        return other
 
     def to_save(self) -> SavedHead:
         """What :meth:`save_pretrained` writes: the head and its prototypes, the frozen models by spec."""

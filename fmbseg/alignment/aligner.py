@@ -25,10 +25,10 @@ from fmbseg.alignment.label_source import models_without_paths, open_labels
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.parts import Parts, loaded_backbone, make_parts
 from fmbseg.alignment.reports import TrainingReports
+from fmbseg.alignment.selection import Selection, select_epochs
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.alignment.training_example import training_size
-from fmbseg.alignment.validation import validate
 from fmbseg.files import cache_home
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from fmbseg.alignment.examples import TrainingData
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.training_example import TrainingExample
-    from fmbseg.alignment.validation import HeldOutScore
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
@@ -74,8 +73,8 @@ class Aligner(Shareable):
     Attributes:
         settings: as given, or the recipe's.
         history: one record for each pass of the last training.
-        started: the held-out score of the head that the last training started from, to compare with that of
-            the last record; None without such a head or without photographs held out.
+        selection: what cross-validation chose in the last training: after how many epochs it stopped, or
+            that the head it would start from was kept; None where it was not asked for.
 
     Raises:
         AlignedEncoderError: the head's sizes do not fit the backbone and, if it is loaded, the text encoder.
@@ -97,13 +96,12 @@ class Aligner(Shareable):
         hub: HubOptions | None = None,
     ) -> None:
         self.history: tuple[EpochRecord, ...] = ()
-        self.started: HeldOutScore | None = None
+        self.selection: Selection | None = None
         self._processes, own = join_processes()
         self._device = own if device is None else torch.device(device)
         self._hub = hub
         self._head = head
-        self._known: Prototypes | None = None
-        self._hubness: float | None = None
+        self._start: AlignedEncoder | None = None
         self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
         self._encoder: AlignedEncoder | None = None
         given = None if backbone is None else loaded_backbone(backbone, hub)  # its faults show now
@@ -198,9 +196,17 @@ class Aligner(Shareable):
             if data.unlabelled:
                 bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
             vectors, prototypes = self._prototypes(data.vocabulary, text_encoder, old)
+            features, dense = self._features(data, text_encoder, bars, files)
+            objective = Objective(features, vectors, self.settings, dense, old, self._processes)
+            self.history, self.selection = (), self._select(data, objective, bars)
+            if self._start is not None and self.selection is not None and not self.selection.epochs:
+                self._encoder = self._start.with_training(
+                    {**self._start.config.training, "kept": self._record(source, fingerprint, data)}
+                )
+                return self
             reports = TrainingReports(
                 bars,
-                self.settings.epochs,
+                self.settings.epochs if self.selection is None else self.selection.epochs,
                 len(data.examples),
                 self.settings.batch_size * self._processes.count,
                 start=None if kept is None else kept.state,
@@ -208,17 +214,14 @@ class Aligner(Shareable):
                 tensorboard=tensorboard,
             )
             files.enter_context(reports)
-            features, dense = self._features(data, text_encoder, bars, files)
-            hubness = self._parts.hubness if self._hubness is None else self._hubness
-            objective = Objective(features, vectors, self.settings, dense, old, self._processes)
-            started = None if self._head is None else self._head.to(self._device)
-            self.started = None if started is None else validate(started, data.held_out, objective)
+            hubness = self._parts.hubness if self._start is None else self._start.hubness
             try:
                 train(
                     head.to(self._device),
                     data.examples,
                     objective,
                     held_out=data.held_out,
+                    until=None if self.selection is None else self.selection.epochs,
                     checkpoint=kept,
                     on_step=reports.step,
                     on_epoch=reports.epoch,
@@ -325,9 +328,7 @@ class Aligner(Shareable):
             hub=encoder.hub,
         )
         aligner.history = history
-        aligner._known = encoder.prototypes
-        aligner._hubness = encoder.hubness  # of the head that training starts from
-        aligner._encoder = encoder
+        aligner._start = aligner._encoder = encoder
         return aligner
 
     def loaded_text_encoder(self) -> ImageTextEncoder:
@@ -362,12 +363,13 @@ class Aligner(Shareable):
         weight = self.settings.distillation
         if not weight:
             return None
-        if self._head is None or self._known is None:
+        known = None if self._start is None else self._start.prototypes
+        if self._head is None or known is None:
             raise ValueError(
                 f"distillation {weight:g} retains the words of a trained head, and there is none to start "
                 "from: use Aligner.from_pretrained, or set it to 0"
             )
-        return OldVocabulary(self._head, self._known, self.settings.temperature).to(self._device)
+        return OldVocabulary(self._head, known, self.settings.temperature).to(self._device)
 
     def _prototypes(
         self, words: Vocabulary, text_encoder: ImageTextEncoder, old: OldVocabulary | None
@@ -397,10 +399,20 @@ class Aligner(Shareable):
         dense = DenseBackbone(text_encoder, self._backbone.stride)
         return features, cached(dense, "dense maps", data.examples)
 
+    def _select(self, data: TrainingData, objective: Objective, bars: Progress) -> Selection | None:
+        """After how many epochs to stop, if the settings ask for it and there is a head to start from."""
+        parts = self.settings.cross_validation
+        if not parts or self._start is None:
+            return None
+        found = select_epochs(self._start.head.to(self._device), data.examples, objective, parts, bars)
+        bars.note(str(found))
+        return found
+
     def _record(self, source: LabelSource, fingerprint: str, data: TrainingData) -> dict[str, Any]:
         """How this training went, for the config; no times, so that equal runs give equal files."""
         return {
             "settings": self.settings.to_dict(),
+            "selection": None if self.selection is None else self.selection.to_dict(),
             "labels": {
                 "fingerprint": fingerprint,
                 "models": models_without_paths(source.origin.get("models", {})),

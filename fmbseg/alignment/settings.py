@@ -82,6 +82,9 @@ class TrainingSettings:
             bfloat16 on a CUDA device that has it, and exact float32 elsewhere.
         validation: share of the photographs, drawn by the seed, that is not trained on; after each epoch the
             head is measured against their pseudo labels.
+        cross_validation: parts to deal the photographs into, where training starts from a head, to find after
+            how many epochs to stop, or whether to keep that head
+            (:func:`~fmbseg.alignment.selection.select_epochs`); 0 trains for all epochs.
         similarity_power: a patch takes part in an epoch with the probability (similarity of its mask to its
             class / the highest in the labels) to this power; 0 takes all. See
             :class:`~fmbseg.alignment.noise.LabelNoise`.
@@ -127,6 +130,7 @@ class TrainingSettings:
     max_gradient_norm: float | None = None
     precision: TrainingPrecision = "auto"
     validation: float = 0.0
+    cross_validation: int = 0
     similarity_power: float = 0.0
     iou_power: float = 0.0
     class_cap: int | None = None
@@ -150,6 +154,8 @@ class TrainingSettings:
             self._require(name, _is_real(self._of(name)) and self._of(name) >= 0, "a number of at least 0")
         for name in _BELOW_ONE:
             self._require(name, self._of(name) < 1, "below 1")
+        parts = self.cross_validation
+        self._require("cross_validation", _is_int(parts) and parts >= 0 and parts != 1, "0, or 2 or more")
         coverage = self.min_coverage
         self._require("min_coverage", _is_real(coverage) and 0 < coverage <= 1, "above 0 and at most 1")
         self._require("seed", _is_int(self.seed) and 0 <= self.seed < 2**63, "a whole number, 0 to 2**63 - 1")

@@ -67,6 +67,7 @@ def train(
     objective: Objective,
     *,
     held_out: Sequence[TrainingExample] = (),
+    until: int | None = None,
     checkpoint: Checkpoint | None = None,
     on_step: Callable[[Step], None],
     on_epoch: Callable[[EpochRecord], None],
@@ -83,6 +84,7 @@ def train(
         objective: the loss, with the settings of the training and the processes that take every step
             together; a batch is ``batch_size`` photographs for each of them.
         held_out: photographs to measure the head on after each epoch.
+        until: the epoch to stop after, if not the settings' last; the learning rate falls as if it went on.
         checkpoint: where to save the training, if anywhere; what it held when it was opened is continued.
         on_step: called after each batch.
         on_epoch: called after each pass.
@@ -98,7 +100,7 @@ def train(
             run.restore(checkpoint.state)
         head.train()
         order = torch.Generator().manual_seed(settings.seed)
-        for epoch in range(1, settings.epochs + 1):
+        for epoch in range(1, (until or settings.epochs) + 1):
             batches = _batches(examples, settings.batch_size * objective.processes.count, order)
             if epoch < run.state.epoch:
                 continue

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 FEWEST_FROM_NOTHING = 500
 """Photographs with which a head from nothing comes near the packaged one (benchmarks/learning_curve.py)."""
 
-_FEWEST_TO_COMPARE = 10
-_CAREFULLY: dict[str, Any] = {"distillation": 1.0}
-_COMPARED: dict[str, Any] = {"validation": 0.2}
+_CAREFULLY: dict[str, Any] = {"distillation": 1.0, "cross_validation": 5}
 
 
 @with_hub_options
@@ -81,8 +79,8 @@ def fit(
     """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start.
 
     Few photographs teach less than the packaged head knows, so training then continues from that head, if it
-    has the same models: what it says of its own words is kept (distillation), and some of the photographs are
-    held out to tell whether the result is better.
+    has the same models: what it says of its own words is kept (distillation), and cross-validation tells
+    after how many epochs to stop. Where none is surely better than that head, it is kept as it is.
     """
     from fmbseg.aligned.files import check_place
     from fmbseg.alignment.checkpoint import Checkpoint
@@ -114,10 +112,10 @@ def fit(
         start = _suited(source, backbone, recipe)
         if start is not None:
             backbone = None
-            changed = _CAREFULLY | ({} if len(source) < _FEWEST_TO_COMPARE else _COMPARED) | changed
+            changed = _CAREFULLY | changed
             typer.echo(
                 f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the "
-                f"packaged head {start!r}, whose words are kept (--from-scratch: start from nothing)",
+                f"packaged head {start!r} if that makes it better (--from-scratch: start from nothing)",
                 err=True,
             )
     processes, device = join_processes()
@@ -144,12 +142,23 @@ def fit(
         if processes.main:
             aligner.save_pretrained(out)
     if processes.main:
-        first, last = aligner.history[0].loss, aligner.history[-1].loss
-        typer.echo(
-            f"{out}: head trained on {len(source)} photographs in {aligner.settings.epochs} epochs, "
-            f"loss {first:.3f} to {last:.3f}"
+        typer.echo(f"{out}: {_outcome(aligner, len(source), start)}")
+
+
+def _outcome(aligner: "Aligner", photographs: int, start: str | None) -> str:
+    """What came out, in a line."""
+    chosen = aligner.selection
+    if chosen is not None and not chosen.epochs:
+        return (
+            f"the head {start!r} is kept, for training did not surely make it better: {chosen}; label more "
+            "photographs, or take --from-scratch"
         )
-        _compare(aligner)
+    first, last = aligner.history[0].loss, aligner.history[-1].loss
+    told = "" if chosen is None else f"; {chosen}"
+    return (
+        f"head trained on {photographs} photographs in {len(aligner.history)} epochs, "
+        f"loss {first:.3f} to {last:.3f}{told}"
+    )
 
 
 def _suited(source: "LabelSet", backbone: str | None, recipe: str) -> str | None:
@@ -162,22 +171,6 @@ def _suited(source: "LabelSet", backbone: str | None, recipe: str) -> str | None
     encoder = backbone or (config.backbone if chosen == DEFAULT_HEAD else None)  # else another recipe's
     same = (encoder, models.get("image_text")) == (config.backbone, config.text_encoder)
     return DEFAULT_HEAD if same and len(source) < FEWEST_FROM_NOTHING else None
-
-
-def _compare(aligner: "Aligner") -> None:
-    """Say whether the head became better on what was held out, and warn where it did not."""
-    before, after = aligner.started, aligner.history[-1].validation_accuracy
-    if before is None or after is None:
-        return
-    told = f"right on {after:.1%} of the patches held out, {before.accuracy:.1%} at the start"
-    if after >= before.accuracy:
-        typer.echo(told)
-    else:
-        typer.echo(
-            f"warning: {told}: the head that it started from is better there; label more photographs, or "
-            f"keep to that head",
-            err=True,
-        )
 
 
 def _warn_of_words(aligner: "Aligner", source: "LabelSet") -> None:

@@ -14,6 +14,7 @@ from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.checkpoint import TrainingCheckpointError
 from fmbseg.alignment.examples import TrainingDataError, training_data
 from fmbseg.alignment.label_source import RecordedLabels
+from fmbseg.alignment.selection import choose
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import TrainingDivergedError
 from fmbseg.checksums import read_sealed_json, write_sealed_json
@@ -421,3 +422,34 @@ def test_offline_models_learn_three_photographs_bit_for_bit(tmp_path: Path) -> N
         assert (found[truth] == expected).mean() > 0.8
         assert not np.isin(found, BATHTUB).mean() > 0.05
         assert (found[truth] == TABLE).mean() < 0.2
+
+
+def test_a_head_to_start_from_is_kept_or_trained_as_cross_validation_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = labelled(tmp_path, side=96)
+    monkeypatch.setattr("fmbseg.alignment.selection._FEWEST", 2)
+    first = tiny(tmp_path).fit(labels, progress=False)
+    first.save_pretrained(tmp_path / "first")
+    settings = replace(SETTINGS, cross_validation=2)
+    outcomes = {}
+    for epochs in (1, 0):
+        monkeypatch.setattr(
+            "fmbseg.alignment.selection.choose",
+            lambda counts, epochs=epochs: replace(choose(counts), epochs=epochs),
+        )
+        aligner = Aligner.from_pretrained(
+            tmp_path / "first", settings=settings, features_dir=tmp_path / "cache"
+        )
+        outcomes[epochs] = aligner.fit(labels, progress=False)
+    trained, kept = outcomes[1], outcomes[0]
+    assert trained.selection is not None
+    assert len(trained.history) == trained.selection.epochs == 1
+    assert trained.encoder.config.training["selection"]["epochs"] == trained.selection.epochs
+    assert kept.selection is not None
+    assert (kept.selection.epochs, kept.history) == (0, ())
+    config = kept.encoder.config
+    assert config.training["kept"]["selection"] == kept.selection.to_dict()
+    assert replace(config, training={}) == replace(first.encoder.config, training={})
+    for name, weight in first.encoder.head.state_dict().items():
+        torch.testing.assert_close(kept.encoder.head.state_dict()[name], weight, rtol=0, atol=0)
