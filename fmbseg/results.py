@@ -105,6 +105,7 @@ class Segmentation:
             :mod:`fmbseg.certainty`).
         top: the best few words of each pixel, if requested.
         similarities: what :meth:`heatmap` draws.
+        device: where it was computed, such as ``cuda:0``, if that is known.
 
     Raises:
         ValueError: shapes that differ, or a label that is not a position in ``names``.
@@ -127,6 +128,7 @@ class Segmentation:
     certainty: NDArray[np.float32] | None = None
     top: TopClasses | None = None
     similarities: Similarities | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)

@@ -12,6 +12,7 @@ from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError, check_back
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.contract_check import require_contract
+from fmbseg.devices import Device, find_device
 from fmbseg.models.contracts import Backbone
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.hub_files import for_heads_and_models
@@ -190,7 +191,7 @@ class AlignedEncoder(Shareable):
         local_files_only: bool = False,
         backbone: Backbone | str | None = None,
         text_encoder: ImageTextEncoder | str | None = None,
-        device: torch.device | str = "cpu",
+        device: Device = None,
         hub: HubOptions | None = None,
     ) -> AlignedEncoder:
         """Load a head from a folder or the Hub; the registry makes the frozen models.
@@ -207,7 +208,7 @@ class AlignedEncoder(Shareable):
             local_files_only: never use the network.
             backbone: an instance or a spec to use instead of the one that the head names.
             text_encoder: an instance or a spec to use instead of the one that the head names.
-            device: where to put it.
+            device: where to put it; by default the best there is.
             hub: how files of the frozen models are found; by default like those of the head. Their revisions
                 are part of their specs.
 
@@ -217,7 +218,9 @@ class AlignedEncoder(Shareable):
             AssetUnavailableError: files of the head or the backbone are neither here nor available.
             UntrustedSpecError: a head from the Hub names a model that reads files of this machine.
             UnknownNameError: the registry does not know a spec.
+            DeviceError: there is no such device.
         """
+        on = find_device(device)
         of_head, of_models = for_heads_and_models(hub, revision, token, cache_dir, local_files_only)
         saved = SavedHead.find(source, of_head)
         saved.check_trust(backbone_given=backbone is not None, text_encoder_given=text_encoder is not None)
@@ -237,7 +240,7 @@ class AlignedEncoder(Shareable):
         )
         if text_encoder is None and saved.config.text_license:
             encoder.config = replace(encoder.config, text_license=saved.config.text_license)
-        return encoder.to(device)
+        return encoder.to(on)
 
 
 def _check_backbone(backbone: Backbone, config: AlignedConfig, source: object) -> None:

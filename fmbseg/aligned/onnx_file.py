@@ -76,7 +76,7 @@ def export_onnx(
         made = Path(folder, path.name)  # under its final name, by which it finds its weights
         with telling_of_a_full_disk(path):
             _write(program, made, _card(encoder, exported))
-        difference = max(_difference(encoder, ExportedEncoder(made), one) for one in sizes)
+        difference = max(_difference(encoder, ExportedEncoder(made, device="cpu"), one) for one in sizes)
         if not difference <= _CLOSE:  # also true of NaN
             raise ExportError(
                 f"the exported graph of {encoder.backbone.spec!r} differs from PyTorch by {difference:g} "

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fmbseg.alignment.examples import TrainingData
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.training_example import TrainingExample
+    from fmbseg.devices import Device
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
@@ -66,7 +67,7 @@ class Aligner(Shareable):
         head: where training starts; a copy of it is trained. By default a new one, seeded by the settings.
         settings: of the training; ``TrainingSettings()`` is what the paper states.
         features_dir: where features of the backbone are kept; ``features`` in the cache folder if not given.
-        device: where to compute; a GPU if there is one.
+        device: where to compute; by default the best there is.
         hub: how files of the frozen models are found; by default as the Hub's client is configured. A
             revision is part of a spec, for example ``"hf:facebook/dinov2-base?revision=main"``.
 
@@ -92,13 +93,12 @@ class Aligner(Shareable):
         head: AlignmentHead | None = None,
         settings: TrainingSettings | None = None,
         features_dir: str | Path | None = None,
-        device: torch.device | str | None = None,
+        device: Device = None,
         hub: HubOptions | None = None,
     ) -> None:
         self.history: tuple[EpochRecord, ...] = ()
         self.selection: Selection | None = None
-        self._processes, own = join_processes()
-        self._device = own if device is None else torch.device(device)
+        self._processes, self._device = join_processes(device)
         self._hub = hub
         self._head = head
         self._start: AlignedEncoder | None = None
@@ -279,7 +279,7 @@ class Aligner(Shareable):
         local_files_only: bool = False,
         backbone: Backbone | str | None = None,
         text_encoder: ImageTextEncoder | str | None = None,
-        device: torch.device | str = "cpu",
+        device: Device = None,
         hub: HubOptions | None = None,
     ) -> Aligner:
         """Load a trained Aligner; ``fit`` goes on from its head.
@@ -295,7 +295,7 @@ class Aligner(Shareable):
             settings: of the next training; the saved ones if not given. ``distillation`` above 0 keeps what
                 the head has learned of its old words.
             features_dir: where features of the backbone are kept.
-            device: where to compute.
+            device: where to compute; by default the best there is.
             hub: how files of the frozen models are found; by default like those of the head.
 
         Raises:

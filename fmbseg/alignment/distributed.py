@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import distributed
 
+from fmbseg.devices import Device, find_device
 from fmbseg.missing_package import require
 
 if TYPE_CHECKING:
@@ -111,16 +112,20 @@ def _gathered(rows: torch.Tensor, sizes: list[int]) -> list[torch.Tensor]:
     return [each[:size] for each, size in zip(received, sizes, strict=True)]
 
 
-def join_processes() -> tuple[Processes, torch.device]:
+def join_processes(wanted: Device = None) -> tuple[Processes, torch.device]:
     """The processes that this one was started with, by ``accelerate launch`` or ``torchrun``.
 
+    Args:
+        wanted: the device to compute on; by default the best there is.
+
     Returns:
-        The processes, and the device that this one computes on: a GPU if there is one, with several its own.
+        The processes, and the device that this one computes on; of several GPUs of one kind, its own.
 
     Raises:
+        DeviceError: there is no such device.
         MissingPackageError: there are several, and accelerate is not installed.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(wanted)
     if distributed.is_available() and distributed.is_initialized():  # by the caller
         return Processes(distributed.get_rank(), distributed.get_world_size()), device
     count = int(os.environ.get("WORLD_SIZE", "1"))

@@ -9,7 +9,7 @@ import typer
 
 from fmbseg.cli.calibrations import CALIBRATION_FILE
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, VocabularyName, with_hub_options, words
+from fmbseg.cli.options import Classes, DeviceName, VocabularyName, with_hub_options, words
 from fmbseg.cli.segment import images_of
 from fmbseg.cli.words import warn_of_words_for
 from fmbseg.heads import packaged_head
@@ -48,6 +48,7 @@ def calibrate(
     plain: Annotated[
         bool, typer.Option("--plain", help="For `fmbseg segment --plain`: a packaged head alone.")
     ] = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -78,7 +79,8 @@ def calibrate(
         raise typer.Exit(1)
     chosen = sorted(random.Random(0).sample(found, min(count, len(found))))  # noqa: S311 - no secret
     settings = SegmentSettings() if plain else segmenting_with(head)
-    segmenter = load_segmenter(head, replace(settings, background=Background("common")), hub)
+    settings = replace(settings, background=Background("common"))
+    segmenter = load_segmenter(head, settings, hub, device)
     warn_of_words_for(segmenter, wanted)
     readable: list[Path] = []
     with Progress() as bars:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import RecipeName, Strict, with_hub_options
+from fmbseg.cli.options import DeviceName, RecipeName, Strict, tell_device, with_hub_options
 from fmbseg.cli.recipes import chosen_recipe
 from fmbseg.vocabulary_files import split_words
 
@@ -34,13 +34,17 @@ def demo(
         Path, typer.Option(help="Folder for the report: a new one, or that of an earlier demo.")
     ] = Path("demo"),
     strict: Strict = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
     """Label, fit and segment real photographs, then write OUT/report.html and OUT/metrics.json."""
     if quick and images is not None:
         raise typer.BadParameter("--quick chooses among the demo's own photographs: leave --images out")
-    chosen = chosen_recipe(recipe, hub)
+    from fmbseg.devices import find_device
+
+    on = find_device(device)
+    chosen = chosen_recipe(recipe, hub, on)
     if chosen.head is not None:  # the small models, which are there for those without a model hub
         typer.echo(
             f"recipe {chosen.name}: {chosen.title}; for the best within reach: fmbseg demo --recipe auto"
@@ -55,8 +59,10 @@ def demo(
         classes=tuple(split_words(classes)) if classes is not None else None,
         new_words=tuple(split_words(new_words)) if new_words is not None else None,
         recipe=chosen.name,
+        device=on,
         hub=hub,
     )
+    tell_device(on)
     report = run_demo(settings)
     for failure in report.failures:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")

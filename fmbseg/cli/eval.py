@@ -7,7 +7,7 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import load_segmenter
-from fmbseg.cli.options import Strict, with_hub_options
+from fmbseg.cli.options import DeviceName, Strict, with_hub_options
 from fmbseg.cli.words import warn_of_words_for
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def evaluate(
         bool, typer.Option("--everywhere", help="With --against: also count pixels without a label.")
     ] = False,
     strict: Strict = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -59,7 +60,7 @@ def evaluate(
     if merge + table + (against is not None) > 1:
         raise typer.BadParameter("give one of --merge, --table and --against")
     if against is not None:
-        _against(paths, against, everywhere, out, hub)
+        _against(paths, against, everywhere, out, hub, device)
         return
     if table:
         _table(paths, out)
@@ -84,7 +85,7 @@ def evaluate(
         left = found.passed_over
         # All that can be wrong comes before the models.
         check_evaluation(found, how, out=out, names=names, shard=part, limit=limit)
-        segmenter = load_segmenter(paths[0], hub=hub)
+        segmenter = load_segmenter(paths[0], hub=hub, device=device)
         warn_of_words_for(segmenter, how.vocabulary(found, names))
         report = measure(
             segmenter,
@@ -104,7 +105,14 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _against(heads: list[str], folder: Path, everywhere: bool, out: Path | None, hub: "HubOptions") -> None:
+def _against(
+    heads: list[str],
+    folder: Path,
+    everywhere: bool,
+    out: Path | None,
+    hub: "HubOptions",
+    device: str | None,
+) -> None:
     from fmbseg.cli.labels_compare import print_comparison
     from fmbseg.files import write_json
     from fmbseg.labels.label_set import LabelSet
@@ -117,7 +125,8 @@ def _against(heads: list[str], folder: Path, everywhere: bool, out: Path | None,
     if out is not None:
         check_single(out, kind)
     labels = LabelSet(folder)
-    found = compare_with_labels(labels, load_segmenter(heads[0], hub=hub), everywhere=everywhere)
+    segmenter = load_segmenter(heads[0], hub=hub, device=device)
+    found = compare_with_labels(labels, segmenter, everywhere=everywhere)
     print_comparison(str(folder), heads[0], found)
     if out is not None:
         with single_file(out, kind) as path:

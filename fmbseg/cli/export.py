@@ -38,7 +38,8 @@ def export(
     if out.suffix == ".onnx":
         require_onnx()
     check_size(size, SavedHead.find(head, hub).config.stride)
-    encoder = AlignedEncoder.from_pretrained(head, hub=hub)
+    # In float32, and bound to no device: an accelerator would write its own into the file.
+    encoder = AlignedEncoder.from_pretrained(head, device="cpu", hub=hub)
     if out.suffix == ".onnx":
         report = export_onnx(encoder, out, size=size)
         sizes = "any size" if report.dynamic else f"{report.size[0]} x {report.size[1]} pixels"

@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.options import OutFolder, RecipeName, name_and_value, with_hub_options
+from fmbseg.cli.options import (
+    DeviceName,
+    OutFolder,
+    RecipeName,
+    name_and_value,
+    tell_device,
+    with_hub_options,
+)
 from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO, RECIPES
 
 if TYPE_CHECKING:
+    import torch
+
     from fmbseg.alignment.aligner import Aligner
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.labels.label_set import LabelSet
@@ -73,6 +82,7 @@ def fit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print how large the features would be, and stop.")
     ] = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -118,7 +128,7 @@ def fit(
                 f"packaged head {start!r} if that makes it better (--from-scratch: start from nothing)",
                 err=True,
             )
-    processes, device = join_processes()
+    processes, on = join_processes(device)
     kept = None if checkpoint is None or dry_run else Checkpoint(checkpoint)
     logs = logs or out / "logs"
 
@@ -127,22 +137,23 @@ def fit(
         if not dry_run:
             identity = training_identity(source.fingerprint, settings, processes)
             check_early(source, identity, kept, logs, tensorboard=tensorboard)
-        return _aligner(source, backbone, chosen, start, settings, hub)
+        return _aligner(source, backbone, chosen, start, settings, on, hub)
 
     models = source.origin["models"]
     recorded = models.get("recipe") if models.get("recipe") in RECIPES else None
     needed = start is None and (recorded is not None or backbone is None or "image_text" not in models)
     with kept if kept is not None and processes.main else nullcontext():
-        aligner = ByRecipe(recipe, make, hub, device, needed=needed).made(recorded, labels)
+        aligner = ByRecipe(recipe, make, hub, on, needed=needed).made(recorded, labels)
         if dry_run:
             typer.echo(_plan(aligner, source))
             return
-        _warn_of_words(aligner, source)
+        if processes.main:  # once, however many train
+            tell_device(on)
+            warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
         aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
         if processes.main:
             aligner.save_pretrained(out)
-    if processes.main:
-        typer.echo(f"{out}: {_outcome(aligner, len(source), start)}")
+            typer.echo(f"{out}: {_outcome(aligner, len(source), start)}")
 
 
 def _outcome(aligner: "Aligner", photographs: int, start: str | None) -> str:
@@ -173,14 +184,6 @@ def _suited(source: "LabelSet", backbone: str | None, recipe: str) -> str | None
     return DEFAULT_HEAD if same and len(source) < FEWEST_FROM_NOTHING else None
 
 
-def _warn_of_words(aligner: "Aligner", source: "LabelSet") -> None:
-    """Tell once, however many processes train, of words that the text encoder's model hardly knows."""
-    from fmbseg.alignment.distributed import join_processes
-
-    if join_processes()[0].main:
-        warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
-
-
 def _settings(
     recipe: "Recipe | None", start: str | None, changed: dict[str, Any], hub: "HubOptions"
 ) -> "TrainingSettings":
@@ -200,17 +203,17 @@ def _aligner(
     recipe: "Recipe | None",
     start: str | None,
     settings: "TrainingSettings",
+    device: "torch.device",
     hub: "HubOptions",
 ) -> "Aligner":
     from fmbseg.alignment.aligner import Aligner
-    from fmbseg.alignment.distributed import join_processes
 
     if start is not None:
-        return Aligner.from_pretrained(start, settings=settings, device=join_processes()[1], hub=hub)
+        return Aligner.from_pretrained(start, settings=settings, device=device, hub=hub)
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
     text_encoder = source.origin["models"].get("image_text")
     name = AUTO if recipe is None else recipe.name
-    return Aligner(backbone, text_encoder, recipe=name, settings=settings, hub=hub)
+    return Aligner(backbone, text_encoder, recipe=name, settings=settings, device=device, hub=hub)
 
 
 def _plan(aligner: "Aligner", source: "LabelSet") -> str:

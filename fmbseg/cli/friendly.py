@@ -30,9 +30,10 @@ class FriendlyGroup(TyperGroup):
             except BrokenPipeError as error:  # who reads the output has read enough
                 raise typer.Exit(BROKEN_PIPE) from error
             except Exception as error:
-                if ctx.params.get("debug") or not is_for_the_user(error):
+                told = _as_told(error)
+                if ctx.params.get("debug") or told is None:
                     raise
-                complain(_as_told(error))
+                complain(told)
                 raise typer.Exit(1) from error
 
 
@@ -43,11 +44,24 @@ def complain(problem: object, kind: str = "error") -> None:
         print(f"{kind}: {terminal(' '.join(str(problem).split()))}", file=sys.stderr, flush=True)
 
 
-def _as_told(error: Exception) -> object:
-    """An error of the system's without its number: the file, and what is the matter."""
+def _as_told(error: Exception) -> object | None:
+    """What the user is told of an error; None for a bug.
+
+    An error of the system's is told without its number: the file, and what is the matter.
+    """
+    if not is_for_the_user(error):
+        return _lack_of_device(error)
     if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return error
+
+
+def _lack_of_device(error: Exception) -> object | None:
+    if not isinstance(error, RuntimeError):  # PyTorch's, which else need not be loaded
+        return None
+    from fmbseg.devices import lack_of_device
+
+    return lack_of_device(error)
 
 
 def is_for_the_user(error: Exception) -> bool:

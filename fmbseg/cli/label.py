@@ -10,11 +10,13 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     Classes,
+    DeviceName,
     OutFolder,
     RecipeName,
     Strict,
     VocabularyName,
     name_and_value,
+    tell_device,
     with_hub_options,
     words,
 )
@@ -96,6 +98,7 @@ def label(
     ] = 0.0,
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
     strict: Strict = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -123,9 +126,11 @@ def label(
         settings=settings,
     )
     if labels is None:
+        from fmbseg.devices import find_device
         from fmbseg.labeling.labeler import PseudoLabeler
         from fmbseg.labeling.two_models import TwoModels
 
+        on = find_device(device)
         with warnings.catch_warnings():
             # Every failure and what was passed over is told below.
             warnings.filterwarnings("ignore", message=".*(photographs could not be labelled|passed over)")
@@ -136,10 +141,12 @@ def label(
                 **of_teacher,
                 aligned=aligned,
                 settings=settings,
+                device=on,
                 hub=hub,
             )
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
+            tell_device(on)
             labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
     typer.echo(summary(labels))
     for failure in labels.errors:

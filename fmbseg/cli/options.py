@@ -12,6 +12,8 @@ import typer
 from fmbseg.vocabulary_files import split_words
 
 if TYPE_CHECKING:
+    import torch
+
     from fmbseg.vocabulary import Vocabulary
 
 Classes = Annotated[
@@ -26,6 +28,14 @@ VocabularyName = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any image could not be read.")]
 OutFolder = Annotated[Path, typer.Option(help="Folder to write to; created if it does not exist.")]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Device to compute on: cuda, cuda:1, mps, xpu or cpu; by default the best there is.",
+    ),
+]
 RecipeName = Annotated[
     str,
     typer.Option(
@@ -79,6 +89,13 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
     return wrapped
+
+
+def tell_device(device: "torch.device") -> None:
+    """Name on stderr the device that computes."""
+    from fmbseg.devices import device_name
+
+    typer.echo(f"computing on {device_name(device)}", err=True)
 
 
 def name_and_value(option: str, text: str, example: str) -> tuple[str, Any]:

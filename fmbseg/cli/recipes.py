@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
 
 
-def chosen_recipe(name: str, hub: "HubOptions") -> "Recipe":
+def chosen_recipe(name: str, hub: "HubOptions", device: "torch.device | None" = None) -> "Recipe":
     """The recipe of a name; with ``auto``, the one that it chooses for this machine now.
 
     Raises:
@@ -20,11 +22,10 @@ def chosen_recipe(name: str, hub: "HubOptions") -> "Recipe":
     from fmbseg.unknown_name import UnknownNameError
 
     if name == AUTO:
-        import torch
-
+        from fmbseg.devices import find_device
         from fmbseg.recipes.auto import choose
 
-        choice = choose(hub, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        choice = choose(hub, device or find_device())
         typer.echo(choice, err=True)
         return choice.recipe
     try:

@@ -13,6 +13,7 @@ from fmbseg.cli.calibrations import find_calibration
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     Classes,
+    DeviceName,
     OutFolder,
     Strict,
     VocabularyName,
@@ -120,6 +121,7 @@ def segment(
     ] = None,
     geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
     strict: Strict = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -166,7 +168,7 @@ def segment(
         raise typer.Exit(1)
     names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
     check_folder(out, _KIND, names)
-    segmenter = load_segmenter(head, settings, hub)
+    segmenter = load_segmenter(head, settings, hub, device)
     if calibrated is not None:
         segmenter = calibrated.applied_to(segmenter, wanted, certainty)
     if base != SegmentSettings():

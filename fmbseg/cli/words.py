@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, RecipeName, VocabularyName, with_hub_options, words
+from fmbseg.cli.options import Classes, DeviceName, RecipeName, VocabularyName, with_hub_options, words
 
 if TYPE_CHECKING:
     from fmbseg.models.contracts import ImageTextEncoder
@@ -25,17 +25,20 @@ def show_words(
         str | None, typer.Option(help="Spec of the image-text model, instead of the recipe's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: DeviceName = None,
     *,
     hub: "HubOptions",
 ) -> None:
     """Show how well the image-text model knows each word, the nearest that it knows, and words alike."""
     wanted = words(classes, vocabulary)
+    from fmbseg.devices import find_device
     from fmbseg.models.familiarity import HARDLY, look_up
     from fmbseg.models.loading.create import create_model
     from fmbseg.models.registries import IMAGE_TEXT
     from fmbseg.recipes import get_recipe
 
-    encoder = create_model(IMAGE_TEXT, image_text or get_recipe(recipe).image_text, hub)
+    on = find_device(device)
+    encoder = create_model(IMAGE_TEXT, image_text or get_recipe(recipe).image_text, hub).to(on)
     found = look_up(encoder, wanted)
     if as_json:
         rows = [{**word._asdict(), "hardly_known": word.hardly_known} for word in found]

@@ -18,6 +18,7 @@ from fmbseg.demo.photographs import PHOTOGRAPHS, Photograph, add_photographs, cr
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
+from fmbseg.devices import Device, find_device
 from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
@@ -61,6 +62,7 @@ class DemoSettings:
         training: of the head; the recipe's with :data:`FEW_PHOTOGRAPHS` if not given.
         progress: show bars.
         hub: how files of the models are found; by default as the Hub's client is configured.
+        device: where to compute; by default the best there is.
     """
 
     out: Path
@@ -72,6 +74,7 @@ class DemoSettings:
     training: TrainingSettings | None = None
     progress: bool = True
     hub: HubOptions | None = None
+    device: Device = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,12 @@ def _run(
     Returns:
         The report's photographs, its figures, and the photographs that could not be labelled.
     """
+    on = find_device(settings.device)
     recipe = get_recipe(settings.recipe)
     training = settings.training or TrainingSettings.from_dict({**recipe.training, **FEW_PHOTOGRAPHS})
     meter = Meter()
     with meter.stage("load models"):
-        labeler = PseudoLabeler(settings.recipe, hub=settings.hub)
+        labeler = PseudoLabeler(settings.recipe, device=on, hub=settings.hub)
     with meter.stage("label"):
         photographs = settings.images or settings.out / "photographs"
         labels = labeler.label(
@@ -147,6 +151,7 @@ def _run(
             labeler.encoder,
             settings=training,
             features_dir=settings.out / "features",
+            device=on,
             hub=settings.hub,
         ).fit(labels, progress=settings.progress)
         aligner.save_pretrained(work / "head")
@@ -154,7 +159,9 @@ def _run(
     wide = None
     if recipe.head is not None:
         backbone, text = aligner.encoder.backbone, labeler.encoder
-        wide = OpenVocabSegmenter.from_pretrained(recipe.head, backbone=backbone, text_encoder=text)
+        wide = OpenVocabSegmenter.from_pretrained(
+            recipe.head, backbone=backbone, text_encoder=text, device=on
+        )
     observer = Observer(labeler, segmenter, trained, new, wide=wide)
     rows, agreement = _rows(labels, observer, trained, meter, settings)
     known = settings.images is None and KNOWN in {one.name for one in settings.photographs}

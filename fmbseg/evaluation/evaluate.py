@@ -247,6 +247,8 @@ class _Measurer:
             metrics = SegmentationMetrics(len(self.data.names))
             metrics.update(result.labels, target)
             row = {"key": sample.key, "miou": number(metrics.confusion.miou()), **metrics.to_row()}
+            if result.device is not None:
+                row["device"] = result.device
             yield row, result, target
 
 

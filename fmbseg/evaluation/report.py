@@ -51,6 +51,7 @@ class EvaluationReport:
         figures: from 0 to 1; None where there was nothing to average.
         per_class: one row per class.
         images: mIoU of each image over the classes in its ground truth, by key; None where nothing counts.
+        devices: where they were computed, as far as known.
     """
 
     model: Mapping[str, Any]
@@ -62,6 +63,7 @@ class EvaluationReport:
     figures: Mapping[str, float | None]
     per_class: tuple[Mapping[str, Any], ...]
     images: Mapping[str, float | None]
+    devices: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> EvaluationReport:
@@ -81,6 +83,7 @@ class EvaluationReport:
             figures={name: number(value) for name, value in metrics.figures().items()},
             per_class=tuple(metrics.per_class(names)),
             images={row["key"]: row["miou"] for row in counted},
+            devices=tuple(sorted({row["device"] for row in counted if "device" in row})),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class EvaluationReport:
             "protocol": dict(self.protocol),
             "shard": list(self.shard),
             "measured": self.measured,
+            "devices": list(self.devices),
             "failures": [dict(failure) for failure in self.failures],
             "figures": dict(self.figures),
             "per_class": [dict(row) for row in self.per_class],
@@ -147,6 +151,7 @@ class EvaluationReport:
             ("mirrored too", "yes" if protocol["mirror"] else "no"),
             ("knowledge preservation", _given(protocol.get("preserve"))),
             ("refinement", _given(protocol["refine"])),
+            ("computed on", ", ".join(self.devices) or "unknown"),
         ]
 
     def write(self, files: WrittenFiles, pictures: Mapping[str, float]) -> None:

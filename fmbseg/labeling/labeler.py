@@ -7,8 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from fmbseg.devices import Device, find_device
 from fmbseg.image_files import passed_over
 from fmbseg.images import load_image
 from fmbseg.labeling.image_labels import ImageLabels
@@ -62,7 +61,8 @@ class PseudoLabeler:
             only for that many classes, those that look likeliest in any crop. For long vocabularies; what it
             leaves out is lost.
         settings: of Stage 1; with a teacher, of the competition between its words for pixels.
-        device: where the image-text model or the teacher computes; a GPU if there is one.
+        device: where the models compute; by default the best there is. A mask generator that is made already
+            stays where it is.
         mask_cache: folder in which masks of "segment everything" are kept, so that the same photographs are
             labelled with other words or settings without the mask model making them again.
         aligned: a head of an earlier round, or its folder or name: it makes the dense map in the image-text
@@ -89,12 +89,12 @@ class PseudoLabeler:
         teacher_options: Mapping[str, Any] | None = None,
         prefilter: tuple[ImageTextEncoder | str, int] | None = None,
         settings: LabelingSettings | CompetitionSettings | None = None,
-        device: torch.device | str | None = None,
+        device: Device = None,
         mask_cache: str | Path | None = None,
         aligned: AlignedEncoder | str | Path | None = None,
         hub: HubOptions | None = None,
     ) -> None:
-        on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        on = find_device(device)
         of_two = {
             "image_text": image_text,
             "mask_generator": mask_generator,

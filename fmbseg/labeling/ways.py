@@ -15,7 +15,7 @@ from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.teacher import Teacher
 from fmbseg.labeling.two_models import TwoModels
 from fmbseg.models.catalog import find_card
-from fmbseg.models.contracts import ConceptModel, HasOptions
+from fmbseg.models.contracts import ConceptModel, HasOptions, Movable
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.mask_generators.kept_masks import KeptMasks
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
@@ -57,6 +57,8 @@ def make_two_models(
         mask_generator, options = _or_stand_in(recipe.mask_generator, {**recipe.mask_options, **options})
     if isinstance(mask_generator, str):
         mask_generator = create_model(MASK_GENERATORS, mask_generator, hub, **options)
+        if isinstance(mask_generator, Movable):
+            mask_generator.to(device)
     elif mask_options:
         raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
     else:
@@ -68,7 +70,7 @@ def make_two_models(
         image_text = recipe.image_text
     encoder = create_model(IMAGE_TEXT, image_text, hub) if isinstance(image_text, str) else image_text
     if isinstance(aligned, str | Path):
-        aligned = AlignedEncoder.from_pretrained(aligned, hub=hub)
+        aligned = AlignedEncoder.from_pretrained(aligned, device=device, hub=hub)
     named_by = encoder if aligned is None else AlignedImageText(encoder, aligned)
     return TwoModels(named_by.to(device), mask_generator, options, settings, aligned)
 

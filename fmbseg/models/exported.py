@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fmbseg.devices import AUTO, Device, DeviceError, find_device
 from fmbseg.files import DamagedFileError, sha256_of
 from fmbseg.missing_package import require
 from fmbseg.models.checks import check_pixels
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _KEY = "fmbseg"
 _SEAL_KEY = "fmbseg_checksum"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class ExportedModelError(ValueError):
@@ -90,6 +92,7 @@ class ExportedEncoder:
         path: path of the ONNX file that :func:`fmbseg.aligned.onnx_file.export_onnx` wrote.
         text_encoder: used instead of the one that the file names.
         threads: number of CPU threads; if None, ONNX Runtime chooses.
+        device: a CUDA device or the CPU; by default CUDA where ONNX Runtime and PyTorch both have it.
         hub: how files of the text encoder that the file names are looked for.
 
     Attributes:
@@ -100,6 +103,7 @@ class ExportedEncoder:
     Raises:
         ExportedModelError: the file is missing, damaged, or not from fmbseg.
         ImportError: ONNX Runtime is not installed.
+        DeviceError: there is no such device, or ONNX Runtime cannot use it.
     """
 
     hubness = 0.0
@@ -112,6 +116,7 @@ class ExportedEncoder:
         *,
         text_encoder: ImageTextEncoder | None = None,
         threads: int | None = None,
+        device: Device = None,
         hub: HubOptions | None = None,
     ) -> None:
         onnxruntime = require("onnxruntime", "onnx", "an exported encoder")
@@ -122,13 +127,14 @@ class ExportedEncoder:
             check_seal(path)
         except DamagedFileError as error:
             raise ExportedModelError(f"{error}: write it again with `fmbseg export`") from error
+        self.device = _device(onnxruntime, device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; notes on graph optimisation help nobody here
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=_providers(self.device)
             )
         except Exception as error:  # ONNX Runtime's errors have no base in common but Exception
             raise ExportedModelError(f"{path} is not an ONNX file that can be run: {error}") from error
@@ -140,7 +146,6 @@ class ExportedEncoder:
             self.card.interpolation,  # type: ignore[arg-type]
         )
         self.stride, self.dim = self.card.stride, self.card.dim
-        self.device = torch.device("cpu")
         self._text_encoder, self._path, self._hub = text_encoder, path, hub
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -158,7 +163,7 @@ class ExportedEncoder:
                 f"{size[0]} x {size[1]}: use windows of that size, or export again with another --size"
             )
         maps = [self._session.run(None, {"pixels": one[None].cpu().numpy()})[0] for one in pixels.float()]
-        return torch.cat([torch.from_numpy(one) for one in maps])
+        return torch.cat([torch.from_numpy(one) for one in maps]).to(self.device)
 
     def describe(self) -> dict[str, Any]:
         """Say what the file holds, as JSON values; equal only for equal files."""
@@ -176,4 +181,23 @@ class ExportedEncoder:
             from fmbseg.models.registries import IMAGE_TEXT
 
             self._text_encoder = create_model(IMAGE_TEXT, self.card.text_encoder, self._hub)
-        return embed_vocabulary(self._text_encoder, vocabulary)
+            self._text_encoder = self._text_encoder.to(self.device)
+        return embed_vocabulary(self._text_encoder, vocabulary).to(self.device)
+
+
+def _device(onnxruntime: Any, wanted: Device) -> torch.device:
+    """Where ONNX Runtime computes: PyTorch's best device may be one that it cannot use."""
+    found, here = find_device(wanted), onnxruntime.get_available_providers()
+    if found.type == "cpu" or (found.type == "cuda" and _CUDA in here):
+        return found
+    if wanted in (None, AUTO):
+        return torch.device("cpu")
+    raise DeviceError(
+        f"ONNX Runtime cannot compute on {found}; it has {', '.join(here)}: choose the device cpu"
+        + (", or install onnxruntime-gpu in place of onnxruntime" if found.type == "cuda" else "")
+    )
+
+
+def _providers(device: torch.device) -> list[Any]:
+    """What ONNX Runtime is asked to compute with."""
+    return [_CPU] if device.type == "cpu" else [(_CUDA, {"device_id": device.index or 0}), _CPU]

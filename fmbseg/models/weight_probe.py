@@ -14,7 +14,7 @@ _SAME = 0.005  # relative distance below which weights count as the same: device
 
 
 @torch.no_grad()
-def probe_backbone(backbone: Backbone, device: torch.device | str = "cpu") -> torch.Tensor:
+def probe_backbone(backbone: Backbone, device: torch.device | str) -> torch.Tensor:
     """The output of a backbone on ``device`` for noise at its native size: float32 (1, dim, h, w)."""
     side = max(1, backbone.native_size // backbone.stride) * backbone.stride
     noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))

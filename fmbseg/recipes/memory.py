@@ -16,8 +16,8 @@ def device_gigabytes(device: torch.device) -> float | None:
     """All the memory of a device in gigabytes (1e9 bytes), used or not; ``None`` if unknown."""
     import torch
 
-    if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
+    if device.type in ("cuda", "xpu"):
+        return float(getattr(torch, device.type).get_device_properties(device).total_memory) / 1e9
     if device.type == "mps":
         return float(torch.mps.recommended_max_memory()) / 1e9
     try:

@@ -139,6 +139,7 @@ def segment_encoded(
         similarities=Similarities(
             encoded.text_map.float().cpu().numpy(), prototypes.float().cpu().numpy(), classes.asked.names
         ),
+        device=str(encoded.text_map.device),
     )
 
 

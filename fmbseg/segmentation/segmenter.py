@@ -17,6 +17,7 @@ from PIL import Image
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.images import ImageError, find_images, load_image
+from fmbseg.models.contracts import Movable
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.nearness import NEAR, nearness
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from fmbseg.aligned.saved import SavedHead
     from fmbseg.certainty import CertaintyCurve
+    from fmbseg.devices import Device
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
@@ -204,7 +206,7 @@ class OpenVocabSegmenter(Shareable):
         local_files_only: bool = False,
         backbone: Backbone | str | None = None,
         text_encoder: ImageTextEncoder | str | None = None,
-        device: torch.device | str = "cpu",
+        device: Device = None,
         windows: WindowSettings | None = None,
         hub: HubOptions | None = None,
         settings: SegmentSettings | None = None,
@@ -219,7 +221,7 @@ class OpenVocabSegmenter(Shareable):
             local_files_only: never use the network.
             backbone: an instance or a spec to use instead of the one that the head names.
             text_encoder: an instance or a spec to use instead of the one that the head names.
-            device: where to compute.
+            device: where to compute; by default the best there is.
             windows: how an image is resized and cut.
             hub: how files of the frozen models are found; by default like those of the head.
             settings: background, thresholds, refinement and more; where left out, those of a packaged head's
@@ -351,7 +353,10 @@ class OpenVocabSegmenter(Shareable):
             options = refine.options if isinstance(refine, MaskNaming) else {}
             key = json.dumps([generator, dict(options)], sort_keys=True, default=str)
             if key not in self._generators:
-                self._generators[key] = MASK_GENERATORS.create(generator, **options)
+                made = MASK_GENERATORS.create(generator, **options)
+                if isinstance(made, Movable):
+                    made.to(self.encoder.device)
+                self._generators[key] = made
             generator = self._generators[key]
         if isinstance(refine, RegionNaming) and not generator.promptable:
             raise ValueError(

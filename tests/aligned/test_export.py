@@ -18,6 +18,7 @@ from fmbseg.aligned.export import ExportError, TextSpaceModel, export_program, s
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.onnx_file import export_onnx
 from fmbseg.demo.photographs import copy_photographs
+from fmbseg.devices import DeviceError
 from fmbseg.files import DiskFullError
 from fmbseg.images import find_images
 from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
@@ -88,10 +89,23 @@ def test_onnx_of_any_size_gives_pytorchs_map(encoder: AlignedEncoder, tmp_path: 
     mine = OpenVocabSegmenter(encoder).segment(image, words)
     theirs = OpenVocabSegmenter(exported).segment(image, words)
     assert (mine.labels == theirs.labels).mean() > 0.999
+    assert (mine.device, theirs.device) == (str(encoder.device), str(exported.device))
     with pytest.raises(ValueError, match="multiples of 8"):
         exported.encode(torch.zeros(1, 3, 12, 16))
     with pytest.raises(TypeError, match="no head to save"):
         OpenVocabSegmenter(exported).save_pretrained(tmp_path)
+
+
+def test_on_a_gpu_that_onnx_runtime_cannot_use_it_computes_on_the_cpu(
+    encoder: AlignedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.onnx"
+    export_onnx(encoder, path, size=(16, 16))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert ExportedEncoder(path).device.type == "cpu"
+    with pytest.raises(DeviceError, match=r"cannot compute on cuda; it has CPUExec.*install onnxruntime-gpu"):
+        ExportedEncoder(path, device="cuda")
 
 
 def test_torch_export_of_any_size(encoder: AlignedEncoder, tmp_path: Path) -> None:

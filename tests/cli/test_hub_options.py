@@ -28,6 +28,10 @@ COMMANDS = {
     "eval": ["eval", "offline", "--data", "folder", "--root", "PHOTOS", "--out", "OUT"],
     "export": ["export", "offline", "--out", "OUT/head.onnx"],
 }
+OTHERS = {
+    "words": ["words", "--classes", "cat"],
+    "calibrate": ["calibrate", "offline", "PHOTOS", "--classes", "cat", "--out", "OUT"],
+}
 MADE_BY = {
     "label": "fmbseg.labeling.labeler.PseudoLabeler.__init__",
     "demo": "fmbseg.labeling.labeler.PseudoLabeler.__init__",
@@ -85,6 +89,24 @@ def test_label_takes_other_models_than_the_recipes(tmp_path: Path, monkeypatch: 
         "hf:me/clip",
         "superpixels",
     )
+
+
+@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "export"), "words", "calibrate"])
+def test_a_device_that_is_not_there_is_refused_before_a_model_is_loaded(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise _SeenError
+
+    monkeypatch.setattr("fmbseg.models.loading.create.create_model", load)
+    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda _: _Labels())
+    result = RUNNER.invoke(
+        app, [*(_placed(part, tmp_path) for part in {**COMMANDS, **OTHERS}[command]), "--device", "cuda:99"]
+    )
+    assert result.exit_code == 1, result.exception
+    told = result.stderr.splitlines()[-1]
+    assert told.startswith("error: there is no device 'cuda:99': here are ")
+    assert "cpu" in told
 
 
 class _Labels:

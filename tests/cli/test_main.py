@@ -9,6 +9,7 @@ import fmbseg
 from fmbseg.cli.main import app
 from fmbseg.cli.options import words
 from fmbseg.vocabulary import Vocabulary
+from tests.test_devices import MISSING_ON_MPS
 
 RUNNER = CliRunner()
 
@@ -55,6 +56,19 @@ def test_debug_keeps_the_traceback() -> None:
     result = RUNNER.invoke(app, ["--debug", "label", "x", "--classes", "cat,cat", "--out", "labels"])
     assert isinstance(result.exception, ValueError)
     assert "class named twice" in str(result.exception)
+
+
+def test_what_a_device_lacks_is_one_line_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lack(*_: object, **__: object) -> None:
+        raise NotImplementedError(MISSING_ON_MPS)
+
+    monkeypatch.setattr("fmbseg.labeling.look_ahead.look_ahead", lack)
+    result = RUNNER.invoke(app, ["label", "photographs", "--classes", "cat", "--out", "labels"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "error: PyTorch has no 'aten::_linalg_solve_ex.result' for MPS: set PYTORCH_"
+    )
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

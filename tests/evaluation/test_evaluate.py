@@ -44,6 +44,7 @@ def test_the_figures_and_the_files(data: SegmentationData, tmp_path: Path) -> No
     assert told["protocol"]["background"] == "91 stuff words of COCO-Stuff"
     assert [row["class"] for row in told["per_class"]] == list(NAMES)
     assert sorted(told["images"], key=told["images"].get) == [f"image {index}" for index in range(7)]
+    assert told["devices"] == []  # this segmenter does not say
     markdown = (out / "report.md").read_text()
     assert f"| mIoU | {100 * expected_miou(data):.2f} |" in markdown
     for choice in ("classes", "background", "threshold", "names", "templates", "resolution", "windows"):

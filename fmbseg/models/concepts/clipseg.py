@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.devices import Device, find_device
 from fmbseg.masks import MaskSet
 from fmbseg.models.concepts.word_features import WordFeatures
 from fmbseg.models.contracts import Concept
@@ -56,7 +57,7 @@ class ClipSeg:
         tokenizer: turns its texts into tokens.
         transform: normalises the pixels.
         side: height and width in pixels that photographs are resized to.
-        device: where to compute; by default a GPU if there is one.
+        device: where to compute; by default the best there is.
         precision: used on accelerators; a CPU always computes in float32.
         words_at_once: words that the decoder looks for in one pass.
 
@@ -73,7 +74,7 @@ class ClipSeg:
         transform: PixelTransform,
         side: int,
         *,
-        device: torch.device | str | None = None,
+        device: Device = None,
         precision: Precision = "auto",
         words_at_once: int = 16,
     ) -> None:
@@ -85,7 +86,7 @@ class ClipSeg:
         self._precision = check_precision(precision)
         length = int(module.config.text_config.max_position_embeddings)
         self._words = WordFeatures(spec, tokenizer, length, self._read)
-        self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.to(find_device(device))
 
     def to(self, device: torch.device | str) -> ClipSeg:
         """Move the weights to ``device`` and return self."""
@@ -154,7 +155,7 @@ def clipseg(
     name: str,
     *,
     hub: HubOptions | None = None,
-    device: torch.device | str | None = None,
+    device: Device = None,
     precision: Precision = "auto",
     words_at_once: int = 16,
 ) -> ClipSeg:

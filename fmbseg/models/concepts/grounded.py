@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torchvision.ops import box_convert, clip_boxes_to_image, nms  # type: ignore[import-untyped]
 
+from fmbseg.devices import Device, find_device
 from fmbseg.masks import MaskSet
 from fmbseg.models.checks import check_image
 from fmbseg.models.concepts.detectors.grounding_dino import GroundingDino
@@ -77,7 +78,7 @@ class Grounded:
         detector: finds boxes.
         image_processor: prepares the detector's pixels; from transformers.
         masks: mask generator that cuts out what is in a box.
-        device: where to compute; by default a GPU if there is one.
+        device: where to compute; by default the best there is.
         precision: the detector's on accelerators; a CPU always computes in float32.
         words_at_once: words that the detector looks for in one pass.
         min_score: boxes with this score or less are left out; if ``None``, transformers' threshold.
@@ -97,7 +98,7 @@ class Grounded:
         image_processor: Any,
         masks: MaskGenerator,
         *,
-        device: torch.device | str | None = None,
+        device: Device = None,
         precision: Precision = "auto",
         words_at_once: int = 8,
         min_score: float | None = None,
@@ -121,7 +122,7 @@ class Grounded:
         self.words_at_once = words_at_once
         self._detector, self._image_processor = detector, image_processor
         self._precision = check_precision(precision)
-        self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.to(find_device(device))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def grounded(
     *,
     hub: HubOptions | None = None,
     mask_options: Mapping[str, Any] | None = None,
-    device: torch.device | str | None = None,
+    device: Device = None,
     precision: Precision = "auto",
     words_at_once: int = 8,
     min_score: float | None = None,

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from pycocotools import mask as coco
 
+from fmbseg.devices import Device, find_device
 from fmbseg.masks import MaskSet
 from fmbseg.models.concepts.word_features import WordFeatures
 from fmbseg.models.contracts import Concept
@@ -52,7 +53,7 @@ class Sam3:
         module: ``Sam3Model`` of transformers, or one with its methods.
         tokenizer: turns its texts into tokens.
         transform: normalises the pixels.
-        device: where to compute; by default a GPU if there is one.
+        device: where to compute; by default the best there is.
         precision: used on accelerators; a CPU always computes in float32.
         words_at_once: words that the detector looks for in one pass.
         min_score: instances with a lower score are not cut out.
@@ -69,7 +70,7 @@ class Sam3:
         tokenizer: Any,
         transform: PixelTransform,
         *,
-        device: torch.device | str | None = None,
+        device: Device = None,
         precision: Precision = "auto",
         words_at_once: int = 8,
         min_score: float = 0.1,
@@ -83,7 +84,7 @@ class Sam3:
         self._module, self._transform = module, transform
         self._precision = check_precision(precision)
         self._words = WordFeatures(spec, tokenizer, _tokens_read(module.config.text_config), self._read)
-        self.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.to(find_device(device))
 
     def to(self, device: torch.device | str) -> Sam3:
         """Move the weights to ``device`` and return self."""
@@ -186,7 +187,7 @@ def hf_sam3(
     name: str,
     *,
     hub: HubOptions | None = None,
-    device: torch.device | str | None = None,
+    device: Device = None,
     precision: Precision = "auto",
     words_at_once: int = 8,
     min_score: float = 0.1,

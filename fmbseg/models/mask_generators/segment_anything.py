@@ -24,6 +24,7 @@ from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
+    from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
 
 TYPES = ("vit_h", "vit_l", "vit_b")
@@ -112,7 +113,7 @@ def sam(
     name: str,
     *,
     module: Any = None,
-    device: torch.device | str | None = None,
+    device: Device = None,
     precision: Precision = "auto",
     **settings: Any,
 ) -> TorchSam:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from fmbseg.devices import Device, find_device
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.mask_generators.candidates import Candidates
@@ -58,7 +59,7 @@ class TorchSam:
         license: licence of the weights.
         model: the SAM; put in evaluation mode, frozen and moved to ``device``.
         settings: settings of ``everything``.
-        device: where to compute; by default a GPU if there is one.
+        device: where to compute; by default the best there is.
         precision: used on accelerators; a CPU always computes in float32.
 
     Raises:
@@ -69,14 +70,14 @@ class TorchSam:
     license: str
     model: SamModel
     settings: EverythingSettings
-    device: torch.device | str | None = None
+    device: Device = None
     precision: Precision = "auto"
     promptable: bool = True
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
         self.model.module.requires_grad_(False).train(False)
-        self.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.to(find_device(self.device))
 
     def to(self, device: torch.device | str) -> TorchSam:
         """Move the weights to ``device`` and return self."""

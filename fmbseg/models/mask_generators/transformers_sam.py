@@ -26,6 +26,7 @@ from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
 
 if TYPE_CHECKING:
+    from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
     from fmbseg.models.mask_generators.sam_frame import Frame
     from fmbseg.models.transform import PixelTransform
@@ -136,7 +137,7 @@ def _load(
     name: str,
     hub: HubOptions | None,
     *,
-    device: torch.device | str | None = None,
+    device: Device = None,
     precision: Precision = "auto",
     **settings: Any,
 ) -> TorchSam:
