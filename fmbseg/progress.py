@@ -1,8 +1,10 @@
-"""Progress bars for everything that takes more than two seconds."""
+"""Progress bars for everything that takes more than two seconds; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from rich import progress as rich
@@ -18,23 +20,43 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# A step may take minutes, and the time left is wanted all the same.
+_SPEED_OVER_SECONDS = 3600.0
+
 
 class _Rate(rich.ProgressColumn):
     """Images per second."""
 
     def render(self, task: rich.Task) -> Text:
         """Empty until there is a rate to show."""
-        if task.speed is None:
-            return Text("")
-        return Text(f"{task.speed:.{0 if task.speed >= 100 else 2}f} images/s")
+        return Text("" if task.speed is None else _rate(task.speed))
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:.{0 if speed >= 100 else 2}f} images/s"
+
+
+def _plain_line(task: rich.Task) -> str:
+    """Where a task stands, as a line of text."""
+    parts = [f"{task.description}: {task.completed:.0f} of {task.total:.0f}"]
+    if task.speed is not None:
+        parts.append(_rate(task.speed))
+    if task.time_remaining is not None:
+        parts.append(f"{timedelta(seconds=int(task.time_remaining))} left")
+    if task.fields["detail"]:
+        parts.append(task.fields["detail"])
+    return ", ".join(parts)
 
 
 class Progress:
     """Bars with images done, images per second and the time left; silent if not wanted.
 
+    Where the console is no terminal (``nohup``, a batch system's log), a line says the same every 30 seconds.
+
     Args:
         shown: whether to show anything.
         console: where to show the bars; by default standard error.
+        every: seconds between two lines where the console is no terminal.
 
     Example:
         >>> with Progress(shown=False) as bars:
@@ -42,8 +64,9 @@ class Progress:
         [1, 2]
     """
 
-    def __init__(self, shown: bool = True, console: Console | None = None) -> None:
-        self._shown = shown
+    def __init__(self, shown: bool = True, console: Console | None = None, *, every: float = 30.0) -> None:
+        self._shown, self._every = shown, every
+        self._stopped, self._lines = Event(), Thread(target=self._print_lines, daemon=True)
         self._bars = rich.Progress(
             rich.TextColumn("{task.description}", markup=False),
             rich.BarColumn(),
@@ -55,16 +78,28 @@ class Progress:
             console=console or Console(stderr=True),
             disable=not shown,
             redirect_stdout=False,  # it would break long lines; see `result`
+            speed_estimate_period=_SPEED_OVER_SECONDS,
         )
 
     def __enter__(self) -> Progress:
         self._bars.start()
+        if self._shown and not self._bars.console.is_terminal:
+            self._lines.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopped.set()
+        if self._lines.ident is not None:
+            self._lines.join()
         self._bars.stop()
+
+    def _print_lines(self) -> None:
+        while not self._stopped.wait(self._every):
+            for task in self._bars.tasks:
+                if not task.finished:
+                    self._above(_plain_line(task))
 
     def result(self, text: str) -> None:
         """Print a line on standard output; where both are one terminal, above the bars."""

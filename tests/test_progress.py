@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from fmbseg.progress import Progress
 
@@ -67,6 +70,44 @@ def test_names_are_shown_as_they_are_and_move_no_cursor(capsys: pytest.CaptureFi
     assert "[x]" in said
     assert "\x1b[2J" not in said
     assert "\x1b[31m" not in said
+
+
+def test_without_a_terminal_lines_say_where_it_stands() -> None:
+    log = io.StringIO()
+    with Progress(console=Console(file=log), every=0.05) as bars:
+        bar = bars.bar("[x]", 8, done=2)
+        while "2 of 8" not in log.getvalue():
+            time.sleep(0.01)
+        for _ in range(3):
+            time.sleep(0.06)
+            bar.advance(1, detail="1 failed")
+        while "5 of 8, " not in log.getvalue():
+            time.sleep(0.01)
+    lines = [line for line in log.getvalue().splitlines() if " of 8" in line]
+    assert lines[0] == "[x]: 2 of 8"
+    said = re.fullmatch(r"\[x\]: 5 of 8, ([\d.]+) images/s, 0:00:(\d\d) left, 1 failed", lines[-1])
+    assert said is not None
+    assert 0 < float(said[1]) < 1 / 0.06  # three images took at least 0.18 s
+    assert abs(int(said[2]) - 3 / float(said[1])) <= 1
+
+
+def test_a_short_task_adds_no_lines_without_a_terminal() -> None:
+    log = io.StringIO()
+    with Progress(console=Console(file=log)) as bars:
+        list(bars.track("abc", "spelling", 3))
+    assert " of 3" not in log.getvalue()
+
+
+def test_steps_of_minutes_have_a_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, clock = io.StringIO(), [0.0]
+    bars = Progress(console=Console(file=log, force_terminal=True, width=200))
+    monkeypatch.setattr(bars._bars, "get_time", lambda: clock[0])
+    with bars:
+        bar = bars.bar("labelling", 10)
+        for _ in range(3):
+            clock[0] += 120
+            bar.advance(1)
+    assert "0:14:00" in log.getvalue()  # seven more, at two minutes each
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals")
