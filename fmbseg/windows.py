@@ -113,6 +113,8 @@ class WindowPlan:
             dot product with a text is the mean of the windows' similarities.
         """
         tall, wide = self.window
+        if len(self.origins) == 1:  # it covers the grid
+            return maps[0]
         total = maps[0].new_zeros(maps[0].shape[0], *self.grid)
         count = maps[0].new_zeros(self.grid)
         for (top, left), one in zip(self.origins, maps, strict=True):

@@ -32,8 +32,28 @@ class PatchBlock(nn.Module):
         return patches + self.mlp(patches)  # type: ignore[no-any-return]
 
 
+class AttentionBlock(nn.TransformerEncoderLayer):
+    """PyTorch's pre-norm transformer block with fused attention, in training and in use.
+
+    PyTorch's forward pass forms the matrix of attention as soon as no gradient is wanted, which takes a fifth
+    longer for a photograph on a CPU.
+    """
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Map patches (B, N, dim) to the same shape; each sees all."""
+        attention = self.self_attn
+        mixed = functional.linear(self.norm1(patches), attention.in_proj_weight, attention.in_proj_bias)
+        query, key, value = rearrange(
+            mixed, "b n (three heads d) -> three b heads n d", three=3, heads=attention.num_heads
+        )
+        seen = functional.scaled_dot_product_attention(query, key, value)
+        patches = patches + attention.out_proj(rearrange(seen, "b heads n d -> b n (heads d)"))
+        hidden = functional.gelu(self.linear1(self.norm2(patches)))
+        return patches + self.linear2(hidden)  # type: ignore[no-any-return]
+
+
 def _transformer_block(settings: HeadSettings) -> nn.Module:
-    return nn.TransformerEncoderLayer(
+    return AttentionBlock(
         d_model=settings.in_dim,
         nhead=settings.heads,
         dim_feedforward=settings.hidden,

@@ -46,9 +46,13 @@ class PixelTransform:
         if image.shape[:2] != (height, width):
             resized = Image.fromarray(image).resize((width, height), _RESAMPLING[self.interpolation])
             image = np.asarray(resized)
-        pixels = torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1)
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return ((pixels - mean[:, None, None]) / std[:, None, None]).contiguous()
+        # A byte has 256 values: these are computed, and looked up for each pixel.
+        values = ((torch.arange(256) / 255.0 - mean[:, None]) / std[:, None]).numpy()
+        pixels = np.empty((3, height, width), np.float32)
+        for channel in range(3):
+            np.take(values[channel], image[..., channel], out=pixels[channel], mode="clip")
+        return torch.from_numpy(pixels)
 
     def renormalised(self, pixels: torch.Tensor, other: PixelTransform) -> torch.Tensor:
         """Turn pixels (..., 3, H, W) made by another transform into what this one would make, resizing aside.

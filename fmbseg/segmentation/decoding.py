@@ -2,17 +2,19 @@
 
 Similarities are up-sampled bilinearly to the image and reduced to the best class (paper §3.3). Up-sampling
 every class before the reduction would need classes x pixels of memory. Here similarities are made for some of
-the classes and two rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the
-result so far is the only thing that is kept: the numbers are the same, and neither more classes nor more
-pixels need more memory.
+the classes and rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the result
+so far is the only thing that is kept: the numbers are the same, and neither more classes nor more pixels need
+more memory.
 
 Between four neighbouring cells every up-sampled value is a weighted mean of the four. A class that is below
-another at all four can win nowhere between them, and is left out there before anything is up-sampled.
+another at all four can win nowhere between them, and is left out there before anything is up-sampled. On an
+accelerator all are up-sampled: to know which can win, the processor would have to wait for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 BLOCK_VALUES = 2**17
 """Similarities up-sampled at once, at most (512 KB in float32, which a cache holds)."""
 
+_ACCELERATOR_BLOCKS = 2**8
+"""Times as many are up-sampled at once on an accelerator (128 MB)."""
+
 BLOCK_CLASSES = 1024
-"""Classes compared at once, at most; their similarities are needed at two rows of the grid only."""
+"""Classes compared at once, at most; their similarities are needed at a few rows of the grid only."""
 
 
 class Decoded(NamedTuple):
@@ -105,13 +110,17 @@ def decode(
     prune = result.top == 1 and temperature is None
     several = max(block_classes, result.top)
     for start in range(0, len(prototypes), several):
-        grid = _Rows(text_map, prototypes[start : start + several], second)
-        for upper, ys in vertical.runs():
-            cells = _Cells.between(grid[upper], grid[min(upper + 1, rows - 1)], prune=prune)
-            for xs in _parts(slice(0, size[1]), block_values, cells.most):
-                block = cells.up_sample(horizontal, xs)
-                for part in _parts(ys, block_values, block.upper.numel()):
-                    result.put(part, xs, block.at(vertical.weight[part]), block.classes, start)
+        texts = prototypes[start : start + several]
+        grid = _Rows(text_map, texts, second)
+        if not _knows_for_nothing(text_map.device):
+            _put_all(result, grid.whole(), (vertical, horizontal), _ACCELERATOR_BLOCKS * block_values, start)
+            continue
+        for runs in _groups(vertical.runs(), block_values // (4 * columns * len(texts))):
+            cells = _Cells.between(*grid.around([upper for upper, _ in runs]), prune=prune)
+            for xs in _parts(slice(0, size[1]), block_values, len(runs) * cells.most):
+                for block, (_, ys) in zip(cells.up_sample(horizontal, xs), runs, strict=True):
+                    for part in _parts(ys, block_values, block.upper.numel()):
+                        result.put(part, xs, block.at(vertical.weight[part]), block.classes, start)
     return result.decoded()
 
 
@@ -139,13 +148,26 @@ class _Line:
 
 
 class _Rows:
-    """Similarities of one row of the grid, (w, K), made when asked for; the last two are kept."""
+    """Similarities of rows of the grid, (w, K) each, made when asked for; the last two are kept.
+
+    Each is made by itself, so that its bits do not depend on how rows are grouped.
+    """
 
     def __init__(self, text_map: torch.Tensor, prototypes: torch.Tensor, second: SecondMap | None) -> None:
         self._map, self._texts, self._second = text_map, prototypes.T, second
         self._kept: dict[int, torch.Tensor] = {}
 
-    def __getitem__(self, row: int) -> torch.Tensor:
+    def around(self, uppers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some rows and the rows below them, (R, w, K) each; the last row is the one below itself."""
+        pairs = [(self._row(upper), self._row(min(upper + 1, self._map.shape[1] - 1))) for upper in uppers]
+        upper, lower = zip(*pairs, strict=True)
+        return torch.stack(upper), torch.stack(lower)
+
+    def whole(self) -> torch.Tensor:
+        """All rows, (h, w, K)."""
+        return self.around(list(range(self._map.shape[1])))[0]
+
+    def _row(self, row: int) -> torch.Tensor:
         if row not in self._kept:
             self._kept = {kept: values for kept, values in self._kept.items() if kept == row - 1}
             similarity = self._map[:, row].T @ self._texts
@@ -176,43 +198,51 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Cells:
-    """What can win between two rows of the grid, with the similarities at the four corners of each cell.
+    """What can win between some rows of the grid and the rows below, with the similarities at four corners.
 
     Attributes:
-        corners: upper left, upper right, lower left and lower right, (w, M) each.
-        classes: (w, M) which classes these are; None where they are all, in order.
-        counts: how many of a cell's M classes are not a repetition of its first.
+        corners: upper left, upper right, lower left and lower right, (R, w, M) each.
+        classes: (R, w, M) which classes these are; None where they are all, in order.
+        counts: how many of a cell's M classes are not a repetition of its first, by row.
     """
 
     corners: list[torch.Tensor]
     classes: torch.Tensor | None
-    counts: list[int]
+    counts: list[list[int]]
 
     @classmethod
     def between(cls, upper: torch.Tensor, lower: torch.Tensor, *, prune: bool) -> _Cells:
-        """Take two rows of similarities (w, K); only classes that can win, if pruned."""
-        right = torch.arange(1, len(upper) + 1, device=upper.device).clamp(max=len(upper) - 1)
-        corners = [upper, upper[right], lower, lower[right]]
+        """Take rows of similarities (R, w, K); only classes that can win, if pruned."""
+        rows, columns, classes = upper.shape
+        right = torch.arange(1, columns + 1, device=upper.device).clamp(max=columns - 1)
+        corners = [upper, upper[:, right], lower, lower[:, right]]
         if not prune:
-            return cls(corners, None, [upper.shape[1]] * len(upper))
-        classes, counts = _candidates(corners)
-        return cls([corner.gather(1, classes) for corner in corners], classes, counts.tolist())
+            return cls(corners, None, [[classes] * columns] * rows)
+        corners = [corner.flatten(0, 1) for corner in corners]
+        places, counts = _candidates(corners)
+        kept = [corner.gather(1, places).view(rows, columns, -1) for corner in corners]
+        return cls(kept, places.view(rows, columns, -1), counts.view(rows, columns).tolist())
 
     @property
     def most(self) -> int:
         """Classes of a cell, at most."""
-        return max(self.counts)
+        return max(map(max, self.counts))
 
-    def up_sample(self, line: _Line, xs: slice) -> _Block:
-        """Go along the row to some of its pixels."""
+    def up_sample(self, line: _Line, xs: slice) -> Iterator[_Block]:
+        """Go along the rows to some of their pixels; one block a row."""
         cell, slide = line.first[xs], line.weight[xs, None]
-        most = max(self.counts[int(cell[0]) : int(cell[-1]) + 1])
-        a, b, c, d = (corner[:, :most] for corner in self.corners)
-        return _Block(
-            torch.lerp(a[cell], b[cell], slide),
-            torch.lerp(c[cell], d[cell], slide),
-            None if self.classes is None else self.classes[:, :most][cell],
-        )
+        seen = slice(int(cell[0]), int(cell[-1]) + 1)
+        counts = [max(row[seen]) for row in self.counts]
+        a, b, c, d = (corner[..., : max(counts)] for corner in self.corners)
+        upper = torch.lerp(a[:, cell], b[:, cell], slide)
+        lower = torch.lerp(c[:, cell], d[:, cell], slide)
+        classes = None if self.classes is None else self.classes[..., : max(counts)][:, cell]
+        for row, most in enumerate(counts):
+            yield _Block(
+                upper[row, :, :most],
+                lower[row, :, :most],
+                None if classes is None else classes[row, :, :most],
+            )
 
 
 def _candidates(corners: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -270,6 +300,10 @@ class _Result:
         scores, where = _best(values, self.top)
         if classes is not None:
             where = classes.expand(len(values), -1, -1).gather(-1, where)
+        if not start and self.top == 1:
+            self.labels[0, ys, xs] = where[..., 0]
+            self.scores[0, ys, xs] = scores[..., 0]
+            return
         labels = where.to(torch.int32).add_(start)
         if start:
             # Earlier classes first, so that of equal ones the first wins.
@@ -309,6 +343,34 @@ def _best(values: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
         places.append(values.max(dim=-1, keepdim=True).indices)
         values.scatter_(-1, places[-1], -torch.inf)
     return scores, torch.cat(places, dim=-1)
+
+
+def _knows_for_nothing(device: torch.device) -> bool:
+    """Whether a value that was computed there can be looked at without waiting."""
+    return device.type == "cpu"
+
+
+def _put_all(
+    result: _Result, similarity: torch.Tensor, lines: tuple[_Line, _Line], values: int, start: int
+) -> None:
+    """Up-sample similarities (h, w, K) of all classes to so many values at a time."""
+    vertical, horizontal = lines
+    rows, columns, classes = similarity.shape
+    width = len(horizontal.first)
+    below, right = (vertical.first + 1).clamp(max=rows - 1), (horizontal.first + 1).clamp(max=columns - 1)
+    for ys in _parts(slice(0, len(vertical.first)), values, width * classes):
+        upper, lower = similarity[vertical.first[ys]], similarity[below[ys]]
+        lines_of_cells = torch.lerp(upper, lower, vertical.weight[ys, None, None])
+        block = torch.lerp(
+            lines_of_cells[:, horizontal.first], lines_of_cells[:, right], horizontal.weight[:, None]
+        )
+        result.put(ys, slice(0, width), block, None, start)
+
+
+def _groups(runs: Iterator[tuple[int, slice]], size: int) -> Iterator[list[tuple[int, slice]]]:
+    """Take so many runs at once, at least one."""
+    while group := list(islice(runs, max(1, size))):
+        yield group
 
 
 def _parts(pixels: slice, values: int, each: int) -> Iterator[slice]:

@@ -107,7 +107,8 @@ class _Cut:
             text_map = view.whole(list(islice(maps, len(view.plan.origins))))
             total = text_map if total is None else total + _on_grid_of(total, text_map)
         assert total is not None
-        return EncodedImage(self.image, self.views[0].pixels, total / len(self.views))
+        mean = total if len(self.views) == 1 else total / len(self.views)
+        return EncodedImage(self.image, self.views[0].pixels, mean)
 
 
 def encode_images(

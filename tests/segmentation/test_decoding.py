@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fmbseg.segmentation import decoding
 from fmbseg.segmentation.decoding import decode
 
 
@@ -106,6 +107,18 @@ def test_blocks_do_not_change_a_bit(block_values: int) -> None:
     parts = decode(text_map, prototypes, (37, 23), block_values=block_values)
     assert torch.equal(whole.labels, parts.labels)
     assert torch.equal(whole.scores, parts.scores)
+
+
+@pytest.mark.parametrize(("block_values", "block_classes"), [(2**17, 1024), (1, 3)])
+def test_an_accelerator_finds_the_same_without_leaving_classes_out(
+    monkeypatch: pytest.MonkeyPatch, block_values: int, block_classes: int
+) -> None:
+    text_map, prototypes = unit(5, 5, 6, dim=0, seed=1).double(), unit(7, 5, dim=1, seed=2).double()
+    monkeypatch.setattr(decoding, "_knows_for_nothing", lambda _: False)
+    found = decode(text_map, prototypes, (37, 23), block_values=block_values, block_classes=block_classes)
+    whole = plain(text_map, prototypes, (37, 23))
+    assert torch.equal(found.labels.long(), whole.argmax(dim=0))
+    torch.testing.assert_close(found.scores, whole.max(dim=0).values, rtol=0, atol=1e-7)
 
 
 def test_of_equal_classes_the_first_wins() -> None:
