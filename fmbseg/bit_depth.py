@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fmbseg.image_error import ImageError
+from fmbseg.signatures import ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

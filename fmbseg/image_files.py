@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from fmbseg.image_error import ImageError
+from fmbseg.signatures import ImageError
 from fmbseg.written import OwnResults
 
 if TYPE_CHECKING:

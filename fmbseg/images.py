@@ -15,7 +15,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fmbseg.bit_depth import depth_of
 from fmbseg.files import check_regular
-from fmbseg.image_error import ImageError
 from fmbseg.image_files import (
     IMAGE_EXTENSIONS,
     ImageFiles,
@@ -26,7 +25,7 @@ from fmbseg.image_files import (
     unreadable,
 )
 from fmbseg.rgb import rgb_from_array, rgb_from_pillow
-from fmbseg.signatures import kind_of
+from fmbseg.signatures import ImageError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

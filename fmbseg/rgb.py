@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fmbseg.bit_depth import NOTHING_STATED, Depth, eight_bits, lift_cut_colours
-from fmbseg.image_error import ImageError
+from fmbseg.signatures import ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

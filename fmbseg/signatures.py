@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+class ImageError(ValueError):
+    """An image cannot be used; the message names it and says what to do."""
+
+
 _READ = 512
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",

@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from fmbseg.unknown_name import UnknownNameError
-from fmbseg.vocabularies import BACKGROUND, benchmark_classes, benchmark_names, is_benchmark
-from fmbseg.vocabularies.templates import SIMPLE, templates_of
+from fmbseg.vocabularies import (
+    BACKGROUND,
+    SIMPLE,
+    benchmark_classes,
+    benchmark_names,
+    is_benchmark,
+    templates_of,
+)
 from fmbseg.vocabulary_files import SUFFIXES, is_saved, read_classes
 
 VocabularySource: TypeAlias = "Vocabulary | str | Path | Sequence[str] | Mapping[str, str]"

@@ -1,7 +1,7 @@
 import pytest
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-from fmbseg.vocabularies.templates import templates_of
+from fmbseg.vocabularies import templates_of
 from fmbseg.vocabulary import Vocabulary
 
 

@@ -14,8 +14,7 @@ import torch
 from fmbseg.aligned.export import EXPORT, ExportError, export_program
 from fmbseg.files import telling_of_a_full_disk
 from fmbseg.missing_package import require
-from fmbseg.models.exported import ExportedCard, ExportedEncoder
-from fmbseg.models.exported_seal import data_file, seal_file
+from fmbseg.models.exported import ExportedCard, ExportedEncoder, data_file, seal_file
 from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:

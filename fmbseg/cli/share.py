@@ -33,7 +33,7 @@ def push(
 
     check_repository(repo)  # before PyTorch is loaded, which takes its time
     from fmbseg.aligned.card import HeadCard
-    from fmbseg.hub import push_head
+    from fmbseg.aligned.saved import push_head
 
     card = None
     if license or photographs or report:
@@ -54,7 +54,7 @@ def pull(
     local_files_only: LocalFilesOnly = False,
 ) -> None:
     """Fetch a head, check it, and print its folder; no code in it is run."""
-    from fmbseg.hub import pull_head
+    from fmbseg.aligned.saved import pull_head
     from fmbseg.models.loading.hub_files import HubOptions
 
     options = HubOptions(revision, cache_dir, local_files_only, token)

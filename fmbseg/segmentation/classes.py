@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmbseg.models.nearness import noun_of
+from fmbseg.models.familiarity import noun_of
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, common_background_words
 from fmbseg.vocabulary import Vocabulary

@@ -18,9 +18,9 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
 from fmbseg.images import ImageError, find_images, load_image
 from fmbseg.models.contracts import Movable
+from fmbseg.models.familiarity import NEAR, nearness
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
-from fmbseg.models.nearness import NEAR, nearness
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.recipes import segmenting_with
 from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming, SegmentSettings

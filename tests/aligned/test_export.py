@@ -22,8 +22,7 @@ from fmbseg.devices import DeviceError
 from fmbseg.files import DiskFullError
 from fmbseg.images import find_images
 from fmbseg.models.backbones.efficientnet_lite import efficientnet_lite2
-from fmbseg.models.exported import ExportedEncoder, ExportedModelError
-from fmbseg.models.exported_seal import placeholder, seal_file
+from fmbseg.models.exported import ExportedEncoder, ExportedModelError, placeholder, seal_file
 from fmbseg.models.image_text.conse import conse
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from fmbseg.written import MARKER, WouldReplaceError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fmbseg.evaluation import label_values
+from fmbseg.evaluation import layouts
 from fmbseg.evaluation.mask_files import UNKNOWN
 from fmbseg.vocabularies import benchmark_classes
 
@@ -40,12 +40,12 @@ def as_mmsegmentation_reduces(classes: int) -> list[int]:
 
 @pytest.mark.parametrize("classes", [20, 59, 150])
 def test_zero_is_reduced_as_mmsegmentation_does(classes: int) -> None:
-    assert label_values.reduced_zero(classes).tolist() == as_mmsegmentation_reduces(classes)
+    assert layouts.reduced_zero(classes).tolist() == as_mmsegmentation_reduces(classes)
 
 
 def test_ade20k_shifts_by_one_and_drops_zero() -> None:
     names = benchmark_classes("ade20k150")
-    table = label_values.reduced_zero(150)
+    table = layouts.reduced_zero(150)
     assert table[0] == -1
     assert [names[table[value]] for value in (1, 8, 150)] == ["wall", "bed", "flag"]
     assert table[151] == UNKNOWN
@@ -53,7 +53,7 @@ def test_ade20k_shifts_by_one_and_drops_zero() -> None:
 
 @pytest.mark.parametrize("classes", [20, 59])
 def test_background_stays_a_class(classes: int) -> None:
-    table = label_values.with_background(classes)
+    table = layouts.with_background(classes)
     assert table[: classes + 1].tolist() == list(range(classes + 1))
     assert table[255] == -1
     assert set(table[classes + 1 : 255].tolist()) == {UNKNOWN}
@@ -62,11 +62,11 @@ def test_background_stays_a_class(classes: int) -> None:
 @pytest.mark.parametrize("classes", [19, 171])
 def test_train_ids_are_the_classes(classes: int) -> None:
     expected = [*range(classes), *[UNKNOWN] * (255 - classes), -1]
-    assert label_values.train_ids(classes).tolist() == expected
+    assert layouts.train_ids(classes).tolist() == expected
 
 
 def test_raw_coco_stuff_leaves_out_the_unused() -> None:
-    table = label_values.coco_stuff_raw()
+    table = layouts.coco_stuff_raw()
     for value in range(256):
         expected = -1 if value == 255 else RAW_COCO.index(value) if value in RAW_COCO else UNKNOWN
         assert table[value] == expected
@@ -80,7 +80,7 @@ def test_raw_coco_stuff_leaves_out_the_unused() -> None:
 
 
 def test_coco_objects_255_becomes_background() -> None:
-    table = label_values.coco_object_raw()
+    table = layouts.coco_object_raw()
     assert table[255] == 0  # unlabelled is background: nothing is ignored
     assert (table != -1).all()
     for value in range(256):
@@ -90,36 +90,36 @@ def test_coco_objects_255_becomes_background() -> None:
             assert table[value] == UNKNOWN
         else:
             assert table[value] == RAW_COCO.index(value) + 1
-    trained = label_values.coco_object_of_train_ids()
+    trained = layouts.coco_object_of_train_ids()
     assert trained[255] == 0
     assert trained[:80].tolist() == list(range(1, 81))
     assert set(trained[80:171].tolist()) == {0}
-    made = label_values.coco_object_of_instances()
+    made = layouts.coco_object_of_instances()
     assert made[:81].tolist() == list(range(81))
     assert set(made[81:].tolist()) == {UNKNOWN}
 
 
 def test_coco_things_alone_ignore_the_rest() -> None:
-    raw, trained = label_values.coco_things_raw(), label_values.coco_things_of_train_ids()
+    raw, trained = layouts.coco_things_raw(), layouts.coco_things_of_train_ids()
     things = [value for value in RAW_COCO if value <= 90]
     assert len(things) == 80
     assert raw[things].tolist() == trained[:80].tolist() == list(range(80))
     assert set(raw[91:].tolist()) == {-1}
     assert set(trained[80:171].tolist()) == {-1}
     assert trained[255] == -1
-    of_instances = label_values.coco_things_of_instances()
+    of_instances = layouts.coco_things_of_instances()
     assert of_instances[:81].tolist() == [-1, *range(80)]
 
 
 def test_cityscapes_by_its_own_table() -> None:
-    table = label_values.cityscapes19_of_label_ids()
+    table = layouts.cityscapes19_of_label_ids()
     assert len(CITYSCAPES) == 34
     assert table[:34].tolist() == [-1 if value == 255 else value for value in CITYSCAPES]
     assert (table[34], table[255]) == (UNKNOWN, -1)
 
 
 def test_cityscapes_of_thirty_classes() -> None:
-    table = label_values.cityscapes30_of_label_ids()
+    table = layouts.cityscapes30_of_label_ids()
     names = benchmark_classes("cityscapes30")
     assert table[:4].tolist() == [-1] * 4
     assert table[4:34].tolist() == list(range(30))

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from fmbseg import AlignedEncoder, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.files import FILES
-from fmbseg.hub import pull_head
+from fmbseg.aligned.saved import pull_head
 from fmbseg.models.loading.trust import UntrustedSpecError
 from fmbseg.models.registries import BACKBONES
 from tests.aligned.tiny import TinyBackbone

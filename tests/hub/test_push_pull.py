@@ -10,8 +10,8 @@ from huggingface_hub import constants
 
 from fmbseg import AlignedEncoder, Aligner, OpenVocabSegmenter
 from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.aligned.saved import pull_head, push_head
 from fmbseg.checksums import read_sealed_json, write_sealed_json
-from fmbseg.hub import pull_head, push_head
 from fmbseg.models.hub_push import PushError
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.loading.hub_files import HubOptions

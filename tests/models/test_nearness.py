@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from fmbseg.models.nearness import nearness, noun_of
+from fmbseg.models.familiarity import nearness, noun_of
 
 
 def test_nearness_is_the_cosine_of_what_sets_texts_apart() -> None:
