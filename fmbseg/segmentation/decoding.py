@@ -2,9 +2,9 @@
 
 Similarities are up-sampled bilinearly to the image and reduced to the best class (paper §3.3). Up-sampling
 every class before the reduction would need classes x pixels of memory. Here similarities are made for some of
-the classes and rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the result
-so far is the only thing that is kept: the numbers are the same, and neither more classes nor more pixels need
-more memory.
+the classes and rows of the grid at a time, a block of pixels is up-sampled and reduced at a time, and the
+result so far is the only thing that is kept: the numbers are the same, and neither more classes nor more
+pixels need more memory.
 
 Between four neighbouring cells every up-sampled value is a weighted mean of the four. A class that is below
 another at all four can win nowhere between them, and is left out there before anything is up-sampled. On an
