@@ -34,6 +34,7 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.files import CONFIG_FILE
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.certainty import CertaintyCurve, HeadCertainty, fit_curve
+from fmbseg.evaluation.intervals import interval
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.files import write_atomically
 from fmbseg.heads import DEFAULT_HEAD, packaged_head
@@ -231,7 +232,7 @@ def _interval(count: int, figure: Callable[[NDArray[np.intp]], float]) -> list[f
     """A figure, and what holds 90 % of it in draws of the photographs."""
     draw = np.random.default_rng(0)
     drawn = [figure(draw.integers(0, count, count)) for _ in range(_DRAWS)]
-    return [round(float(one), 4) for one in (figure(np.arange(count)), *np.nanquantile(drawn, (0.05, 0.95)))]
+    return [round(float(one), 4) for one in (figure(np.arange(count)), *interval(np.array(drawn)))]
 
 
 def _miou(counts: NDArray[np.int64]) -> dict[str, list[float]]:

@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.output import tell
 from fmbseg import OpenVocabSegmenter
+from fmbseg.evaluation.intervals import drawn_figure, interval, mean_of_classes
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.heads import DEFAULT_HEAD
 from fmbseg.segment_settings import Background, SegmentSettings
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from fmbseg.segmentation.encoding import TextSpaceEncoder
 
 RULES = ("none", "common")
-DRAWS = 1000
 
 
 class Remembering:
@@ -94,18 +94,15 @@ def count(
     return [photograph.key for photograph in photographs], pixels
 
 
-def mean_iou(pixels: NDArray[np.int64]) -> float:
-    """The mean over classes that are shown of their IoU over all photographs (photographs, classes, 3)."""
-    both, either, _ = pixels.sum(axis=0).T
-    shown = either > 0
-    return float((both[shown] / either[shown]).mean())
+def mean_iou(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over classes that are shown of their IoU, of sums over photographs (draws, classes, 3)."""
+    both, either, _ = np.moveaxis(sums, -1, 0)
+    return mean_of_classes(both, either, either > 0)
 
 
-def interval(pixels: NDArray[np.int64]) -> list[float]:
-    """The 5th and 95th percentile of :func:`mean_iou` over draws of the photographs."""
-    draws = np.random.default_rng(0).integers(0, len(pixels), (DRAWS, len(pixels)))
-    ends = np.percentile([mean_iou(pixels[draw]) for draw in draws], [5, 95])
-    return [round(float(end), 4) for end in ends]
+def ends(pixels: NDArray[np.int64]) -> list[float]:
+    """The interval of :func:`mean_iou` over draws of the photographs (photographs, classes, 3)."""
+    return [round(end, 4) for end in interval(drawn_figure(pixels, mean_iou))]
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -123,8 +120,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             if either[index]
         }
         found[rule] = {
-            "miou": round(mean_iou(of_rule), 4),
-            "miou_90": interval(of_rule),
+            "miou": round(float(mean_iou(of_rule.sum(axis=0, keepdims=True))[0]), 4),
+            "miou_90": ends(of_rule),
             "precision": round(float(both.sum() / max(1, painted.sum())), 4),
             "iou": by_class,
             "iou_by_photograph": {

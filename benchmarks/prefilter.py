@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.offline_chain import number, versions
 from benchmarks.output import tell
 from fmbseg import Vocabulary
+from fmbseg.evaluation.intervals import drawn_figure, interval, mean_of_classes
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.labeling.prefilter import Prefilter
 from fmbseg.models.loading.create import create_model
@@ -36,6 +37,10 @@ KEPT = (5, 10, 20, 40)
 _DRAWS = 10_000
 
 
+def _kept_of_shown(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return mean_of_classes(sums[:, :1], sums[:, 1:], sums[:, 1:] > 0)
+
+
 def recall(counts: NDArray[np.int64], draws: int = _DRAWS) -> dict[str, float | None]:
     """The recall over all photographs with its 90 % interval.
 
@@ -43,14 +48,11 @@ def recall(counts: NDArray[np.int64], draws: int = _DRAWS) -> dict[str, float | 
         counts: of each photograph, the classes that are kept of those that it shows, and these, (N, 2).
         draws: of the photographs anew, with replacement.
     """
-    chosen = np.random.default_rng(0).integers(len(counts), size=(draws, len(counts)))
-    kept, shown = counts[chosen].sum(axis=1).T
-    drawn = kept[shown > 0] / shown[shown > 0]
-    low, high = np.quantile(drawn, [0.05, 0.95])
+    low, high = interval(drawn_figure(counts, _kept_of_shown, draws=draws))
     return {
         "recall": number(counts[:, 0].sum() / counts[:, 1].sum()),
-        "low": number(float(low)),
-        "high": number(float(high)),
+        "low": number(low),
+        "high": number(high),
         "all_kept": number(float((counts[:, 0] == counts[:, 1]).mean())),
     }
 

@@ -35,6 +35,7 @@ from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.datasets import open_data
+from fmbseg.evaluation.intervals import drawn_figure, interval
 from fmbseg.heads import DEFAULT_HEAD
 from fmbseg.masks import MaskSet
 from fmbseg.models.hubness import hubness_of
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from fmbseg.evaluation.datasets import SegmentationData
     from fmbseg.segmentation.reduction import EncodedImage
 
-DRAWS = 1000
 KNOWN = {"head": "aligned_alone", "map": "aligned_mixed", "everything": "aligned"}
 
 
@@ -230,7 +230,7 @@ def dense(cells: Sequence[Sequence[int]], classes: int) -> NDArray[np.int64]:
     return counts
 
 
-def miou(counts: NDArray[np.int64]) -> float:
+def miou(counts: NDArray[np.integer] | NDArray[np.floating]) -> float:
     """Of counts (K, K + 1).
 
     Example:
@@ -238,7 +238,7 @@ def miou(counts: NDArray[np.int64]) -> float:
         0.375
     """
     matrix = ConfusionMatrix(len(counts))
-    matrix.counts += counts
+    matrix.counts += counts.astype(np.int64)
     return matrix.miou()
 
 
@@ -247,24 +247,23 @@ def accuracy(counts: NDArray[np.int64]) -> float:
     return float(np.trace(counts) / counts.sum())
 
 
-def interval(values: NDArray[np.float64]) -> str:
+def told(values: NDArray[np.float64]) -> str:
     """What 90 % of the draws lie in.
 
     Example:
-        >>> interval(np.arange(-5.0, 106.0) / 100)
+        >>> told(np.arange(-5.0, 106.0) / 100)
         '0.005 to 0.995'
     """
-    low, high = np.quantile(values, [0.05, 0.95])
+    low, high = interval(values)
     return f"{low:.3f} to {high:.3f}"
 
 
 def summary(rows: Sequence[Mapping[str, Any]], names: Sequence[str], classes: int) -> dict[str, Any]:
     """Each variant's mIoU, and what it brings over the map alone and over everything, on the same draws."""
     counts = {name: np.stack([dense(row["counts"][name], classes) for row in rows]) for name in names}
-    random = np.random.default_rng(0)
-    draws = [random.integers(0, len(rows), len(rows)) for _ in range(DRAWS)]
     drawn = {
-        name: np.array([miou(each[draw].sum(axis=0)) for draw in draws]) for name, each in counts.items()
+        name: drawn_figure(each, lambda sums: np.array([miou(one) for one in sums]))
+        for name, each in counts.items()
     }
     whole = {name: miou(each.sum(axis=0)) for name, each in counts.items()}
     gain = whole["everything"] - whole["map"]
@@ -275,9 +274,9 @@ def summary(rows: Sequence[Mapping[str, Any]], names: Sequence[str], classes: in
         variants[name] = {
             "miou": round(whole[name], 4),
             "pixel_accuracy": round(accuracy(counts[name].sum(axis=0)), 4),
-            "interval": interval(drawn[name]),
-            "over_map": interval(drawn[name] - drawn["map"]),
-            "over_everything": interval(drawn[name] - drawn["everything"]),
+            "interval": told(drawn[name]),
+            "over_map": told(drawn[name] - drawn["map"]),
+            "over_everything": told(drawn[name] - drawn["everything"]),
             "part_of_the_gain": round((whole[name] - whole["map"]) / gain, 3) if gain else None,
             "prompts_per_image": round(float(np.mean(prompts)), 1),
             "seconds_per_image": round(float(np.mean([row["seconds"][name] for row in timed])), 2),

@@ -149,13 +149,14 @@ def _table(runs: list[str], out: Path | None) -> None:
 
 
 def _tell(report: "EvaluationReport", out: Path) -> None:
-    from fmbseg.evaluation.report import percent
+    from fmbseg.evaluation.report import percent, told_interval
 
     for failure in report.failures:
         complain(f"{failure['key']}: {failure['error']}", "not measured")
-    figures = report.figures
+    figures, ends = report.figures, report.intervals.get("miou")
+    told = f" (90 %: {told_interval(ends)})" if ends else ""
     typer.echo(
-        f"{report.title()}: mIoU {percent(figures['miou'])}, pixel accuracy "
+        f"{report.title()}: mIoU {percent(figures['miou'])}{told}, pixel accuracy "
         f"{percent(figures['pixel_accuracy'])}, {report.measured} images ({len(report.failures)} failed)\n"
         f"{out / 'report.html'}: the report"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.checksums import sealed
 from fmbseg.drawing.pages import render_page
 from fmbseg.escaping import markdown, markdown_table
+from fmbseg.evaluation.image_counts import ImageCounts
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
 from fmbseg.evaluation.pictures import picture_name, worst_and_best
 from fmbseg.files import encode
@@ -33,7 +34,7 @@ TITLES = {
     "accuracy_large": "class accuracy in large components",
 }
 
-_FIGURE_HEADS = ("figure", "%")
+_FIGURE_HEADS = ("figure", "%", "90 % interval")
 _CLASS_HEADS = ("class", "IoU", "accuracy", "boundary IoU", "pixels")
 
 
@@ -49,6 +50,8 @@ class EvaluationReport:
         measured: images in the figures.
         failures: key and error of each image that could not be read and is not in the figures.
         figures: from 0 to 1; None where there was nothing to average.
+        intervals: of some figures, where 90 % of draws of the images lie (see
+            :mod:`fmbseg.evaluation.intervals`); None where there was nothing to average.
         per_class: one row per class.
         images: mIoU of each image over the classes in its ground truth, by key; None where nothing counts.
         devices: where they were computed, as far as known.
@@ -61,6 +64,7 @@ class EvaluationReport:
     measured: int
     failures: tuple[Mapping[str, str], ...]
     figures: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float] | None]
     per_class: tuple[Mapping[str, Any], ...]
     images: Mapping[str, float | None]
     devices: tuple[str, ...] = ()
@@ -81,6 +85,7 @@ class EvaluationReport:
             measured=len(counted),
             failures=tuple({"key": row["key"], "error": row["error"]} for row in rows if "error" in row),
             figures={name: number(value) for name, value in metrics.figures().items()},
+            intervals=intervals_of(counted, len(names)),
             per_class=tuple(metrics.per_class(names)),
             images={row["key"]: row["miou"] for row in counted},
             devices=tuple(sorted({row["device"] for row in counted if "device" in row})),
@@ -98,6 +103,7 @@ class EvaluationReport:
             "devices": list(self.devices),
             "failures": [dict(failure) for failure in self.failures],
             "figures": dict(self.figures),
+            "intervals": {name: ends and list(ends) for name, ends in self.intervals.items()},
             "per_class": [dict(row) for row in self.per_class],
             "images": dict(self.images),
         }
@@ -115,8 +121,11 @@ class EvaluationReport:
         parts.append(markdown_table(_CLASS_HEADS, self._class_rows()))
         return "\n\n".join(parts) + "\n"
 
-    def _figure_rows(self) -> list[tuple[str, str]]:
-        return [(TITLES[name], percent(value)) for name, value in self.figures.items()]
+    def _figure_rows(self) -> list[tuple[str, str, str]]:
+        return [
+            (TITLES[name], percent(value), told_interval(self.intervals.get(name)))
+            for name, value in self.figures.items()
+        ]
 
     def _class_rows(self) -> list[tuple[str, ...]]:
         columns = ("iou", "accuracy", "boundary_iou")
@@ -190,6 +199,24 @@ class EvaluationReport:
             class_heads=_CLASS_HEADS,
             classes=self._class_rows(),
         )
+
+
+def intervals_of(rows: Sequence[Mapping[str, Any]], classes: int) -> dict[str, tuple[float, float] | None]:
+    """Where 90 % of draws of measured images lie, for each figure that has an interval; None for nan."""
+    if not rows:
+        return {}
+    found = ImageCounts.of(rows, classes).intervals()
+    return {name: None if number(ends.low) is None else (ends.low, ends.high) for name, ends in found.items()}
+
+
+def told_interval(ends: Sequence[float] | None) -> str:
+    """An interval in percent.
+
+    Example:
+        >>> told_interval((0.15, 0.1912)), told_interval(None)
+        ('15.00 to 19.12', '')
+    """
+    return "" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def _hubness(chosen: float | str, of_head: float | None) -> str:

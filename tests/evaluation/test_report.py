@@ -42,6 +42,7 @@ def report_of(name: str) -> EvaluationReport:
         measured=1,
         failures=({"key": name, "error": name},),
         figures={"miou": 0.5},
+        intervals={"miou": (0.4, 0.6)},
         per_class=({"class": name, "iou": 0.5, "accuracy": 0.5, "boundary_iou": None, "pixels": 7},),
         images={name: 0.5},
     )
