@@ -87,15 +87,19 @@ def label(
         typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
     ] = None,
     certainty: Annotated[
-        float,
-        typer.Option(help="No label where its class is less likely right than this, 0 to 1, such as 0.3."),
-    ] = 0.0,
-    min_presence: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Classes are present if as likely as this, 0 to 1, such as 0.2; 0: crops vote for them."
+            help="No label where its class is less likely right than this, 0 to 1; 0: a label everywhere. "
+            "By default the recipe's."
         ),
-    ] = 0.0,
+    ] = None,
+    min_presence: Annotated[
+        float | None,
+        typer.Option(
+            help="Classes are present if as likely as this, 0 to 1; 0: crops vote for them. By default the "
+            "recipe's."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
     strict: Strict = False,
     device: DeviceName = None,
@@ -110,7 +114,7 @@ def label(
 
     source = photographs[0] if len(photographs) == 1 else photographs
     settings = None
-    if certainty or min_presence:
+    if certainty is not None or min_presence is not None:
         settings = _settings(recipe, image_text, aligned, teacher, certainty, min_presence)
     labels = look_ahead(
         source,
@@ -177,8 +181,8 @@ def _settings(
     image_text: str | None,
     aligned: str | None,
     teacher: str | None,
-    certainty: float,
-    min_presence: float,
+    certainty: float | None,
+    min_presence: float | None,
 ) -> "LabelingSettings":
     """The recipe's settings of Stage 1 with what is to stay blank."""
     from fmbseg.labeling.settings import LabelingSettings
@@ -195,8 +199,9 @@ def _settings(
         raise typer.BadParameter(
             "--certainty and --min-presence are known for the recipe's own image-text model alone"
         )
+    asked = {"certainty": certainty, "min_presence": min_presence}
     settings = LabelingSettings.from_dict(chosen.labeling)
-    return replace(settings, certainty=certainty, min_presence=min_presence)
+    return replace(settings, **{name: value for name, value in asked.items() if value is not None})
 
 
 def summary(labels: "LabelSet") -> str:
