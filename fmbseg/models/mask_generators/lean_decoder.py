@@ -254,15 +254,13 @@ class LeanDecoder:
     ) -> torch.Tensor:
         """Up-scale some of the places and draw masks there, (N, places, 4, 4, M)."""
         _, norm, activation, second, last_activation = self._decoder.output_upscaling
-        scaled = image.pixels[part] * places.scale[:, :, part].transpose(1, 2)
-        pixels = torch.baddbmm(scaled, places.mix[:, :, part].transpose(1, 2), answers)
+        pixels = image.pixels[part] * places.scale[:, :, part].transpose(1, 2)
+        pixels.baddbmm_(places.mix[:, :, part].transpose(1, 2), answers)
         pixels = rearrange(pixels, "n p (four d) -> n p four d", four=4)
         pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
-        pixels = rearrange(pixels @ _pixel_weight(second), "n p one (four d) -> n p one four d", four=4)
-        drawn: torch.Tensor = (
-            last_activation(pixels.add_(second.bias)) @ weights.transpose(1, 2)[:, None, None]
-        )
-        return drawn
+        pixels = rearrange(pixels @ _pixel_weight(second), "n p one (four d) -> n (p one four) d", four=4)
+        drawn = last_activation(pixels.add_(second.bias)) @ weights.transpose(1, 2)
+        return rearrange(drawn, "n (p one four) m -> n p one four m", one=4, four=4)
 
 
 def _project(
@@ -314,13 +312,16 @@ def _scores(tokens: torch.Tensor, projection: _Projection, places: _Places) -> t
     heads, width, _ = projection.image.shape
     tokens = tokens / math.sqrt(width)
     together = rearrange(tokens, "n t (h d) -> h (n t) d", h=heads)
+    if not places.mix.shape[1]:  # nothing was told yet, and the scale is 1
+        whole = projection.image + projection.constant
+        return rearrange(together @ whole, "h (n t) p -> n (h t) p", n=len(tokens))
     image, constant = (
         rearrange(together @ one, "h (n t) p -> n (h t) p", n=len(tokens))
         for one in (projection.image, projection.constant)
     )
     of_rows = rearrange(places.rows @ projection.weight.T, "n r (h d) -> n h d r", h=heads)
     apart = rearrange(tokens, "n t (h d) -> n h t d", h=heads) @ of_rows
-    return torch.baddbmm(torch.addcmul(constant, image, places.scale), apart.flatten(1, 2), places.mix)
+    return torch.addcmul(constant, image, places.scale).baddbmm_(apart.flatten(1, 2), places.mix)
 
 
 def _ask(
@@ -359,8 +360,8 @@ def _told(
         dim=1,
     )
     among = rows @ rows.transpose(1, 2) / rows.shape[2]
-    of_mix = torch.baddbmm(with_image * (2 * places.scale), among, mix)
-    square = places.scale.square() * shared.square + (of_mix * mix).sum(dim=1, keepdim=True)
+    of_mix = with_image.mul_(2 * places.scale).baddbmm_(among, mix)
+    square = places.scale.square() * shared.square + of_mix.mul_(mix).sum(dim=1, keepdim=True)
     shrink = (square - mean.square() + norm.eps).rsqrt()
     gain, shift = norm.weight.expand(count, 1, -1), norm.bias.expand(count, 1, -1)
     return _Places(
