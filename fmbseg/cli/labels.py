@@ -8,6 +8,7 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
+from fmbseg.cli.labels_merge import merge
 from fmbseg.cli.labels_options import Folder, MinIou, MinSimilarity, Stages, chosen
 from fmbseg.cli.options import Classes, OutFolder, VocabularyName, words
 
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Inspect, check, export and import 
 app.command("export")(export_labels)
 app.command()(push)
 app.command()(compare)
+app.command()(merge)
 _SHEET = "contact sheet"
 
 

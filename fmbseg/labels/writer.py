@@ -22,10 +22,11 @@ from fmbseg.labels.manifest import (
     short,
 )
 from fmbseg.labels.shards import shard_name, to_row, write_shard
+from fmbseg.part import Part
 from fmbseg.written import WouldReplaceError, hold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from fmbseg.labels.record import LabeledImage
@@ -47,18 +48,21 @@ class LabelWriter:
 
     Args:
         folder: to write to; created if it does not exist.
-        manifest: of this run, without ``hash``.
+        manifest: of the whole label set, without ``hash``.
+        part: the shards that this writer makes. The manifest and every shard's bytes do not depend on it.
 
     Raises:
-        ValueError: the folder holds labels of another configuration, or the manifest lacks something.
+        ValueError: the folder holds labels of another configuration, or a shard that another part has begun;
+            or the manifest lacks something.
         WouldReplaceError: the folder holds files of no label set under names of one, or another run is
             writing to it.
         DamagedFileError: what an earlier run wrote there is damaged, or not of this label set.
         OSError: the folder cannot be written to. A full disk loses nothing that was written before.
     """
 
-    def __init__(self, folder: str | Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: str | Path, manifest: dict[str, Any], part: Part | None = None) -> None:
         self.folder = Path(folder)
+        self._part = part or Part()
         plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
         check_manifest(plain)
         self.manifest = {**plain, "hash": manifest_hash(plain)}
@@ -70,7 +74,7 @@ class LabelWriter:
         hold(self._lock)
         try:
             remove_leftovers(self.folder)
-            self._claim()
+            claim(self.folder, self.manifest)
             self._check()
             self._resume()
         except BaseException:
@@ -87,8 +91,13 @@ class LabelWriter:
 
     @property
     def done(self) -> bool:
-        """Whether every photograph of the manifest is in a shard."""
+        """Whether every photograph of this part is in a shard."""
         return self._finished == shard_count(self.manifest)
+
+    @property
+    def count(self) -> int:
+        """Photographs of this part."""
+        return sum(shard_length(self.manifest, index) for index in self._own)
 
     @property
     def position(self) -> int:
@@ -100,8 +109,7 @@ class LabelWriter:
 
         Positions of existing shards are skipped, so that a deleted shard is made again.
         """
-        absent = (index for index in range(shard_count(self.manifest)) if not self._shard(index).exists())
-        starts = ((index * self._shard_size, shard_length(self.manifest, index)) for index in absent)
+        starts = ((index * self._shard_size, shard_length(self.manifest, index)) for index in self._absent())
         todo = [position for start, length in starts for position in range(start, start + length)]
         return todo[self._pending :]
 
@@ -119,28 +127,19 @@ class LabelWriter:
         self._write({"path": path, "error": error})
 
     @property
+    def _own(self) -> Sequence[int]:
+        """Places of the shards of this part."""
+        return self._part.take(range(shard_count(self.manifest)))
+
+    def _absent(self) -> Iterator[int]:
+        return (index for index in self._own if not self._shard(index).exists())
+
+    @property
     def _shard_size(self) -> int:
         return int(self.manifest["shard_size"])
 
     def _shard(self, index: int) -> Path:
         return self.folder / shard_name(index)
-
-    def _claim(self) -> None:
-        """Accept an empty folder, or one that the same configuration wrote to."""
-        path = self.folder / MANIFEST
-        if not path.exists():
-            for name in (JOURNAL, ERRORS, *map(shard_name, range(shard_count(self.manifest)))):
-                if os.path.lexists(self.folder / name):
-                    raise WouldReplaceError(
-                        f"{self.folder / name} is there, but there is no {MANIFEST} that says what it "
-                        "belongs to: move it away, or use another folder"
-                    )
-            write_json(path, self.manifest)
-            return
-        found = read_manifest(self.folder)
-        check_same_run(self.folder, found, self.manifest)
-        if found["root"] != self.manifest["root"]:  # the same photographs, in a folder that was moved
-            write_json(path, self.manifest)
 
     def _check(self) -> None:
         """Make sure that the existing shards belong to this label set, and lack no photograph."""
@@ -155,26 +154,31 @@ class LabelWriter:
     def _resume(self) -> None:
         """Find the first missing shard, and its photographs in the journal."""
         count = shard_count(self.manifest)
-        absent = (index for index in range(count) if not self._shard(index).exists())
-        self._finished = next(absent, count)
+        self._finished = next(self._absent(), count)
+        self._pending = end = chain = 0
         journal = self.folder / JOURNAL
-        if self.done:
-            self._pending = 0
+        if all(self._shard(index).exists() for index in range(count)):
             journal.unlink(missing_ok=True)
             return
         # A journal of a shard that is there is a leftover of a kill between renaming and deleting.
-        self._pending = end = chain = 0
+        own = self._own
         for row, row_end, row_chain in self._journal_rows():
             if row["shard"] == self._finished:
                 self._pending, end, chain = self._pending + 1, row_end, row_chain
+            elif row["shard"] not in own and not self._shard(row["shard"]).exists():
+                raise ValueError(
+                    f"{self.folder} holds the begun shard {row['shard']}, which is not of part {self._part}: "
+                    "finish the part that began it, or give each part a folder of its own"
+                )
+        if self.done:
+            journal.unlink(missing_ok=True)
+            return
         self._journal = RowJournal(journal, end, chain)  # a line cut short by a kill goes
         self._close_full_shard()
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._journal is None:
-            raise ValueError(
-                f"all {self.manifest['images']['count']} photographs are already in {self.folder}"
-            )
+            raise ValueError(f"all {self.count} photographs are already in {self.folder}")
         self._journal.append({"manifest": self.manifest["hash"], "shard": self._finished, "row": row})
         self._pending += 1
         self._close_full_shard()
@@ -218,6 +222,33 @@ class LabelWriter:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+
+
+def claim(folder: Path, manifest: dict[str, Any]) -> None:
+    """Make an empty folder that of a label set, or accept one that the same configuration wrote to.
+
+    Args:
+        folder: of the labels; the caller holds its lock.
+        manifest: of the run, with its hash.
+
+    Raises:
+        ValueError: the folder holds labels of another configuration.
+        WouldReplaceError: it holds files of no label set under names of one.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        for name in (JOURNAL, ERRORS, *map(shard_name, range(shard_count(manifest)))):
+            if os.path.lexists(folder / name):
+                raise WouldReplaceError(
+                    f"{folder / name} is there, but there is no {MANIFEST} that says what it "
+                    "belongs to: move it away, or use another folder"
+                )
+        write_json(path, manifest)
+        return
+    found = read_manifest(folder)
+    check_same_run(folder, found, manifest)
+    if found["root"] != manifest["root"]:  # the same photographs, in a folder that was moved
+        write_json(path, manifest)
 
 
 def check_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

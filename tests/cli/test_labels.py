@@ -200,3 +200,21 @@ def test_names_do_not_reach_the_terminal_as_commands(
 def run_to_json(labels: LabelSet, folder: Path) -> Path:
     run("export", labels.folder, "--out", folder / "coco.json")
     return folder / "coco.json"
+
+
+def test_merge_joins_parts_and_sets(tmp_path: Path) -> None:
+    first, second = write_labels(tmp_path / "a"), write_labels(tmp_path / "b", settings={"seed": 1})
+    result = run("merge", first.folder, second.folder, "--out", tmp_path / "both")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{tmp_path / 'both'}: 8 photographs labelled, 0 not; ")
+    assert len(LabelSet(tmp_path / "both")) == 8
+    again = run("merge", first.folder, first.folder, "--out", tmp_path / "one")
+    assert again.exit_code == 0
+    assert (
+        LabelSet(tmp_path / "one").fingerprint == first.fingerprint
+    )  # the same shards twice are parts of one
+    refused = run("merge", first.folder, tmp_path / "both", "--out", tmp_path / "more")
+    assert refused.exit_code == 1
+    assert "is in two of the label sets" in refused.stderr
+    taken = run("merge", first.folder, tmp_path / "both", "--out", tmp_path / "more", "--repeated", "first")
+    assert len(LabelSet(tmp_path / "more")) == 8, taken.stderr

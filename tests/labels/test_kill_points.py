@@ -6,16 +6,28 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fmbseg.labels.joined import join
+from fmbseg.part import Part
 from tests.labels.test_writer import files, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
 
 
-def in_child(folder: Path, monkeypatch: pytest.MonkeyPatch, die_at: int | None, *, after: bool) -> int:
+def in_child(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    die_at: int | None,
+    *,
+    after: bool,
+    work: Callable[[Path], Any] = write,
+) -> int:
     """Write in a process of its own that kills itself at a step; return how it ended.
 
     Steps are flushing to the disk, renaming and deleting.
@@ -42,7 +54,7 @@ def in_child(folder: Path, monkeypatch: pytest.MonkeyPatch, die_at: int | None, 
 
         for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
             monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
-        write(folder)
+        work(folder)
         (folder.parent / "steps").write_text(str(steps))
     except BaseException as error:  # noqa: BLE001 - the child must not go on as a second pytest
         sys.stderr.write(f"{error!r}\n")
@@ -74,3 +86,26 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sum(map(os.WIFSIGNALED, ends)) >= 4
     assert ends[-1] == 0
     assert files(folder) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_joining_may_end_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+    write(tmp_path / "whole")
+    parts = [tmp_path / "part1", tmp_path / "part2"]
+    for index, part in enumerate(parts, start=1):
+        write(part, part=Part(index, 2))
+
+    def work(folder: Path) -> None:
+        join(parts, folder)
+
+    assert in_child(tmp_path / "joined", monkeypatch, None, after=after, work=work) == 0
+    steps = int((tmp_path / "steps").read_text())
+    assert steps > 10
+    for step in range(1, steps + 1):
+        folder = tmp_path / f"killed{step}"
+        assert os.WIFSIGNALED(in_child(folder, monkeypatch, step, after=after, work=work))
+        assert in_child(folder, monkeypatch, None, after=after, work=work) == 0
+        left = {name for name in files(folder) if name.endswith(".tmp")}
+        assert {name: content for name, content in files(folder).items() if name not in left} == files(
+            tmp_path / "whole"
+        )

@@ -13,6 +13,7 @@ from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import manifest_hash
 from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
+from fmbseg.part import Part
 from tests.labels.examples import empty_record, manifest, record
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ PHOTOGRAPHS: list[LabeledImage | str] = [
 ]
 
 
-def write(folder: Path, stop_after: int | None = None, **changes: Any) -> None:
+def write(folder: Path, stop_after: int | None = None, *, part: Part | None = None, **changes: Any) -> None:
     """Write what is missing, as a run does; stop after so many photographs."""
-    with LabelWriter(folder, manifest(len(PHOTOGRAPHS), **changes)) as writer:
+    with LabelWriter(folder, manifest(len(PHOTOGRAPHS), **changes), part) as writer:
         for count, position in enumerate(writer.positions()):
             if count == stop_after:
                 return
@@ -306,3 +307,41 @@ class TestNothingOfAnotherRunIsTaken:
             write(tmp_path)
         left = {path.name: path.read_text() for path in tmp_path.iterdir() if path.name != LOCK}
         assert left == {name: '{"mine": 1}\n', ".lock": "mine, too"}
+
+
+class TestParts:
+    """Runs that make every n-th shard of one label set."""
+
+    @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+    def test_one_after_another_in_one_folder_they_end_as_one_run(
+        self, whole: dict[str, bytes], tmp_path: Path, order: tuple[int, ...]
+    ) -> None:
+        folder = tmp_path / "parts"
+        for index in order:
+            write(folder, part=Part(index, 3))
+        assert files(folder) == whole
+
+    def test_a_part_makes_its_own_shards_and_resumes(self, whole: dict[str, bytes], tmp_path: Path) -> None:
+        folder = tmp_path / "second"
+        for _ in range(4):  # photographs 2, 3 and 6
+            write(folder, stop_after=1, part=Part(2, 2))
+        mine = [shard_name(1), shard_name(3)]
+        assert {name: whole[name] for name in mine} == {
+            name: content for name, content in files(folder).items() if name.startswith("shard")
+        }
+        with LabelWriter(folder, manifest(len(PHOTOGRAPHS)), Part(2, 2)) as writer:
+            assert (writer.done, writer.count, writer.positions()) == (True, 3, [])
+        with pytest.raises(FileNotFoundError, match="2 of 4 shards are missing"):
+            LabelSet(folder)
+
+    def test_a_part_without_a_shard_is_done(self, tmp_path: Path) -> None:
+        with LabelWriter(tmp_path / "fifth", manifest(len(PHOTOGRAPHS)), Part(5, 5)) as writer:
+            assert (writer.done, writer.count) == (True, 0)
+
+    def test_the_begun_shard_of_another_part_is_not_lost(self, tmp_path: Path) -> None:
+        folder = tmp_path / "parts"
+        write(folder, stop_after=1, part=Part(1, 2))
+        begun = files(folder)
+        with pytest.raises(ValueError, match=r"begun shard 0, which is not of part 2/2: finish the part"):
+            write(folder, part=Part(2, 2))
+        assert files(folder) == begun
