@@ -37,7 +37,7 @@ def merge(*labels: LabelCollection, repeated: str = "refuse") -> MergedLabels:
 
     Raises:
         ValueError: no collection, templates that differ, a word of two classes, or an unknown value of
-            ``repeated``. Repeated photographs are found when the merged labels are first iterated.
+            ``repeated``. Repeated photographs are found when the merged labels are first counted or iterated.
     """
     return MergedLabels(labels, repeated=repeated)
 
@@ -120,9 +120,7 @@ class MergedLabels(LabelCollection):
 
     @cached_property
     def _count(self) -> int:
-        if self._repeated == "refuse":
-            return sum(len(part) for part in self._parts)
-        return sum(1 for _ in self)
+        return sum(1 for _ in self)  # so that a repeated photograph is refused before anything is written
 
 
 def merge_vocabularies(vocabularies: Sequence[Vocabulary]) -> Vocabulary:
