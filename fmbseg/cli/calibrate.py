@@ -1,16 +1,16 @@
 """``fmbseg calibrate``, and what it found where ``fmbseg segment`` uses it."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.calibrations import CALIBRATION_FILE
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, DeviceName, VocabularyName, with_hub_options, words
-from fmbseg.cli.segment import images_of
+from fmbseg.cli.heads import CALIBRATION_FILE, load_segmenter
+from fmbseg.cli.options import Classes, DeviceName, VocabularyName, with_hub_options, with_options, words
+from fmbseg.cli.segment_options import images_of
 from fmbseg.cli.words import warn_of_words_for
 from fmbseg.heads import packaged_head
 
@@ -28,43 +28,44 @@ _KIND = "calibration"
 _SHOWN = 6
 
 
-@with_hub_options
-def calibrate(
-    head: Annotated[str, typer.Argument(help="Head, as `fmbseg segment` takes it, but no .onnx file.")],
-    paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them; without labels.")],
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """What ``fmbseg calibrate`` takes."""
+
+    head: Annotated[str, typer.Argument(help="Head, as `fmbseg segment` takes it, but no .onnx file.")]
+    paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them; without labels.")]
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to; by default the head's own, if it is one of yours."),
-    ] = None,
-    classes: Classes = None,
-    vocabulary: VocabularyName = None,
+    ] = None
+    classes: Classes = None
+    vocabulary: VocabularyName = None
     certainty: Annotated[
         float | None,
         typer.Option(help="Below which certainty pixels are to stay blank; by default the head's, or 0.5."),
-    ] = None,
-    count: Annotated[
-        int, typer.Option(min=1, help="Photographs to look at, at most; chosen by chance.")
-    ] = 50,
+    ] = None
+    count: Annotated[int, typer.Option(min=1, help="Photographs to look at, at most; chosen by chance.")] = 50
     plain: Annotated[
         bool, typer.Option("--plain", help="For `fmbseg segment --plain`: a packaged head alone.")
-    ] = False,
-    device: DeviceName = None,
-    *,
-    hub: "HubOptions",
-) -> None:
+    ] = False
+    device: DeviceName = None
+
+
+@with_hub_options
+@with_options(CalibrateOptions)
+def calibrate(asked: CalibrateOptions, *, hub: "HubOptions") -> None:
     """Find out from your own photographs, without labels, how certain a head is, and what to leave blank.
 
     Writes calibration.json, which `fmbseg segment` takes (by itself where it lies in the head's folder), and
     calibration.html, a page with the scores and six pictures to judge it by.
     """
-    wanted = words(classes, vocabulary)
+    wanted = words(asked.classes, asked.vocabulary)
     from fmbseg.certainty import check_certainty
 
-    if certainty is not None:
-        check_certainty("--certainty", certainty)
-    place = _place(head, out)
+    if asked.certainty is not None:
+        check_certainty("--certainty", asked.certainty)
+    place = _place(asked.head, asked.out)
     from fmbseg.checksums import write_sealed_json
-    from fmbseg.cli.heads import load_segmenter
     from fmbseg.files import encode
     from fmbseg.progress import Progress
     from fmbseg.recipes import segmenting_with
@@ -74,17 +75,17 @@ def calibrate(
     from fmbseg.written import WrittenFiles, check_folder
 
     check_folder(place, _KIND, _FILES)
-    found = sorted({image for path in paths for image in images_of(path).images})
+    found = sorted({image for path in asked.paths for image in images_of(path).images})
     if not found:
         raise typer.Exit(1)
-    chosen = sorted(random.Random(0).sample(found, min(count, len(found))))  # noqa: S311 - no secret
-    settings = SegmentSettings() if plain else segmenting_with(head)
+    chosen = sorted(random.Random(0).sample(found, min(asked.count, len(found))))  # noqa: S311 - no secret
+    settings = SegmentSettings() if asked.plain else segmenting_with(asked.head)
     settings = replace(settings, background=Background("common"))
-    segmenter = load_segmenter(head, settings, hub, device)
+    segmenter = load_segmenter(asked.head, settings, hub, asked.device)
     warn_of_words_for(segmenter, wanted)
     readable: list[Path] = []
     with Progress() as bars:
-        calibration = find(segmenter, _readable(chosen, readable, bars), wanted, certainty)
+        calibration = find(segmenter, _readable(chosen, readable, bars), wanted, asked.certainty)
         calibrated = calibration.applied_to(segmenter)
         shown = random.Random(0).sample(readable, min(_SHOWN, len(readable)))  # noqa: S311 - no secret
         drawn = bars.track(shown, "drawing", len(shown))

@@ -1,6 +1,7 @@
 """``fmbseg fit``: Stage 2, from pseudo labels to a head that maps into the text encoder's space."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from fmbseg.cli.options import (
     name_and_value,
     tell_device,
     with_hub_options,
+    with_options,
 )
 from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO, RECIPES
@@ -29,63 +31,105 @@ if TYPE_CHECKING:
 FEWEST_FROM_NOTHING = 500
 """Photographs with which a head from nothing comes near the packaged one (benchmarks/learning_curve.py)."""
 
+_SETTINGS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "loss",
+    "head_kind",
+    "mlp_ratio",
+    "temperature",
+    "image_size",
+    "seed",
+)
 _CAREFULLY: dict[str, Any] = {"distillation": 1.0, "cross_validation": 5}
 
 
-@with_hub_options
-def fit(
-    labels: Annotated[Path, typer.Argument(help="Folder written by `fmbseg label`.")],
-    out: OutFolder,
-    backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None,
-    recipe: RecipeName = AUTO,
+@dataclass(frozen=True)
+class FitOptions:
+    """What ``fmbseg fit`` takes."""
+
+    labels: Annotated[Path, typer.Argument(help="Folder written by `fmbseg label`.")]
+    out: OutFolder
+    backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None
+    recipe: RecipeName = AUTO
     start: Annotated[
         str | None,
         typer.Option(
             help="Head to start from, with its models and settings; with fewer than 500 photographs the "
             "packaged one, if it is of these models."
         ),
-    ] = None,
+    ] = None
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Start from nothing, however few photographs there are.")
-    ] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None,
+    ] = False
+    epochs: Annotated[int | None, typer.Option(help="Passes over the photographs.")] = None
     batch_size: Annotated[
         int | None, typer.Option(help="Photographs per batch, contrasted with one another.")
-    ] = None,
+    ] = None
     learning_rate: Annotated[
         float | None, typer.Option(help="Learning rate at the start; it falls to 0.")
-    ] = None,
-    loss: Annotated[str | None, typer.Option(help="Loss, for example tsupcon or cross_entropy.")] = None,
-    head_kind: Annotated[
-        str | None, typer.Option(help="Kind of the new head, for example block or mlp.")
-    ] = None,
+    ] = None
+    loss: Annotated[str | None, typer.Option(help="Loss, for example tsupcon or cross_entropy.")] = None
+    head_kind: Annotated[str | None, typer.Option(help="Kind of the new head, for example block or mlp.")] = (
+        None
+    )
     mlp_ratio: Annotated[
         float | None,
         typer.Option(help="Hidden width of the head's MLP, as a multiple of the encoder's channels."),
-    ] = None,
+    ] = None
     temperature: Annotated[
         float | None, typer.Option(help="Temperature: divides every dot product in the loss.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Short side of the training images in pixels.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the initial weights and of the order.")] = None,
+    ] = None
+    image_size: Annotated[int | None, typer.Option(help="Short side of the training images in pixels.")] = (
+        None
+    )
+    seed: Annotated[int | None, typer.Option(help="Seed of the initial weights and of the order.")] = None
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting as NAME=VALUE, for example validation=0.1."),
-    ] = None,
+    ] = None
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints; the same command continues from it.")
-    ] = None,
-    logs: Annotated[Path | None, typer.Option(help="Folder for CSV logs; OUT/logs if not given.")] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    ] = None
+    logs: Annotated[Path | None, typer.Option(help="Folder for CSV logs; OUT/logs if not given.")] = None
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print how large the features would be, and stop.")
-    ] = False,
-    device: DeviceName = None,
-    *,
-    hub: "HubOptions",
-) -> None:
+    ] = False
+    device: DeviceName = None
+
+    def changed(self) -> dict[str, Any]:
+        """The settings of the training that were given."""
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        stated = {name: value for name, value in given.items() if value is not None}
+        return stated | dict(name_and_value("--set", text, "validation=0.1") for text in self.setting or ())
+
+    def starting_from(self, source: "LabelSet") -> str | None:
+        """The packaged head to continue from, if that is better than to start from nothing.
+
+        Raises:
+            typer.BadParameter: options that exclude one another were given.
+        """
+        if self.start is not None and self.backbone is not None:
+            raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
+        if self.start is not None and self.from_scratch:
+            raise typer.BadParameter("give either --start or --from-scratch")
+        if self.start is not None or self.from_scratch or {"head_kind", "mlp_ratio"} & set(self.changed()):
+            return None
+        packaged = _suited(source, self.backbone, self.recipe)
+        if packaged is not None:
+            typer.echo(
+                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the "
+                f"packaged head {packaged!r} if that makes it better (--from-scratch: start from nothing)",
+                err=True,
+            )
+        return packaged
+
+
+@with_hub_options
+@with_options(FitOptions)
+def fit(asked: FitOptions, *, hub: "HubOptions") -> None:
     """Train a head on pseudo labels (Stage 2); unset options come from the recipe, or from --start.
 
     Few photographs teach less than the packaged head knows, so training then continues from that head, if it
@@ -99,61 +143,39 @@ def fit(
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.recipes.auto import ByRecipe
 
-    check_place(out)
-    given = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "loss": loss,
-        "head_kind": head_kind,
-        "mlp_ratio": mlp_ratio,
-        "temperature": temperature,
-        "image_size": image_size,
-        "seed": seed,
-    }
-    changed = {name: value for name, value in given.items() if value is not None}
-    changed |= dict(name_and_value("--set", text, "validation=0.1") for text in setting or ())
-    source = LabelSet(labels)
-    if start is not None and backbone is not None:
-        raise typer.BadParameter("--start uses the backbone of its head: leave out --backbone")
-    if start is not None and from_scratch:
-        raise typer.BadParameter("give either --start or --from-scratch")
-    if start is None and not from_scratch and not {"head_kind", "mlp_ratio"} & set(changed):
-        start = _suited(source, backbone, recipe)
-        if start is not None:
-            backbone = None
-            changed = _CAREFULLY | changed
-            typer.echo(
-                f"{len(source)} photographs are fewer than {FEWEST_FROM_NOTHING}: continuing from the "
-                f"packaged head {start!r} if that makes it better (--from-scratch: start from nothing)",
-                err=True,
-            )
-    processes, on = join_processes(device)
-    kept = None if checkpoint is None or dry_run else Checkpoint(checkpoint)
-    logs = logs or out / "logs"
+    check_place(asked.out)
+    source, changed = LabelSet(asked.labels), asked.changed()
+    packaged = asked.starting_from(source)
+    if packaged is not None:
+        asked, changed = replace(asked, start=packaged, backbone=None), _CAREFULLY | changed
+    processes, device = join_processes(asked.device)
+    kept = None if asked.checkpoint is None or asked.dry_run else Checkpoint(asked.checkpoint)
+    logs = asked.logs or asked.out / "logs"
 
-    def make(chosen: "Recipe | None") -> "Aligner":
-        settings = _settings(chosen, start, changed, hub)
-        if not dry_run:
+    def make(recipe: "Recipe | None") -> "Aligner":
+        settings = _settings(recipe, asked.start, changed, hub)
+        if not asked.dry_run:
             identity = training_identity(source.fingerprint, settings, processes)
-            check_early(source, identity, kept, logs, tensorboard=tensorboard)
-        return _aligner(source, backbone, chosen, start, settings, on, hub)
+            check_early(source, identity, kept, logs, tensorboard=asked.tensorboard)
+        return _aligner(source, asked, recipe, settings, device, hub)
 
     models = source.origin["models"]
     recorded = models.get("recipe") if models.get("recipe") in RECIPES else None
-    needed = start is None and (recorded is not None or backbone is None or "image_text" not in models)
+    needed = asked.start is None and (
+        recorded is not None or asked.backbone is None or "image_text" not in models
+    )
     with kept if kept is not None and processes.main else nullcontext():
-        aligner = ByRecipe(recipe, make, hub, on, needed=needed).made(recorded, labels)
-        if dry_run:
+        aligner = ByRecipe(asked.recipe, make, hub, device, needed=needed).made(recorded, asked.labels)
+        if asked.dry_run:
             typer.echo(_plan(aligner, source))
             return
         if processes.main:  # once, however many train
-            tell_device(on)
+            tell_device(device)
             warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
-        aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=tensorboard)
+        aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=asked.tensorboard)
         if processes.main:
-            aligner.save_pretrained(out)
-            typer.echo(f"{out}: {_outcome(aligner, len(source), start)}")
+            aligner.save_pretrained(asked.out)
+            typer.echo(f"{asked.out}: {_outcome(aligner, len(source), asked.start)}")
 
 
 def _outcome(aligner: "Aligner", photographs: int, start: str | None) -> str:
@@ -199,21 +221,20 @@ def _settings(
 
 def _aligner(
     source: "LabelSet",
-    backbone: str | None,
+    asked: FitOptions,
     recipe: "Recipe | None",
-    start: str | None,
     settings: "TrainingSettings",
     device: "torch.device",
     hub: "HubOptions",
 ) -> "Aligner":
     from fmbseg.alignment.aligner import Aligner
 
-    if start is not None:
-        return Aligner.from_pretrained(start, settings=settings, device=device, hub=hub)
+    if asked.start is not None:
+        return Aligner.from_pretrained(asked.start, settings=settings, device=device, hub=hub)
     # The texts to learn are those of the model that named the masks; labels by hand come from none.
     text_encoder = source.origin["models"].get("image_text")
     name = AUTO if recipe is None else recipe.name
-    return Aligner(backbone, text_encoder, recipe=name, settings=settings, device=device, hub=hub)
+    return Aligner(asked.backbone, text_encoder, recipe=name, settings=settings, device=device, hub=hub)
 
 
 def _plan(aligner: "Aligner", source: "LabelSet") -> str:

@@ -1,18 +1,22 @@
-"""Loading a head from what the user gives: a folder, a repository on the Hub, or an exported file."""
+"""Loading a head from what the user gives (a folder, a repository, an exported file), and its calibration."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import tell_device
+from fmbseg.escaping import terminal
 from fmbseg.heads import packaged_head
 
 if TYPE_CHECKING:
     from fmbseg.devices import Device
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.segment_settings import SegmentSettings
+    from fmbseg.segmentation.calibration import Calibration
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
+    from fmbseg.vocabulary import Vocabulary
 
 
 def load_segmenter(
@@ -51,3 +55,68 @@ def load_segmenter(
         segmenter = OpenVocabSegmenter.from_pretrained(head, settings=settings, device=device, hub=hub)
     tell_device(segmenter.encoder.device)
     return segmenter
+
+
+CALIBRATION_FILE = "calibration.json"
+_NONE = "none"
+
+
+class FoundCalibration(NamedTuple):
+    """A calibration and the file that it was read from."""
+
+    path: Path
+    calibration: "Calibration"
+
+    def applied_to(
+        self, segmenter: "OpenVocabSegmenter", wanted: "Vocabulary", certainty: float | None
+    ) -> "OpenVocabSegmenter":
+        """The segmenter with it, told in one line; other words than it was made with are warned of.
+
+        Raises:
+            ValueError: it is of another head.
+        """
+        try:
+            found = self.calibration.applied_to(segmenter, certainty)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}, or give --calibration none") from error
+        least = found.settings.certainty or 0.0
+        typer.echo(f"calibration {terminal(str(self.path))}: blank below certainty {least:g}", err=True)
+        new = [name for name in wanted.names if name not in self.calibration.words]
+        gone = [name for name in self.calibration.words if name not in wanted.names]
+        if new or gone:
+            told = [
+                f"{what} {', '.join(names[:5])}" for what, names in (("new:", new), ("gone:", gone)) if names
+            ]
+            complain(
+                f"{self.path} was made with other words ({'; '.join(told)}): its certainties may be off; "
+                f"run `fmbseg calibrate` with these",
+                "warning",
+            )
+        return found
+
+
+def find_calibration(head: str, given: str | None) -> FoundCalibration | None:
+    """Read the calibration that the user gives, or else the one in the head's folder, if there is one.
+
+    Raises:
+        DamagedFileError: it was changed since it was written.
+        ValueError: it is none.
+        OSError: the file that was given cannot be read.
+    """
+    if given == _NONE:
+        return None
+    path = Path(head, CALIBRATION_FILE) if given is None else Path(given)
+    if given is None and not path.is_file():
+        return None
+    from fmbseg.checksums import read_sealed_json
+    from fmbseg.files import DamagedFileError
+    from fmbseg.segmentation.calibration import Calibration
+
+    try:
+        return FoundCalibration(path, Calibration.from_dict(read_sealed_json(path)))
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"{error}; run `fmbseg calibrate` again, or give --calibration none"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -9,8 +9,17 @@ from fmbseg.cli.friendly import complain
 from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
 from fmbseg.cli.labels_merge import merge
-from fmbseg.cli.labels_options import Folder, MinIou, MinSimilarity, Stages, chosen
-from fmbseg.cli.options import Classes, OutFolder, VocabularyName, words
+from fmbseg.cli.options import (
+    Classes,
+    Folder,
+    MinIou,
+    MinSimilarity,
+    OutFolder,
+    Stages,
+    VocabularyName,
+    chosen,
+    words,
+)
 
 if TYPE_CHECKING:
     from fmbseg.labels.statistics import Statistics

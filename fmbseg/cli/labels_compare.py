@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.labels_options import Folder, MinIou, MinSimilarity, Stages, chosen
+from fmbseg.cli.options import Folder, MinIou, MinSimilarity, Stages, chosen
 
 if TYPE_CHECKING:
     from fmbseg.labels.comparison import Comparison

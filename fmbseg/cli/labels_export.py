@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.labels_options import Folder, MinIou, MinSimilarity, Stages, chosen
-from fmbseg.cli.options import Branch, Private, Token
+from fmbseg.cli.options import Branch, Folder, MinIou, MinSimilarity, Private, Stages, Token, chosen
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection

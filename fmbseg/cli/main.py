@@ -9,12 +9,11 @@ from fmbseg.cli import labels, models
 from fmbseg.cli.calibrate import calibrate
 from fmbseg.cli.demo import demo
 from fmbseg.cli.eval import evaluate
-from fmbseg.cli.export import export
 from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
 from fmbseg.cli.label import label
 from fmbseg.cli.segment import segment
-from fmbseg.cli.share import pull, push
+from fmbseg.cli.share import export, pull, push
 from fmbseg.cli.streams import any_streams
 from fmbseg.cli.words import show_words
 

@@ -3,6 +3,8 @@
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from enum import Enum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,8 @@ from fmbseg.vocabulary_files import split_words
 if TYPE_CHECKING:
     import torch
 
+    from fmbseg.labels.collection import LabelCollection
+    from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.vocabulary import Vocabulary
 
 Classes = Annotated[
@@ -55,11 +59,13 @@ Token = Annotated[
         help="Hub token for gated or private files and for pushing; by default that of `hf auth login`."
     ),
 ]
-_HUB_OPTIONS = {
-    "cache_dir": (CacheDir, None),
-    "local_files_only": (LocalFilesOnly, False),
-    "token": (Token, None),
-}
+
+
+@dataclass(frozen=True)
+class _HubOptions:
+    cache_dir: CacheDir = None
+    local_files_only: LocalFilesOnly = False
+    token: Token = None
 
 
 def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -71,23 +77,52 @@ def with_hub_options(command: Callable[..., None]) -> Callable[..., None]:
     Returns:
         The command with ``--cache-dir``, ``--local-files-only`` and ``--token`` instead of ``hub``.
     """
+
+    def made(**given: Any) -> "HubOptions":
+        from fmbseg.models.loading.hub_files import HubOptions
+
+        return HubOptions(**given)
+
+    return _expanded(command, "hub", _HubOptions, made)
+
+
+def with_options(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command take its options as one object, so that the list of them is not a part of its code.
+
+    Args:
+        kind: a dataclass whose fields are arguments and options in Typer's terms; the command takes it as the
+            keyword ``asked``.
+    """
+    return lambda command: _expanded(command, "asked", kind, kind)
+
+
+def _expanded(
+    command: Callable[..., None], keyword: str, kind: type, make: Callable[..., object]
+) -> Callable[..., None]:
+    """The command with the fields of a dataclass in the place of one keyword, which is made of them."""
+    options = {field.name: field for field in fields(kind)}
     signature = inspect.signature(command)
-    own = [one for one in signature.parameters.values() if one.name != "hub"]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _HUB_OPTIONS.items()
-    ]
+    parameters: list[inspect.Parameter] = []
+    for one in signature.parameters.values():
+        if one.name != keyword:
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        for name, field in options.items():
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            parameters.append(
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type
+                )
+            )
 
     @wraps(command)
     def wrapped(**given: Any) -> None:
-        from fmbseg.models.loading.hub_files import HubOptions
-
-        hub = HubOptions(**{name: given.pop(name) for name in _HUB_OPTIONS})
-        command(**given, hub=hub)
+        made = make(**{name: given.pop(name) for name in options})
+        command(**given, **{keyword: made})
 
     # Typer reads both.
-    wrapped.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
     return wrapped
 
 
@@ -159,3 +194,44 @@ def _of_words(classes: str) -> "Vocabulary":
     ):
         raise typer.BadParameter(f"{names[0]} is a list of words: write --vocabulary {names[0]}")
     return Vocabulary.of(names).with_meanings("--classes")
+
+
+class Stage(str, Enum):
+    """Which masks to use."""
+
+    POINTS = "1.1"
+    EVERYTHING = "1.2"
+    CONCEPT = "concept"
+    HAND = "hand"
+
+
+Folder = Annotated[Path, typer.Argument(help="Folder written by `fmbseg label` or `fmbseg labels import`.")]
+Stages = Annotated[
+    list[Stage] | None, typer.Option("--stage", help="Use only masks of this stage; repeatable.")
+]
+MinIou = Annotated[
+    float, typer.Option("--min-predicted-iou", help="Use only masks with at least this predicted IoU.")
+]
+MinSimilarity = Annotated[
+    float,
+    typer.Option("--min-similarity", help="Use only masks with at least this similarity to their class."),
+]
+
+
+def chosen(
+    folder: Path, stages: list[Stage] | None, min_predicted_iou: float, min_similarity: float
+) -> "LabelCollection":
+    """The labels of a folder, with the masks that the options select.
+
+    Raises:
+        FileNotFoundError: the folder holds no label set.
+        ValueError: it is damaged, or a score is outside its range.
+    """
+    from fmbseg.labels.label_set import LabelSet
+    from fmbseg.labels.record import STAGES
+
+    labels = LabelSet(folder)
+    if not stages and min_predicted_iou <= 0 and min_similarity <= -1:
+        return labels
+    wanted = None if not stages else [number for number, name in STAGES.items() if Stage(name) in stages]
+    return labels.filter(stages=wanted, min_predicted_iou=min_predicted_iou, min_similarity=min_similarity)

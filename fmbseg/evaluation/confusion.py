@@ -55,7 +55,9 @@ class ConfusionMatrix:
             ValueError: shapes that differ, or a value that is not a class.
         """
         if prediction.shape != target.shape:
-            raise ValueError(f"the prediction is {prediction.shape} and the target {target.shape}: same size")
+            raise ValueError(
+                f"the prediction is {prediction.shape} and the target {target.shape}: sizes must match"
+            )
         counted = target != ignore
         given = prediction[counted].astype(np.int64)
         wanted = target[counted].astype(np.int64)

@@ -28,6 +28,7 @@ TCL_TEMPLATES = (
 )
 """The subset that TCL's released evaluation uses."""
 
+_FIXED = ("short_side", "window", "step", "scales", "mirror", "temperature", "preserve", "refine")
 TCL_PRESERVATION = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
 """As in TCL's released code."""
 
@@ -135,15 +136,8 @@ class Protocol:
             "threshold": settings["threshold"],
             "names": names,
             "templates": list(self.templates),
-            "short_side": settings["short_side"],
-            "window": settings["window"],
-            "step": settings["step"],
-            "scales": settings["scales"],
-            "mirror": settings["mirror"],
-            "temperature": settings["temperature"],
+            **{key: settings[key] for key in _FIXED},
             "hubness": "as suits the head" if self.hubness is None else self.hubness,
-            "preserve": settings["preserve"],
-            "refine": settings["refine"],
             "vocabulary_sha256": vocabulary.fingerprint,
         }
 

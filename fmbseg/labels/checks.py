@@ -85,8 +85,8 @@ def shard_problems(
     expected = shard_length(manifest, index)
     if failed is not None and facts.rows + failed != expected:
         yield (
-            f"holds {facts.rows} records, and {ERRORS} lists {failed} photographs of it, but it is of "
-            f"{expected}: {REDO}"
+            f"holds {facts.rows} records, and {ERRORS} lists {failed} of its photographs, but it should have "
+            f"{expected} in all: {REDO}"
         )
 
 
@@ -193,13 +193,13 @@ def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]
     if mask["stage"] not in STAGES:
         yield f"its stage is {mask['stage']}"
     if not all(math.isfinite(mask[name]) for name in _SCORES):
-        yield "a score of it is not a number"
+        yield "one of its scores is not a number"
     if len(mask["points"]) % 2:
         yield "one of its query points has no y"
     if not all(one is not None and math.isfinite(one) for one in mask["points"]):
-        yield "a query point of it is not a number"
+        yield "one of its query points is not a number"
     if _dimensions(mask["feature"]) == _NO_FEATURE:
-        yield "its feature is none in base64"
+        yield "its feature is not valid base64"
     try:
         check_counts(mask["counts"].encode(), size)
     except ValueError as error:

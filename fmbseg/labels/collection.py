@@ -24,7 +24,7 @@ class LabelCollection(ABC):
     """Labelled photographs that can be iterated any number of times, one record at a time.
 
     The methods that change labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
-    :func:`~fmbseg.labels.merged.merge`) returns a collection that makes the change while it is iterated:
+    :func:`~fmbseg.labels.merged.merge`) return a collection that makes the change while it is iterated:
     nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.label_set.save` writes a
     collection to a new folder. ``Aligner.fit`` accepts any of them.
     """

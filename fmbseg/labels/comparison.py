@@ -158,7 +158,7 @@ def compare(
     if not sums.compared:
         raise ValueError(
             f"no photograph is in both label sets ({len(first)} and {len(second)} photographs): photographs "
-            "are known by the SHA-256 of their files"
+            "are matched by the SHA-256 of their files"
         )
     classes = {name: found for index, name in enumerate(names) if (found := sums.of_class(index))}
     return Comparison(

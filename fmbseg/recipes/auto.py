@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from fmbseg.escaping import terminal
@@ -13,7 +14,6 @@ from fmbseg.models.loading.errors import AssetUnavailableError, WeightsError, fi
 from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.models.loading.hub_reach import HubUnreachableError, why_refused
 from fmbseg.recipes import AUTO, RECIPES, Recipe, get_recipe
-from fmbseg.recipes.memory import device_gigabytes
 from fmbseg.recipes.sources import HubSource, is_cached, sources_of
 
 if TYPE_CHECKING:
@@ -207,3 +207,22 @@ def _load_errors() -> tuple[type[Exception], ...]:
     import torch
 
     return (AssetUnavailableError, WeightsError, ImportError, MemoryError, torch.cuda.OutOfMemoryError)
+
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+
+def device_gigabytes(device: torch.device) -> float | None:
+    """All the memory of a device in gigabytes (1e9 bytes), used or not; ``None`` if unknown."""
+    import torch
+
+    if device.type in ("cuda", "xpu"):
+        return float(getattr(torch, device.type).get_device_properties(device).total_memory) / 1e9
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory()) / 1e9
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no such call
+        return None
+    limit = _CONTAINER.read_text().strip() if _CONTAINER.is_file() else ""
+    return min(whole, int(limit)) / 1e9 if limit.isdigit() else whole / 1e9

@@ -94,7 +94,8 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
     content = rows(labels, 0)
     rewrite(labels, 0, content[:-1])
     assert (
-        "holds 2 records, and errors.jsonl lists 0 photographs of it, but it is of 3" in problems(labels)[0]
+        "holds 2 records, and errors.jsonl lists 0 of its photographs, but it should have 3 in all"
+        in problems(labels)[0]
     )
     rewrite(labels, 0, [*content[:2], content[0]])
     assert "a.png is in the label set twice" in problems(labels)[0]
@@ -110,9 +111,9 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
         ({"stage": 3}, ", mask 1: its stage is 3"),
         ({"stage": None}, ", mask 1: it has an empty field"),
         ({"points": [1.0]}, ", mask 1: one of its query points has no y"),
-        ({"points": [1.0, float("inf")]}, ", mask 1: a query point of it is not a number"),
-        ({"predicted_iou": float("nan")}, ", mask 1: a score of it is not a number"),
-        ({"similarity": float("inf")}, ", mask 1: a score of it is not a number"),
+        ({"points": [1.0, float("inf")]}, ", mask 1: one of its query points is not a number"),
+        ({"predicted_iou": float("nan")}, ", mask 1: one of its scores is not a number"),
+        ({"similarity": float("inf")}, ", mask 1: one of its scores is not a number"),
     ],
 )
 def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
@@ -179,8 +180,8 @@ def test_a_second_way_to_write_a_path(labels: LabelSet, path: str) -> None:
 @pytest.mark.parametrize(
     ("features", "what"),
     [
-        (["!!", None], ", mask 0: its feature is none in base64"),
-        (["AA==", None], ", mask 0: its feature is none in base64"),
+        (["!!", None], ", mask 0: its feature is not valid base64"),
+        (["AA==", None], ", mask 0: its feature is not valid base64"),
         (["AAA=", None], " has masks with features of different lengths"),
         (["AAA=", "AAAAAA=="], " has masks with features of different lengths"),
     ],
@@ -221,7 +222,7 @@ def test_errors_count_as_photographs(tmp_path: Path) -> None:
         writer.append_error("1.jpg", "damaged")
     assert verify(tmp_path) == []
     (tmp_path / "errors.jsonl").unlink()
-    assert "lists 0 photographs of it, but it is of 2" in str(verify(tmp_path)[0])
+    assert "lists 0 of its photographs, but it should have 2 in all" in str(verify(tmp_path)[0])
 
 
 def test_another_version_and_no_manifest(labels: LabelSet, tmp_path: Path) -> None:

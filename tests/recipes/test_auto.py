@@ -12,8 +12,7 @@ from fmbseg import PseudoLabeler
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions, hub_folder
 from fmbseg.recipes import Recipe, get_recipe
-from fmbseg.recipes.auto import BEST_FIRST, ByRecipe, choose, named_by_environment
-from fmbseg.recipes.memory import device_gigabytes
+from fmbseg.recipes.auto import BEST_FIRST, ByRecipe, choose, device_gigabytes, named_by_environment
 from fmbseg.recipes.sources import HubSource, gates_of, sources_of
 from fmbseg.unknown_name import UnknownNameError
 from tests.hub.client import turn_to

@@ -13,7 +13,6 @@ instead bids for each pixel with its value there.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.devices import Device, find_device
 from fmbseg.masks import MaskSet
-from fmbseg.models.concepts.word_features import WordFeatures
+from fmbseg.models.concepts.word_features import WordFeatures, batches
 from fmbseg.models.contracts import Concept
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
@@ -136,8 +135,7 @@ class ClipSegPrompter:
         Raises:
             ValueError: a word has no token, or more tokens than the model reads.
         """
-        left = iter(words)
-        while batch := list(islice(left, self._model.options["words_at_once"])):
+        for batch in batches(words, self._model.options["words_at_once"]):
             for probabilities in self._model.decode(self._layers, batch):
                 yield self._concept(probabilities)
 

@@ -6,7 +6,6 @@ Ren et al. 2024, "Grounded SAM: Assembling Open-World Models for Diverse Visual 
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from fmbseg.models.checks import check_image
 from fmbseg.models.concepts.detectors.grounding_dino import GroundingDino
 from fmbseg.models.concepts.detectors.omdet_turbo import OmDetTurbo
 from fmbseg.models.concepts.detectors.owl import Owl
+from fmbseg.models.concepts.word_features import batches
 from fmbseg.models.contracts import Concept, HasOptions, Movable
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.loading.errors import SpecError, WeightsError, first_line
@@ -213,8 +213,8 @@ class GroundedPrompter:
         Raises:
             ValueError: a word has no token, or more tokens than the model reads.
         """
-        size, left = (self._image.shape[0], self._image.shape[1]), iter(words)
-        while batch := list(islice(left, self._model.words_at_once)):
+        size = (self._image.shape[0], self._image.shape[1])
+        for batch in batches(words, self._model.words_at_once):
             for found in self._model.boxes(self._encoded, batch, size):
                 yield Concept(found.presence, self._cut(found, size), None)
 

@@ -6,7 +6,6 @@ pass of the detector over its features. The output is scored and cut as transfor
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from pycocotools import mask as coco
 
 from fmbseg.devices import Device, find_device
 from fmbseg.masks import MaskSet
-from fmbseg.models.concepts.word_features import WordFeatures
+from fmbseg.models.concepts.word_features import WordFeatures, batches
 from fmbseg.models.contracts import Concept
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.hub_files import HubOptions
@@ -136,8 +135,7 @@ class Sam3Prompter:
         Raises:
             ValueError: a word has no token, or more tokens than the model reads.
         """
-        left = iter(words)
-        while batch := list(islice(left, int(self._model.options["words_at_once"]))):
+        for batch in batches(words, int(self._model.options["words_at_once"])):
             output = self._model.detect(self._encoded, batch)
             for index in range(len(batch)):
                 yield self._concept(output, index)

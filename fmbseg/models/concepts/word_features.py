@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
@@ -79,6 +80,18 @@ class WordFeatures:
         if not len(self._tokenizer(word, add_special_tokens=False)["input_ids"]):
             raise ValueError(f"{word!r} is no text that {self._spec} can read: it has no token")
         return ids, mask
+
+
+def batches(words: Sequence[str], count: int) -> Iterator[list[str]]:
+    """Words in their order, ``count`` at a time.
+
+    Example:
+        >>> list(batches(["cat", "dog", "cow"], 2))
+        [['cat', 'dog'], ['cow']]
+    """
+    left = iter(words)
+    while batch := list(islice(left, count)):
+        yield batch
 
 
 def _size(tensors: tuple[torch.Tensor, ...]) -> int:
