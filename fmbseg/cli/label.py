@@ -1,7 +1,6 @@
 """``fmbseg label``: Stage 1, from photographs and words to pseudo labels on disk."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -200,8 +199,8 @@ def _settings(
             "--certainty and --min-presence are known for the recipe's own image-text model alone"
         )
     asked = {"certainty": certainty, "min_presence": min_presence}
-    settings = LabelingSettings.from_dict(chosen.labeling)
-    return replace(settings, **{name: value for name, value in asked.items() if value is not None})
+    given = {name: value for name, value in asked.items() if value is not None}
+    return LabelingSettings.from_dict({**chosen.labeling, **given})
 
 
 def summary(labels: "LabelSet") -> str:
