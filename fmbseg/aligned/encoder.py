@@ -130,14 +130,18 @@ class AlignedEncoder(Shareable):
             AlignedEncoderError: it has another dimension than the head.
         """
         if isinstance(self._text_encoder, str):
-            loaded = create_model(IMAGE_TEXT, self._text_encoder, self.hub)
-            if loaded.dim != self.dim:
-                raise AlignedEncoderError(
-                    f"the text encoder {self._text_encoder!r} has {loaded.dim} dimensions, but the head maps "
-                    f"to {self.dim}: it is not the model that the head was trained with"
-                )
-            self._text_encoder = loaded.to(self.device)
+            self.text_encoder = create_model(IMAGE_TEXT, self._text_encoder, self.hub).to(self.device)
+        assert not isinstance(self._text_encoder, str)
         return self._text_encoder
+
+    @text_encoder.setter
+    def text_encoder(self, loaded: ImageTextEncoder) -> None:
+        if loaded.dim != self.dim:
+            raise AlignedEncoderError(
+                f"the text encoder {loaded.spec!r} has {loaded.dim} dimensions, but the head maps "
+                f"to {self.dim}: it is not the model that the head was trained with"
+            )
+        self._text_encoder = loaded
 
     def to(self, device: torch.device | str) -> AlignedEncoder:
         """Move every part that is loaded to ``device`` and return self."""

@@ -1,4 +1,4 @@
-"""``fmbseg eval``: measure a head on a data set, join shards, and compare runs with the paper's table."""
+"""``fmbseg eval``: measure a method on a data set, join shards, and compare runs with the paper's table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,8 +7,8 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import load_segmenter
+from fmbseg.cli.methods import load_methods, warn_of_words_of
 from fmbseg.cli.options import DeviceName, Strict, with_hub_options
-from fmbseg.cli.words import warn_of_words_for
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
@@ -20,7 +20,8 @@ def evaluate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="The head: a folder, owner/name or an .onnx file. With --table or --merge: folders of runs."
+            help="The method: a head (a folder, owner/name, an .onnx file), HEAD@RECIPE, dense:IMAGE_TEXT, "
+            "stage1:RECIPE or concept:MODEL. With --table or --merge: folders of runs."
         ),
     ],
     data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None,
@@ -56,7 +57,7 @@ def evaluate(
     *,
     hub: "HubOptions",
 ) -> None:
-    """Measure a head and write OUT/report.json, .md and .html, with the worst and best images."""
+    """Measure a method and write OUT/report.json, .md and .html, with the worst and best images."""
     if merge + table + (against is not None) > 1:
         raise typer.BadParameter("give one of --merge, --table and --against")
     if against is not None:
@@ -74,7 +75,7 @@ def evaluate(
         report = merge_runs(paths, out, pictures=pictures)
     else:
         if data is None or root is None or len(paths) != 1:
-            raise typer.BadParameter("give one head, the data set with --data and its folder with --root")
+            raise typer.BadParameter("give one method, the data set with --data and its folder with --root")
         from fmbseg.evaluation.datasets import open_data
         from fmbseg.evaluation.evaluate import Shard, check_evaluation
         from fmbseg.evaluation.evaluate import evaluate as measure
@@ -85,10 +86,10 @@ def evaluate(
         left = found.passed_over
         # All that can be wrong comes before the models.
         check_evaluation(found, how, out=out, names=names, shard=part, limit=limit)
-        segmenter = load_segmenter(paths[0], hub=hub, device=device)
-        warn_of_words_for(segmenter, how.vocabulary(found, names))
+        method = load_methods(paths, hub=hub, device=device)[0]
+        warn_of_words_of(method, how.vocabulary(found, names))
         report = measure(
-            segmenter,
+            method,
             found,
             how,
             out=out,

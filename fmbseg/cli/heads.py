@@ -41,12 +41,7 @@ def load_segmenter(
     """
     from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 
-    if packaged_head(head) is not None:
-        typer.echo(
-            f"head {head}: of the package, for the small models of the recipe offline; for a better one: "
-            "fmbseg label PHOTOS --recipe auto ..., then fmbseg fit",
-            err=True,
-        )
+    tell_packaged(head)
     if Path(head).suffix == ".onnx":
         from fmbseg.models.exported import ExportedEncoder
 
@@ -120,3 +115,13 @@ def find_calibration(head: str, given: str | None) -> FoundCalibration | None:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def tell_packaged(head: str) -> None:
+    """Say on stderr that a head is one of the package."""
+    if packaged_head(head) is not None:
+        typer.echo(
+            f"head {head}: of the package, for the small models of the recipe offline; for a better one: "
+            "fmbseg label PHOTOS --recipe auto ..., then fmbseg fit",
+            err=True,
+        )

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import fmbseg
 from fmbseg.evaluation.journal import RunError, RunFolder, check_run, measured_rows, read_run
@@ -17,32 +19,19 @@ from fmbseg.evaluation.protocols import Protocol as EvaluationProtocol
 from fmbseg.evaluation.protocols import get_protocol
 from fmbseg.evaluation.report import REPORT_FILES, EvaluationReport
 from fmbseg.images import ImageError
+from fmbseg.method import TakesClasses
 from fmbseg.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fmbseg.evaluation.datasets import Sample, SegmentationData
+    from fmbseg.method import Segmenter
     from fmbseg.results import Segmentation
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.vocabulary import Vocabulary
-
-
-class Segmenter(Protocol):
-    """What is measured; :class:`~fmbseg.OpenVocabSegmenter` fulfils this protocol."""
-
-    def segment(
-        self, images: NDArray[Any], vocabulary: Vocabulary, *, settings: SegmentSettings | None = None
-    ) -> Segmentation:
-        """Segment one image."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What it is made of, as JSON values."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -243,13 +232,48 @@ class _Measurer:
                 continue
             # One image a call: what is computed for it must not depend on its neighbours in a batch, or
             # shards would not add up to the last digit.
-            result = self.segmenter.segment(image, self.vocabulary, settings=self.settings)
-            metrics = SegmentationMetrics(len(self.data.names))
-            metrics.update(result.labels, target)
-            row = {"key": sample.key, "miou": number(metrics.confusion.miou()), **metrics.to_row()}
-            if result.device is not None:
-                row["device"] = result.device
+            result = segmented(self.segmenter, image, target, self.data, self.vocabulary, self.settings)
+            row = {"key": sample.key, **counted(result, target, self.data)}
             yield row, result, target
+
+
+def segmented(
+    segmenter: Segmenter,
+    image: NDArray[np.uint8],
+    target: NDArray[np.int32],
+    data: SegmentationData,
+    vocabulary: Vocabulary,
+    settings: SegmentSettings,
+) -> Segmentation:
+    """Segment one image of a set; a method that takes image-level labels is told the target's classes.
+
+    Raises:
+        ValueError: the answer has other classes than the set.
+    """
+    if isinstance(segmenter, TakesClasses):
+        there = set(np.unique(target[target >= 0]).tolist())
+        first = 1 if data.has_background else 0
+        present = {index - first for index in there if index >= first}
+        if data.has_background and 0 in there:
+            present |= vocabulary.background
+        result = segmenter.segment_known(image, vocabulary, tuple(sorted(present)), settings=settings)
+    else:
+        result = segmenter.segment(image, vocabulary, settings=settings)
+    if result.names != data.names:
+        other = sorted(set(result.names) ^ set(data.names))[:3]
+        raise ValueError(
+            f"{segmenter.describe()} answers with other words than those of {data.name}: {len(result.names)} "
+            f"for {len(data.names)} classes, {', '.join(other)} not in both"
+        )
+    return result
+
+
+def counted(result: Segmentation, target: NDArray[np.int32], data: SegmentationData) -> dict[str, Any]:
+    """What is counted of one image, as JSON values."""
+    metrics = SegmentationMetrics(len(data.names))
+    metrics.update(result.labels, target)
+    row = {"miou": number(metrics.confusion.miou()), **metrics.to_row()}
+    return row if result.device is None else {**row, "device": result.device}
 
 
 def _samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sample]:

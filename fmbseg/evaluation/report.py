@@ -34,6 +34,9 @@ TITLES = {
     "accuracy_large": "class accuracy in large components",
 }
 
+_TOLD = ("hubness", "instead", "stage 1")
+"""What a model says of itself that other rows tell, or that is too long for one."""
+
 _FIGURE_HEADS = ("figure", "%", "90 % interval")
 _CLASS_HEADS = ("class", "IoU", "accuracy", "boundary IoU", "pixels")
 
@@ -145,8 +148,8 @@ class EvaluationReport:
         windows = "the whole image" if window is None else f"{window} px, step {protocol['step']} px"
         part = "" if self.shard == (1, 1) else f", shard {self.shard[0]} of {self.shard[1]}"
         whole = "" if data["images"] == data["of"] else f", the first {data['images']} of {data['of']}"
-        return [
-            ("model", ", ".join(f"{key} {value}" for key, value in self.model.items() if key != "hubness")),
+        chosen = [
+            ("model", ", ".join(f"{key} {value}" for key, value in self.model.items() if key not in _TOLD)),
             ("images", f"{self.measured} of {data['name']} {data['split']}{whole}{part}"),
             ("classes", f"{protocol['class_count']} ({protocol['prompted_words']} with words of their own)"),
             ("background", protocol["background"]),
@@ -162,6 +165,8 @@ class EvaluationReport:
             ("refinement", _given(protocol["refine"])),
             ("computed on", ", ".join(self.devices) or "unknown"),
         ]
+        instead = self.model.get("instead", {})
+        return [(name, instead.get(name, value)) for name, value in chosen]
 
     def write(self, files: WrittenFiles, pictures: Mapping[str, float]) -> None:
         """Write ``report.json``, ``report.md`` and ``report.html``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fmbseg.checksums import read_sealed_json
 from fmbseg.escaping import markdown_table
@@ -12,7 +12,7 @@ from fmbseg.evaluation.journal import RunError
 from fmbseg.evaluation.report import REPORT_FILE, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 COLUMNS = {
     "voc21": "PV-21",
@@ -76,8 +76,7 @@ class Run:
             data, protocol = report["data"], report["protocol"]
             whole = report["measured"] == data["of"] and report["shard"] == [1, 1]
             model = report["model"]
-            digest = model.get("head_sha256") or model["file_sha256"]
-            method = f"{model['backbone']} {digest[:8]}, {protocol['name']}"
+            method = f"{_name(model)}, {protocol['name']}"
             cell = percent(report["figures"]["miou"]) + ("" if whole else "†")
             return cls(method, data["name"], cell)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,6 +84,15 @@ class Run:
                 f"{path} is not a finished run: {file} cannot be read ({error}). The same `fmbseg eval` "
                 "writes it again from what was measured"
             ) from error
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    """A method by its spec; a head by its backbone and its weights, wherever they were."""
+    if "method" in model:
+        return str(model["method"])
+    digest = model.get("head_sha256") or model["file_sha256"]
+    recipe = f" @{model['settings of']}" if "settings of" in model else ""
+    return f"{model['backbone']} {digest[:8]}{recipe}"
 
 
 def table(folders: Iterable[str | Path]) -> str:

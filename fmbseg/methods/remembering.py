@@ -1,0 +1,214 @@
+"""Models that remember what they computed of the image in hand, for the methods that share them.
+
+What is remembered is found by the bytes that went in, so it does not matter which method asked first, nor
+whether two cut the same crop by different code. Results are the same to the last bit, remembered or not.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+import torch
+
+from fmbseg.models.contracts import HasOptions, ImageTextFeatures, Movable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator, Prompter
+
+T = TypeVar("T")
+
+
+class _Known(NamedTuple):
+    """A result, the seconds that it alone took, and the results that it was made from."""
+
+    result: object
+    seconds: float
+    parts: list[tuple[object, ...]]
+
+
+class Memory:
+    """What models computed of one image, with the seconds that it took.
+
+    Attributes:
+        saved: seconds that were not needed since :meth:`turn_to`, because the result was known from before.
+
+    Example:
+        >>> memory = Memory()
+        >>> memory.turn_to("an image")
+        >>> memory.get(("sum",), lambda: 1 + 1), memory.get(("sum",), lambda: 3)
+        (2, 2)
+    """
+
+    def __init__(self) -> None:
+        self.saved = 0.0
+        self._image: object = None
+        self._known: dict[tuple[object, ...], _Known] = {}
+        self._used: set[tuple[object, ...]] = set()
+        self._making: list[list[tuple[object, ...]]] = []
+        self._spent = 0.0
+
+    def turn_to(self, image: object) -> None:
+        """A method begins with an image; what is known of another one is forgotten."""
+        self.saved = 0.0
+        self._used.clear()
+        if image is not self._image:
+            self._image = image
+            self._known.clear()
+
+    def get(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What is known by a key, or else what ``make`` gives."""
+        if self._making:
+            self._making[-1].append(key)
+        if key in self._known:
+            self._count(key)
+            return cast("T", self._known[key].result)
+        parts: list[tuple[object, ...]] = []
+        self._making.append(parts)
+        before, start = self._spent, perf_counter()
+        try:
+            made = make()
+        finally:
+            self._making.pop()
+        took = perf_counter() - start
+        self._known[key] = _Known(made, took - (self._spent - before), parts)
+        self._spent = before + took
+        self._used.add(key)
+        return made
+
+    def _count(self, key: tuple[object, ...]) -> None:
+        """Count what is known as saved, unless this method has made or counted it."""
+        if key in self._used:
+            return
+        self._used.add(key)
+        self.saved += self._known[key].seconds
+        for part in self._known[key].parts:
+            self._count(part)
+
+
+class RememberingImageText:
+    """An image-text encoder; each crop of an image is encoded once.
+
+    On a CPU crops are encoded one by one, which takes no longer there and makes each crop's result
+    independent of those beside it; elsewhere in the batches that are asked for.
+
+    Args:
+        inner: the encoder.
+        memory: of the image in hand.
+    """
+
+    def __init__(self, inner: ImageTextEncoder, memory: Memory) -> None:
+        self.inner, self._memory = inner, memory
+        self.spec, self.dim, self.license = inner.spec, inner.dim, inner.license
+        self.crop_size, self.stride, self.transform = inner.crop_size, inner.stride, inner.transform
+
+    def to(self, device: torch.device | str) -> RememberingImageText:
+        """Move the weights to ``device`` and return self."""
+        self.inner = self.inner.to(device)
+        return self
+
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode K prompts to unit vectors (K, D)."""
+        return self.inner.encode_text(prompts)
+
+    def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Encode crops (B, 3, crop_size, crop_size) to pooled (B, D) and dense (B, D, h, w)."""
+        if crops.device.type != "cpu" or crops.ndim != 4:
+            return self._memory.get((self, _bytes_of(crops)), lambda: self.inner.encode_image(crops))
+        each = [self._memory.get((self, _bytes_of(crop)), lambda: self._encode(crop)) for crop in crops]  # noqa: B023 - called at once
+        return ImageTextFeatures(
+            torch.stack([pooled for pooled, _ in each]), torch.stack([dense for _, dense in each])
+        )
+
+    def _encode(self, crop: torch.Tensor) -> ImageTextFeatures:
+        pooled, dense = self.inner.encode_image(crop[None])
+        return ImageTextFeatures(pooled[0], dense[0])
+
+
+class RememberingBackbone:
+    """A backbone; each batch of windows of an image is encoded once.
+
+    Args:
+        inner: the backbone.
+        memory: of the image in hand.
+    """
+
+    def __init__(self, inner: Backbone, memory: Memory) -> None:
+        self.inner, self._memory = inner, memory
+        self.spec, self.dim, self.stride = inner.spec, inner.dim, inner.stride
+        self.native_size, self.license = inner.native_size, inner.license
+        self.transform = inner.transform
+
+    def to(self, device: torch.device | str) -> RememberingBackbone:
+        """Move the weights to ``device`` and return self."""
+        self.inner = self.inner.to(device)
+        return self
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W) to (B, dim, H/stride, W/stride)."""
+        return self._memory.get((self, _bytes_of(pixels)), lambda: self.inner.encode(pixels))
+
+
+class RememberingMasks:
+    """A mask generator; an image is encoded once, and what is asked twice is decoded once.
+
+    Args:
+        inner: the generator.
+        memory: of the image in hand.
+    """
+
+    def __init__(self, inner: MaskGenerator, memory: Memory) -> None:
+        self.inner, self._memory = inner, memory
+        self.spec, self.promptable, self.license = inner.spec, inner.promptable, inner.license
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The settings that differ from the defaults."""
+        return self.inner.options if isinstance(self.inner, HasOptions) else {}
+
+    def to(self, device: torch.device | str) -> RememberingMasks:
+        """Move the weights to ``device`` and return self."""
+        if isinstance(self.inner, Movable):
+            self.inner.to(device)
+        return self
+
+    def begin(self, image: NDArray[np.uint8]) -> RememberingPrompter:
+        """Encode an RGB image (H, W, 3), when it is first asked for masks."""
+        return RememberingPrompter(self, image, self._memory)
+
+
+class RememberingPrompter:
+    """The image in hand of :class:`RememberingMasks`."""
+
+    def __init__(self, masks: RememberingMasks, image: NDArray[np.uint8], memory: Memory) -> None:
+        self._masks, self._image, self._memory = masks, image, memory
+        self._key = (masks, _digest(image))
+
+    def prompt(
+        self, points: Sequence[NDArray[np.float32]] = (), *, boxes: NDArray[np.float32] | None = None
+    ) -> MaskSet:
+        """The best mask for each set of points or each box."""
+        asked = (*(one.tobytes() for one in points), None if boxes is None else boxes.tobytes())
+        return self._memory.get((*self._key, asked), lambda: self._begun().prompt(points, boxes=boxes))
+
+    def everything(self) -> MaskSet:
+        """Every mask that can be found."""
+        return self._memory.get((*self._key, "everything"), lambda: self._begun().everything())
+
+    def _begun(self) -> Prompter:
+        return self._memory.get(self._key, lambda: self._masks.inner.begin(self._image))
+
+
+def _bytes_of(pixels: torch.Tensor) -> tuple[object, ...]:
+    return (tuple(pixels.shape), _digest(pixels.detach().cpu().contiguous().numpy()))
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    return blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
