@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fmbseg.aligned.card import HeadCard
-from fmbseg.aligned.card_page import render_card
+from fmbseg.aligned.card import HeadCard, render_card
 from fmbseg.aligned.config import AlignedConfig, AlignedEncoderError
 from fmbseg.aligned.files import (
     CARD_FILE,

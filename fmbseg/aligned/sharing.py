@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
-from fmbseg.aligned.card_page import TAGS
+from fmbseg.aligned.card import TAGS
 from fmbseg.aligned.files import FILES
 from fmbseg.models.hub_push import push_errors, ready_repository
 from fmbseg.models.loading.hub_files import check_repository

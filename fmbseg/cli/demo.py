@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
+from fmbseg.cli.models import chosen_recipe
 from fmbseg.cli.options import DeviceName, RecipeName, Strict, tell_device, with_hub_options
-from fmbseg.cli.recipes import chosen_recipe
 from fmbseg.vocabulary_files import split_words
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmbseg.drawing.palette import Colour, distinct_colours
-from fmbseg.drawing.perception import apart
+from fmbseg.drawing.palette import Colour, apart, distinct_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 APART = 0.1
-"""How far apart (:func:`~fmbseg.drawing.perception.apart`) two classes of a picture are, if they can be."""
+"""How far apart (:func:`~fmbseg.drawing.palette.apart`) two classes of a picture are, if they can be."""
 
 _COUNT = 256
 

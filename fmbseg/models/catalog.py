@@ -106,66 +106,73 @@ _REPOSITORY = rf"{_NAME}/{_NAME}"
 _ONE_MODEL = ""  # nothing may follow the colon
 _LITES = (EFFICIENTNET_LITE2, EFFICIENTNET_LITE1, EFFICIENTNET_LITE0)
 
+
+def _packaged_model(
+    name: str, title: str, role: Role, factory: str, *files: PackagedFile, from_hub: str = _ONE_MODEL
+) -> ModelCard:
+    """A model whose weights come with packages."""
+    return ModelCard(
+        name,
+        title,
+        role,
+        "Apache-2.0",
+        f"{_HERE}.{factory}",
+        from_hub=from_hub,
+        packages=tuple(file.distribution for file in files),
+        find_weights=_packaged(*files),
+        fetch_weights=_packaged(*files),
+    )
+
+
+def _by_spec(name: str, title: str, role: Role, factory: str, **more: Any) -> ModelCard:
+    """A family whose weights a spec names."""
+    return ModelCard(name, title, role, "of the weights that are named", f"{_HERE}.{factory}", **more)
+
+
 CARDS: tuple[ModelCard, ...] = (
-    ModelCard(
+    _packaged_model(
         "efficientnet_lite2",
         "EfficientNet-Lite2, strides 16 and 32 joined",
         "backbone",
-        "Apache-2.0",
-        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2",
-        from_hub=_ONE_MODEL,
-        packages=(EFFICIENTNET_LITE2.distribution,),
-        find_weights=_packaged(EFFICIENTNET_LITE2),
-        fetch_weights=_packaged(EFFICIENTNET_LITE2),
+        "backbones.efficientnet_lite:efficientnet_lite2",
+        EFFICIENTNET_LITE2,
     ),
-    ModelCard(
+    _packaged_model(
         "efficientnet_lite2_classes",
         "EfficientNet-Lite2, strides 16 and 32 joined with its classes",
         "backbone",
-        "Apache-2.0",
-        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite2_classes",
-        from_hub=_ONE_MODEL,
-        packages=(EFFICIENTNET_LITE2.distribution,),
-        find_weights=_packaged(EFFICIENTNET_LITE2),
-        fetch_weights=_packaged(EFFICIENTNET_LITE2),
+        "backbones.efficientnet_lite:efficientnet_lite2_classes",
+        EFFICIENTNET_LITE2,
     ),
-    ModelCard(
+    _packaged_model(
         "efficientnet_lite_classes",
         "EfficientNet-Lite2, strides 16 and 32 joined with the classes of Lite2, 1 and 0",
         "backbone",
-        "Apache-2.0",
-        f"{_HERE}.backbones.efficientnet_lite:efficientnet_lite_classes",
-        from_hub=_ONE_MODEL,
-        packages=tuple(file.distribution for file in _LITES),
-        find_weights=_packaged(*_LITES),
-        fetch_weights=_packaged(*_LITES),
+        "backbones.efficientnet_lite:efficientnet_lite_classes",
+        *_LITES,
     ),
-    ModelCard(
+    _packaged_model(
         "conse",
         "ConSE of EfficientNet-Lite2 and MiniLM",
         "image-text encoder",
-        "Apache-2.0",
-        f"{_HERE}.image_text.conse:conse",
+        "image_text.conse:conse",
+        EFFICIENTNET_LITE2,
+        MINILM,
         from_hub=r"[\d.]*",
-        packages=(EFFICIENTNET_LITE2.distribution, MINILM.distribution),
-        find_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
-        fetch_weights=_packaged(EFFICIENTNET_LITE2, MINILM),
     ),
-    ModelCard(
+    _by_spec(
         "open_clip",
         "CLIP and SigLIP of open_clip: open_clip:ARCH/TAG, :hf-hub:OWNER/NAME, :local-dir:FOLDER, :ARCH@FILE",
         "image-text encoder",
-        "of the weights that are named",
-        f"{_HERE}.image_text.open_clip:open_clip",
+        "image_text.open_clip:open_clip",
         from_hub=rf"{_NAME}/{_NAME}|hf-hub:{_REPOSITORY}",
     ),
-    ModelCard(
+    _by_spec(
         "hf",
         "CLIP, MetaCLIP 2, SigLIP, SigLIP 2, TIPSv2 and AIMv2 of transformers: hf:OWNER/NAME, "
         "hf:local-dir:FOLDER",
         "image-text encoder",
-        "of the weights that are named",
-        f"{_HERE}.image_text.transformers_models:hf",
+        "image_text.transformers_models:hf",
         from_hub=_REPOSITORY,
     ),
     ModelCard(
@@ -185,33 +192,29 @@ CARDS: tuple[ModelCard, ...] = (
         "Apache-2.0",
         f"{_HERE}.mask_generators.segment_anything:sam",
     ),
-    ModelCard(
+    _by_spec(
         "hf-sam",
         "SAM of transformers: hf-sam:OWNER/NAME, hf-sam:local-dir:FOLDER",
         "mask generator",
-        "of the weights that are named",
-        f"{_HERE}.mask_generators.transformers_sam:hf_sam",
+        "mask_generators.transformers_sam:hf_sam",
     ),
-    ModelCard(
+    _by_spec(
         "hf-sam2",
         "SAM 2 of transformers: hf-sam2:OWNER/NAME, hf-sam2:local-dir:FOLDER",
         "mask generator",
-        "of the weights that are named",
-        f"{_HERE}.mask_generators.transformers_sam:hf_sam2",
+        "mask_generators.transformers_sam:hf_sam2",
     ),
-    ModelCard(
+    _by_spec(
         "hf-sam-hq",
         "SAM-HQ of transformers: hf-sam-hq:OWNER/NAME, hf-sam-hq:local-dir:FOLDER",
         "mask generator",
-        "of the weights that are named",
-        f"{_HERE}.mask_generators.transformers_sam:hf_sam_hq",
+        "mask_generators.transformers_sam:hf_sam_hq",
     ),
-    ModelCard(
+    _by_spec(
         "onnx-sam",
         "SAM as two ONNX graphs: onnx-sam:ENCODER.onnx,DECODER.onnx",
         "mask generator",
-        "of the weights that are named",
-        f"{_HERE}.mask_generators.onnx_sam:onnx_sam",
+        "mask_generators.onnx_sam:onnx_sam",
         packages=("onnx", "onnxruntime"),
         extra="onnx",
     ),
@@ -224,19 +227,17 @@ CARDS: tuple[ModelCard, ...] = (
         packages=("scikit-image",),
         weightless=True,
     ),
-    ModelCard(
+    _by_spec(
         "hf-sam3",
         "SAM 3 and SAM3-LiteText of transformers: hf-sam3:OWNER/NAME, hf-sam3:local-dir:FOLDER",
         "concept model",
-        "of the weights that are named",
-        f"{_HERE}.concepts.sam3:hf_sam3",
+        "concepts.sam3:hf_sam3",
     ),
-    ModelCard(
+    _by_spec(
         "clipseg",
         "CLIPSeg of transformers: clipseg:OWNER/NAME, clipseg:local-dir:FOLDER",
         "concept model",
-        "of the weights that are named",
-        f"{_HERE}.concepts.clipseg:clipseg",
+        "concepts.clipseg:clipseg",
     ),
     ModelCard(
         "grounded",

@@ -10,8 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from fmbseg import AlignedEncoder
-from fmbseg.aligned.card import HeadCard
-from fmbseg.aligned.card_page import render_card
+from fmbseg.aligned.card import HeadCard, render_card
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.escaping import terminal
 from fmbseg.vocabulary import Vocabulary

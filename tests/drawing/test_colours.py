@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmbseg.drawing.colours import APART, ClassColours, table
-from fmbseg.drawing.palette import distinct_colours
-from fmbseg.drawing.perception import apart
+from fmbseg.drawing.palette import apart, distinct_colours
 
 PICTURES = st.lists(st.lists(st.integers(0, 999), max_size=15, unique=True), max_size=6)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from skimage import color as skimage_color
 
-from fmbseg.drawing.palette import distinct_colours, palette
-from fmbseg.drawing.perception import apart, oklab
+from fmbseg.drawing.palette import apart, distinct_colours, oklab, palette
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import coloraide
 import numpy as np
 import pytest
 
-from fmbseg.drawing.perception import apart, oklab
+from fmbseg.drawing.palette import apart, oklab
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (30, 3), dtype=np.uint8)
 THEIRS: Any = [coloraide.Color("srgb", (colour / 255).tolist()) for colour in COLOURS]
