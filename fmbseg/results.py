@@ -340,7 +340,7 @@ class Segmentation:
         """
         shown = self.foreground
         chosen = (colours or ClassColours()).of_map(shown)
-        picture = self._drawn(shown, chosen, max_side, unknown=self.labels < 0)
+        picture = draw_classes(shown, chosen, self.image, max_side=max_side, unknown=self.labels < 0)
         return self._with_legend(picture, shown, chosen) if legend else picture
 
     def compare(self, truth: NDArray[np.integer], max_side: int | None = None) -> Image.Image:
@@ -365,22 +365,16 @@ class Segmentation:
             )
         maps = [self._without_background(truth.astype(np.int32)), self.foreground]
         nothing, chosen = np.full_like(self.labels, -1), ClassColours().of_map(*maps)
-        pictures = [self._drawn(one, chosen, max_side) for one in (nothing, maps[0])]
-        pictures.append(self._drawn(maps[1], chosen, max_side, unknown=self.labels < 0))
+        unknown = (None, None, self.labels < 0)
+        pictures = [
+            draw_classes(one, chosen, self.image, max_side=max_side, unknown=blank)
+            for one, blank in zip((nothing, *maps), unknown, strict=True)
+        ]
         drawn = side_by_side(pictures, gap=_GAP)
         return self._with_legend(drawn, np.concatenate(maps), chosen, columns=2)
 
     def _without_background(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         return labels if self.background == "none" else np.where(labels == 0, np.int32(-1), labels)
-
-    def _drawn(
-        self,
-        labels: NDArray[np.int32],
-        colours: Mapping[int, Colour],
-        max_side: int | None,
-        unknown: NDArray[np.bool_] | None = None,
-    ) -> Image.Image:
-        return draw_classes(labels, colours, self.image, max_side=max_side, unknown=unknown)
 
     def _with_legend(
         self,

@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fmbseg
 from fmbseg.image_files import find_images
 from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
@@ -19,8 +18,8 @@ from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_te
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import (
     MANIFEST,
-    SCHEMA_VERSION,
     manifest_hash,
+    new_manifest,
     read_manifest,
     recorded_recipe,
 )
@@ -157,19 +156,12 @@ def run_manifest(
     Raises:
         ValueError: ``shard_size`` is below 1.
     """
-    if shard_size < 1:
-        raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
     # Sizes too: another folder whose files have the same names must not pass for this one.
     listing = json.dumps([(path, _bytes(root / path)) for path in paths]).encode()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "fmbseg": fmbseg.__version__,
-        "vocabulary": vocabulary.to_dict(),
-        **origin,
-        "images": {"count": len(paths), "sha256_of_paths_and_sizes": sha256(listing).hexdigest()},
-        "shard_size": shard_size,
-        "root": str(root),
-    }
+    known = {"sha256_of_paths_and_sizes": sha256(listing).hexdigest()}
+    return new_manifest(
+        vocabulary, count=len(paths), shard_size=shard_size, root=root, images=known, **origin
+    )
 
 
 def _recipe_of(name: str, out: Path, *, needed: bool) -> Recipe | None:

@@ -7,10 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fmbseg
 from fmbseg.labels.checks import check_failures, check_shards, row_problems
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.manifest import SCHEMA_VERSION, read_manifest, shard_count
+from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count
 from fmbseg.labels.shards import damaged, from_row, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.vocabulary import Vocabulary
@@ -114,16 +113,14 @@ def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) ->
     Raises:
         ValueError: ``out`` holds other labels, or ``shard_size`` is below 1.
     """
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "fmbseg": fmbseg.__version__,
-        "vocabulary": labels.vocabulary.to_dict(),
+    manifest = new_manifest(
+        labels.vocabulary,
+        count=len(labels),
+        shard_size=shard_size,
+        root=labels.root,
         **labels.origin,
-        "source": labels.fingerprint,
-        "images": {"count": len(labels)},
-        "shard_size": shard_size,
-        "root": str(labels.root),
-    }
+        source=labels.fingerprint,
+    )
     with LabelWriter(out, manifest) as writer:
         todo = set(writer.positions())
         for position, image in enumerate(labels):

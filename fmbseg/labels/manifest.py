@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+import fmbseg
 from fmbseg.files import DamagedFileError, read_json
 from fmbseg.vocabulary import Vocabulary
 
@@ -16,6 +17,41 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
+
+
+def new_manifest(
+    vocabulary: Vocabulary,
+    *,
+    count: int,
+    shard_size: int,
+    root: Path,
+    images: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> dict[str, Any]:
+    """The manifest of labels that are to be written.
+
+    Args:
+        vocabulary: their classes.
+        count: photographs.
+        shard_size: photographs a shard.
+        root: folder that the photographs' paths start from.
+        images: what else identifies the photographs.
+        about: ``models``, ``settings`` and what else made them.
+
+    Raises:
+        ValueError: ``shard_size`` is below 1.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fmbseg": fmbseg.__version__,
+        "vocabulary": vocabulary.to_dict(),
+        **about,
+        "images": {"count": count, **(images or {})},
+        "shard_size": shard_size,
+        "root": str(root),
+    }
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fmbseg
 from fmbseg.files import check_regular, parse_json
 from fmbseg.labels.checks import ERRORS
 from fmbseg.labels.formats.coco_export import is_as_exported, was_exported
 from fmbseg.labels.formats.coco_records import CocoRecords
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.manifest import MANIFEST, SCHEMA_VERSION, shard_count
+from fmbseg.labels.manifest import MANIFEST, new_manifest, shard_count
 from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fmbseg.vocabulary import VocabularySource
 
@@ -53,10 +53,8 @@ def import_coco(
         shard_size: photographs a shard.
 
     Raises:
-        ValueError: a file that is not COCO JSON, a field of another type, an id that stands twice or points
-            nowhere, a category that the vocabulary does not have, a mask that cannot be read or reaches far
-            outside its image, a photograph that is not there, lies in another folder or has another size than
-            the file says; each with the entry's id.
+        ValueError: the file is not COCO JSON, or an entry of it is wrong: its fields, ids, category, mask or
+            photograph; the message names the entry's id.
         OSError: a file cannot be read, or ``out`` cannot be written.
     """
     path, root, out = Path(path), Path(photographs).absolute(), Path(out)
@@ -64,25 +62,19 @@ def import_coco(
         raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
     check_regular(path)
     content = path.read_bytes()
-    try:
+    with _naming(path):
         source = CocoRecords.of(parse_json(content, "it", not_finite=True), root, vocabulary)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {error}") from error
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "fmbseg": fmbseg.__version__,
-        "vocabulary": source.classes.vocabulary.to_dict(),
-        "models": source.models,
-        "settings": {},
-        "source": {"format": "coco", "sha256": sha256(content).hexdigest()},
-        "images": {"count": len(source.entries)},
-        "shard_size": shard_size,
-        "root": str(root),
-    }
-    try:
+    manifest = new_manifest(
+        source.classes.vocabulary,
+        count=len(source.entries),
+        shard_size=shard_size,
+        root=root,
+        models=source.models,
+        settings={},
+        source={"format": "coco", "sha256": sha256(content).hexdigest()},
+    )
+    with _naming(path):
         _write(source, out, manifest)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {error}") from error
     source.tell(path)
     if was_exported(content) and not is_as_exported(content):
         warnings.warn(
@@ -91,6 +83,15 @@ def import_coco(
             stacklevel=2,
         )
     return LabelSet(out)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error about what is in it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be imported: {error}") from error
 
 
 def _write(source: CocoRecords, out: Path, manifest: dict[str, Any]) -> None:

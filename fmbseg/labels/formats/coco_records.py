@@ -6,15 +6,12 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fmbseg.files import sha256_of
 from fmbseg.images import load_image
 from fmbseg.labels.formats.coco_file import CocoFile
 from fmbseg.labels.formats.coco_masks import run_lengths_of
 from fmbseg.labels.formats.photographs import PhotographFinder
-from fmbseg.labels.record import LabeledImage
-from fmbseg.masks import MaskSet
+from fmbseg.labels.shards import from_row
 from fmbseg.vocabulary import Vocabulary, meaning_of_name
 
 if TYPE_CHECKING:
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.labels.formats.coco_file import CocoAnnotation, CocoCategory, CocoImage, Id
+    from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import VocabularySource
 
 
@@ -161,7 +159,7 @@ class CocoRecords:
             OSError: the photograph cannot be read.
         """
         digest = _checked(self.root / name, entry)
-        kept: list[tuple[CocoAnnotation, bytes]] = []
+        masks: list[dict[str, Any]] = []
         unknown: list[str] = []  # annotations of something that is there, but nobody knows where
         detected = {word for word in entry.detected if word in self.classes.vocabulary.names}
         classes = {self.classes.vocabulary.index(word) for word in detected}
@@ -177,36 +175,12 @@ class CocoRecords:
                 self.without_mask.append(one.id)
                 unknown.append(repr(one.id))
             else:
-                kept.append((one, counts))
-        if unknown and not kept:
+                masks.append(_as_row(one, counts, self.classes.index[one.category]))
+        if unknown and not masks:
             return f"none of its annotations has a mask of a class in it (ids {', '.join(unknown[:5])})"
-        return self._labeled(name, digest, entry.size, classes, kept)
-
-    def _labeled(
-        self,
-        name: str,
-        digest: str,
-        size: tuple[int, int],
-        classes: set[int],
-        kept: Sequence[tuple[CocoAnnotation, bytes]],
-    ) -> LabeledImage:
-        annotations = [one for one, _ in kept]
-        return LabeledImage(
-            path=name,
-            sha256=digest,
-            detected=tuple(sorted(classes)),
-            masks=MaskSet(
-                size=size,
-                rles=tuple(counts for _, counts in kept),
-                predicted_iou=np.array([one.predicted_iou for one in annotations], np.float32),
-                stability=np.array([one.stability for one in annotations], np.float32),
-            ),
-            class_ids=np.array([self.classes.index[one.category] for one in annotations], np.int32),
-            stages=np.array([one.stage for one in annotations], np.int8),
-            similarities=np.array([one.similarity for one in annotations], np.float32),
-            kept=np.array([one.kept for one in annotations], np.bool_),
-            points=tuple(np.array(one.points, np.float32).reshape(-1, 2) for one in annotations),
-        )
+        height, width = entry.size
+        row = {"path": name, "sha256": digest, "height": height, "width": width, "detected": sorted(classes)}
+        return from_row({**row, "masks": masks})
 
     def tell(self, path: Path) -> None:
         """Warn of what was left out."""
@@ -223,6 +197,17 @@ class CocoRecords:
                 "pixels are not labelled. Give a vocabulary that has this name to make it a class",
                 stacklevel=3,
             )
+
+
+def _as_row(one: CocoAnnotation, counts: bytes, class_id: int) -> dict[str, Any]:
+    """A mask as a shard has it."""
+    same = ("stage", "predicted_iou", "stability", "similarity", "kept", "points")
+    return {
+        "counts": counts.decode("ascii"),
+        "class_id": class_id,
+        "feature": None,
+        **{name: getattr(one, name) for name in same},
+    }
 
 
 def _mask(annotation: CocoAnnotation, size: tuple[int, int]) -> bytes | None:
