@@ -102,6 +102,13 @@ def label(
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
     strict: Strict = False,
     device: DeviceName = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="On accelerators: fp32 (exact), fp16, bf16, or auto (fp16). A CPU uses fp32."),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile both models: the first photograph waits for it.")
+    ] = False,
     *,
     hub: "HubOptions",
 ) -> None:
@@ -132,6 +139,7 @@ def label(
         from fmbseg.devices import find_device
         from fmbseg.labeling.labeler import PseudoLabeler
         from fmbseg.labeling.two_models import TwoModels
+        from fmbseg.models.loading.precision import check_precision
 
         on = find_device(device)
         with warnings.catch_warnings():
@@ -146,6 +154,8 @@ def label(
                 settings=settings,
                 device=on,
                 hub=hub,
+                precision=None if precision is None else check_precision(precision),
+                compiled=compiled,
             )
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)

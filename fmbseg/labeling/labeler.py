@@ -19,6 +19,7 @@ from fmbseg.labeling.ways import make_teacher, make_two_models
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import recorded_recipe
 from fmbseg.labels.writer import LabelWriter
+from fmbseg.models.loading.speed import Speed
 from fmbseg.progress import Progress
 from fmbseg.recipes import AUTO
 from fmbseg.recipes.auto import ByRecipe
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fmbseg.labels.record import LabeledImage
     from fmbseg.models.contracts import ConceptModel, ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.models.loading.precision import Precision
     from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
 
@@ -68,6 +70,9 @@ class PseudoLabeler:
         aligned: a head of an earlier round, or its folder or name: it makes the dense map in the image-text
             model's place, so that masks are named by what the head has learned.
         hub: how files of the models are found; by default as the Hub's client is configured.
+        precision: of both models on accelerators: ``fp32``, ``fp16``, ``bf16`` or ``auto`` (fp16), in place
+            of what each was loaded with. A CPU uses float32.
+        compiled: run both models through ``torch.compile``; the first photograph then waits for it.
 
     Raises:
         UnknownNameError: the registry does not know a recipe or a spec.
@@ -93,6 +98,8 @@ class PseudoLabeler:
         mask_cache: str | Path | None = None,
         aligned: AlignedEncoder | str | Path | None = None,
         hub: HubOptions | None = None,
+        precision: Precision | None = None,
+        compiled: bool = False,
     ) -> None:
         on = find_device(device)
         of_two = {
@@ -102,12 +109,13 @@ class PseudoLabeler:
             "mask_cache": mask_cache,
             "aligned": aligned,
         }
+        speed = Speed(precision, compiled)
         self._of_recipe = teacher is None and (image_text is None or mask_generator is None)
 
         def make(chosen: Recipe | None) -> Way:
             named = teacher if chosen is None or teacher is not None else chosen.teacher
             if named is not None:
-                refuse_beside_a_teacher(of_two)
+                refuse_beside_a_teacher({**of_two, **speed.given()})
                 return make_teacher(named, teacher_options, settings, prefilter, on, hub)
             of_stage1 = refuse_without_a_teacher(settings, teacher_options, prefilter)
             return make_two_models(
@@ -120,6 +128,7 @@ class PseudoLabeler:
                 mask_cache=mask_cache,
                 aligned=aligned,
                 hub=hub,
+                speed=speed,
             )
 
         if teacher is None and any(value is not None for value in of_two.values()):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.models.loading.speed import Speed
     from fmbseg.recipes import Recipe
 
 STAND_IN = "superpixels"
@@ -45,6 +46,7 @@ def make_two_models(
     mask_cache: str | Path | None,
     aligned: AlignedEncoder | str | Path | None,
     hub: HubOptions | None,
+    speed: Speed,
 ) -> TwoModels:
     """Load an image-text model and a mask generator; see :class:`fmbseg.PseudoLabeler`.
 
@@ -65,12 +67,14 @@ def make_two_models(
         raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
     else:
         options = _options_of(mask_generator)
+    speed.apply(mask_generator)
     if mask_cache is not None:
         mask_generator = KeptMasks(mask_generator, options, mask_cache)
     if image_text is None:
         assert recipe is not None
         image_text = recipe.image_text
     encoder = create_model(IMAGE_TEXT, image_text, hub) if isinstance(image_text, str) else image_text
+    speed.apply(encoder)
     if isinstance(aligned, str | Path):
         aligned = AlignedEncoder.from_pretrained(aligned, device=device, hub=hub)
     named_by = encoder if aligned is None else AlignedImageText(encoder, aligned)

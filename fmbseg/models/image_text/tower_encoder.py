@@ -11,11 +11,12 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
+from fmbseg.models.loading.speed import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fmbseg.models.image_text.towers import Tower
+    from fmbseg.models.image_text.towers import Tower, TowerOutput
     from fmbseg.models.transform import PixelTransform
 
 _TEXTS_A_BATCH = 256
@@ -54,6 +55,7 @@ class TowerEncoder:
         check_precision(self.precision)
         self.stride: int = self.tower.stride
         self.model.requires_grad_(False).train(False)
+        self._encode: Callable[[torch.Tensor], TowerOutput] = self.tower.encode
 
     @property
     def device(self) -> torch.device:
@@ -65,6 +67,10 @@ class TowerEncoder:
         """Move the weights to ``device`` and return self."""
         self.model.to(device)
         return self
+
+    def compile(self) -> None:
+        """Compile the vision tower on first use."""
+        self._encode = compiled(self.tower.encode, f"{self.spec} (image)")
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
@@ -94,5 +100,5 @@ class TowerEncoder:
                 f"{crops.shape[3]}: cut crops of that size, or load the model with another crop_size=..."
             )
         with autocast(self.device, self.precision):
-            pooled, dense = self.tower.encode(crops.to(self.device))
+            pooled, dense = self._encode(crops.to(self.device))
         return ImageTextFeatures(F.normalize(pooled.float(), dim=-1), F.normalize(dense.float(), dim=1))

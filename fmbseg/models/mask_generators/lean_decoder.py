@@ -259,7 +259,7 @@ class LeanDecoder:
         pixels = rearrange(pixels, "n p (four d) -> n p four d", four=4)
         pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
         pixels = rearrange(pixels @ _pixel_weight(second), "n p one (four d) -> n (p one four) d", four=4)
-        drawn = last_activation(pixels.add_(second.bias)) @ weights.transpose(1, 2)
+        drawn: torch.Tensor = last_activation(pixels.add_(second.bias)) @ weights.transpose(1, 2)
         return rearrange(drawn, "n (p one four) m -> n p one four m", one=4, four=4)
 
 

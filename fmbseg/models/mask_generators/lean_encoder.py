@@ -97,6 +97,7 @@ def _relative(
     )
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _in_cache(
     queries: torch.Tensor,
     keys: torch.Tensor,

@@ -10,6 +10,7 @@ import torch
 from fmbseg.devices import Device, find_device
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
+from fmbseg.models.loading.speed import compiled
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_frame import boxes_in
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
@@ -84,6 +85,16 @@ class TorchSam:
         self.device = torch.device(device)
         self.model.module.to(self.device)
         return self
+
+    def compile(self) -> None:
+        """Compile the encoder on first use, and on accelerators the decoder.
+
+        On a CPU, decoders go through what fits in its cache in many small steps, which nothing would join.
+        """
+        assert isinstance(self.device, torch.device)
+        for name in ("encode",) if self.device.type == "cpu" else ("encode", "decode"):
+            run = compiled(getattr(self.model, name), f"{self.spec} ({name})")
+            setattr(self.model, name, run)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from fmbseg.models.mask_generators.candidates import runs_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SHAPES = st.tuples(st.integers(0, 3), st.integers(1, 7), st.integers(1, 7))
 
