@@ -6,11 +6,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from einops import rearrange
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from fmbseg.aligned.head import AlignmentHead
@@ -48,21 +44,17 @@ class OldVocabulary:
         self._words = self._words.to(device)
         return self
 
-    def divergence(self, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> torch.Tensor:
+    def divergence(self, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         """The divergence, summed over all patches, in nats.
 
         Args:
-            old: what :attr:`head` makes of each photograph, unit vectors (1, D, h, w).
+            old: what :attr:`head` makes of each patch, unit vectors (N, D).
             new: what the head being trained makes of it.
         """
-        total = self._words.new_zeros(())
-        for before, after in zip(old, new, strict=True):
-            wanted, found = self._log_probabilities(before), self._log_probabilities(after)
-            total = total + (wanted.exp() * (wanted - found)).sum()
-        return total
+        wanted, found = self._log_probabilities(old), self._log_probabilities(new)
+        return (wanted.exp() * (wanted - found)).sum()
 
-    def _log_probabilities(self, aligned: torch.Tensor) -> torch.Tensor:
-        patches = rearrange(aligned, "1 d h w -> (h w) d")
+    def _log_probabilities(self, patches: torch.Tensor) -> torch.Tensor:
         return (patches @ self._words.T / self._temperature).log_softmax(dim=1)
 
 

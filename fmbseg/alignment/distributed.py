@@ -27,8 +27,8 @@ class Processes:
 
     Example:
         >>> alone = Processes()
-        >>> alone.main, alone.share([1, 2, 3]), alone.total(3)
-        (True, [1, 2, 3], 3)
+        >>> alone.main, alone.share([1, 2, 3])
+        (True, [1, 2, 3])
         >>> Processes(rank=1, count=2).share([1, 2, 3])
         [2]
     """
@@ -65,10 +65,6 @@ class Processes:
         if self.count > 1:
             distributed.all_reduce(total)
         return total
-
-    def total(self, count: int, device: torch.device | None = None) -> int:
-        """The sum of a whole number over all processes."""
-        return int(self.sum(torch.tensor(count, device=device))) if self.count > 1 else count
 
     def sum_gradients(self, weights: Iterable[torch.nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes; a missing one counts as 0."""

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from fmbseg.alignment.sending import sent
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -80,7 +82,7 @@ class MaskFeatures:
             >>> round(float(cells[0, 0] / cells[1, 0]), 4) == round(1.02 / 0.52, 4)
             True
         """
-        features, shares = (torch.from_numpy(each).to(device) for each in (self.features, self.shares))
-        weights = 1 / (torch.from_numpy(self.areas).to(device) + _LEAST_AREA)
+        features, shares = (sent(each, torch.device(device)) for each in (self.features, self.shares))
+        weights = 1 / (sent(self.areas, features.device) + _LEAST_AREA)
         total = torch.einsum("nd,nhw->dhw", features.float() * weights[:, None], shares / _FULL)
         return functional.normalize(total, dim=0)[None]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _NAMED = 5
 
+_STEPS_UNREAD = 16
+"""Steps that a device may be ahead of what is reported: to read a loss is to wait. A CPU is never ahead."""
+
 
 class TrainingDivergedError(RuntimeError):
     """The loss or a weight is no longer finite; the message names the epoch, the batch and its images."""
@@ -74,9 +77,10 @@ def train(
 ) -> None:
     """Train ``head`` in place.
 
-    Photographs keep their aspect, so a batch has several sizes: each goes through the head by itself, and
-    the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical, even if
-    one of them was stopped and continued from its checkpoint.
+    Photographs keep their aspect, so a batch has several sizes: those of one size go through the head
+    together, and the labelled patches of all of them meet in the loss. Two runs on one CPU are bit-identical,
+    even if one of them was stopped and continued from its checkpoint. On another device losses are read every
+    few steps, so that no step waits for it.
 
     Args:
         head: on the device of the objective's prototypes.
@@ -86,7 +90,7 @@ def train(
         held_out: photographs to measure the head on after each epoch.
         until: the epoch to stop after, if not the settings' last; the learning rate falls as if it went on.
         checkpoint: where to save the training, if anywhere; what it held when it was opened is continued.
-        on_step: called after each batch.
+        on_step: called for each batch, in order, when its loss is read.
         on_epoch: called after each pass.
 
     Raises:
@@ -95,7 +99,7 @@ def train(
     """
     settings = objective.settings
     with seeded(settings.seed, objective.prototypes.device):
-        run = _Run(head, objective, len(examples))
+        run = Run(head, objective, len(examples))
         if checkpoint is not None and checkpoint.state is not None:
             run.restore(checkpoint.state)
         head.train()
@@ -105,16 +109,31 @@ def train(
             if epoch < run.state.epoch:
                 continue
             for number in range(run.state.batches, len(batches)):
-                on_step(run.step(batches[number]))
+                run.step(batches[number])
                 # The end of an epoch is saved below, together with its record.
-                if checkpoint is not None and number + 1 < len(batches) and checkpoint.due():
+                last = number + 1 == len(batches)
+                due = checkpoint is not None and not last and checkpoint.due()
+                if last or due or run.full:
+                    for step in run.read():
+                        on_step(step)
+                if checkpoint is not None and due:
                     run.save(checkpoint)
             on_epoch(run.end_epoch(batches[-1], held_out))
             if checkpoint is not None:
                 run.save(checkpoint)
 
 
-class _Run:
+class _Unread(NamedTuple):
+    """A step whose loss is known to the device only."""
+
+    batch: Sequence[TrainingExample]
+    learning_rate: float
+    loss: torch.Tensor
+    patches: torch.Tensor
+    sound: torch.Tensor  # whether all losses and gradients so far were finite
+
+
+class Run:
     """A training under way."""
 
     def __init__(self, head: AlignmentHead, objective: Objective, photographs: int) -> None:
@@ -124,10 +143,19 @@ class _Run:
         self._optimizer = make_optimizer(head.parameters(), settings)
         self._schedule = make_schedule(self._optimizer, settings, settings.epochs * batches)
         good = _copy(head)
+        device = objective.prototypes.device
+        self._sound = torch.ones((), dtype=torch.bool, device=device)
+        self._unread: list[_Unread] = []
+        self.most_unread = 1 if _is_never_ahead(device) else _STEPS_UNREAD
         self.state = TrainingState(1, 0, 0.0, 0, 0.0, [], good, good, {}, {}, {})
 
-    def step(self, batch: Sequence[TrainingExample]) -> Step:
-        """Learn from one batch."""
+    @property
+    def full(self) -> bool:
+        """Whether as many steps are unread as may be."""
+        return len(self._unread) >= self.most_unread
+
+    def step(self, batch: Sequence[TrainingExample]) -> None:
+        """Learn from one batch; :meth:`read` says how it went."""
         state, settings, processes = self.state, self._settings, self._objective.processes
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective.batch(self._head, processes.share(batch), state.epoch)
@@ -135,28 +163,47 @@ class _Run:
         if loss.value.requires_grad:
             torch.autograd.backward(loss.value)
         processes.sum_gradients(self._head.parameters())
-        value, rate = float(loss.reported), float(self._schedule.get_last_lr()[0])
-        if not (bool(torch.isfinite(loss.reported)) and _finite_gradients(self._head)):
-            raise self._diverged(f"the loss is {value}", batch)
+        rate = float(self._schedule.get_last_lr()[0])
+        gradients = [each.grad for each in self._head.parameters() if each.grad is not None]
+        self._sound = self._sound & _all_finite([loss.reported, *gradients])
         if settings.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._head.parameters(), settings.max_gradient_norm)
-        state.good = _copy(self._head)
+        # What follows a step that is not sound is of no account: `read` puts the last good weights back.
+        state.good = {
+            name: torch.where(self._sound, tensor.detach(), state.good[name])
+            for name, tensor in self._head.state_dict().items()
+        }
         self._optimizer.step()
         self._schedule.step()
         if state.batches == 0:
             state.learning_rate = rate
         state.batches += 1
-        state.loss += value
-        state.patches += loss.patches
-        return Step(state.epoch, state.batches, len(batch), value, rate)
+        self._unread.append(_Unread(batch, rate, loss.reported, loss.patches, self._sound))
+
+    def read(self) -> Iterator[Step]:
+        """Wait for the device, and yield the steps since the last reading.
+
+        Raises:
+            TrainingDivergedError: at the first whose loss or gradient is not finite.
+        """
+        state, unread, self._unread = self.state, self._unread, []
+        told = [(each.loss, each.patches, each.sound) for each in unread]
+        values = [torch.stack(each).tolist() for each in zip(*told, strict=True)]
+        first = state.batches - len(unread) + 1
+        for number, (step, loss, patches, sound) in enumerate(zip(unread, *values, strict=True), start=first):
+            if not sound:
+                raise self._diverged(f"the loss is {loss}", step.batch, number)
+            state.loss += loss
+            state.patches += patches
+            yield Step(state.epoch, number, len(step.batch), loss, step.learning_rate)
 
     def end_epoch(
         self, last_batch: Sequence[TrainingExample], held_out: Sequence[TrainingExample]
     ) -> EpochRecord:
         """Check the weights, measure the head, and move on to the next epoch."""
         state = self.state
-        if not all(bool(torch.isfinite(weight).all()) for weight in self._head.parameters()):
-            raise self._diverged("a weight is not finite after the step", last_batch, done=True)
+        if not bool(_all_finite(list(self._head.parameters()))):
+            raise self._diverged("a weight is not finite after the step", last_batch, state.batches)
         score = validate(self._head, held_out, self._objective)
         record = EpochRecord(
             state.epoch, state.loss / state.batches, state.learning_rate, state.patches, *(score or ())
@@ -183,13 +230,11 @@ class _Run:
         self._schedule.load_state_dict(state.schedule)
         _set_random_state(state.random, self._objective.prototypes.device)
         self.state = state
+        state.good = {name: good.to(self._sound.device) for name, good in state.good.items()}
 
-    def _diverged(
-        self, what: str, batch: Sequence[TrainingExample], *, done: bool = False
-    ) -> TrainingDivergedError:
+    def _diverged(self, what: str, batch: Sequence[TrainingExample], number: int) -> TrainingDivergedError:
         """Put the last good weights back, and say what happened and where."""
         self._head.load_state_dict(self.state.good)
-        number = self.state.batches if done else self.state.batches + 1
         shown = ", ".join(str(example.path) for example in batch[:_NAMED])
         more = f" and {len(batch) - _NAMED} more" if len(batch) > _NAMED else ""
         return TrainingDivergedError(
@@ -210,12 +255,17 @@ def _batches(
     ]
 
 
+def _is_never_ahead(device: torch.device) -> bool:
+    return device.type == "cpu"
+
+
 def _copy(head: AlignmentHead) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in head.state_dict().items()}
 
 
-def _finite_gradients(head: AlignmentHead) -> bool:
-    return all(weight.grad is None or bool(torch.isfinite(weight.grad).all()) for weight in head.parameters())
+def _all_finite(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Whether all are finite, where they are."""
+    return torch.stack([each.detach().isfinite().all() for each in values]).all()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +49,7 @@ class TrainingExample:
         chance = self._random("labels", seed, epoch).random(self.labels.shape, np.float32)
         return np.where(chance < self.weights, self.labels, np.int16(-1))
 
-    def drawn_places(self, most: int | None, seed: int, epoch: int) -> torch.Tensor | None:
+    def drawn_places(self, most: int | None, seed: int, epoch: int) -> NDArray[np.int64] | None:
         """The cells that take part in an epoch, as places in reading order; None for all.
 
         Args:
@@ -61,7 +60,7 @@ class TrainingExample:
         cells = self.labels.size
         if most is None or most >= cells:
             return None
-        return torch.from_numpy(self._random("places", seed, epoch).choice(cells, most, replace=False))
+        return self._random("places", seed, epoch).choice(cells, most, replace=False)
 
     def _random(self, what: str, seed: int, epoch: int) -> np.random.Generator:
         digest = sha256(f"{what}/{seed}/{epoch}/{self.sha256}".encode()).digest()

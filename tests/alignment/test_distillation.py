@@ -17,16 +17,17 @@ def test_the_divergence_is_that_of_the_softmax_over_the_old_words() -> None:
     head, examples = make_head(), make_examples(2)
     old = OldVocabulary(head, Prototypes(WORDS, PROTOTYPES), temperature=0.5)
     features = [features_of(example) for example in examples]
+
+    def patches(of: AlignmentHead) -> torch.Tensor:
+        return torch.cat([of(each)[0].flatten(1).T for each in features])
+
     with torch.no_grad():
-        before = [head(each) for each in features]
+        before = patches(head)
         head.project.weight += 0.1 * torch.randn(head.project.weight.shape)  # the copy does not follow
-        after = [head(each) for each in features]
-        kept = [old.head(each) for each in features]
+        after, kept = patches(head), patches(old.head)
     assert old.divergence(kept, before).item() == pytest.approx(0, abs=1e-5)
-    expected = 0.0
-    for one, other in zip(before, after, strict=True):
-        p, q = (each[0].flatten(1).T @ PROTOTYPES.T / 0.5 for each in (one, other))
-        expected += functional.kl_div(q.log_softmax(1), p.softmax(1), reduction="sum").item()
+    p, q = (each @ PROTOTYPES.T / 0.5 for each in (before, after))
+    expected = functional.kl_div(q.log_softmax(1), p.softmax(1), reduction="sum").item()
     assert old.divergence(kept, after).item() == pytest.approx(expected, rel=1e-4)
     assert expected > 0.01
 
@@ -35,8 +36,8 @@ def test_one_patch_by_hand() -> None:
     """The old head sees word a; one that sees word b, at temperature 1, is (e - 1) / (e + 1) nats away."""
     words = Prototypes(Vocabulary.of(["a", "b"]), torch.eye(2))
     head = AlignmentHead(in_dim=3, out_dim=2, kind="linear")
-    one, other = (each.view(1, 2, 1, 1) for each in torch.eye(2))
-    found = OldVocabulary(head, words, 1.0).divergence([one], [other])
+    one, other = torch.eye(2)[:, None]
+    found = OldVocabulary(head, words, 1.0).divergence(one, other)
     assert found.item() == pytest.approx((math.e - 1) / (math.e + 1))
 
 

@@ -91,7 +91,6 @@ def everything(processes: Processes, batch_size: int) -> dict[str, Any]:
     vectors = torch.arange(3.0 * (processes.rank + 1)).view(-1, 3) + processes.rank
     labels = torch.full((processes.rank + 1,), processes.rank)
     found["vectors"], found["labels"] = processes.gather(vectors, labels)
-    found["total"] = processes.total(processes.rank + 3)
     found["score"] = validate(make_head(), make_examples(5), objective(LOCAL, processes))
     found["trained"] = trained(processes, batch_size)
     return found
@@ -150,7 +149,6 @@ def test_unequal_numbers_of_rows_are_put_one_after_another(two: list[dict[str, A
     for found in two:
         assert found["vectors"].tolist() == [[0, 1, 2], [1, 2, 3], [4, 5, 6]]
         assert found["labels"].tolist() == [0, 1, 1]
-        assert found["total"] == 7
 
 
 def test_validation_is_shared(two: list[dict[str, Any]]) -> None:

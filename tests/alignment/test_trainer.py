@@ -1,17 +1,25 @@
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fmbseg.aligned.head import AlignmentHead
+from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.alignment import trainer
+from fmbseg.alignment.distillation import OldVocabulary
 from fmbseg.alignment.losses import LossOptions, alignment_loss, tsupcon
+from fmbseg.alignment.mask_targets import MaskFeatures
 from fmbseg.alignment.objective import Objective
 from fmbseg.alignment.settings import LossName, TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord, Step, TrainingDivergedError, train
 from fmbseg.alignment.training_example import TrainingExample
+from fmbseg.vocabulary import Vocabulary
 from tests.alignment.grids import PROTOTYPES, dense_of, features_of, make_examples, make_head
 
 
@@ -174,6 +182,101 @@ def test_every_photograph_is_seen_once_a_pass_in_changing_order() -> None:
     rates = [step.learning_rate for step in steps]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] > 0
+
+
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what the processor would wait for a device for: a value or a size that depends on values."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.count += name in ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "equal")
+        self.count += name == "index" and any(
+            each is not None and each.dtype == torch.bool for each in args[1]
+        )
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("loss", get_args(LossName))
+def test_no_step_waits_for_the_device(loss: LossName, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine steps are read at once, and until then no value is looked at; all terms and options."""
+    monkeypatch.setattr(trainer, "_STEPS_UNREAD", 9)
+    monkeypatch.setattr(trainer, "_is_never_ahead", lambda _: False)
+    masks = MaskFeatures(
+        np.full((1, 3, 6), 255, np.uint8), np.ones(1, np.float32), np.eye(1, 8, dtype=np.float16)
+    )
+    examples = [replace(example, masks=masks) for example in make_examples(20)[::2]]
+    settings = TrainingSettings(
+        loss=loss,
+        classes="batch",
+        exclude_self=True,
+        text_weight=0.5,
+        batch_size=1,
+        epochs=1,
+        max_gradient_norm=1.0,
+        patches_per_image=14,
+        dense_weight=1.0,
+        mask_weight=1.0,
+        mask_class_weight=1.0,
+        distillation=1.0,
+    )
+    old = OldVocabulary(make_head(), Prototypes(Vocabulary.of(["a", "b", "c"]), PROTOTYPES), 0.3)
+    features = {example.sha256: features_of(example) for example in examples}
+    counted: list[int] = []
+    with Waits() as waits:  # type: ignore[no-untyped-call]
+        train(
+            make_head(),
+            examples,
+            Objective(lambda each: features[each.sha256], PROTOTYPES, settings, dense_of, old),
+            on_step=lambda _: counted.append(waits.count),
+            on_epoch=lambda _: None,
+        )
+    assert counted == [0] * 10
+    assert waits.count  # at the end of the epoch
+
+
+def test_steps_that_are_read_late_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = TrainingSettings(epochs=2, batch_size=2, optimizer="adamw", learning_rate=3e-3)
+    at_once, late = make_head(), make_head()
+    expected = run(at_once, make_examples(9), settings)
+    monkeypatch.setattr(trainer, "_STEPS_UNREAD", 3)
+    monkeypatch.setattr(trainer, "_is_never_ahead", lambda _: False)
+    assert run(late, make_examples(9), settings) == expected
+    assert all(torch.equal(a, b) for a, b in zip(state_of(late), state_of(at_once), strict=True))
+
+
+def test_a_loss_that_is_not_finite_and_is_read_late_leaves_the_same_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The third of five steps is not a number: two are reported; what the second began with stays."""
+    monkeypatch.setattr(trainer, "_is_never_ahead", lambda _: False)
+    head, began, steps = make_head(), list[list[torch.Tensor]](), list[Step]()
+
+    def poisoned(example: TrainingExample) -> torch.Tensor:
+        began.append(state_of(head))
+        return features_of(example) * (math.nan if len(began) == 3 else 1.0)
+
+    settings = TrainingSettings(epochs=1, batch_size=1, learning_rate=0.01)
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, batch 3: the loss is nan \(images: \d.jpg\)"):
+        train(
+            head,
+            make_examples(5),
+            Objective(poisoned, PROTOTYPES, settings),
+            on_step=steps.append,
+            on_epoch=lambda _: None,
+        )
+    assert [step.batch for step in steps] == [1, 2]
+    assert len(began) == 5
+    assert all(torch.equal(a, b) for a, b in zip(state_of(head), began[1], strict=True))
+
+
+def test_photographs_of_one_grid_go_through_the_head_together() -> None:
+    seen: list[tuple[int, ...]] = []
+    head = make_head()
+    head.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    run(head, make_examples(5), TrainingSettings(epochs=1))
+    assert sorted(seen) == [(2, 12, 4, 6), (3, 12, 3, 6)]
 
 
 def test_one_seed_gives_one_head_bit_for_bit() -> None:

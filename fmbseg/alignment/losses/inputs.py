@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-import torch
+import numpy as np
 
+from fmbseg.alignment.sending import sent
 from fmbseg.alignment.settings import Classes
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,32 @@ class Batch:
     counts: torch.Tensor
     options: LossOptions
 
+    @classmethod
+    def of(
+        cls,
+        patches: torch.Tensor,
+        labels: NDArray[np.int64],
+        prototypes: torch.Tensor,
+        options: LossOptions,
+    ) -> Batch:
+        """Make a batch of patches that all have a class.
+
+        Labels are counted in the processor's memory, where nothing has to be waited for.
+
+        Args:
+            patches: (M, D).
+            labels: class of each, 0 to K - 1, (M,).
+            prototypes: (K, D).
+            options: of the loss.
+        """
+        counts = np.bincount(labels, minlength=len(prototypes))
+        if options.classes == "batch":
+            present = counts > 0
+            prototypes = prototypes.index_select(0, sent(np.flatnonzero(present), prototypes.device))
+            labels, counts = (present.cumsum() - 1)[labels], counts[present]
+        of_classes = sent(counts, patches.device).to(patches.dtype)
+        return cls(patches, sent(labels, patches.device), prototypes, of_classes, options)
+
     @property
     def nothing(self) -> torch.Tensor:
         """Zero, connected to the graph, with gradient 0."""
@@ -79,7 +110,7 @@ class Batch:
     def text_factor(self) -> float | torch.Tensor:
         """What TSupCon's sum over classes is multiplied by: with a weight of 1, both means weigh alike."""
         weight = self.options.text_weight
-        return 1.0 if weight is None else weight * len(self.labels) / torch.count_nonzero(self.counts)
+        return 1.0 if weight is None else weight * len(self.labels) / self.counts.count_nonzero()
 
 
 def labelled_batch(
@@ -96,24 +127,22 @@ def labelled_batch(
     Raises:
         ValueError: for shapes that do not fit, or labels out of range.
     """
-    _check_vectors(patches, labels, prototypes, options.ignore_index)
-    labelled = labels != options.ignore_index
-    labels = labels.long()
+    _check_vectors(patches, labels, prototypes)
+    classes = labels.long().cpu().numpy()
+    labelled = classes != options.ignore_index
+    wrong = classes[labelled & ((classes < 0) | (classes >= len(prototypes)))]
+    if len(wrong):
+        raise ValueError(
+            f"label {wrong[0]} is neither ignore_index ({options.ignore_index}) nor a class: "
+            f"there are {len(prototypes)} prototypes, so classes are 0 to {len(prototypes) - 1}"
+        )
     if not labelled.all():  # else the copy, as large as the patches, is saved
-        rows = labelled.nonzero()[:, 0]
-        patches, labels = patches.index_select(0, rows), labels[rows]
-    counts = torch.bincount(labels, minlength=len(prototypes))
-    if options.classes == "batch":
-        present = counts > 0
-        prototypes = prototypes.index_select(0, present.nonzero()[:, 0])
-        labels = (present.cumsum(0) - 1)[labels]
-        counts = counts[present]
-    return Batch(patches, labels, prototypes, counts.to(patches.dtype), options)
+        rows = np.flatnonzero(labelled)
+        patches, classes = patches.index_select(0, sent(rows, patches.device)), classes[rows]
+    return Batch.of(patches, classes, prototypes, options)
 
 
-def _check_vectors(
-    patches: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor, ignore_index: int
-) -> None:
+def _check_vectors(patches: torch.Tensor, labels: torch.Tensor, prototypes: torch.Tensor) -> None:
     if patches.ndim != 2 or prototypes.ndim != 2 or patches.shape[1] != prototypes.shape[1]:
         raise ValueError(
             f"patches {tuple(patches.shape)} and prototypes {tuple(prototypes.shape)} must be (N, D) and "
@@ -122,10 +151,4 @@ def _check_vectors(
     if labels.shape != patches.shape[:1] or labels.is_floating_point():
         raise ValueError(
             f"labels must be {len(patches)} integers, one a patch; got {labels.dtype} {tuple(labels.shape)}"
-        )
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= len(prototypes)))
-    if wrong.any():
-        raise ValueError(
-            f"label {int(labels[wrong][0])} is neither ignore_index ({ignore_index}) nor a class: "
-            f"there are {len(prototypes)} prototypes, so classes are 0 to {len(prototypes) - 1}"
         )

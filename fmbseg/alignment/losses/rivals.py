@@ -61,5 +61,5 @@ def image_term(batch: Batch) -> torch.Tensor:
     With ``exclude_self`` it is SupCon: the mean over the patches that have another of their class.
     """
     log_others = others_logsumexp(batch.patches, batch.options.temperature)
-    counted = int((batch.class_sizes > 1).sum()) if batch.options.exclude_self else len(batch.labels)
-    return image_sum(batch, log_others) / max(counted, 1)
+    counted = (batch.class_sizes > 1 if batch.options.exclude_self else batch.class_sizes > 0).sum()
+    return image_sum(batch, log_others) / counted.clamp(min=1)

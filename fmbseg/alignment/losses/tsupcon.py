@@ -11,13 +11,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from fmbseg.alignment.losses.inputs import AS_PRINTED, Batch, LossOptions, labelled_batch
+from fmbseg.alignment.losses.tiles import with_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# A tile of the matrix of all pairs is what lives in memory: 1,024 by 1,024 are 4 MB in float32, where the
-# matrix of the 6,845 patches of five photographs is 187 MB, and automatic differentiation keeps several.
-_TILE = 1024
 
 
 def tsupcon(
@@ -161,11 +158,15 @@ class _OthersLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, vectors: torch.Tensor, scale: float) -> torch.Tensor:
-        sums = vectors.new_full((len(vectors),), -torch.inf)
-        for rows, columns, tile in _upper_tiles(vectors, scale):
-            sums[rows] = torch.logaddexp(sums[rows], tile.logsumexp(dim=1))
-            if rows != columns:
-                sums[columns] = torch.logaddexp(sums[columns], tile.logsumexp(dim=0))
+        def in_tiles(side: int) -> torch.Tensor:
+            sums = vectors.new_full((len(vectors),), -torch.inf)
+            for rows, columns, tile in _upper_tiles(vectors, scale, side):
+                sums[rows] = torch.logaddexp(sums[rows], tile.logsumexp(dim=1))
+                if rows != columns:
+                    sums[columns] = torch.logaddexp(sums[columns], tile.logsumexp(dim=0))
+            return sums
+
+        sums = with_tiles(in_tiles, vectors)
         ctx.save_for_backward(vectors, sums)
         ctx.scale = scale
         return sums
@@ -174,30 +175,36 @@ class _OthersLogSumExp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, weights: torch.Tensor) -> tuple[torch.Tensor, None]:
         vectors, sums = ctx.saved_tensors
-        gradient = torch.zeros_like(vectors)
         if len(vectors) == 1:
-            return gradient, None
-        for rows, columns, tile in _upper_tiles(vectors, ctx.scale):
-            # Every pair counts in the sum of either of its vectors.
-            pull = (tile - sums[rows, None]).exp_().mul_(weights[rows, None])
-            pull.addcmul_(tile.sub_(sums[columns]).exp_(), weights[columns].expand_as(tile))
-            gradient[rows].addmm_(pull, vectors[columns], alpha=ctx.scale)
-            if rows != columns:
-                gradient[columns].addmm_(pull.T, vectors[rows], alpha=ctx.scale)
-        return gradient, None
+            return torch.zeros_like(vectors), None
+
+        def in_tiles(side: int) -> torch.Tensor:
+            gradient = torch.zeros_like(vectors)
+            for rows, columns, tile in _upper_tiles(vectors, ctx.scale, side):
+                # Every pair counts in the sum of either of its vectors.
+                pull = (tile - sums[rows, None]).exp_().mul_(weights[rows, None])
+                pull.addcmul_(tile.sub_(sums[columns]).exp_(), weights[columns].expand_as(tile))
+                gradient[rows].addmm_(pull, vectors[columns], alpha=ctx.scale)
+                if rows != columns:
+                    gradient[columns].addmm_(pull.T, vectors[rows], alpha=ctx.scale)
+            return gradient
+
+        return with_tiles(in_tiles, vectors), None
 
 
-def _upper_tiles(vectors: torch.Tensor, scale: float) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+def _upper_tiles(
+    vectors: torch.Tensor, scale: float, side: int
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """Tiles of ``scale * z_i.z_j`` on and above the diagonal, which itself is minus infinity.
 
     Each tile is written over the one before.
     """
     count = len(vectors)
-    memory = vectors.new_empty(min(_TILE, count) ** 2)
-    for top in range(0, count, _TILE):
-        rows = slice(top, min(top + _TILE, count))
-        for left in range(top, count, _TILE):
-            columns = slice(left, min(left + _TILE, count))
+    memory = vectors.new_empty(min(side, count) ** 2)
+    for top in range(0, count, side):
+        rows = slice(top, min(top + side, count))
+        for left in range(top, count, side):
+            columns = slice(left, min(left + side, count))
             shape = (rows.stop - top, columns.stop - left)
             tile = memory[: shape[0] * shape[1]].view(shape)
             torch.mm(vectors[rows], vectors[columns].T, out=tile)

@@ -31,7 +31,7 @@ def test_value_and_weighted_gradient_are_those_of_the_sums(
     vectors = unit(count, 4, seed=seed).requires_grad_()
     weights = torch.linspace(-1, 2, count, dtype=torch.float64)
     expected = row_by_row(vectors, temperature)
-    with mock.patch.object(MODULE, "_TILE", tile):
+    with mock.patch.object(MODULE, "CPU_SIDE", tile):
         found = others_logsumexp(vectors, temperature)
         (gradient,) = torch.autograd.grad(found, vectors, weights)
     (expected_gradient,) = torch.autograd.grad(expected, vectors, weights)
@@ -41,7 +41,7 @@ def test_value_and_weighted_gradient_are_those_of_the_sums(
 
 def test_gradcheck() -> None:
     vectors = unit(7, 3, seed=1).requires_grad_()
-    with mock.patch.object(MODULE, "_TILE", 3):
+    with mock.patch.object(MODULE, "CPU_SIDE", 3):
         assert torch.autograd.gradcheck(lambda z: others_logsumexp(z, 0.5), (vectors,))
 
 

@@ -19,7 +19,7 @@ Y = [label for label in LABELS if label >= 0]
 
 
 def score(name: str, **options: Any) -> float:
-    with mock.patch.object(MODULE, "_TILE", 3):
+    with mock.patch.object(MODULE, "CPU_SIDE", 3):
         loss = alignment_loss(
             name, PATCHES, torch.tensor(LABELS), PROTOTYPES, LossOptions(temperature=TAU, **options)
         )
@@ -109,7 +109,7 @@ def test_the_text_term_by_hand() -> None:
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     labels = torch.tensor([0, 1, 1, -1, 2, 0, 1])
     inputs = (unit(7, 3, seed=1).requires_grad_(), unit(4, 3, seed=2).requires_grad_())
-    with mock.patch.object(MODULE, "_TILE", 4):
+    with mock.patch.object(MODULE, "CPU_SIDE", 4):
         assert torch.autograd.gradcheck(
             lambda patches, prototypes: alignment_loss(
                 name, patches, labels, prototypes, LossOptions(temperature=0.5, exclude_self=True)

@@ -58,7 +58,7 @@ def test_value_and_gradient_are_the_printed_equations(
 ) -> None:
     patches = unit(len(LABELS), 6, seed=1).requires_grad_()
     prototypes = unit(5, 6, seed=2).requires_grad_()
-    with mock.patch.object(MODULE, "_TILE", tile):
+    with mock.patch.object(MODULE, "CPU_SIDE", tile):
         loss = form(
             patches,
             torch.tensor(LABELS),
@@ -90,7 +90,7 @@ def test_any_labelling_is_the_printed_equations(
     patches, prototypes = unit(len(labels), 5, seed=seed), unit(4, 5, seed=seed + 1)
     expected = printed_equations(patches, labels, prototypes, temperature, exclude_self)
     for form in FORMS:
-        with mock.patch.object(MODULE, "_TILE", tile):
+        with mock.patch.object(MODULE, "CPU_SIDE", tile):
             loss = form(
                 patches,
                 torch.tensor(labels),
@@ -124,7 +124,7 @@ def test_both_forms_have_the_same_values_and_gradients(
     prototypes = unit(4, 6, seed=seed + 1).to(precise).requires_grad_()
     found = []
     for form in FORMS:
-        with mock.patch.object(MODULE, "_TILE", 7):
+        with mock.patch.object(MODULE, "CPU_SIDE", 7):
             loss = form(patches, torch.tensor(labels), prototypes, LossOptions(**options))
             found.append((loss, *torch.autograd.grad(loss, (patches, prototypes))))
     tolerance = 1e-10 if double else 1e-5
@@ -162,7 +162,7 @@ def test_classes_of_the_batch_are_as_if_there_were_no_others(form: Form) -> None
 def test_the_gradient_is_that_of_finite_differences() -> None:
     labels = torch.tensor([0, 1, 1, -1, 2, 0, 1])
     inputs = (unit(7, 3, seed=1).requires_grad_(), unit(4, 3, seed=2).requires_grad_())
-    with mock.patch.object(MODULE, "_TILE", 2):
+    with mock.patch.object(MODULE, "CPU_SIDE", 2):
         assert torch.autograd.gradcheck(
             lambda patches, prototypes: tsupcon(
                 patches, labels, prototypes, LossOptions(temperature=0.3, exclude_self=True, text_weight=0.5)

@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 
 # The package has the function of the same name in its module's place.
-MODULE = import_module("fmbseg.alignment.losses.tsupcon")
+MODULE = import_module("fmbseg.alignment.losses.tiles")
 
 # Class 3 is absent, class 2 is a singleton, -1 is unlabelled.
 LABELS = [0, 1, -1, 0, 2, 1, 1, -1, 0, 4]
