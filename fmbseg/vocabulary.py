@@ -43,7 +43,7 @@ def meaning_of_name(name: str) -> Literal["background", "ignore"] | None:
     are ``ignore``, ``__ignore__`` (labelme), ``void`` (PASCAL VOC, CamVid), ``unlabeled`` and ``unlabelled``
     (Cityscapes, Mapillary), ``unlabeled area``, ``unannotated``, ``out of roi``, ``dontcare`` (KITTI) and
     ``ignored regions`` (VisDrone). Case is ignored, and spaces, hyphens and underscores are equivalent;
-    those around a name, and brackets, do not count.
+    those around a name, and brackets, do not count, nor does a remark in brackets behind it.
 
     Args:
         name: of a class, from a file or a data set.
@@ -52,13 +52,16 @@ def meaning_of_name(name: str) -> Literal["background", "ignore"] | None:
         ``"background"``, ``"ignore"``, or None for an ordinary class.
 
     Example:
-        >>> [meaning_of_name(name) for name in ("_background_", "Void", "cat", "Unlabelled")]
+        >>> [meaning_of_name(name) for name in ("_background_", "Void", "cat", "ignore (crowds)")]
         ['background', 'ignore', None, 'ignore']
     """
-    plain = " ".join(re.sub(r"[\s_\-<>\[\](){}]+", " ", name).split()).casefold()
-    if plain in _BACKGROUND_NAMES:
-        return "background"
-    return "ignore" if plain in _IGNORE_NAMES else None
+    for text in (name, re.sub(r"(?<=\S)\s*\([^()]*\)\s*$", "", name)):
+        plain = " ".join(re.sub(r"[\s_\-<>\[\](){}]+", " ", text).split()).casefold()
+        if plain in _BACKGROUND_NAMES:
+            return "background"
+        if plain in _IGNORE_NAMES:
+            return "ignore"
+    return None
 
 
 @dataclass(frozen=True)

@@ -200,13 +200,16 @@ def test_names_that_mean_background(name: str) -> None:
         "Unlabelled",
         "<void>",
         "ignored_regions",
+        "ignore (iscrowd regions)",
     ],
 )
 def test_names_that_mean_pixels_that_do_not_count(name: str) -> None:
     assert meaning_of_name(name) == "ignore"
 
 
-@pytest.mark.parametrize("name", ["cat", "background wall", "voidless", "other", "unknown", "", "bga"])
+@pytest.mark.parametrize(
+    "name", ["cat", "background wall", "voidless", "other", "unknown", "", "bga", "crane (machine)"]
+)
 def test_names_that_are_classes(name: str) -> None:
     assert meaning_of_name(name) is None
 

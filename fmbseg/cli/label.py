@@ -224,5 +224,6 @@ def summary(labels: "LabelSet") -> str:
     classes = ", ".join(f"{terminal(name)} ({count})" for name, count in found.detected.items())
     return (
         f"{labels.folder}: {found.photographs} photographs labelled, {len(labels.errors)} not; "
-        f"{masks or 'no mask'}\nclasses (photographs): {classes or 'none was found'}"
+        f"{masks or 'no mask'}; {found.unknown:.0%} of their pixels unknown\n"
+        f"classes (photographs): {classes or 'none was found'}"
     )

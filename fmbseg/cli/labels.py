@@ -20,6 +20,7 @@ from fmbseg.cli.options import (
     chosen,
     words,
 )
+from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
     from fmbseg.labels.statistics import Statistics
@@ -116,7 +117,6 @@ def show(
 
 
 def _print_statistics(folder: Path, found: "Statistics") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -124,7 +124,8 @@ def _print_statistics(folder: Path, found: "Statistics") -> None:
 
     typer.echo(
         f"{folder}: {found.photographs} photographs, {found.without_class} without a class, "
-        f"{found.without_mask} without a mask; kept masks cover {found.coverage:.1%}"
+        f"{found.without_mask} without a mask; kept masks cover {found.coverage:.1%}, "
+        f"{found.unknown:.1%} is unknown"
     )
     numbers = ("photographs", "masks", "kept", "area", "predicted IoU", "similarity")
     table = Table("class", "stage", box=None, pad_edge=False)
@@ -135,4 +136,5 @@ def _print_statistics(folder: Path, found: "Statistics") -> None:
         for stage, one in found.masks.get(name, {}).items():
             means = (f"{value:.3f}" for value in (one.area, one.predicted_iou, one.similarity))
             table.add_row("", stage, str(one.photographs), str(one.masks), str(one.kept), *means)
-    Console().print(table)
+    table.add_row("unknown, without a label", "", str(found.with_unknown), "", "", f"{found.unknown:.3f}")
+    print_table(table)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.options import Folder, MinIou, MinSimilarity, Stages, chosen
+from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
     from fmbseg.labels.comparison import Comparison
@@ -56,7 +57,6 @@ def compare(
 
 def print_comparison(first: str, second: str, found: "Comparison") -> None:
     """Tell how much two sets agree, by class and by photograph."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -74,6 +74,6 @@ def print_comparison(first: str, second: str, found: "Comparison") -> None:
         table.add_row(
             escape(terminal(name)), f"{one.iou:.3f}", *map(str, one.pixels), *map(str, one.photographs)
         )
-    Console().print(table)
+    print_table(table)
     for photograph in found.most_different:
         typer.echo(f"{photograph.agreement:.1%} agree: {terminal(photograph.first.path)}")

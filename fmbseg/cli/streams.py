@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
+    from rich.table import Table
+
 BROKEN_PIPE = 141
 """The exit code that a shell shows for a program ended by SIGPIPE, 128 + 13."""
 
@@ -36,6 +38,18 @@ def any_streams() -> Iterator[None]:
     except BrokenPipeError:
         _send_the_rest_nowhere()
         raise SystemExit(BROKEN_PIPE) from None
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output; rich itself would end the run with 1 where that is closed."""
+    import typer
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as text:
+        console.print(table)
+    for line in text.get().splitlines():  # one by one, for a single write may end half done without an error
+        typer.echo(line)
 
 
 def _send_the_rest_nowhere() -> None:

@@ -88,6 +88,18 @@ class ConfusionMatrix:
         total = int(self.counts.sum())
         return float(np.trace(self.counts)) / total if total else float("nan")
 
+    @property
+    def unknown(self) -> float:
+        """Share of the counted pixels that were given no class; nan where none were counted."""
+        total = int(self.counts.sum())
+        return float(self.counts[:, -1].sum()) / total if total else float("nan")
+
+    @property
+    def accuracy_of_known(self) -> float:
+        """Share of the counted pixels given a class that were given the right one; nan where none were."""
+        known = int(self.counts[:, :-1].sum())
+        return float(np.trace(self.counts)) / known if known else float("nan")
+
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of each class, (K,); nan where it is in neither target nor prediction."""
         intersection = np.diagonal(self.counts).astype(np.float64)

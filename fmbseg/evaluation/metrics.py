@@ -88,7 +88,8 @@ class SegmentationMetrics:
         """The figures of the whole set, each from 0 to 1; nan where there is nothing to average.
 
         ``miou`` averages the classes in the targets or the predictions (mmsegmentation's mean);
-        ``miou_present`` only those in the targets.
+        ``miou_present`` only those in the targets. ``unknown`` is the share of pixels that were given no
+        class.
         """
         boundary = self.boundary_iou()[self.confusion.present]
         recall = self.accuracy()
@@ -104,6 +105,8 @@ class SegmentationMetrics:
             "frequency_weighted_iou": self.frequency_weighted_iou(),
             "boundary_iou": _mean(boundary),
             **sizes,
+            "unknown": self.confusion.unknown,
+            "accuracy_of_known": self.confusion.accuracy_of_known,
         }
 
     def accuracy(self) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ TITLES = {
     "accuracy_small": "class accuracy in small components",
     "accuracy_medium": "class accuracy in medium components",
     "accuracy_large": "class accuracy in large components",
+    "unknown": "pixels given no class (unknown)",
+    "accuracy_of_known": "pixel accuracy of the others",
 }
 
 _TOLD = ("hubness", "instead", "stage 1")

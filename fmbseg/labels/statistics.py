@@ -46,7 +46,8 @@ class Statistics:
         photographs: labelled.
         without_class: photographs in which no class was found.
         without_mask: photographs without a mask.
-        coverage: mean fraction of a photograph that its kept masks cover.
+        with_unknown: photographs of which a part has no label.
+        coverage: mean fraction of a photograph that its kept masks cover; of the rest nothing is known.
         detected: for each class, in how many photographs it was found, most frequent first.
         masks: ``{class: {stage: ...}}``, stages by their names.
 
@@ -59,6 +60,7 @@ class Statistics:
     photographs: int
     without_class: int
     without_mask: int
+    with_unknown: int
     coverage: float
     detected: dict[str, int]
     masks: dict[str, dict[str, StageStatistics]]
@@ -73,13 +75,15 @@ class Statistics:
         """
         found: Counter[int] = Counter()
         sums: dict[tuple[int, int], _Sum] = defaultdict(_Sum)
-        photographs = without_class = without_mask = 0
+        photographs = without_class = without_mask = with_unknown = 0
         covered = 0.0
         for image in labels:
             photographs += 1
             without_class += not image.detected
             without_mask += not len(image.masks)
-            covered += image.masks.select(image.kept).coverage
+            here = image.masks.select(image.kept).coverage
+            with_unknown += here < 1
+            covered += here
             found.update(image.detected)
             _add(sums, image)
         names = vocabulary.names
@@ -88,7 +92,12 @@ class Statistics:
             masks.setdefault(names[class_id], {})[STAGES[stage]] = sums[class_id, stage].mean()
         detected = {names[index]: count for index, count in found.most_common()}
         coverage = covered / max(1, photographs)
-        return cls(photographs, without_class, without_mask, coverage, detected, masks)
+        return cls(photographs, without_class, without_mask, with_unknown, coverage, detected, masks)
+
+    @property
+    def unknown(self) -> float:
+        """Mean fraction of a photograph that has no label, hatched on a contact sheet; 0 of none."""
+        return 1 - self.coverage if self.photographs else 0.0
 
     def count(self, stage: int) -> int:
         """Masks of one stage."""
@@ -96,7 +105,7 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "unknown": self.unknown}
 
 
 class _Sum:

@@ -53,13 +53,24 @@ def embed_vocabulary(encoder: ImageTextEncoder, vocabulary: Vocabulary) -> torch
 
 
 def _cached(encoder: ImageTextEncoder, what: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+    return cached_vectors((encoder.spec, what), probe_text_encoder(encoder), compute)
+
+
+def cached_vectors(
+    what: tuple[str, str], probe: torch.Tensor, compute: Callable[[], torch.Tensor]
+) -> torch.Tensor:
     """Return what ``compute`` gives, from the cache if this same model has computed it before.
 
     A model is known by its spec, its device and the bits of its vector for one sentence: other weights under
     the same spec are kept apart, as are a CPU's exact vectors and an accelerator's.
+
+    Args:
+        what: the model's spec, and what is computed with it.
+        probe: the model's vector for one sentence, on its device.
+        compute: makes the vectors, on that device.
     """
-    probe = probe_text_encoder(encoder)
-    known = (encoder.spec, probe.device.type, probe.cpu().numpy().tobytes().hex(), what)
+    spec, vectors_of = what
+    known = (spec, probe.device.type, probe.cpu().numpy().tobytes().hex(), vectors_of)
     name = sha256(repr(known).encode()).hexdigest()
     path = cache_home() / "text" / f"{name}.vectors"
     kept = _read(path)

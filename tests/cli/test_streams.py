@@ -88,3 +88,26 @@ def test_without_standard_output_the_run_goes_on() -> None:
     done = subprocess.run(command, stderr=subprocess.PIPE, env=environment, timeout=60, check=False)
     assert done.stderr.decode().splitlines()[-1] == "error: \u732b is wrong"
     assert done.returncode == 1
+
+
+def test_so_does_a_table() -> None:
+    script = (
+        "from rich.table import Table\n"
+        "from fmbseg.cli.streams import any_streams, print_table\n"
+        "with any_streams():\n"
+        "    table = Table('word')\n"
+        "    for number in range(3000):\n"
+        "        table.add_row(f'{number}' * 20)\n"
+        "    print_table(table)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""

@@ -28,6 +28,7 @@ def test_figures_by_hand() -> None:
     assert figures["miou"] == pytest.approx((2 / 4 + 1 / 3 + 0) / 3)  # as mmsegmentation averages
     assert figures["miou_present"] == pytest.approx((2 / 4 + 1 / 3) / 2)
     assert figures["pixel_accuracy"] == 3 / 6
+    assert (figures["unknown"], figures["accuracy_of_known"]) == (1 / 6, 3 / 5)
     assert figures["mean_accuracy"] == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert figures["frequency_weighted_iou"] == pytest.approx((3 * 2 / 4 + 3 * 1 / 3) / 6)
     assert figures["accuracy_small"] == figures["mean_accuracy"]

@@ -34,5 +34,8 @@ def test_counts_by_class_and_stage(tmp_path: Path) -> None:
     assert everything.similarity == pytest.approx(1 / 3)
     # Kept: 16 pixels and 4 within them, of 24; in two photographs of three.
     assert found.coverage == pytest.approx(2 / 3 * 16 / 24)
+    assert found.unknown == pytest.approx(1 - 2 / 3 * 16 / 24)
+    assert found.with_unknown == 3
     assert [found.count(stage) for stage in (POINT_STAGE, EVERYTHING_STAGE, HAND_STAGE)] == [4, 2, 0]
+    assert found.to_dict()["unknown"] == found.unknown
     assert json.loads(json.dumps(found.to_dict()))["masks"]["b"]["1.1"]["masks"] == 2

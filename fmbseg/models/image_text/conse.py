@@ -21,6 +21,7 @@ from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
 from fmbseg.models.loading.assets import MINILM, packaged_file
 from fmbseg.models.loading.transformers_files import load_transformer
+from fmbseg.models.text import cached_vectors
 from fmbseg.vocabularies import benchmark_classes, imagenet_class_names
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class MiniLM:
 
 _TEMPERATURE = 2.0
 _NAMES: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
-""":attr:`Conse._names` by device, shared by a labeler, an aligner and a segmenter, as it takes seconds."""
+""":attr:`Conse._names` by device, shared by a labeler, an aligner and a segmenter."""
 
 
 class Conse:
@@ -189,7 +190,13 @@ class Conse:
         """The mean of the ImageNet names' embeddings (384,) and the direction of each from it (1000, 384)."""
         device = self._sentences.device
         if device not in _NAMES:
-            vectors = self._sentences.encode([f"a photo of a {name}." for name in imagenet_class_names()])
+            sentences = [f"a photo of a {name}." for name in imagenet_class_names()]
+            # From the disk, for a process that segments one picture would spend a quarter of its time here.
+            vectors = cached_vectors(
+                ("minilm", "sentences of ImageNet's names"),
+                self._sentences.encode(sentences[:1]),
+                lambda: self._sentences.encode(sentences),
+            )
             mean = vectors.mean(dim=0)
             _NAMES[device] = mean, F.normalize(vectors - mean, dim=-1)
         return _NAMES[device]

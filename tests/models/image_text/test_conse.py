@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,26 @@ def test_there_are_1000_names_and_two_stand_twice() -> None:
     names = imagenet_class_names()
     assert (len(names), names[0], names[281], names[999]) == (1000, "tench", "tabby", "toilet tissue")
     assert sorted({name for name in names if names.count(name) > 1}) == ["crane", "maillot"]
+
+
+def test_the_names_are_embedded_once_for_all_processes(
+    conse_encoder: Conse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counts = []
+
+    def encode(sentences: list[str]) -> torch.Tensor:
+        counts.append(len(sentences))
+        return torch.stack([torch.arange(384.0) % (1 + len(text)) for text in sentences])
+
+    monkeypatch.setenv("FMBSEG_HOME", str(tmp_path))
+    monkeypatch.setattr(conse_encoder._sentences, "encode", encode)
+    found = []
+    for _process in range(2):
+        monkeypatch.setattr("fmbseg.models.image_text.conse._NAMES", {})
+        found.append(Conse._names.func(conse_encoder))  # type: ignore[attr-defined]
+    assert counts == [1, 1000, 1]
+    for one, other in zip(*found, strict=True):
+        assert one.equal(other)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
