@@ -7,6 +7,7 @@ import typer
 import fmbseg
 from fmbseg.cli import labels, models
 from fmbseg.cli.calibrate import calibrate
+from fmbseg.cli.compare import compare
 from fmbseg.cli.demo import demo
 from fmbseg.cli.eval import evaluate
 from fmbseg.cli.fit import fit
@@ -28,6 +29,7 @@ app = typer.Typer(
 for command in (demo, label, fit, calibrate, segment, export, push, pull):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command()(compare)
 app.command("words")(show_words)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fmbseg
-from fmbseg.evaluation.journal import RunError, RunFolder, check_run, measured_rows, read_run
+from fmbseg.evaluation.journal import RunFolder, check_run, joined
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
 from fmbseg.evaluation.pictures import RunPictures
@@ -113,8 +114,8 @@ def evaluate(
     """
     chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
     shard = shard or Shard()
-    samples = _samples(data, shard, limit)
-    run = {"model": segmenter.describe(), **_describe(data, chosen, names, shard, limit)}
+    samples = chosen_samples(data, shard, limit)
+    run = {"model": segmenter.describe(), **describe_run(data, chosen, names, shard, limit)}
     measurer = _Measurer(segmenter, data, chosen.vocabulary(data, names), chosen.settings(data))
     if out is None:
         done = {row["key"]: row for row, _, _ in measurer.measure(samples, len(samples), shown=progress)}
@@ -124,7 +125,7 @@ def evaluate(
         drawn = RunPictures(folder.files, pictures, folder.rows)
         for row, result, target in measurer.measure(todo, len(samples), shown=progress):
             if result is not None and target is not None:
-                drawn.offer(row["key"], row["miou"], result, target)
+                drawn.offer(row["key"], row["miou"], partial(result.compare, target))
             folder.add(row)  # last, so that a kill in between measures and draws the image again
         report = EvaluationReport.of(run, [folder.rows[sample.key] for sample in samples])
         report.write(folder.files, drawn.scores)
@@ -148,8 +149,8 @@ def check_evaluation(
         ValueError: a limit or a shard without an image, or names that do not fit the set.
     """
     shard = shard or Shard()
-    _samples(data, shard, limit)
-    run = _describe(data, protocol, names, shard, limit)
+    chosen_samples(data, shard, limit)
+    run = describe_run(data, protocol, names, shard, limit)
     if out is not None:
         check_run(Path(out), run, REPORT_FILES)
 
@@ -168,33 +169,12 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
         WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
     """
     paths = [Path(folder) for folder in folders]
-    if not paths:
-        raise RunError("no run to join: name the folders of all shards")
-    runs = [read_run(path) for path in paths]
-    alike = [{**run, "shard": None} for run in runs]
-    for path, one in zip(paths, alike, strict=True):
-        if one != alike[0]:
-            changed = sorted(key for key in one if one.get(key) != alike[0].get(key))
-            raise RunError(f"{path} and {paths[0]} differ in {', '.join(changed)}: they do not add up")
-    shards = sorted(tuple(run["shard"]) for run in runs)
-    count = shards[0][1]
-    if shards != [(index, count) for index in range(1, count + 1)]:
-        raise RunError(f"these are the shards {shards}: each of 1 to {count} is needed once")
-    rows: dict[str, dict[str, Any]] = {}
-    for path in paths:
-        rows.update(measured_rows(path))
-    wanted = runs[0]["data"]["keys"]
-    missing = [key for key in wanted if key not in rows]
-    if missing:
-        raise RunError(f"{len(missing)} images were not measured, the first {missing[0]!r}: finish the runs")
-    run = {**runs[0], "shard": [1, 1]}
+    run, rows = joined(paths)
     with RunFolder(Path(out), run, REPORT_FILES) as folder:
-        for key in wanted:
-            if folder.rows.get(key) != rows[key]:
-                folder.add(rows[key])
+        folder.take(rows)
         drawn = RunPictures(folder.files, pictures, folder.rows)
         drawn.take(paths, rows)
-        report = EvaluationReport.of(run, [rows[key] for key in wanted])
+        report = EvaluationReport.of(run, list(rows.values()))
         report.write(folder.files, drawn.scores)
     return report
 
@@ -276,7 +256,12 @@ def counted(result: Segmentation, target: NDArray[np.int32], data: SegmentationD
     return row if result.device is None else {**row, "device": result.device}
 
 
-def _samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sample]:
+def chosen_samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sample]:
+    """The images of a shard of the first ``limit``.
+
+    Raises:
+        ValueError: there are none.
+    """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: it must be 1 image or more")
     chosen: list[Sample] = shard.take(data.samples[:limit])
@@ -285,7 +270,7 @@ def _samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sa
     return chosen
 
 
-def _describe(
+def describe_run(
     data: SegmentationData,
     protocol: EvaluationProtocol,
     names: str,

@@ -11,13 +11,14 @@ from fmbseg.files import DamagedFileError, remove_leftovers
 from fmbseg.written import WrittenFiles, check_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
 RUN_FILE = "run.json"
 IMAGES_FILE = "images.jsonl"
 KIND = "evaluation"
+_SHOWN, _LONGEST = 3, 60
 
 
 class RunError(ValueError):
@@ -76,6 +77,12 @@ class RunFolder:
         self._journal.append(row)
         self.rows[row["key"]] = dict(row)
 
+    def take(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the lines of other runs' images, where they are not here yet."""
+        for key, row in rows.items():
+            if self.rows.get(key) != row:
+                self.add(row)
+
     def _open(self) -> None:
         remove_leftovers(self.folder, [RUN_FILE, *self._reports])
         if not (self.folder / RUN_FILE).exists():
@@ -104,11 +111,10 @@ def check_run(folder: Path, run: Mapping[str, Any], reports: Sequence[str] = ())
             raise RunError(f"{folder} holds files but no {RUN_FILE}: give a new folder")
         return
     before, wanted = read_run(folder), json.loads(json.dumps(run))
-    changed = sorted(key for key in wanted if before.get(key) != wanted[key])
+    changed = differences({key: before.get(key) for key in wanted}, wanted)
     if changed:
         raise RunError(
-            f"{folder} holds a run that differs in {', '.join(changed)}: give a new folder, or delete this "
-            "one"
+            f"{folder} holds a run that differs in {changed}: give a new folder, or delete this one"
         )
 
 
@@ -137,6 +143,61 @@ def measured_rows(folder: Path) -> dict[str, dict[str, Any]]:
         RunError: the file is damaged, or belongs to another run.
     """
     return _read_journal(folder, read_run(folder))[0]
+
+
+def joined(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The run that the runs of all shards add up to, and its lines by key, in the set's order.
+
+    Raises:
+        RunError: runs of different things, of the same shard, or shards that are missing, not finished or
+            damaged.
+    """
+    if not paths:
+        raise RunError("no run to join: name the folders of all shards")
+    runs = [read_run(path) for path in paths]
+    alike = [{**run, "shard": None} for run in runs]
+    for path, one in zip(paths, alike, strict=True):
+        if changed := differences(one, alike[0]):
+            raise RunError(f"{path} and {paths[0]} differ in {changed}: they do not add up")
+    shards = sorted(tuple(run["shard"]) for run in runs)
+    count = shards[0][1]
+    if shards != [(index, count) for index in range(1, count + 1)]:
+        raise RunError(f"these are the shards {shards}: each of 1 to {count} is needed once")
+    rows: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        rows.update(measured_rows(path))
+    wanted = runs[0]["data"]["keys"]
+    missing = [key for key in wanted if key not in rows]
+    if missing:
+        raise RunError(f"{len(missing)} images were not measured, the first {missing[0]!r}: finish the runs")
+    return {**runs[0], "shard": [1, 1]}, {key: rows[key] for key in wanted}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What differs between two runs, the first few with both values; empty where nothing does.
+
+    Example:
+        >>> differences({"protocol": {"name": "own", "step": 4}}, {"protocol": {"name": "tcl", "step": 4}})
+        "protocol name ('own' and 'tcl')"
+    """
+    found = list(_differences(one, other, ""))
+    return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], before: str) -> Iterator[str]:
+    for key in sorted(one.keys() | other.keys()):
+        here, there = one.get(key), other.get(key)
+        if here == there:
+            continue
+        if isinstance(here, dict) and isinstance(there, dict):
+            yield from _differences(here, there, f"{before}{key} ")
+        else:
+            yield f"{before}{key} ({_told(here)} and {_told(there)})"
+
+
+def _told(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _read_journal(folder: Path, run: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int, int]:

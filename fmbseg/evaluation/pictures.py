@@ -10,13 +10,11 @@ from fmbseg.files import encode
 from fmbseg.written import OwnResults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from PIL.Image import Image
 
-    from fmbseg.results import Segmentation
     from fmbseg.written import WrittenFiles
 
 FOLDER = "pictures"
@@ -33,35 +31,34 @@ class RunPictures:
         rows: lines of images measured earlier, whose pictures already exist.
 
     Attributes:
-        scores: mIoU of each image that has a picture, by key.
+        scores: what each image that has a picture is chosen by, by key: its mIoU.
     """
+
+    score = "miou"
 
     def __init__(self, files: WrittenFiles, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
         self._files, self._most = files, most
-        self.scores: dict[str, float] = {
-            key: row["miou"]
-            for key, row in rows.items()
-            if row.get("miou") is not None and files.keep(picture_name(key))
-        }
+        known = self._scores(rows)
+        self.scores = {key: score for key, score in known.items() if files.keep(picture_name(key))}
         self._drop_the_rest()
 
-    def offer(self, key: str, score: float | None, result: Segmentation, target: NDArray[np.int32]) -> None:
-        """Draw an image beside its target if it is among the worst or the best so far."""
+    def offer(self, key: str, score: float | None, draw: Callable[[int], Image]) -> None:
+        """Draw an image, its sides at most so long, if it is among those that are kept so far."""
         if score is None:  # nothing in it counts
             return
         self.scores[key] = score
-        if key in self._kept():
+        if key in self.chosen(self.scores):
             with self._files.path(picture_name(key)) as path:
-                result.compare(target, max_side=_LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
+                draw(_LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
         else:
             del self.scores[key]
         self._drop_the_rest()
 
     def take(self, runs: Sequence[Path], rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Copy the pictures of several runs' worst and best images here."""
+        """Copy the pictures of several runs that are kept here."""
         own = OwnResults()
-        scores = {key: row["miou"] for key, row in rows.items() if row.get("miou") is not None}
-        for key in sorted({key for keys in worst_and_best(scores, self._most) for key in keys}):
+        scores = self._scores(rows)
+        for key in sorted(self.chosen(scores)):
             for path in (run / picture_name(key) for run in runs):
                 if path in own:
                     self._files.write(picture_name(key), path.read_bytes())
@@ -70,13 +67,27 @@ class RunPictures:
                     warnings.warn(f"{path} was changed since it was drawn: it is left out", stacklevel=3)
         self._drop_the_rest()
 
-    def _kept(self) -> set[str]:
-        return {key for keys in worst_and_best(self.scores, self._most) for key in keys}
+    def chosen(self, scores: Mapping[str, float]) -> set[str]:
+        """The images that are kept of these."""
+        return {key for keys in worst_and_best(scores, self._most) for key in keys}
+
+    def _scores(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+        return {key: row[self.score] for key, row in rows.items() if row.get(self.score) is not None}
 
     def _drop_the_rest(self) -> None:
-        for dropped in self.scores.keys() - self._kept():
+        for dropped in self.scores.keys() - self.chosen(self.scores):
             del self.scores[dropped]
             self._files.discard(picture_name(dropped))
+
+
+class DifferencePictures(RunPictures):
+    """Pictures of the images in which the most pixels differ between methods."""
+
+    score = "differs"
+
+    def chosen(self, scores: Mapping[str, float]) -> set[str]:
+        """The images that are kept of these."""
+        return set(sorted(scores, key=lambda key: (-scores[key], key))[: self._most])
 
 
 def worst_and_best(scores: Mapping[str, float], most: int) -> tuple[list[str], list[str]]:

@@ -100,7 +100,7 @@ def test_a_mask_that_is_wrong_is_told_and_strict_fails(chain: Chain, few: Path, 
     [
         (["head"], "--out"),
         (["head", "--out", "run"], "--data"),
-        (["a", "b", "--data", "voc21", "--root", "x", "--out", "run"], "give one head"),
+        (["a", "b", "--data", "voc21", "--root", "x", "--out", "run"], "give one method"),
         (["a", "--merge", "--table"], "one of --merge, --table"),
     ],
 )

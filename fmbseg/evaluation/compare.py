@@ -1,0 +1,224 @@
+"""Methods side by side on one data set: one pass over the images; stopped runs go on, shards are merged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmbseg.drawing.classes import classes_in, draw_classes
+from fmbseg.drawing.colours import ClassColours
+from fmbseg.drawing.layout import side_by_side
+from fmbseg.drawing.legend import draw_legend
+from fmbseg.evaluation.comparison import COMPARISON_FILES, Comparison
+from fmbseg.evaluation.cost import Cost
+from fmbseg.evaluation.evaluate import Shard, chosen_samples, counted, describe_run, segmented
+from fmbseg.evaluation.journal import RunError, RunFolder, check_run, joined
+from fmbseg.evaluation.mask_files import DataSetError
+from fmbseg.evaluation.pictures import DifferencePictures
+from fmbseg.evaluation.protocols import get_protocol
+from fmbseg.images import ImageError
+from fmbseg.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from fmbseg.evaluation.datasets import Sample, SegmentationData
+    from fmbseg.evaluation.protocols import Protocol
+    from fmbseg.method import Method
+    from fmbseg.results import Segmentation
+    from fmbseg.segment_settings import SegmentSettings
+    from fmbseg.vocabulary import Vocabulary
+
+_GAP = 6
+
+
+def check_comparison(
+    specs: Sequence[str],
+    data: SegmentationData,
+    protocol: Protocol,
+    *,
+    out: str | Path,
+    names: str = "raw",
+    shard: Shard | None = None,
+    limit: int | None = None,
+) -> None:
+    """Raise what :func:`compare` would raise, before any model is loaded.
+
+    Raises:
+        ValueError: fewer than two methods, one twice, or what :func:`~fmbseg.evaluation.evaluate.evaluate`
+            refuses.
+        RunError: ``out`` holds another run, or other files.
+    """
+    _check_methods(specs)
+    shard = shard or Shard()
+    chosen_samples(data, shard, limit)
+    check_run(Path(out), describe_run(data, protocol, names, shard, limit), COMPARISON_FILES)
+
+
+def compare(
+    methods: Sequence[Method],
+    data: SegmentationData,
+    protocol: str | Protocol = "paper",
+    *,
+    out: str | Path,
+    names: str = "raw",
+    shard: Shard | None = None,
+    limit: int | None = None,
+    pictures: int = 6,
+    lacking: Mapping[str, str] | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Measure methods side by side, each image by all of them before the next.
+
+    Args:
+        methods: two or more; the first is what others are compared with. Those made with one pool share
+            models, and what these compute of an image.
+        data: from :func:`~fmbseg.evaluation.datasets.open_data`.
+        protocol: as in :func:`~fmbseg.evaluation.evaluate.evaluate`.
+        out: folder of the run, where a stopped run continues and the reports are written.
+        names: ``raw``, ``clean`` or a file.
+        shard: the part of the set to measure; runs of all parts are joined by :func:`merge_comparisons`.
+        limit: measure only this many images from the start of the set.
+        pictures: how many images to show, those in which the most pixels differ between methods.
+        lacking: methods that were asked for and cannot run here, with the reason, to be reported.
+        progress: whether to show a bar.
+
+    Raises:
+        ValueError: fewer than two methods or one twice; a method that answers with other words than the
+            set's; and as in :func:`~fmbseg.evaluation.evaluate.evaluate`.
+        RunError: ``out`` holds another run, other files, or a damaged file.
+        WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
+
+    Example:
+        The packaged head beside the dense map that its teacher has::
+
+            pool = ModelPool()
+            methods = [load_method(spec, pool) for spec in ("dense:conse", "offline")]
+            comparison = compare(methods, open_data("folder", "photos/"), "own", out="runs/compared")
+            print(comparison.to_markdown())
+    """
+    chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    shard = shard or Shard()
+    _check_methods([method.spec for method in methods])
+    samples = chosen_samples(data, shard, limit)
+    run = {
+        "order": [method.spec for method in methods],
+        "methods": {
+            method.spec: {**method.describe(), "license": method.license, "models": list(method.models)}
+            for method in methods
+        },
+        "lacking": dict(lacking or {}),
+        **describe_run(data, chosen, names, shard, limit),
+    }
+    vocabulary, settings = chosen.vocabulary(data, names), chosen.settings(data)
+    with RunFolder(Path(out), run, COMPARISON_FILES) as folder:
+        todo = [one for one in samples if "error" in folder.rows.get(one.key, {"error": "not measured"})]
+        drawn = DifferencePictures(folder.files, pictures, folder.rows)
+        colours = ClassColours()
+        with Progress(shown=progress) as bars:
+            each = bars.track(todo, data.name, len(samples), done=len(samples) - len(todo))
+            for sample in each:
+                row, results, target = _measure(methods, data, sample, vocabulary, settings)
+                if target is not None:
+                    shown, truth = results, target
+
+                    def draw(
+                        side: int, shown: list[Segmentation] = shown, truth: NDArray[np.int32] = truth
+                    ) -> Image.Image:
+                        return _picture(shown, truth, colours, side)
+
+                    drawn.offer(sample.key, row["differs"], draw)
+                folder.add(row)  # last, so that a kill in between measures and draws the image again
+        comparison = Comparison.of(run, [folder.rows[sample.key] for sample in samples])
+        comparison.write(folder.files, drawn.scores)
+    return comparison
+
+
+def merge_comparisons(folders: Iterable[str | Path], out: str | Path, *, pictures: int = 6) -> Comparison:
+    """Join the comparisons of several shards.
+
+    Args:
+        folders: of the runs.
+        out: folder for the reports.
+        pictures: how many images to show.
+
+    Raises:
+        RunError: runs of other methods, protocols or sets (the message says what differs), of the same
+            shard, or shards that are missing, not finished or damaged; or ``out`` holds another run.
+    """
+    paths = [Path(folder) for folder in folders]
+    run, rows = joined(paths)
+    if "methods" not in run:
+        raise RunError(f"{paths[0]} is a run of `fmbseg eval`: join it by `fmbseg eval --merge`")
+    with RunFolder(Path(out), run, COMPARISON_FILES) as folder:
+        folder.take(rows)
+        drawn = DifferencePictures(folder.files, pictures, folder.rows)
+        drawn.take(paths, rows)
+        comparison = Comparison.of(run, list(rows.values()))
+        comparison.write(folder.files, drawn.scores)
+    return comparison
+
+
+def _check_methods(specs: Sequence[str]) -> None:
+    if len(specs) < 2:
+        raise ValueError(
+            f"{len(specs)} method{'' if len(specs) == 1 else 's'} to compare: give two or more; "
+            "`fmbseg eval` measures one"
+        )
+    twice = [spec for spec, count in Counter(specs).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is there twice: name each method once")
+
+
+def _measure(
+    methods: Sequence[Method],
+    data: SegmentationData,
+    sample: Sample,
+    vocabulary: Vocabulary,
+    settings: SegmentSettings,
+) -> tuple[dict[str, Any], list[Segmentation], NDArray[np.int32] | None]:
+    """One image's line, with the results and the target; without them if it could not be read."""
+    try:
+        image, target = data.load(sample)
+    except (ImageError, DataSetError) as error:
+        return {"key": sample.key, "error": str(error)}, [], None
+    rows: dict[str, Any] = {}
+    results = []
+    for method in methods:
+        with Cost() as cost:
+            result = segmented(method, image, target, data, vocabulary, settings)
+        rows[method.spec] = {
+            **counted(result, target, data),
+            "seconds": round(cost.seconds + method.saved_seconds, 4),
+            "memory_mb": cost.memory_mb,
+        }
+        results.append(replace(result, similarities=None))  # maps of all methods would be large
+    differs = np.zeros(target.shape, dtype=np.bool_)
+    for result in results[1:]:
+        differs |= result.labels != results[0].labels
+    there = target >= 0
+    share = float(differs[there].mean()) if there.any() else None
+    return {"key": sample.key, "differs": share, "methods": rows}, results, target
+
+
+def _picture(
+    results: Sequence[Segmentation], target: NDArray[np.int32], colours: ClassColours, side: int
+) -> Image.Image:
+    """The photograph, the ground truth and each method's classes, side by side, with their names."""
+    first = results[0]
+    shown = [target, *(result.labels for result in results)]
+    if first.background != "none":  # background shows the photograph as it is
+        shown = [np.where(labels == 0, np.int32(-1), labels) for labels in shown]
+    chosen = colours.of_map(*shown)
+    drawn = [draw_classes(np.full_like(target, -1), chosen, first.image, max_side=side)]
+    drawn += [draw_classes(labels, chosen, first.image, max_side=side) for labels in shown]
+    maps = side_by_side(drawn, _GAP)
+    named = [(one.name, one.colour) for one in classes_in(np.concatenate(shown), first.names, chosen)]
+    return side_by_side([maps, draw_legend(named, maps.height, 2)])
