@@ -138,8 +138,8 @@ class AlignedEncoder(Shareable):
     def text_encoder(self, loaded: ImageTextEncoder) -> None:
         if loaded.dim != self.dim:
             raise AlignedEncoderError(
-                f"the text encoder {self.config.text_encoder!r} has {loaded.dim} dimensions, but the head maps "
-                f"to {self.dim}: it is not the model that the head was trained with"
+                f"the text encoder {self.config.text_encoder!r} has {loaded.dim} dimensions, but the head "
+                f"maps to {self.dim}: it is not the model that the head was trained with"
             )
         self._text_encoder = loaded
 
