@@ -51,13 +51,13 @@ def load_method(spec: str, pool: ModelPool) -> Method:
             raise SpecError(f"{spec}: name an image-text model, as in dense:conse")
         return DenseMethod(model, pool, PLAIN if after is None else dense_protocol(after))
     if kind in ("stage1", "concept"):
-        from fmbseg.methods import stage1
+        from fmbseg.methods.stage1 import concept, stage1
 
         name, after = _split(rest)
         if kind == "concept":
             parts = _parts(spec, after, ("labels",))
-            return stage1.concept(name, pool, labels=bool(parts))
-        return stage1.stage1(get_recipe(name), _parts(spec, after, _PARTS), pool)
+            return concept(name, pool, labels=bool(parts))
+        return stage1(get_recipe(name), _parts(spec, after, _PARTS), pool)
     from fmbseg.methods.heads import HeadMethod
 
     head, after = (spec, None) if Path(spec).exists() else _split(spec)
