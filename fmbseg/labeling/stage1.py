@@ -85,17 +85,7 @@ def label_described(
     sha256: str = "",
 ) -> Labels:
     """Label one photograph that the image-text model has described; see :func:`label_image`."""
-    detected = present
-    curve = settings.presence_curve
-    if detected is None and curve is not None and settings.min_presence:
-        detected = likely_classes(description.pooled, classes, curve, settings.min_presence)
-    elif detected is None:
-        detected = detect_classes(
-            description.pooled,
-            classes,
-            min_crops=settings.min_crops,
-            min_similarity=settings.min_crop_similarity,
-        )
+    detected = find_classes(description, classes, settings) if present is None else present
     size = (image.shape[0], image.shape[1])
     nothing = description.dense.new_zeros(0, len(description.dense))
     none = _Named(MaskSet.empty(size), MaskNames.of(nothing, classes, np.zeros(0, np.int32)), [])
@@ -122,6 +112,19 @@ def label_described(
         ),
         points=tuple(points for one in both for points in one.points),
         features=np.concatenate([one.names.features for one in both]),
+    )
+
+
+def find_classes(description: Description, classes: Classes, settings: LabelingSettings) -> tuple[int, ...]:
+    """Indices of the classes that a photograph shows by its crops, ascending."""
+    curve = settings.presence_curve
+    if curve is not None and settings.min_presence:
+        return likely_classes(description.pooled, classes, curve, settings.min_presence)
+    return detect_classes(
+        description.pooled,
+        classes,
+        min_crops=settings.min_crops,
+        min_similarity=settings.min_crop_similarity,
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.description import cut_crops, describe_all
-from fmbseg.labeling.stage1 import Labels, label_described, label_image
+from fmbseg.labeling.stage1 import Labels, find_classes, label_described, label_image
+from fmbseg.labeling.together import begun_together
+from fmbseg.models.contracts import BeginsSeveral
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -93,31 +97,66 @@ class TwoModels:
         return self._embedded[1]
 
 
+class _Cut(NamedTuple):
+    image: NDArray[np.uint8]
+    crops: Crops
+
+
+class _Described(NamedTuple):
+    """What is known of a photograph, and what begins its masks, perhaps with those of others."""
+
+    description: Description
+    generator: MaskGenerator
+
+
 class TwoModelSteps:
     """The steps of :class:`TwoModels` for one vocabulary; see :class:`~fmbseg.labeling.pipeline.Steps`."""
 
     def __init__(self, models: TwoModels, classes: Classes) -> None:
         self._models, self._classes = models, classes
 
-    def prepare(self, image: NDArray[np.uint8]) -> Crops:
+    def prepare(self, image: NDArray[np.uint8]) -> _Cut:
         """Cut the crops."""
-        return cut_crops(image, self._models.encoder, self._models.settings)
+        return _Cut(image, cut_crops(image, self._models.encoder, self._models.settings))
 
-    def describe(self, prepared: Iterable[Crops | None]) -> Iterator[Description | None]:
-        """Encode the crops, those of several photographs in a batch."""
-        return describe_all(prepared, self._models.encoder, self._models.settings.batch_size)
+    def describe(self, prepared: Iterable[_Cut | None]) -> Iterator[_Described | None]:
+        """Encode the crops, those of several photographs in a batch, and group photographs for the masks."""
+        generator, settings = self._models.generator, self._models.settings
+        images: deque[NDArray[np.uint8] | None] = deque()
+
+        def crops() -> Iterator[Crops | None]:
+            for one in prepared:
+                images.append(None if one is None else one.image)
+                yield None if one is None else one.crops
+
+        described = (
+            (description, images.popleft())
+            for description in describe_all(crops(), self._models.encoder, settings.batch_size)
+        )
+        at_once = generator.images_at_once if isinstance(generator, BeginsSeveral) else 1
+        while group := list(islice(described, at_once)):
+            shown = [
+                image
+                for description, image in group
+                if description is not None
+                and image is not None
+                and find_classes(description, self._classes, settings)
+            ]
+            begins = begun_together(generator, shown)
+            for description, _ in group:
+                yield None if description is None else _Described(description, begins)
 
     def label(
-        self, photograph: Photograph, described: Description, present: tuple[int, ...] | None
+        self, photograph: Photograph, described: _Described, present: tuple[int, ...] | None
     ) -> LabeledImage:
         """Find the classes, then cut them out."""
         settings = self._models.settings
         labels = label_described(
             photograph.image,
-            described,
+            described.description,
             photograph.path,
             self._classes,
-            self._models.generator,
+            described.generator,
             settings,
             present=present,
             sha256=photograph.sha256,

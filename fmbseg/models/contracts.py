@@ -163,6 +163,22 @@ class MaskGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class BeginsSeveral(Protocol):
+    """A mask generator that encodes several images at once.
+
+    Attributes:
+        images_at_once: how many it takes best where it computes now, 1 or more.
+    """
+
+    @property
+    def images_at_once(self) -> int: ...  # noqa: D102 - said above
+
+    def begin_all(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Prompter]:
+        """Encode RGB images (H, W, 3) of any sizes."""
+        ...
+
+
 class Concept(NamedTuple):
     """What a concept model found for one word in one image.
 

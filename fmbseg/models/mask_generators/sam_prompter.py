@@ -35,6 +35,7 @@ class SamPrompter:
         image: RGB, (H, W, 3).
         encode: makes the decoder of an image or of a crop of it.
         settings: settings of ``everything``.
+        decoder: that of the image, if it is made already.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class SamPrompter:
         image: NDArray[np.uint8],
         encode: Callable[[NDArray[np.uint8]], SamDecoder],
         settings: EverythingSettings,
+        decoder: SamDecoder | None = None,
     ) -> None:
         self._image = image
         self._encode = encode
         self._settings = settings
-        self._decoder = encode(image)
+        self._decoder = encode(image) if decoder is None else decoder
 
     @torch.no_grad()
     def prompt(

@@ -50,9 +50,9 @@ class SegmentAnything:
         """Place an image in the frame."""
         return SamFrame(size, self.module.image_encoder.img_size, self._transform)
 
-    def encode(self, pixels: torch.Tensor) -> Any:
-        """Encode (1, 3, side, side) to (1, 256, side / 16, side / 16)."""
-        return self._encode(pixels)
+    def encode(self, pixels: torch.Tensor) -> list[Any]:
+        """Encode (B, 3, side, side), to (1, 256, side / 16, side / 16) of each image."""
+        return list(self._encode(pixels).split(1))
 
     def feature_map(self, embedding: Any) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16)."""
@@ -92,9 +92,9 @@ class LeanSegmentAnything(SegmentAnything):
         super().__init__(module)
         self._lean = LeanDecoder(module.prompt_encoder, module.mask_decoder)
 
-    def encode(self, pixels: torch.Tensor) -> EncodedFrame:
-        """Encode (1, 3, side, side)."""
-        return self._lean.begin(super().encode(pixels))
+    def encode(self, pixels: torch.Tensor) -> list[EncodedFrame]:
+        """Encode (B, 3, side, side), and what all prompts of an image share."""
+        return [self._lean.begin(embedding) for embedding in super().encode(pixels)]
 
     def feature_map(self, embedding: EncodedFrame) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16)."""

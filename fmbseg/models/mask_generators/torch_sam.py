@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from fmbseg.devices import Device, find_device
+from fmbseg.devices import Device, find_device, is_out_of_memory
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.loading.speed import compiled
@@ -16,13 +17,16 @@ from fmbseg.models.mask_generators.sam_frame import boxes_in
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from fmbseg.models.mask_generators.sam_frame import Frame
     from fmbseg.models.mask_generators.settings import EverythingSettings
+
+
+_FRAMES_AT_ONCE = 4
 
 
 class SamModel(Protocol):
@@ -34,8 +38,8 @@ class SamModel(Protocol):
         """Place an image of ``size`` (height, width) in the model's frame."""
         ...
 
-    def encode(self, pixels: torch.Tensor) -> Any:
-        """Encode (1, 3, side, side) to whatever ``decode`` takes."""
+    def encode(self, pixels: torch.Tensor) -> list[Any]:
+        """Encode (B, 3, side, side), to what ``decode`` takes of each image."""
         ...
 
     def feature_map(self, embedding: Any) -> torch.Tensor:
@@ -77,6 +81,7 @@ class TorchSam:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
+        self._most = _FRAMES_AT_ONCE
         self.model.module.requires_grad_(False).train(False)
         self.to(find_device(self.device))
 
@@ -107,17 +112,55 @@ class TorchSam:
         Raises:
             ValueError: it is not an RGB image of uint8.
         """
-        check_image(image, self.spec)
-        return SamPrompter(image, self.decoder, self.settings)
+        return self.begin_all([image])[0]
 
-    @torch.no_grad()
+    @property
+    def images_at_once(self) -> int:
+        """On accelerators a few; on a CPU one, whose features then do not depend, to the bit, on others."""
+        assert isinstance(self.device, torch.device)
+        return 1 if self.device.type == "cpu" else self._most
+
+    def begin_all(self, images: Sequence[NDArray[np.uint8]]) -> list[SamPrompter]:
+        """Encode RGB images (H, W, 3), ``images_at_once`` in a batch; fewer if the device's memory is short.
+
+        Raises:
+            ValueError: one is not an RGB image of uint8.
+        """
+        for image in images:
+            check_image(image, self.spec)
+        decoders = self._decoders(images)
+        return [
+            SamPrompter(image, self.decoder, self.settings, decoder)
+            for image, decoder in zip(images, decoders, strict=True)
+        ]
+
     def decoder(self, image: NDArray[np.uint8]) -> TorchSamDecoder:
         """Encode an image, or a crop of one, and return its decoder."""
+        return self._decoders([image])[0]
+
+    @torch.no_grad()
+    def _decoders(self, images: Sequence[NDArray[np.uint8]]) -> list[TorchSamDecoder]:
         assert isinstance(self.device, torch.device)
-        frame = self.model.frame((image.shape[0], image.shape[1]))
-        with autocast(self.device, self.precision):
-            embedding = self.model.encode(frame.pixels(image).to(self.device))
-        return TorchSamDecoder(self.model, frame, embedding, self.device, self.precision)
+        frames = [self.model.frame((image.shape[0], image.shape[1])) for image in images]
+        embeddings: list[Any] = []
+        while left := list(zip(frames, images, strict=True))[len(embeddings) :][: self.images_at_once]:
+            pixels = torch.cat([frame.pixels(image) for frame, image in left])
+            try:
+                with autocast(self.device, self.precision):
+                    embeddings += self.model.encode(pixels.to(self.device))
+            except RuntimeError as error:
+                if len(left) == 1 or not is_out_of_memory(error):
+                    raise
+                self._most = len(left) // 2
+                warnings.warn(
+                    f"{self.spec}: {len(left)} photographs at once do not fit {self.device}'s memory, so "
+                    f"{self._most} are taken from here on",
+                    stacklevel=3,
+                )
+        return [
+            TorchSamDecoder(self.model, frame, embedding, self.device, self.precision)
+            for frame, embedding in zip(frames, embeddings, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

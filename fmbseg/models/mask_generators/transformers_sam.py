@@ -69,12 +69,21 @@ class TransformersSam:
         """Place an image in the frame."""
         return self._frame(size, self._side, self._transform)
 
-    def encode(self, pixels: torch.Tensor) -> dict[str, Any]:
-        """Encode (1, 3, side, side) to what the model takes in place of the pixels."""
+    def encode(self, pixels: torch.Tensor) -> list[dict[str, Any]]:
+        """Encode (B, 3, side, side), to what the model takes in place of the pixels of each image."""
         encoded = self.module.get_image_embeddings(pixels)
+        found = {"image_embeddings": encoded}
         if isinstance(encoded, tuple):  # SAM-HQ, whose decoder reads the first of the encoder's middle layers
-            return {"image_embeddings": encoded[0], "intermediate_embeddings": encoded[1][:1]}
-        return {"image_embeddings": encoded}
+            found = {"image_embeddings": encoded[0], "intermediate_embeddings": list(encoded[1][:1])}
+        return [
+            {
+                name: [one[index : index + 1] for one in maps]  # SAM 2 has maps of several resolutions
+                if isinstance(maps, list)
+                else maps[index : index + 1]
+                for name, maps in found.items()
+            }
+            for index in range(len(pixels))
+        ]
 
     def feature_map(self, embedding: dict[str, Any]) -> torch.Tensor:
         """Return the map (256, side / 16, side / 16); in SAM 2 it follows two of higher resolution."""

@@ -13,6 +13,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.mask_generators.segment_anything import LeanSegmentAnything, sam
+from fmbseg.models.mask_generators.torch_sam import TorchSam
 from fmbseg.models.registries import MASK_GENERATORS
 from tests.models.mask_generators.tiny import segment_anything_module
 from tests.models.photographs import photograph
@@ -192,3 +193,35 @@ def test_it_says_what_it_was_made_with(module: Any) -> None:
     generator = sam("tiny", module=module, device="cpu", points_per_side=8, sampling="cover")
     assert generator.options == {"points_per_side": 8, "sampling": "cover"}
     assert sam("tiny", module=module, device="cpu").options == {}
+
+
+def test_photographs_of_any_sizes_are_encoded_together_and_fewer_where_memory_is_short(
+    module: Any, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [image, image[:, :100], image[:60], image[::2, ::2], image[20:]]
+    generator = sam("tiny", module=module, device="cpu")
+    singly = [generator.begin(one).prompt([np.array([[40, 30]], np.float32)]) for one in images]
+    assert generator.images_at_once == 1
+    sizes: list[int] = []
+    real = generator.model.encode
+
+    def small(pixels: torch.Tensor) -> list[Any]:
+        sizes.append(len(pixels))
+        if len(pixels) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(pixels)
+
+    monkeypatch.setattr(generator.model, "encode", small)
+    monkeypatch.setattr(TorchSam, "images_at_once", property(lambda self: self._most))
+    with pytest.warns(UserWarning, match="4 photographs at once do not fit cpu's memory, so 2 are") as told:
+        together = generator.begin_all(images)
+    assert sizes == [4, 2, 2, 1]
+    assert len(told) == 1
+    for prompter, expected in zip(together, singly, strict=True):
+        masks = prompter.prompt([np.array([[40, 30]], np.float32)])
+        assert (masks.decode(0) != expected.decode(0)).mean() < 1e-3
+        assert masks.size == expected.size
+    monkeypatch.setattr(generator, "_most", 1)
+    monkeypatch.setattr(generator.model, "encode", lambda _: small(torch.zeros(3, 3, 8, 8)))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        generator.begin(image)
