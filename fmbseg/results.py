@@ -384,8 +384,7 @@ class Segmentation:
         columns: int = 4,
     ) -> Image.Image:
         shown: list[Entry] = [(one.name, one.colour) for one in classes_in(labels, self.names, colours)]
-        if self.unknown:
-            shown.append(unknown_entry(self.unknown / self.labels.size))
+        shown += unknown_entry(self.unknown / self.labels.size)
         return side_by_side([picture, draw_legend(shown, picture.height, columns)])
 
     def _present(self) -> tuple[list[int], MaskSet]:

@@ -132,11 +132,15 @@ def test_supervision_or_how_to_get_it() -> None:
 
 
 def test_plot_without_legend_has_the_images_size_and_hatches_what_is_unknown() -> None:
-    image = np.full((2, 4, 3), 90, dtype=np.uint8)
-    picture = np.asarray(segmentation(image=image).plot(legend=False))
-    assert picture.shape == (2, 4, 3)
-    # Column 2 of the first row lies on a dark line: 0.35 x 90.
-    assert picture[0, 2].tolist() == [32, 32, 32]
+    image = np.full((12, 12, 3), 90, dtype=np.uint8)
+    labels = np.zeros((12, 12), dtype=np.int32)
+    labels[:, 6:] = labels[:, 3] = -1
+    result = Segmentation(labels, np.ones(labels.shape, dtype=np.float32), NAMES, image)
+    picture = np.asarray(result.plot(legend=False))
+    assert picture.shape == (12, 12, 3)
+    # Where row and column add up to 14 lies a dark line: 0.35 x 90. A sliver is not hatched.
+    assert picture[8, 6].tolist() == [32, 32, 32]
+    assert picture[11, 3].tolist() == [90, 90, 90]
     # 0.45 x 90 + 0.55 x (255, 0, 0), rounded
     assert picture[0, 0].tolist() == [181, 40, 40]
 
@@ -220,15 +224,17 @@ def test_geojson_has_exact_areas_and_the_mean_score() -> None:
 
 
 def test_background_is_drawn_as_the_image() -> None:
-    image = np.full((2, 4, 3), 200, np.uint8)
-    plain = segmentation(image=image)
-    with_background = segmentation(image=image, names=("background", "dog", "sofa"), background="words")
-    assert not (np.asarray(plain.plot(legend=False))[LABELS == 0] == 200).all()
+    image, large = np.full((12, 24, 3), 200, np.uint8), np.kron(LABELS, np.ones((6, 6), np.int32))
+    plain, with_background = (
+        Segmentation(large, np.ones((12, 24), np.float32), names, image, background)
+        for names, background in ((NAMES, "none"), (("background", "dog", "sofa"), "words"))
+    )
+    assert not (np.asarray(plain.plot(legend=False))[large == 0] == 200).all()
     drawn = np.asarray(with_background.plot(legend=False))
-    assert (drawn[LABELS == 0] == 200).all()
-    assert with_background.unknown == (LABELS == -1).sum() > 0
-    assert not (drawn[LABELS == -1] == 200).any()  # hatched
-    assert not (drawn[LABELS == 2] == 200).all()
+    assert (drawn[large == 0] == 200).all()
+    assert with_background.unknown == 36
+    assert not (drawn[large == -1] == 200).all()  # hatched
+    assert not (drawn[large == 2] == 200).all()
     # Its name is not in the legend either: the picture is narrower than with three names.
     assert with_background.plot().width < plain.plot().width + 200
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from fmbseg.drawing.colours import table
 
@@ -112,7 +112,7 @@ def draw_classes(
         image: RGB, uint8, (H, W, 3); without it only the map is drawn, on black.
         max_side: longest allowed side of the picture in pixels; larger ones are shrunk.
         dim: whether to draw the photograph pale where there is no class.
-        unknown: (H, W), what is hatched: where nothing is known.
+        unknown: (H, W), what is hatched: where nothing is known, but for slivers.
 
     Raises:
         ValueError: sizes that differ.
@@ -124,7 +124,7 @@ def draw_classes(
     else:
         drawn = overlay(shrink(image, max_side), small, colours, dim=dim)
     if unknown is not None:
-        drawn = hatched(drawn, fit_labels(unknown, size) > 0)
+        drawn = hatched(drawn, _without_slivers(fit_labels(unknown, size) > 0))
     return Image.fromarray(drawn)
 
 
@@ -147,6 +147,12 @@ def hatched(picture: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.
     drawn[light] = blend(picture, (255, 255, 255), _HATCH_ALPHA)[light]
     drawn[dark] = blend(picture, (0, 0, 0), _HATCH_ALPHA)[dark]
     return drawn
+
+
+def _without_slivers(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A region without what is thinner than three pixels, which along masks' edges would look like dirt."""
+    opened = Image.fromarray(where.astype(np.uint8)).filter(ImageFilter.MinFilter(3))
+    return np.asarray(opened.filter(ImageFilter.MaxFilter(3))) > 0
 
 
 def shrunk_size(shape: tuple[int, ...], max_side: int | None) -> tuple[int, int]:

@@ -26,16 +26,17 @@ NO_COLOUR: Colour = (255, 255, 255)
 """Of an entry without a square, which in white would not be visible."""
 _EDGE: Colour = (60, 60, 60)
 _GREY = 150
+_LEAST_UNKNOWN = 0.005
 
 
-def unknown_entry(share: float) -> Entry:
-    """The entry of what is hatched in a picture, with the share of it from 0 to 1.
+def unknown_entry(share: float) -> list[Entry]:
+    """The entry of what is hatched in a picture, a share of it from 0 to 1; none if hardly anything is.
 
     Example:
-        >>> unknown_entry(0.425)
-        ('unknown 42%', None)
+        >>> unknown_entry(0.425), unknown_entry(0.004)
+        ([('unknown 42%', None)], [])
     """
-    return f"unknown {share:.0%}", None
+    return [(f"unknown {share:.0%}", None)] if share >= _LEAST_UNKNOWN else []
 
 
 def draw_legend(entries: Sequence[Entry], height: int, columns: int = 4) -> Image.Image:

@@ -71,8 +71,7 @@ def _cell(
     colours = run.of_map(classes)
     picture = draw_classes(classes, colours, photograph, max_side=side, unknown=classes < 0)
     shown: list[Entry] = [(one.name, one.colour) for one in classes_in(classes, names, colours)]
-    if (classes < 0).any():
-        shown.append(unknown_entry(float((classes < 0).mean())))
+    shown += unknown_entry(float((classes < 0).mean()))
     return _above(_centred(picture, (side, side)), draw_caption(terminal(image.path), shown, side))
 
 
