@@ -94,7 +94,8 @@ def look_ahead(
         origin = _origin_of_teacher(teacher, teacher_options, prefilter, chosen.name)
     else:
         refuse_without_a_teacher(None, teacher_options, prefilter)
-        origin = _origin_of_two(chosen, image_text, mask_generator, settings)
+        own = settings or LabelingSettings.of_recipe(chosen, image_text, aligned=aligned is not None)
+        origin = _origin_of_two(chosen, image_text, mask_generator, own)
     classes = Vocabulary.of(vocabulary)
     root, paths = photographs_of(photographs)
     known = ImageLabels(image_labels or {}, classes, root, paths)
@@ -179,7 +180,7 @@ def _origin_of_two(
     recipe: Recipe | None,
     image_text: str | None,
     mask_generator: str | None,
-    settings: LabelingSettings | None,
+    settings: LabelingSettings,
 ) -> dict[str, Any]:
     named = RECIPES["offline"] if recipe is None else recipe
     name = None if image_text and mask_generator else named.name
@@ -190,7 +191,6 @@ def _origin_of_two(
     MASK_GENERATORS.get(_family(masks))
     options = {} if mask_generator else dict(named.mask_options)
     models = {"image_text": image_text, "mask_generator": masks, "mask_options": options}
-    settings = settings or LabelingSettings.from_dict({} if recipe is None else recipe.labeling)
     return {"models": _with_name(name, models), "settings": asdict(settings)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.certainty import CertaintyCurve, check_certainty
@@ -11,6 +11,8 @@ from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from fmbseg.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,30 @@ class LabelingSettings:
         if self.mask_curve is None or not self.certainty:
             return -math.inf
         return self.mask_curve.least_score(self.certainty)
+
+    @classmethod
+    def of_recipe(
+        cls, recipe: Recipe | None, image_text: str | None = None, *, aligned: bool = False
+    ) -> LabelingSettings:
+        """Settings of a recipe; the defaults where there is none.
+
+        A recipe's curves tell how certain its own image-text model is: nothing stays blank by them with
+        another one.
+
+        Args:
+            recipe: whose settings are wanted.
+            image_text: spec of the image-text model; the recipe's own if not given.
+            aligned: whether a head makes the dense map instead.
+
+        Example:
+            >>> from fmbseg.recipes import get_recipe
+            >>> LabelingSettings.of_recipe(get_recipe("offline"), "open_clip:ViT-B-16/openai").certainty
+            0.0
+        """
+        settings = cls() if recipe is None else cls.from_dict(recipe.labeling)
+        if recipe is not None and (aligned or image_text not in (None, recipe.image_text)):
+            return replace(settings, certainty=0.0, min_presence=0.0)
+        return settings
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> LabelingSettings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,8 @@ def make_two_models(
     Without a recipe both must be given.
     """
     if settings is None:
-        settings = _settings_of(recipe, image_text, replaced=aligned is not None)
+        spec = image_text if image_text is None or isinstance(image_text, str) else image_text.spec
+        settings = LabelingSettings.of_recipe(recipe, spec, aligned=aligned is not None)
     options = dict(mask_options or {})
     if mask_generator is None:
         assert recipe is not None
@@ -79,19 +79,6 @@ def make_two_models(
         aligned = AlignedEncoder.from_pretrained(aligned, device=device, hub=hub)
     named_by = encoder if aligned is None else AlignedImageText(encoder, aligned)
     return TwoModels(named_by.to(device), mask_generator, options, settings, aligned)
-
-
-def _settings_of(
-    recipe: Recipe | None, image_text: ImageTextEncoder | str | None, *, replaced: bool
-) -> LabelingSettings:
-    """The recipe's settings; what stays blank by them only with the model that its curves were fitted to."""
-    if recipe is None:
-        return LabelingSettings()
-    settings = LabelingSettings.from_dict(recipe.labeling)
-    spec = image_text if image_text is None or isinstance(image_text, str) else image_text.spec
-    if replaced or spec not in (None, recipe.image_text):
-        return replace(settings, certainty=0.0, min_presence=0.0)
-    return settings
 
 
 def make_teacher(
