@@ -69,38 +69,47 @@ class Painted(NamedTuple):
         return cls(np.array(sums), np.stack(matrices))
 
 
-def times_and_part(here: Painted, everything: Painted) -> tuple[float, float]:
+def against(here: Painted, everything: Painted) -> dict[str, list[float]]:
     """How many times as precise as another way of painting, and what part of its recall is left."""
-    mine, other = here.sums.sum(0), everything.sums.sum(0)
-    if not mine[0]:
-        return 0.0, 0.0
-    return float(mine[1] / mine[0] * other[0] / other[1]), float(mine[1] / other[1])
+    sums = np.stack([here.sums, everything.sums], axis=1)
+    mine, other, painted, right = 0, 1, 0, 1
+
+    def times(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        precision = drawn[:, :, right] / np.maximum(1, drawn[:, :, painted])
+        return precision[:, mine] / precision[:, other]
+
+    return {
+        "times_the_precision": with_interval(sums, times),
+        "part_of_the_recall": with_interval(
+            sums, lambda drawn: drawn[:, mine, right] / drawn[:, other, right]
+        ),
+    }
 
 
 def figures(here: Painted, everything: Painted) -> dict[str, list[float]]:
     """Precision, recall, share and mIoU beside those of everything painted, each with its interval."""
-    sums = np.stack([here.sums, everything.sums], axis=1)
-    mine, other = 0, 1
     painted, right, known, pixels = range(4)
 
-    def share(whose: int, part: int, whole: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-        return lambda drawn: drawn[:, whose, part] / np.maximum(1, drawn[:, whose, whole])
+    def share(part: int, whole: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        return lambda drawn: drawn[:, part] / np.maximum(1, drawn[:, whole])
 
-    precision, precision_of_everything = share(mine, right, painted), share(other, right, painted)
     wanted = {
-        "precision_of_everything": precision_of_everything,
-        "recall_of_everything": share(other, right, known),
-        "share_of_everything": share(other, painted, pixels),
-        "precision": precision,
-        "recall": share(mine, right, known),
-        "share": share(mine, painted, pixels),
-        "times_the_precision": lambda drawn: precision(drawn) / precision_of_everything(drawn),
-        "part_of_the_recall": lambda drawn: drawn[:, mine, right] / drawn[:, other, right],
+        "precision": share(right, painted),
+        "recall": share(right, known),
+        "share": share(painted, pixels),
     }
-    return {name: with_interval(sums, figure) for name, figure in wanted.items()} | {
-        "miou_of_everything": with_interval(everything.matrices, _miou),
-        "miou": with_interval(here.matrices, _miou),
-    }
+    found: dict[str, list[float]] = {}
+    for name, figure in wanted.items():
+        found[f"{name}_of_everything"] = with_interval(everything.sums, figure)
+        found[name] = with_interval(here.sums, figure)
+    return (
+        found
+        | against(here, everything)
+        | {
+            "miou_of_everything": with_interval(everything.matrices, _miou),
+            "miou": with_interval(here.matrices, _miou),
+        }
+    )
 
 
 def with_interval(
@@ -123,18 +132,23 @@ def _miou(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def presence(
-    score: NDArray[np.floating], shown: NDArray[np.bool_], voted: NDArray[np.bool_]
-) -> dict[str, list[float]]:
-    """Precision and recall of votes for classes, and the precision of scores at the same recall.
+    score: NDArray[np.floating],
+    shown: NDArray[np.bool_],
+    voted: NDArray[np.bool_],
+    likely: NDArray[np.floating],
+) -> dict[str, list[Any]]:
+    """Precision and recall of votes for classes, the precision of scores at the same recall, and reliability.
 
     Args:
-        score: (photographs, K), how likely a class is present.
+        score: (photographs, K), higher where a class is likelier.
         shown: (photographs, K).
         voted: (photographs, K).
+        likely: (photographs, K), the score's certainty.
 
     Example:
         >>> shown, voted = np.array([[True, False, True]]), np.array([[True, True, False]])
-        >>> found = presence(np.array([[0.9, 0.1, 0.2]]), shown, voted)
+        >>> score = np.array([[0.9, 0.1, 0.2]])
+        >>> found = presence(score, shown, voted, score)
         >>> found["votes_precision"][0], found["votes_recall"][0], found["precision_at_equal_recall"][0]
         (0.5, 0.5, 1.0)
     """
@@ -151,7 +165,14 @@ def presence(
         place = int(np.searchsorted(hits, votes(times)[1] * hits[-1] - 1e-6))
         return float(hits[place] / weight[: place + 1].sum())
 
-    found: dict[str, list[float]] = {}
+    tenth = np.minimum(likely * 10, 9).astype(int)
+    found: dict[str, list[Any]] = {
+        "reliability": [
+            [low / 10, int(here.sum()), round(float(shown[here].mean()), 4) if here.any() else None]
+            for low in range(10)
+            for here in [tenth == low]
+        ]
+    }
     drawn = [np.ones(len(score)), *draw_photographs(len(score), draws=DRAWS)]
     for name, figure in {
         "votes_precision": lambda times: votes(times)[0],
@@ -164,24 +185,24 @@ def presence(
 
 
 def choose(
-    ways: Mapping[Any, Painted], everything: Painted, least_recall: float
-) -> tuple[Any, tuple[float, float]]:
-    """The most precise of several ways that keep a part of the recall, and what it reaches.
+    ways: Mapping[float, Painted], everything: Painted, least_recall: float
+) -> tuple[float, dict[str, list[float]]]:
+    """The most precise of several ways that surely keep a part of the recall, and what it reaches.
 
-    Where none keeps it, the way that keeps most.
+    Surely: in 95 of 100 draws of the photographs. Where none does, the way that keeps most.
 
     Example:
         >>> none = np.zeros((1, 1, 2), np.int64)
         >>> all_of_it = Painted(np.array([[100, 10, 50, 100]]), none)
         >>> some, few = (Painted(np.array([[*one, 50, 100]]), none) for one in ((20, 6), (5, 4)))
         >>> choose({0.3: some, 0.5: few}, all_of_it, 0.5)
-        (0.3, (3.0, 0.6))
+        (0.3, {'times_the_precision': [3.0, 3.0, 3.0], 'part_of_the_recall': [0.6, 0.6, 0.6]})
     """
-    reached = {name: times_and_part(way, everything) for name, way in ways.items()}
-    enough = {name: one for name, one in reached.items() if one[1] >= least_recall}
+    reached = {name: against(way, everything) for name, way in ways.items()}
+    enough = {name: one for name, one in reached.items() if one["part_of_the_recall"][1] >= least_recall}
     if not enough:
-        return max(reached.items(), key=lambda item: item[1][1])
-    return max(enough.items(), key=lambda item: item[1])
+        return max(reached.items(), key=lambda item: item[1]["part_of_the_recall"])
+    return max(enough.items(), key=lambda item: item[1]["times_the_precision"])
 
 
 def curve(levels: Mapping[float, Painted]) -> list[list[float]]:

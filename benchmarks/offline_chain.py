@@ -63,12 +63,16 @@ def training_settings(arguments: argparse.Namespace) -> TrainingSettings:
 
 
 def make_labeler(arguments: argparse.Namespace) -> PseudoLabeler:
-    """Stage 1 as the recipe has it, changed by ``--mask-generator`` and ``--labeling``."""
+    """Stage 1 as the recipe has it, but labels everywhere; ``--mask-generator``, ``--labeling`` change it.
+
+    What stays blank is another question, which ``benchmarks/certainty.py`` answers.
+    """
     recipe = get_recipe(arguments.recipe)
+    everywhere = {"certainty": 0.0, "min_presence": 0.0}
     return PseudoLabeler(
         recipe.name,
         mask_generator=arguments.mask_generator,
-        settings=LabelingSettings(**{**recipe.labeling, **arguments.labeling}),
+        settings=LabelingSettings(**{**recipe.labeling, **everywhere, **arguments.labeling}),
     )
 
 

@@ -67,7 +67,8 @@ class Masks:
         options: of the generator.
 
     Attributes:
-        cost: processor seconds of what was asked for since :meth:`turn`, as if nothing had been known.
+        encoded: processor seconds of the image's encoding, if it was asked for since :meth:`turn`.
+        decoded: those of the masks that were asked for, as if none had been known.
         spent: seconds that it really took.
         prompts: that were decoded, or known.
     """
@@ -88,7 +89,7 @@ class Masks:
 
     def turn(self) -> None:
         """Set the seconds and the count to zero."""
-        self.cost, self.spent, self.prompts = 0.0, 0.0, 0
+        self.encoded, self.decoded, self.spent, self.prompts = 0.0, 0.0, 0.0, 0
 
     def begin(self, image: NDArray[np.uint8]) -> Masks:
         """Encode the image in hand, if that is not done yet."""
@@ -97,7 +98,7 @@ class Masks:
             self._prompter = SamPrompter(image, self._decoder_of, self._sam.settings)
             self._encoding = process_time() - start
             self.spent += self._encoding
-        self.cost += self._encoding
+        self.encoded = self._encoding
         return self
 
     def prompt(
@@ -114,7 +115,7 @@ class Masks:
             self._known[one.tobytes()] = masks.select([index]), seconds / len(new)
         found = [self._known[one.tobytes()] for one in points]
         self.spent += seconds
-        self.cost += sum(each for _, each in found)
+        self.decoded += sum(each for _, each in found)
         self.prompts += len(points)
         return MaskSet.concat([mask for mask, _ in found])
 
@@ -123,7 +124,7 @@ class Masks:
         assert self._prompter is not None
         asked, start = self._decoder.asked, process_time()
         masks = self._prompter.everything()
-        self.cost += process_time() - start
+        self.decoded += process_time() - start
         self.spent += process_time() - start
         self.prompts += self._decoder.asked - asked
         return masks
@@ -139,15 +140,16 @@ class Measurer:
     Args:
         points: of a region, a variant each.
         data: what is measured on.
+        at_once: prompts of regions that are decoded at once.
 
     Attributes:
         settings: of each variant, the cheapest first.
     """
 
-    def __init__(self, points: Sequence[int], data: SegmentationData) -> None:
+    def __init__(self, points: Sequence[int], data: SegmentationData, at_once: int = 1) -> None:
         self._segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD, settings=SegmentSettings())
         recipe = get_recipe(DEFAULT_HEAD)
-        masks = self.masks = Masks(recipe.mask_options)
+        masks = self.masks = Masks({**recipe.mask_options, "points_per_batch": at_once})
         plain = replace(self._segmenter.settings, certainty=0.0)
         best = replace(
             recipe.segmenting, refine=None, background=Background(), hubness=plain.hubness, certainty=0.0
@@ -174,7 +176,7 @@ class Measurer:
         self, image: NDArray[np.uint8], target: NDArray[np.int32], names: Sequence[str]
     ) -> dict[str, Any]:
         """The counts, processor seconds and prompts of the variants that are named, as JSON values."""
-        row: dict[str, Any] = {"counts": {}, "seconds": {}, "prompts": {}}
+        row: dict[str, Any] = {"counts": {}, "seconds": {}, "prompts": {}, "parts": {}}
         self.masks.forget()
         maps: dict[bool, tuple[EncodedImage, float]] = {}
         for name in names:
@@ -187,7 +189,9 @@ class Measurer:
             start = process_time()
             generator = None if settings.refine is None else masks
             labels = segment_encoded(encoded, self._prototypes, self._classes, settings, generator).labels
-            row["seconds"][name] = seconds + process_time() - start - masks.spent + masks.cost
+            rest = process_time() - start - masks.spent
+            row["parts"][name] = [seconds, masks.encoded, masks.decoded, rest]
+            row["seconds"][name] = sum(row["parts"][name])
             row["prompts"][name] = masks.prompts
             matrix = ConfusionMatrix(len(self._words))
             matrix.update(labels, target)
@@ -280,8 +284,15 @@ def summary(rows: Sequence[Mapping[str, Any]], names: Sequence[str], classes: in
             "part_of_the_gain": round((whole[name] - whole["map"]) / gain, 3) if gain else None,
             "prompts_per_image": round(float(np.mean(prompts)), 1),
             "seconds_per_image": round(float(np.mean([row["seconds"][name] for row in timed])), 2),
+            "seconds_by_part": _by_part(timed, name),
         }
     return {"variants": variants, "timed": len(timed), "photographs": len(rows), "classes": classes}
+
+
+def _by_part(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
+    """Mean processor seconds of encoding, of the mask model's two parts, and of naming and up-sampling."""
+    means = np.mean([row["parts"][name] for row in rows], axis=0).round(2).tolist()
+    return dict(zip(("map", "mask_encoder", "prompts", "naming"), means, strict=True))
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -289,7 +300,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     data = open_data("folder", arguments.data, split=arguments.split)
     known = {} if arguments.known is None else {row["id"]: row for row in read_rows(arguments.known)}
     samples = data.samples[: arguments.limit]
-    measurer = Measurer(arguments.points, data)
+    measurer = Measurer(arguments.points, data, arguments.at_once)
     names = list(measurer.settings)
     rows = read_rows(arguments.journal)
     done = {row["key"] for row in rows}
@@ -323,6 +334,7 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="photographs with masks")
     parser.add_argument("--split", default="val", help="fold to measure on")
     parser.add_argument("--points", type=int, nargs="+", default=[1], help="of a region")
+    parser.add_argument("--at-once", type=int, default=1, help="prompts that are decoded at once")
     parser.add_argument("--journal", type=Path, required=True, help="file of what is measured so far")
     parser.add_argument("--known", type=Path, help="journal of quality_offline.py for the same photographs")
     parser.add_argument("--timed", type=int, default=8, help="with --known, photographs that take everything")

@@ -25,6 +25,7 @@ def test_figures_by_hand() -> None:
             "counts": dict(zip(names, (wrong, right, right, right), strict=True)),
             "seconds": dict(zip(names, (1.0, 2.0, 4.0, 8.0), strict=True)),
             "prompts": dict(zip(names, (0, 0, 5, 50), strict=True)),
+            "parts": {name: [1.0, 2.0, seconds, 0.5] for name, seconds in zip(names, range(4), strict=True)},
         },
         {
             "counts": dict(zip(names, (wrong, wrong, half, right), strict=True)),
@@ -38,6 +39,7 @@ def test_figures_by_hand() -> None:
     assert regions["pixel_accuracy"] == 0.75
     assert regions["prompts_per_image"] == 6.0
     assert regions["seconds_per_image"] == 4.0
+    assert regions["seconds_by_part"] == {"map": 1.0, "mask_encoder": 2.0, "prompts": 2.0, "naming": 0.5}
     assert found["variants"]["everything"]["miou"] == 1.0
     assert regions["part_of_the_gain"] == 0.5  # from 0.5 to 1
     assert regions["over_map"] == "0.000 to 0.500"  # twice the first, or twice the second
@@ -73,4 +75,4 @@ def test_masks_that_are_known_cost_what_they_did_and_are_asked_for_once() -> Non
     found = masks.prompt([second, first])
     assert [tuple(np.argwhere(one)[0].tolist()) for one in found.decode()] == [(1, 2), (1, 0)]
     assert (inner.asked, masks.prompts) == (2, 2)
-    assert masks.cost > masks.spent  # the first was known
+    assert masks.decoded > masks.spent  # the first was known
