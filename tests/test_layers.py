@@ -154,6 +154,15 @@ def test_nothing_of_fmbsegs_own_is_asked_for_by_getattr() -> None:
     assert foreign == {name for names in asked.values() for name in names}
 
 
+def test_no_two_public_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module_of(path))
+    assert not {name: modules for name, modules in homes.items() if len(modules) > 1}
+
+
 def test_modules_do_not_import_one_another_in_circles() -> None:
     """Those that are there for a reason, which the code gives, are left out."""
     paths = {module_of(path): path for path in PACKAGE.rglob("*.py")}

@@ -1,6 +1,7 @@
 """``fmbseg label``: Stage 1, from photographs and words to pseudo labels on disk."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -17,6 +18,7 @@ from fmbseg.cli.options import (
     name_and_value,
     tell_device,
     with_hub_options,
+    with_options,
     words,
 )
 from fmbseg.cli.words import warn_of_words
@@ -28,12 +30,17 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
 
 
-class OfTeacher(TypedDict):
-    """Arguments that are a teacher's, of ``PseudoLabeler`` and of what looks ahead of it."""
+class Chosen(TypedDict):
+    """Arguments of ``PseudoLabeler``, and of what looks ahead of it."""
 
+    recipe: str
+    image_text: str | None
+    mask_generator: str | None
+    aligned: str | None
     teacher: str | None
     teacher_options: dict[str, Any]
     prefilter: tuple[str, int] | None
+    settings: "LabelingSettings | None"
 
 
 _MASKS = {
@@ -44,29 +51,31 @@ _MASKS = {
 }
 
 
-@with_hub_options
-def label(
-    photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")],
-    out: OutFolder,
-    classes: Classes = None,
-    vocabulary: VocabularyName = None,
-    recipe: RecipeName = AUTO,
+@dataclass(frozen=True)
+class LabelOptions:
+    """What ``fmbseg label`` takes."""
+
+    photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")]
+    out: OutFolder
+    classes: Classes = None
+    vocabulary: VocabularyName = None
+    recipe: RecipeName = AUTO
     image_text: Annotated[
         str | None, typer.Option(help="Spec of the image-text model, instead of the recipe's.")
-    ] = None,
+    ] = None
     mask_generator: Annotated[
         str | None, typer.Option(help="Spec of the mask generator, instead of the recipe's.")
-    ] = None,
+    ] = None
     teacher: Annotated[
         str | None,
         typer.Option(
             help="Spec of a model that names and cuts in one step, in place of the recipe's models."
         ),
-    ] = None,
+    ] = None
     teacher_option: Annotated[
         list[str] | None,
         typer.Option(help="An option of the teacher as NAME=VALUE, for example words_at_once=4; repeatable."),
-    ] = None,
+    ] = None
     prefilter: Annotated[
         str | None,
         typer.Option(
@@ -74,66 +83,104 @@ def label(
             help="Ask the teacher, of each photograph, only for the KEEP classes that an image-text model "
             "finds likeliest, for example conse:40. For long vocabularies.",
         ),
-    ] = None,
+    ] = None
     image_labels: Annotated[
         Path | None,
         typer.Option(
             help="CSV of known classes, one row per photograph: path,class,class. They replace detection."
         ),
-    ] = None,
+    ] = None
     aligned: Annotated[
         str | None,
         typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
-    ] = None,
+    ] = None
     certainty: Annotated[
         float | None,
         typer.Option(
             help="No label where its class is less likely right than this, 0 to 1; 0: a label everywhere. "
             "By default the recipe's."
         ),
-    ] = None,
+    ] = None
     min_presence: Annotated[
         float | None,
         typer.Option(
             help="Classes are present if as likely as this, 0 to 1; 0: crops vote for them. By default the "
             "recipe's."
         ),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1,
-    strict: Strict = False,
-    device: DeviceName = None,
+    ] = None
+    workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1
+    strict: Strict = False
+    device: DeviceName = None
     precision: Annotated[
         str | None,
         typer.Option(help="On accelerators: fp32 (exact), fp16, bf16, or auto (fp16). A CPU uses fp32."),
-    ] = None,
+    ] = None
     compiled: Annotated[
         bool, typer.Option("--compile", help="torch.compile both models: the first photograph waits for it.")
-    ] = False,
-    *,
-    hub: "HubOptions",
-) -> None:
+    ] = False
+
+    def chosen(self) -> Chosen:
+        """The models and their settings.
+
+        Raises:
+            typer.BadParameter: an option cannot be read, or does not go with another.
+        """
+        given = (
+            name_and_value("--teacher-option", text, "words_at_once=4") for text in self.teacher_option or ()
+        )
+        return {
+            "recipe": self.recipe,
+            "image_text": self.image_text,
+            "mask_generator": self.mask_generator,
+            "aligned": self.aligned,
+            "teacher": self.teacher,
+            "teacher_options": dict(given),
+            "prefilter": self._prefilter(),
+            "settings": self._settings(),
+        }
+
+    def _prefilter(self) -> tuple[str, int] | None:
+        if self.prefilter is None:
+            return None
+        spec, _, keep = self.prefilter.rpartition(":")
+        if not spec or not keep.isdecimal() or int(keep) < 1:
+            raise typer.BadParameter(
+                f"--prefilter {self.prefilter}: write a model and a number of classes, 1 or more, as in "
+                "--prefilter conse:40"
+            )
+        return spec, int(keep)
+
+    def _settings(self) -> "LabelingSettings | None":
+        """The recipe's settings with what is to stay blank; None where that was not asked for."""
+        from fmbseg.labeling.settings import LabelingSettings
+        from fmbseg.recipes import get_recipe
+
+        asked = {"certainty": self.certainty, "min_presence": self.min_presence}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if not given:
+            return None
+        both = "--certainty and --min-presence"
+        if self.teacher is not None:
+            raise typer.BadParameter(f"{both} are for the recipe's models, not a teacher")
+        if self.recipe == AUTO:
+            raise typer.BadParameter(f"{both} need a recipe by its name, such as --recipe offline")
+        recipe = get_recipe(self.recipe)
+        if self.aligned is not None or self.image_text not in (None, recipe.image_text):
+            raise typer.BadParameter(f"{both} are only known for the recipe's own image-text model")
+        return LabelingSettings.from_dict({**recipe.labeling, **given})
+
+
+@with_hub_options
+@with_options(LabelOptions)
+def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
     """Label photographs without human annotation (Stage 1); a stopped run continues where it stopped."""
-    wanted = words(classes, vocabulary)
-    of_teacher = _of_teacher(teacher, teacher_option or [], prefilter)
+    wanted, chosen = words(asked.classes, asked.vocabulary), asked.chosen()
     from fmbseg.image_files import passed_over
     from fmbseg.labeling.look_ahead import look_ahead
 
-    source = photographs[0] if len(photographs) == 1 else photographs
-    settings = None
-    if certainty is not None or min_presence is not None:
-        settings = _settings(recipe, image_text, aligned, teacher, certainty, min_presence)
+    source = asked.photographs[0] if len(asked.photographs) == 1 else asked.photographs
     labels = look_ahead(
-        source,
-        wanted,
-        out,
-        recipe=recipe,
-        image_text=image_text,
-        mask_generator=mask_generator,
-        aligned=aligned,
-        **of_teacher,
-        image_labels=image_labels,
-        workers=workers,
-        settings=settings,
+        source, wanted, asked.out, **chosen, image_labels=asked.image_labels, workers=asked.workers
     )
     if labels is None:
         from fmbseg.devices import find_device
@@ -141,76 +188,27 @@ def label(
         from fmbseg.labeling.two_models import TwoModels
         from fmbseg.models.loading.precision import check_precision
 
-        on = find_device(device)
+        device = find_device(asked.device)
+        precision = None if asked.precision is None else check_precision(asked.precision)
         with warnings.catch_warnings():
             # Every failure and what was passed over is told below.
             warnings.filterwarnings("ignore", message=".*(photographs could not be labelled|passed over)")
             labeler = PseudoLabeler(
-                recipe,
-                image_text=image_text,
-                mask_generator=mask_generator,
-                **of_teacher,
-                aligned=aligned,
-                settings=settings,
-                device=on,
-                hub=hub,
-                precision=None if precision is None else check_precision(precision),
-                compiled=compiled,
+                **chosen, device=device, hub=hub, precision=precision, compiled=asked.compiled
             )
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
-            tell_device(on)
-            labels = labeler.label(source, wanted, out, image_labels=image_labels, workers=workers)
+            tell_device(device)
+            labels = labeler.label(
+                source, wanted, asked.out, image_labels=asked.image_labels, workers=asked.workers
+            )
     typer.echo(summary(labels))
     for failure in labels.errors:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")
     if left := passed_over(source):
         complain(left, "warning")
-    if strict and (labels.errors or left):
+    if asked.strict and (labels.errors or left):
         raise typer.Exit(1)
-
-
-def _of_teacher(teacher: str | None, options: list[str], prefilter: str | None) -> OfTeacher:
-    """What is given of a teacher, for :class:`fmbseg.PseudoLabeler`."""
-    chosen: tuple[str, int] | None = None
-    if prefilter is not None:
-        spec, _, keep = prefilter.rpartition(":")
-        if not spec or not keep.isdecimal() or int(keep) < 1:
-            raise typer.BadParameter(
-                f"--prefilter {prefilter}: write a model and a number of classes, 1 or more, as in "
-                "--prefilter conse:40"
-            )
-        chosen = (spec, int(keep))
-    given = dict(name_and_value("--teacher-option", text, "words_at_once=4") for text in options)
-    return {"teacher": teacher, "teacher_options": given, "prefilter": chosen}
-
-
-def _settings(
-    recipe: str,
-    image_text: str | None,
-    aligned: str | None,
-    teacher: str | None,
-    certainty: float | None,
-    min_presence: float | None,
-) -> "LabelingSettings":
-    """The recipe's settings of Stage 1 with what is to stay blank."""
-    from fmbseg.labeling.settings import LabelingSettings
-    from fmbseg.recipes import AUTO, get_recipe
-
-    if teacher is not None:
-        raise typer.BadParameter("--certainty and --min-presence are for the recipe's models, not a teacher")
-    if recipe == AUTO:
-        raise typer.BadParameter(
-            "--certainty and --min-presence need a recipe by its name, such as --recipe offline"
-        )
-    chosen = get_recipe(recipe)
-    if aligned is not None or image_text not in (None, chosen.image_text):
-        raise typer.BadParameter(
-            "--certainty and --min-presence are known for the recipe's own image-text model alone"
-        )
-    asked = {"certainty": certainty, "min_presence": min_presence}
-    given = {name: value for name, value in asked.items() if value is not None}
-    return LabelingSettings.from_dict({**chosen.labeling, **given})
 
 
 def summary(labels: "LabelSet") -> str:

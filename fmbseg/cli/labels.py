@@ -10,14 +10,12 @@ from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
 from fmbseg.cli.labels_merge import merge
 from fmbseg.cli.options import (
+    ChosenMasks,
     Classes,
     Folder,
-    MinIou,
-    MinSimilarity,
     OutFolder,
-    Stages,
     VocabularyName,
-    chosen,
+    with_options,
     words,
 )
 from fmbseg.cli.streams import print_table
@@ -34,17 +32,17 @@ _SHEET = "contact sheet"
 
 
 @app.command()
+@with_options(ChosenMasks)
 def stats(
     folder: Folder,
-    stage: Stages = None,
-    min_predicted_iou: MinIou = 0.0,
-    min_similarity: MinSimilarity = -1.0,
+    *,
+    asked: ChosenMasks,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Count photographs, classes, and masks by class and stage."""
     from json import dumps
 
-    found = chosen(folder, stage, min_predicted_iou, min_similarity).statistics()
+    found = asked.of(folder).statistics()
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))  # in ASCII, which no terminal takes for commands
     else:
@@ -91,6 +89,7 @@ def import_labels(
 
 
 @app.command()
+@with_options(ChosenMasks)
 def show(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Picture to write: .jpg or .png.")],
@@ -98,9 +97,8 @@ def show(
         int, typer.Option(help="Largest number of photographs, spread over the whole set.")
     ] = 24,
     columns: Annotated[int, typer.Option(help="Photographs per row.")] = 4,
-    stage: Stages = None,
-    min_predicted_iou: MinIou = 0.0,
-    min_similarity: MinSimilarity = -1.0,
+    *,
+    asked: ChosenMasks,
 ) -> None:
     """Draw a contact sheet: photographs with their masks and classes."""
     from fmbseg.labels.sheets import contact_sheet
@@ -109,7 +107,7 @@ def show(
     if out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise typer.BadParameter(f"--out must end in .jpg or .png, not {out.name!r}")
     check_single(out, _SHEET)  # before the photographs are read
-    labels = chosen(folder, stage, min_predicted_iou, min_similarity)
+    labels = asked.of(folder)
     sheet = contact_sheet(labels, count=count, columns=columns)
     with single_file(out, _SHEET) as temporary:
         sheet.save(temporary)

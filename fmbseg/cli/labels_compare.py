@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import Folder, MinIou, MinSimilarity, Stages, chosen
+from fmbseg.cli.options import ChosenMasks, Folder, with_options
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _SHEET = "contact sheet"
 
 
+@with_options(ChosenMasks)
 def compare(
     folder: Folder,
     other: Annotated[Path, typer.Argument(help="Folder of the label set to compare it with.")],
@@ -21,9 +22,8 @@ def compare(
         Path | None, typer.Option(help="Picture of the most different photographs: .jpg or .png.")
     ] = None,
     count: Annotated[int, typer.Option(help="Photographs named as the most different, at most.")] = 12,
-    stage: Stages = None,
-    min_predicted_iou: MinIou = 0.0,
-    min_similarity: MinSimilarity = -1.0,
+    *,
+    asked: ChosenMasks,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Compare two label sets of the same photographs: another teacher, other settings, or corrected."""
@@ -36,7 +36,7 @@ def compare(
         if sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             raise typer.BadParameter(f"--sheet must end in .jpg or .png, not {sheet.name!r}")
         check_single(sheet, _SHEET)  # before the labels are read
-    sets = [chosen(each, stage, min_predicted_iou, min_similarity) for each in (folder, other)]
+    sets = [asked.of(each) for each in (folder, other)]
     found = compared(*sets, count=count)
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))  # in ASCII, which no terminal takes for commands

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import Branch, Folder, MinIou, MinSimilarity, Private, Stages, Token, chosen
+from fmbseg.cli.options import Branch, ChosenMasks, Folder, Private, Token, with_options
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
@@ -23,13 +23,13 @@ class Format(str, Enum):
     DATASETS = "datasets"
 
 
+@with_options(ChosenMasks)
 def export_labels(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to write to; for COCO a file ending in .json.")],
     to: Annotated[Format, typer.Option(help="Format to write.")] = Format.COCO,
-    stage: Stages = None,
-    min_predicted_iou: MinIou = 0.0,
-    min_similarity: MinSimilarity = -1.0,
+    *,
+    asked: ChosenMasks,
     copy: Annotated[
         bool, typer.Option("--copy", help="YOLO: copy the photographs instead of linking to them.")
     ] = False,
@@ -46,7 +46,7 @@ def export_labels(
         raise typer.BadParameter("--copy and --val are for --to yolo only")
     if to in (Format.COCO, Format.COCO_POLYGONS) and out.suffix.lower() != ".json":
         raise typer.BadParameter(f"COCO is one file: --out must end in .json, not {out.name!r}")
-    labels = chosen(folder, stage, min_predicted_iou, min_similarity)
+    labels = asked.of(folder)
     if to is Format.YOLO:
         from fmbseg.labels.formats.yolo import export_yolo
 
@@ -68,6 +68,7 @@ def _export(labels: "LabelCollection", out: Path, to: Format) -> "Exported":
     return export_coco(labels, out, shape="rle" if to is Format.COCO else "polygons")
 
 
+@with_options(ChosenMasks)
 def push(
     folder: Folder,
     repo: Annotated[str, typer.Argument(help="owner/name of a data set on the Hub.")],
@@ -77,10 +78,9 @@ def push(
     license: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option(help="Licence of the photographs and labels, as the Hub names it.")
     ] = None,
-    stage: Stages = None,
-    min_predicted_iou: MinIou = 0.0,
-    min_similarity: MinSimilarity = -1.0,
+    *,
+    asked: ChosenMasks,
 ) -> None:
     """Push photographs and labels as a data set that `datasets.load_dataset` loads."""
-    labels = chosen(folder, stage, min_predicted_iou, min_similarity)
+    labels = asked.of(folder)
     typer.echo(labels.push_to_hub(repo, private=private, branch=branch, token=token, license=license))

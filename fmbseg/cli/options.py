@@ -218,20 +218,29 @@ MinSimilarity = Annotated[
 ]
 
 
-def chosen(
-    folder: Path, stages: list[Stage] | None, min_predicted_iou: float, min_similarity: float
-) -> "LabelCollection":
-    """The labels of a folder, with the masks that the options select.
+@dataclass(frozen=True)
+class ChosenMasks:
+    """Which masks of a label set to use."""
 
-    Raises:
-        FileNotFoundError: the folder holds no label set.
-        ValueError: it is damaged, or a score is outside its range.
-    """
-    from fmbseg.labels.label_set import LabelSet
-    from fmbseg.labels.record import STAGES
+    stage: Stages = None
+    min_predicted_iou: MinIou = 0.0
+    min_similarity: MinSimilarity = -1.0
 
-    labels = LabelSet(folder)
-    if not stages and min_predicted_iou <= 0 and min_similarity <= -1:
-        return labels
-    wanted = None if not stages else [number for number, name in STAGES.items() if Stage(name) in stages]
-    return labels.filter(stages=wanted, min_predicted_iou=min_predicted_iou, min_similarity=min_similarity)
+    def of(self, folder: Path) -> "LabelCollection":
+        """The labels of a folder, with these masks.
+
+        Raises:
+            FileNotFoundError: the folder holds no label set.
+            ValueError: it is damaged, or a score is outside its range.
+        """
+        from fmbseg.labels.label_set import LabelSet
+        from fmbseg.labels.record import STAGES
+
+        labels = LabelSet(folder)
+        if self == ChosenMasks():
+            return labels
+        stages = self.stage or []
+        wanted = [number for number, name in STAGES.items() if Stage(name) in stages] or None
+        return labels.filter(
+            stages=wanted, min_predicted_iou=self.min_predicted_iou, min_similarity=self.min_similarity
+        )

@@ -72,7 +72,7 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     with WrittenFiles(asked.out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
-        run = Run(segmenter, wanted, extras, written)
+        run = SegmentRun(segmenter, wanted, extras, written)
         done = [
             _segment_one(run, image, target, bars)
             for image, target in bars.track(targets.items(), "segmenting", len(targets))
@@ -96,7 +96,7 @@ class Extras:
     geojson: bool = False
 
 
-class Run:
+class SegmentRun:
     """What the images of a command have in common: how they are segmented, and where and how that is written.
 
     Args:
@@ -132,7 +132,7 @@ class Run:
         return f"{self._images} images: {_shares(self._areas, self._unknown, self._pixels)}"
 
 
-def _segment_one(run: Run, image: Path, target: Path, bars: "Progress") -> bool:
+def _segment_one(run: SegmentRun, image: Path, target: Path, bars: "Progress") -> bool:
     """Segment an image and save the result; return False and print to stderr if it cannot be read."""
     from fmbseg.images import ImageError
 
@@ -184,7 +184,7 @@ def _shares(areas: "Mapping[str, int]", unknown: int, pixels: int, most: int = 4
     return ", ".join([*named, *(["..."] if len(shown) > most else [])])
 
 
-def _save(result: "Segmentation", target: Path, run: Run) -> str:
+def _save(result: "Segmentation", target: Path, run: SegmentRun) -> str:
     """Write the class map, the overlay and the extras of a target (a path without a suffix).
 
     Returns:

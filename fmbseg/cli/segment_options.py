@@ -18,14 +18,14 @@ _BY_MASKS = ("regions", "masks", "snap")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImages:
     """The images of a path, and whether nothing that may be an image was left out."""
 
     images: "list[Path]"
     complete: bool
 
 
-def images_of(path: Path) -> Found:
+def images_of(path: Path) -> FoundImages:
     """The images of a path; missing images and skipped files are reported on stderr."""
     from fmbseg.images import ImageError, find_images, passed_over
 
@@ -37,7 +37,7 @@ def images_of(path: Path) -> Found:
     left = passed_over(path) if path.is_dir() and (images or os.access(path, os.R_OK)) else ()
     if left:
         complain(left, "warning")
-    return Found(images, bool(images) and not left)
+    return FoundImages(images, bool(images) and not left)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class SegmentOptions:
             certainty=self.certainty,
         )
 
-    def images(self) -> list["Found"]:
+    def images(self) -> list["FoundImages"]:
         """The images of each path.
 
         Raises:

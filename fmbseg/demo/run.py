@@ -14,7 +14,7 @@ from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.demo.metrics import KNOWN, Meter, collect, measure
 from fmbseg.demo.panels import Painter
-from fmbseg.demo.photographs import PHOTOGRAPHS, Photograph, add_photographs, credit_of
+from fmbseg.demo.photographs import PHOTOGRAPHS, PackagedPhotograph, add_photographs, credit_of
 from fmbseg.demo.report import Row, report_page
 from fmbseg.demo.scene import Observer
 from fmbseg.demo.words import demo_vocabularies
@@ -67,7 +67,7 @@ class DemoSettings:
 
     out: Path
     images: Path | None = None
-    photographs: tuple[Photograph, ...] = PHOTOGRAPHS
+    photographs: tuple[PackagedPhotograph, ...] = PHOTOGRAPHS
     classes: tuple[str, ...] | None = None
     new_words: tuple[str, ...] | None = None
     recipe: str = "offline"

@@ -47,7 +47,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Run:
+class TableRow:
     """One run's place in the table.
 
     Args:
@@ -61,7 +61,7 @@ class Run:
     cell: str
 
     @classmethod
-    def read(cls, path: Path) -> Run:
+    def read(cls, path: Path) -> TableRow:
         """Read the report of a run.
 
         Args:
@@ -109,7 +109,7 @@ def table(folders: Iterable[str | Path]) -> str:
     rows: dict[str, dict[str, str]] = {}
     columns = dict(COLUMNS)
     for folder in folders:
-        run = Run.read(Path(folder))
+        run = TableRow.read(Path(folder))
         cells = rows.setdefault(run.method, {})
         if run.data in cells:
             raise RunError(f"{folder}: {run.method} on {run.data} is there twice; name one of the runs")

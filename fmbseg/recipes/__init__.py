@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.recipes.hub import BASE, GROUNDED, PAPER, SAM3, TIPSV2
 from fmbseg.recipes.offline import OFFLINE
-from fmbseg.recipes.recipe import Memory, Recipe
+from fmbseg.recipes.recipe import MemoryNeed, Recipe
 from fmbseg.segment_settings import SegmentSettings
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AUTO", "RECIPES", "Memory", "Recipe", "get_recipe", "mask_options_for"]
+__all__ = ["AUTO", "RECIPES", "MemoryNeed", "Recipe", "get_recipe", "mask_options_for"]
 
 AUTO = "auto"
 """Used in place of a recipe's name: the best one within reach (see :mod:`fmbseg.recipes.auto`)."""

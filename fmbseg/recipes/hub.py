@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fmbseg.recipes.recipe import Memory, Recipe
+from fmbseg.recipes.recipe import MemoryNeed, Recipe
 
 # The paper's settings (section 4.1), which stay the paper's whatever the defaults become. Its
 # temperature of 1 is left to its own recipe: the default suits unit vectors better.
@@ -55,7 +55,7 @@ PAPER = Recipe(
     mask_options=_SAM,
     labeling=_PAPER_LABELING,
     training={**_PAPER_TRAINING, "temperature": 1.0},
-    memory=Memory(gpu=12, cpu=None),
+    memory=MemoryNeed(gpu=12, cpu=None),
     measured=_NOTHING,
     never_measured="its quality here (the paper's own is in its Table 1), its time and memory",
 )
@@ -69,7 +69,7 @@ BASE = replace(
     backbone="dinov2_vitb14",
     mask_options={**_SAM, "points_per_side": 16},  # a quarter of the decodes, which cost the most on a CPU
     training=_PAPER_TRAINING,
-    memory=Memory(gpu=4, cpu=6),
+    memory=MemoryNeed(gpu=4, cpu=6),
     measured=f"{_NOTHING}; the speed of its Stage 1 with random weights (docs/benchmarks.md)",
     never_measured=_QUALITY,
 )
@@ -82,7 +82,7 @@ TIPSV2 = replace(
     mask_generator="hf-sam:facebook/sam-vit-large",
     backbone="hf:google/tipsv2-l14",
     training=_PAPER_TRAINING,
-    memory=Memory(gpu=8, cpu=None),
+    memory=MemoryNeed(gpu=8, cpu=None),
     never_measured=_QUALITY,
 )
 
@@ -93,7 +93,7 @@ SAM3 = Recipe(
     image_text=_CLIP_B,
     backbone="dinov2_vitb14",
     training=_PAPER_TRAINING,
-    memory=Memory(gpu=10, cpu=None),
+    memory=MemoryNeed(gpu=10, cpu=None),
     measured=_NOTHING,
     never_measured=_QUALITY,
 )
@@ -103,5 +103,5 @@ GROUNDED = replace(
     name="grounded",
     title="Grounding DINO tiny and SAM ViT-B as the teacher; its student as of sam3; things more than stuff",
     teacher=f"grounded:IDEA-Research/grounding-dino-tiny+{_SAM_B}",
-    memory=Memory(gpu=6, cpu=None),
+    memory=MemoryNeed(gpu=6, cpu=None),
 )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fmbseg.certainty import CertaintyCurve
-from fmbseg.recipes.recipe import Memory, Recipe
+from fmbseg.recipes.recipe import MemoryNeed, Recipe
 from fmbseg.segment_settings import (
     Background,
     KnowledgePreservation,
@@ -78,7 +78,7 @@ OFFLINE = Recipe(
         background=Background("common"),  # one word alone would paint everything
         refine=RegionNaming("mobilesam", _MOBILESAM),
     ),
-    memory=Memory(gpu=1, cpu=3),
+    memory=MemoryNeed(gpu=1, cpu=3),
     measured="all that README.md and docs/benchmarks.md have figures of, if they name no other models",
     never_measured="more than a thousand photographs to train on, and GPUs",
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fmbseg.models.catalog import Role
 
 
-class Memory(NamedTuple):
+class MemoryNeed(NamedTuple):
     """Roughly how much memory a recipe needs, in gigabytes (1e9 bytes), in the stage that needs most.
 
     Attributes:
@@ -61,7 +61,7 @@ class Recipe:
     head: str | None = None
     hubness: float = 0.0
     segmenting: SegmentSettings = field(default_factory=SegmentSettings)
-    memory: Memory = field(default_factory=lambda: Memory(0, 0))
+    memory: MemoryNeed = field(default_factory=lambda: MemoryNeed(0, 0))
     measured: str = "nothing"
     never_measured: str = "everything"
 

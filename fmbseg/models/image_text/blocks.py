@@ -26,7 +26,7 @@ def _as_it_is(states: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class AttentionBlock:
+class LastBlock:
     """A pre-norm transformer block, taken apart.
 
     Args:
@@ -62,7 +62,7 @@ class AttentionBlock:
         return fed
 
 
-def open_clip_block(block: Any) -> AttentionBlock:
+def open_clip_block(block: Any) -> LastBlock:
     """open_clip's ``ResidualAttentionBlock``: one matrix for q, k and v."""
     attention = block.attn
 
@@ -71,10 +71,10 @@ def open_clip_block(block: Any) -> AttentionBlock:
         return _split(joined, attention.num_heads)
 
     norms, scales = (block.ln_1, block.ln_2), (block.ls_1, block.ls_2)
-    return AttentionBlock(attend_from, attention.out_proj, norms, block.mlp, scales)
+    return LastBlock(attend_from, attention.out_proj, norms, block.mlp, scales)
 
 
-def timm_block(block: Any) -> AttentionBlock:
+def timm_block(block: Any) -> LastBlock:
     """Timm's ``Block`` with its ``Attention``: one matrix for q, k and v; norms if the model has them."""
     attention = block.attn
 
@@ -87,29 +87,29 @@ def timm_block(block: Any) -> AttentionBlock:
         return projected
 
     norms, scales = (block.norm1, block.norm2), (block.ls1, block.ls2)
-    return AttentionBlock(attend_from, out, norms, block.mlp, scales)
+    return LastBlock(attend_from, out, norms, block.mlp, scales)
 
 
-def clip_block(layer: Any) -> AttentionBlock:
+def clip_block(layer: Any) -> LastBlock:
     """The layer of CLIP, MetaCLIP 2, SigLIP and SigLIP 2."""
     attention = layer.self_attn
     norms = (layer.layer_norm1, layer.layer_norm2)
-    return AttentionBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.mlp)
+    return LastBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.mlp)
 
 
-def aimv2_block(layer: Any) -> AttentionBlock:
+def aimv2_block(layer: Any) -> LastBlock:
     """The layer of AIMv2: RMSNorm and a gated MLP."""
     attention = layer.attention
     norms = (layer.rms_norm1, layer.rms_norm2)
-    return AttentionBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.ffn)
+    return LastBlock(_separate(attention, attention.num_heads), attention.out_proj, norms, layer.ffn)
 
 
-def tipsv2_block(layer: Any) -> AttentionBlock:
+def tipsv2_block(layer: Any) -> LastBlock:
     """The layer of TIPSv2: DINOv2's, with LayerScale."""
     attention, norms = layer.attention, (layer.norm1, layer.norm2)
     attend_from = _separate(attention, attention.num_attention_heads)
     scales = (layer.layer_scale1, layer.layer_scale2)
-    return AttentionBlock(attend_from, attention.o_proj, norms, layer.mlp, scales)
+    return LastBlock(attend_from, attention.o_proj, norms, layer.mlp, scales)
 
 
 def _separate(attention: Any, heads: int) -> Callable[[torch.Tensor], Projected]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from fmbseg.models.image_text.blocks import AttentionBlock
+    from fmbseg.models.image_text.blocks import LastBlock
 
 NACLIP_SIGMA_CELLS = 5.0
 
@@ -38,7 +38,7 @@ class BlockInput(NamedTuple):
     grid: tuple[int, int]
 
 
-def maskclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
+def maskclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     """Value path with residual and MLP; Zhou et al. 2022, "Extract Free Dense Labels from CLIP".
 
     arXiv 2112.01071, as its code does it: ``x + out(v)``, then ``x + mlp(ln_2(x))``.
@@ -47,7 +47,7 @@ def maskclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     return block.feed_forward(block.add(tokens.states, block.merge(values)))
 
 
-def value(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
+def value(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     """Value projection alone, ``out(v)``: MaskCLIP without residual and MLP, as in FeatUp.
 
     Fu et al. 2024, "FeatUp: A Model-Agnostic Framework for Features at Any Resolution", arXiv 2403.10516.
@@ -58,7 +58,7 @@ def value(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     return block.merge(values)
 
 
-def sclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
+def sclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     """Correlative self-attention: softmax(q q') + softmax(k k'), residual and MLP kept.
 
     Wang et al. 2024, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference",
@@ -69,7 +69,7 @@ def sclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     return block.feed_forward(block.add(tokens.states, block.merge(mixed)))
 
 
-def clearclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
+def clearclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     """Query-query attention without residual and MLP.
 
     Lan et al. 2024, "ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language Inference",
@@ -79,7 +79,7 @@ def clearclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     return block.merge(_attend(queries, values))
 
 
-def naclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
+def naclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     """Key-key attention drawn to neighbours by a Gaussian of 5 cells, without residual and MLP.
 
     Hajimiri et al. 2025, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic
@@ -89,7 +89,7 @@ def naclip(block: AttentionBlock, tokens: BlockInput) -> torch.Tensor:
     return block.merge(_attend(keys, values, bias=_neighbourhood(tokens).to(keys.dtype)))
 
 
-DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, BlockInput], torch.Tensor]] = {
+DENSE_VARIANTS: dict[str, Callable[[LastBlock, BlockInput], torch.Tensor]] = {
     "maskclip": maskclip,
     "value": value,
     "sclip": sclip,
@@ -98,7 +98,7 @@ DENSE_VARIANTS: dict[str, Callable[[AttentionBlock, BlockInput], torch.Tensor]] 
 }
 
 
-def dense_variant(name: str) -> Callable[[AttentionBlock, BlockInput], torch.Tensor]:
+def dense_variant(name: str) -> Callable[[LastBlock, BlockInput], torch.Tensor]:
     """Return a variant by name.
 
     Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from fmbseg.models.image_text.blocks import AttentionBlock
+    from fmbseg.models.image_text.blocks import LastBlock
 
 CELLS = "cells"
 """Name of the dense features of a tower that does not end in attention: each cell through its head."""
@@ -87,7 +87,7 @@ class TransformerTower:
 
     forward: Callable[[torch.Tensor], torch.Tensor]
     tap: Tap
-    block: AttentionBlock
+    block: LastBlock
     prefix: int
     head: Callable[[torch.Tensor], torch.Tensor]
     stride: int

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from einops import rearrange
 
-from fmbseg.models.image_text.blocks import AttentionBlock, aimv2_block, clip_block, tipsv2_block
+from fmbseg.models.image_text.blocks import LastBlock, aimv2_block, clip_block, tipsv2_block
 from fmbseg.models.image_text.dense_variants import resized_positions
 from fmbseg.models.image_text.towers import Tap, TransformerTower
 
@@ -27,7 +27,7 @@ class Family(NamedTuple):
     """
 
     model: str
-    block: Callable[[Any], AttentionBlock] = clip_block
+    block: Callable[[Any], LastBlock] = clip_block
     class_token: bool = True
     sees_padding: bool = False
     lower_case: bool = False
