@@ -9,7 +9,7 @@ from fmbseg.cli.options import ChosenMasks, Folder, with_options
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
-    from fmbseg.labels.comparison import Comparison
+    from fmbseg.labels.comparison import LabelComparison
 
 _SHEET = "contact sheet"
 
@@ -55,7 +55,7 @@ def compare(
         drawn.save(temporary)
 
 
-def print_comparison(first: str, second: str, found: "Comparison") -> None:
+def print_comparison(first: str, second: str, found: "LabelComparison") -> None:
     """Tell how much two sets agree, by class and by photograph."""
     from rich.markup import escape
     from rich.table import Table

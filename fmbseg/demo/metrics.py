@@ -138,7 +138,7 @@ _MEGABYTE = 1e6
 
 
 @dataclass
-class Cost:
+class StageCost:
     """The cost of one stage.
 
     Attributes:
@@ -163,12 +163,12 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self.costs: dict[str, Cost] = {}
+        self.costs: dict[str, StageCost] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure the block inside."""
-        cost = self.costs.setdefault(name, Cost())
+        cost = self.costs.setdefault(name, StageCost())
         start = perf_counter()
         try:
             yield

@@ -72,7 +72,7 @@ class CompetitionSettings:
         return cls(**_OF_FAMILIES.get(teacher.partition(":")[0], {}))
 
 
-class Won(NamedTuple):
+class WonMasks(NamedTuple):
     """What the words won in one photograph.
 
     Attributes:
@@ -142,7 +142,7 @@ class Competition:
             self._bid[better] = concept.semantic[better]
             self._bidder[better] = class_id
 
-    def won(self) -> Won:
+    def won(self) -> WonMasks:
         """Settle who has which pixel."""
         instances = self._distinct()
         top = self._on_top(instances)
@@ -165,7 +165,7 @@ class Competition:
             region = free & (self._bidder == class_id)
             won.append((_encode(region), class_id, float(self._bid[region].mean())))
         given = np.array([score for _, _, score in won], np.float32)
-        return Won(
+        return WonMasks(
             present=tuple(sorted(self._present)),
             masks=MaskSet(self._size, tuple(rle for rle, _, _ in won), given, np.ones_like(given)),
             class_ids=np.array([class_id for _, class_id, _ in won], np.int32),

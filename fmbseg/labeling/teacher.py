@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.labeling.classes import Classes
-    from fmbseg.labeling.competition import Won
+    from fmbseg.labeling.competition import WonMasks
     from fmbseg.labeling.description import Crops, Description
     from fmbseg.labeling.pipeline import Steps
     from fmbseg.labeling.prefilter import Prefilter
@@ -243,7 +243,7 @@ def refuse_without_a_teacher(
     return settings
 
 
-def _record(won: Won, photograph: Photograph, detected: tuple[int, ...]) -> LabeledImage:
+def _record(won: WonMasks, photograph: Photograph, detected: tuple[int, ...]) -> LabeledImage:
     count = len(won.masks)
     return LabeledImage(
         path=photograph.path,

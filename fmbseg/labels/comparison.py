@@ -90,7 +90,7 @@ class ComparedPhotograph:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class LabelComparison:
     """What :func:`compare` found.
 
     Attributes:
@@ -127,7 +127,7 @@ class Comparison:
 
 def compare(
     first: MappedPhotographs, second: MappedPhotographs, *, count: int = MOST_DIFFERENT
-) -> Comparison:
+) -> LabelComparison:
     """Compare two label sets of the same photographs, by the masks that are trained on.
 
     Photographs are the same whose files have the same SHA-256, wherever they lie, and classes those of one
@@ -161,7 +161,7 @@ def compare(
             "are matched by the SHA-256 of their files"
         )
     classes = {name: found for index, name in enumerate(names) if (found := sums.of_class(index))}
-    return Comparison(
+    return LabelComparison(
         names=names,
         photographs=sums.compared,
         alone=pairs.alone,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fmbseg.drawing.legend import Entry
     from fmbseg.drawing.palette import Colour
     from fmbseg.labels.collection import LabelCollection
-    from fmbseg.labels.comparison import ComparedPhotograph, Comparison
+    from fmbseg.labels.comparison import ComparedPhotograph, LabelComparison
     from fmbseg.labels.record import LabeledImage
 
 _GAP = 8
@@ -75,7 +75,7 @@ def _cell(
     return _above(_centred(picture, (side, side)), draw_caption(terminal(image.path), shown, side))
 
 
-def comparison_sheet(comparison: Comparison, first: LabelCollection, *, side: int = 280) -> Image.Image:
+def comparison_sheet(comparison: LabelComparison, first: LabelCollection, *, side: int = 280) -> Image.Image:
     """Draw the most different photographs: the first set's labels, the second's, and where they differ.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmbseg.images import load_image
-from fmbseg.labels.comparison import MOST_DIFFERENT, Comparison, compare
+from fmbseg.labels.comparison import MOST_DIFFERENT, LabelComparison, compare
 from fmbseg.labels.record import UNLABELLED
 from fmbseg.progress import Progress
 
@@ -30,7 +30,7 @@ def compare_with_labels(
     everywhere: bool = False,
     count: int = MOST_DIFFERENT,
     progress: bool = True,
-) -> Comparison:
+) -> LabelComparison:
     """Segment the photographs of a label set with its own words, and compare the class maps with its labels.
 
     Measures a student against its teacher, on photographs that the student has not learned from, labelled by

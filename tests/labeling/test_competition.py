@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmbseg.labeling.competition import Competition, CompetitionSettings, Won
+from fmbseg.labeling.competition import Competition, CompetitionSettings, WonMasks
 from fmbseg.masks import MaskSet
 from fmbseg.models.contracts import Concept
 
@@ -34,14 +34,14 @@ def found(
     )
 
 
-def compete(*words: tuple[int, Concept], **changes: float) -> Won:
+def compete(*words: tuple[int, Concept], **changes: float) -> WonMasks:
     competition = Competition(SIZE, CompetitionSettings(**changes))
     for class_id, concept in words:
         competition.add(class_id, concept)
     return competition.won()
 
 
-def class_map(won: Won) -> list[list[int]]:
+def class_map(won: WonMasks) -> list[list[int]]:
     painted = np.full(SIZE, -1)
     for index, class_id in enumerate(won.class_ids):
         mask = won.masks.decode(index)
