@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.part import Part
+
+
+class Run(TypedDict):
+    """Arguments of ``PseudoLabeler.label``, and of what looks ahead of it."""
+
+    image_labels: Path | None
+    shard_size: int
+    part: "Part | None"
+    workers: int
 
 
 class Chosen(TypedDict):
@@ -109,6 +119,14 @@ class LabelOptions:
         ),
     ] = None
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1
+    shard_size: Annotated[int, typer.Option(help="Photographs in a file of labels.")] = 1000
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Label one part: 3/40 is the third of forty, every fortieth file of labels. Each part has "
+            "a folder of its own; `fmbseg labels merge` joins them."
+        ),
+    ] = None
     strict: Strict = False
     device: DeviceName = None
     precision: Annotated[
@@ -137,6 +155,21 @@ class LabelOptions:
             "teacher_options": dict(given),
             "prefilter": self._prefilter(),
             "settings": self._settings(),
+        }
+
+    def run(self) -> Run:
+        """How to go through the photographs.
+
+        Raises:
+            ValueError: the part is none.
+        """
+        from fmbseg.part import Part
+
+        return {
+            "image_labels": self.image_labels,
+            "shard_size": self.shard_size,
+            "part": None if self.part is None else Part.of(self.part),
+            "workers": self.workers,
         }
 
     def _prefilter(self) -> tuple[str, int] | None:
@@ -174,14 +207,12 @@ class LabelOptions:
 @with_options(LabelOptions)
 def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
     """Label photographs without human annotation (Stage 1); a stopped run continues where it stopped."""
-    wanted, chosen = words(asked.classes, asked.vocabulary), asked.chosen()
+    wanted, chosen, run = words(asked.classes, asked.vocabulary), asked.chosen(), asked.run()
     from fmbseg.image_files import passed_over
     from fmbseg.labeling.look_ahead import look_ahead
 
     source = asked.photographs[0] if len(asked.photographs) == 1 else asked.photographs
-    labels = look_ahead(
-        source, wanted, asked.out, **chosen, image_labels=asked.image_labels, workers=asked.workers
-    )
+    labels = look_ahead(source, wanted, asked.out, **chosen, **run)
     if labels is None:
         from fmbseg.devices import find_device
         from fmbseg.labeling.labeler import PseudoLabeler
@@ -199,9 +230,7 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
             tell_device(device)
-            labels = labeler.label(
-                source, wanted, asked.out, image_labels=asked.image_labels, workers=asked.workers
-            )
+            labels = labeler.label(source, wanted, asked.out, **run)
     typer.echo(summary(labels))
     for failure in labels.errors:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import ConceptModel, ImageTextEncoder, MaskGenerator
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.models.loading.precision import Precision
+    from fmbseg.part import Part
     from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
 
@@ -194,6 +195,7 @@ class PseudoLabeler:
         *,
         image_labels: ImageLabelSource | None = None,
         shard_size: int = 1000,
+        part: Part | None = None,
         workers: int = 1,
         progress: bool = True,
     ) -> LabelSet:
@@ -209,14 +211,16 @@ class PseudoLabeler:
                 a CSV file (see :class:`~fmbseg.labeling.image_labels.ImageLabels`); they replace the presence
                 step for these photographs. The manifest records a hash of them.
             shard_size: photographs in a shard.
+            part: label the photographs of every n-th shard alone, into a folder of its own; all parts are
+                joined by :func:`fmbseg.labels.joined.join`.
             workers: photographs that masks are made for, or a teacher is asked of, at once, each on a thread;
                 the labels do not depend on it. On a CPU that the models do not fill, about half as many as
                 cores serve best.
             progress: show a bar.
 
         Returns:
-            The label set. Warnings tell how many photographs could not be read, and how many files were
-            passed over.
+            The label set, or the part of it. Warnings tell how many photographs could not be read, and how
+            many files were passed over.
 
         Raises:
             ImageError: no photograph found.
@@ -237,23 +241,24 @@ class PseudoLabeler:
         manifest = run_manifest(classes, as_begun(self.origin, Path(out)), root, paths, shard_size)
         if image_labels is not None:
             manifest["image_labels"] = known.to_manifest()
-        with LabelWriter(out, manifest) as writer:
+        with LabelWriter(out, manifest, part) as writer:
             if not writer.done:
                 todo = [paths[position] for position in writer.positions()]
                 steps = self.way.steps(classes, len(todo))
                 results = label_files(root, todo, steps, present=known.of, workers=workers)
                 with Progress(progress) as bars, closing(results):
-                    done = len(paths) - len(todo)
-                    for path, result in bars.track(results, "labelling", len(paths), done=done):
+                    done = writer.count - len(todo)
+                    for path, result in bars.track(results, "labelling", writer.count, done=done):
                         if isinstance(result, str):
                             writer.append_error(path, result)
                         else:
                             writer.append(result)
-        labels = LabelSet(out)
+        labels = LabelSet(out, part)
         if errors := labels.errors:
             warnings.warn(
-                f"{len(errors)} of {len(paths)} photographs could not be labelled, {errors[0]['path']} first "
-                f"({errors[0]['error']}); all are in {labels.folder / 'errors.jsonl'}",
+                f"{len(errors)} of {writer.count} photographs could not be labelled, "
+                f"{errors[0]['path']} first ({errors[0]['error']}); "
+                f"all are in {labels.folder / 'errors.jsonl'}",
                 stacklevel=2,
             )
         return labels

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fmbseg.labeling.image_labels import ImageLabelSource
+    from fmbseg.part import Part
     from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
 
@@ -51,6 +52,7 @@ def look_ahead(
     prefilter: tuple[str, int] | None = None,
     image_labels: ImageLabelSource | None = None,
     shard_size: int = 1000,
+    part: Part | None = None,
     workers: int = 1,
     settings: LabelingSettings | None = None,
 ) -> LabelSet | None:
@@ -69,6 +71,7 @@ def look_ahead(
         prefilter: spec of an image-text model, and how many classes it leaves to the teacher.
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
+        part: of the run, if not the whole.
         workers: photographs that masks are made for at once.
         settings: of Stage 1, instead of the recipe's.
 
@@ -113,9 +116,9 @@ def look_ahead(
     # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
     if aligned is not None or manifest_hash(wanted) != found["hash"]:
         return None
-    with LabelWriter(out, wanted) as writer:
+    with LabelWriter(out, wanted, part) as writer:
         done = writer.done
-    return LabelSet(out) if done else None
+    return LabelSet(out, part) if done else None
 
 
 def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count
 from fmbseg.labels.shards import damaged, from_row, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
+from fmbseg.part import Part
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class LabelSet(LabelCollection):
 
     Args:
         folder: with ``manifest.json``, ``shard-00000.parquet`` and so on.
+        part: read the shards of this part alone; the others need not be there.
 
     Raises:
         FileNotFoundError: no manifest, or a shard that the manifest counts is missing.
@@ -41,18 +43,19 @@ class LabelSet(LabelCollection):
         FileNotFoundError: no/such/folder holds no label set: manifest.json is missing...
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, part: Part | None = None) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         self._vocabulary = Vocabulary.from_dict(self.manifest["vocabulary"])
-        self._shards = [self.folder / shard_name(index) for index in range(shard_count(self.manifest))]
-        missing = [shard.name for shard in self._shards if not shard.exists()]
+        places = (part or Part()).take(range(shard_count(self.manifest)))
+        self._shards = {index: self.folder / shard_name(index) for index in places}
+        missing = [shard.name for shard in self._shards.values() if not shard.exists()]
         if missing:
             raise FileNotFoundError(
                 f"{self.folder} is not finished: {len(missing)} of {len(self._shards)} shards are missing "
                 f"({missing[0]} first). Run the same labelling again; it continues where it stopped"
             )
-        self._facts = check_shards(dict(enumerate(self._shards)), self.manifest)
+        self._facts = check_shards(self._shards, self.manifest)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,14 +88,15 @@ class LabelSet(LabelCollection):
         Raises:
             DamagedFileError: the list was changed since it was written, or is incomplete.
         """
-        return check_failures(self.folder, range(len(self._facts)), self._facts, self.manifest)
+        failures = check_failures(self.folder, list(self._shards), self._facts, self.manifest)
+        return [row for row in failures if row["shard"] in self._shards]
 
     def __len__(self) -> int:
         return sum(one.rows for one in self._facts)
 
     def __iter__(self) -> Iterator[LabeledImage]:
         root, classes = self.root, len(self._vocabulary)
-        for shard in self._shards:
+        for shard in self._shards.values():
             for row in read_shard(shard):
                 for problem in row_problems(row, classes, root):
                     raise damaged(shard, problem)

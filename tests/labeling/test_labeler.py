@@ -15,9 +15,11 @@ from PIL import Image
 from fmbseg import LabelSet, PseudoLabeler
 from fmbseg.images import ImageError
 from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.joined import join
 from fmbseg.labels.writer import LOCK
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.mask_generators.superpixels import superpixels
+from fmbseg.part import Part
 from fmbseg.unknown_name import UnknownNameError
 from tests.labeling.colours import ColourEncoder, painted
 from tests.models.photographs import photograph
@@ -58,6 +60,24 @@ def test_the_number_of_workers_changes_no_byte(photographs: Path, tmp_path: Path
         written.append({path.name: path.read_bytes() for path in out.iterdir() if path.name != LOCK})
     assert written[0] == written[1]
     assert {"shard-00002.parquet", "errors.jsonl"} <= written[0].keys()
+
+
+@pytest.mark.filterwarnings("ignore:superpixels takes no point prompts", "ignore:2 of ")
+def test_parts_joined_equal_one_run_to_the_last_byte(photographs: Path, tmp_path: Path) -> None:
+    for name in ("c.jpg", "a/0.jpg"):
+        (photographs / name).write_text("no image")
+
+    def run(out: Path, part: Part | None = None) -> LabelSet:
+        return labeler().label(photographs, WORDS, out, shard_size=2, part=part, progress=False)
+
+    whole = run(tmp_path / "whole")
+    first, second = (run(tmp_path / str(index), Part(index, 2)) for index in (1, 2))
+    assert [[image.path for image in part] for part in (first, second)] == [["a.PNG"], ["a/two.png", "b.png"]]
+    assert [[row["path"] for row in part.errors] for part in (first, second)] == [["a/0.jpg", "c.jpg"], []]
+    joined = join([first.folder, second.folder], tmp_path / "joined")
+    assert {path.name: path.read_bytes() for path in joined.folder.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.folder.iterdir()
+    }
 
 
 def test_workers_must_be_at_least_one(photographs: Path, tmp_path: Path) -> None:
