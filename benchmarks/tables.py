@@ -46,6 +46,8 @@ TITLES = {
     "adaptive_sampling": "Fewer points for segment-everything",
     "backbones": "Overhead of backbones",
     "inference": "Inference",
+    "beside_composition": "Segmentation beside the plainest composition of its parts",
+    "training": "An epoch of training beside the former way",
 }
 """Titles of the sections, in the order of the page; results of other names come last, under their names."""
 

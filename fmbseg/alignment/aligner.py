@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-
-from fmbseg.aligned.config import AlignedEncoderError, check_text_encoder
+from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
-from fmbseg.aligned.head import AlignmentHead
-from fmbseg.aligned.prototypes import Prototypes
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.alignment.checkpoint import Checkpoint
-from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
 from fmbseg.alignment.distributed import join_processes
-from fmbseg.alignment.early_checks import check_early, open_checkpoint, training_identity
-from fmbseg.alignment.examples import training_data
-from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes, filled
-from fmbseg.alignment.label_source import models_without_paths, open_labels
-from fmbseg.alignment.objective import Objective
+from fmbseg.alignment.features import feature_gigabytes
+from fmbseg.alignment.fitting import Fitting, Ground, Keeping
+from fmbseg.alignment.label_source import open_labels
 from fmbseg.alignment.parts import Parts, loaded_backbone, make_parts
-from fmbseg.alignment.reports import TrainingReports
-from fmbseg.alignment.selection import Selection, select_epochs
 from fmbseg.alignment.settings import TrainingSettings
-from fmbseg.alignment.trainer import EpochRecord, train
-from fmbseg.alignment.training_example import training_size
+from fmbseg.alignment.trainer import EpochRecord
 from fmbseg.files import cache_home
-from fmbseg.models.dense import DenseBackbone
-from fmbseg.models.hubness import NEIGHBOURS
-from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.recipes import AUTO, RECIPES
 from fmbseg.recipes.auto import ByRecipe
@@ -40,18 +25,16 @@ from fmbseg.recipes.auto import ByRecipe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fmbseg.aligned.head import AlignmentHead
     from fmbseg.aligned.saved import SavedHead
-    from fmbseg.alignment.examples import TrainingData
+    from fmbseg.alignment.checkpoint import Checkpoint
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
-    from fmbseg.alignment.training_example import TrainingExample
+    from fmbseg.alignment.selection import Selection
     from fmbseg.devices import Device
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
-    from fmbseg.vocabulary import Vocabulary, VocabularySource
-
-_FEWEST_WORDS = 10 * NEIGHBOURS
-"""Fewest training words that hubness is measured against: of fewer, the nearest would be most of them."""
+    from fmbseg.vocabulary import VocabularySource
 
 
 class Aligner(Shareable):
@@ -98,11 +81,9 @@ class Aligner(Shareable):
     ) -> None:
         self.history: tuple[EpochRecord, ...] = ()
         self.selection: Selection | None = None
-        self._processes, self._device = join_processes(device)
-        self._hub = hub
-        self._head = head
-        self._start: AlignedEncoder | None = None
-        self._features_dir = cache_home() / "features" if features_dir is None else Path(features_dir)
+        processes, where = join_processes(device)
+        kept_in = cache_home() / "features" if features_dir is None else Path(features_dir)
+        self._ground = Ground(processes, where, hub, kept_in, head)
         self._encoder: AlignedEncoder | None = None
         given = None if backbone is None else loaded_backbone(backbone, hub)  # its faults show now
 
@@ -110,7 +91,7 @@ class Aligner(Shareable):
             return make_parts(chosen, given, text_encoder, settings, head, hub)
 
         needed = backbone is None or text_encoder is None
-        self._by_recipe = ByRecipe(recipe, make, hub, self._device, needed=needed)
+        self._by_recipe = ByRecipe(recipe, make, hub, where, needed=needed)
 
     @property
     def settings(self) -> TrainingSettings:
@@ -179,63 +160,14 @@ class Aligner(Shareable):
         """
         source = open_labels(labels, vocabulary, Path(root))
         self._stay_with(source)
-        fingerprint = source.fingerprint
-        kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
-        with Progress(progress and self._processes.main) as bars, ExitStack() as files:
-            if kept is not None and self._processes.main:
-                files.enter_context(kept)
-            identity = training_identity(fingerprint, self.settings, self._processes)
-            check_early(source, identity, kept, logs, tensorboard=tensorboard)
-            old = self._old_vocabulary()
-            text_encoder = self._parts.loaded_text_encoder(self._device, self._hub)
-            head = self._new_head(text_encoder)
-            self._check_grid()
-            if kept is not None:
-                open_checkpoint(kept, identity, self._backbone, text_encoder, head, self._device)
-            data = training_data(source, self.settings, self._backbone.stride, bars.track)
-            if data.unlabelled:
-                bars.note(f"{data.unlabelled} of {len(source)} photographs have no labelled patch: left out")
-            vectors, prototypes = self._prototypes(data.vocabulary, text_encoder, old)
-            features, dense = self._features(data, text_encoder, bars, files)
-            objective = Objective(features, vectors, self.settings, dense, old, self._processes)
-            self.history, self.selection = (), self._select(data, objective, bars)
-            if self._start is not None and self.selection is not None and not self.selection.epochs:
-                self._encoder = self._start.with_training(
-                    {**self._start.config.training, "kept": self._record(source, fingerprint, data)}
-                )
-                return self
-            reports = TrainingReports(
-                bars,
-                self.settings.epochs if self.selection is None else self.selection.epochs,
-                len(data.examples),
-                self.settings.batch_size * self._processes.count,
-                start=None if kept is None else kept.state,
-                logs=logs if self._processes.main else None,
-                tensorboard=tensorboard,
-            )
-            files.enter_context(reports)
-            hubness = self._parts.hubness if self._start is None else self._start.hubness
+        keeping = Keeping(checkpoint, logs, tensorboard)
+        with Progress(progress and self._ground.processes.main) as bars, ExitStack() as files:
+            fitting = Fitting(self._parts, self._ground, source, keeping, bars, files)
+            self.history, self.selection = (), fitting.selection
             try:
-                train(
-                    head.to(self._device),
-                    data.examples,
-                    objective,
-                    held_out=data.held_out,
-                    until=None if self.selection is None else self.selection.epochs,
-                    checkpoint=kept,
-                    on_step=reports.step,
-                    on_epoch=reports.epoch,
-                )
+                fitting.train()
             finally:  # also what an interrupted or diverged training reached
-                self.history = tuple(reports.history)
-                self._encoder = AlignedEncoder(
-                    self._backbone,
-                    head,
-                    text_encoder,
-                    prototypes=prototypes,
-                    hubness=hubness if len(prototypes.vocabulary) >= _FEWEST_WORDS else 0.0,
-                    training=self._record(source, fingerprint, data),
-                )
+                self.history, self._encoder = fitting.history, fitting.encoder
         return self
 
     def feature_gigabytes(self, labels: LabelSource | str | Path) -> float:
@@ -256,7 +188,7 @@ class Aligner(Shareable):
     @property
     def main_process(self) -> bool:
         """Whether this process should report results; a single process always does."""
-        return self._processes.main
+        return self._ground.processes.main
 
     def to_save(self) -> SavedHead:
         """The head of :attr:`encoder`, as ``save_pretrained`` and ``push_to_hub`` write it.
@@ -312,12 +244,7 @@ class Aligner(Shareable):
             device=device,
             hub=hub,
         )
-        training = encoder.config.training
-        try:
-            saved = TrainingSettings.from_dict(training.get("settings", {}))
-            history = tuple(EpochRecord(**record) for record in training.get("history", ()))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise AlignedEncoderError(f"'training' in the config of {source} is wrong: {error}") from error
+        saved, history = _training(encoder, source)
         aligner = cls(
             encoder.backbone,
             text_encoder if text_encoder is not None else encoder.config.text_encoder,
@@ -328,96 +255,25 @@ class Aligner(Shareable):
             hub=encoder.hub,
         )
         aligner.history = history
-        aligner._start = aligner._encoder = encoder
+        aligner._encoder = encoder
+        aligner._ground = replace(aligner._ground, start=encoder)
         return aligner
 
     def loaded_text_encoder(self) -> ImageTextEncoder:
         """The model whose texts are learned, loaded on first use."""
-        return self._parts.loaded_text_encoder(self._device, self._hub)
+        return self._parts.loaded_text_encoder(self._ground.device, self._ground.hub)
 
     def _stay_with(self, source: LabelSource) -> None:
         """Resolve ``auto`` to the recipe that made the labels."""
         recorded = source.origin.get("models", {}).get("recipe")
         self._by_recipe.made(recorded if recorded in RECIPES else None, "the labels")
 
-    def _new_head(self, text_encoder: ImageTextEncoder) -> AlignmentHead:
-        if self._head is not None:
-            check_text_encoder(self._head.settings, text_encoder.spec, text_encoder.dim)
-            return copy.deepcopy(self._head)
-        # The caller's random numbers are left as they were.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.settings.seed)
-            return AlignmentHead(
-                self._backbone.dim,
-                text_encoder.dim,
-                mlp_ratio=self.settings.mlp_ratio,
-                kind=self.settings.head_kind,
-            )
 
-    def _check_grid(self) -> None:
-        size = training_size((2, 3), self.settings.image_size, self._backbone.stride)  # like a photograph
-        check_grid(self._backbone, size, self._device)
-
-    def _old_vocabulary(self) -> OldVocabulary | None:
-        """The words to retain, if the settings ask for it."""
-        weight = self.settings.distillation
-        if not weight:
-            return None
-        known = None if self._start is None else self._start.prototypes
-        if self._head is None or known is None:
-            raise ValueError(
-                f"distillation {weight:g} retains the words of a trained head, and there is none to start "
-                "from: use Aligner.from_pretrained, or set it to 0"
-            )
-        return OldVocabulary(self._head, known, self.settings.temperature).to(self._device)
-
-    def _prototypes(
-        self, words: Vocabulary, text_encoder: ImageTextEncoder, old: OldVocabulary | None
-    ) -> tuple[torch.Tensor, Prototypes]:
-        """Text vectors of the classes, and those to save, which include retained words."""
-        known = words if old is None else joined_vocabulary(old.vocabulary, words)
-        with torch.no_grad():
-            vectors = embed_vocabulary(text_encoder, known).float().to(self._device)
-        return vectors[: len(words)], Prototypes(known, vectors)
-
-    def _features(
-        self,
-        data: TrainingData,
-        text_encoder: ImageTextEncoder,
-        bars: Progress,
-        files: ExitStack,
-    ) -> tuple[FeatureCache, FeatureCache | None]:
-        """Features of all photographs and, if they are wanted, the dense maps of those to train on."""
-
-        def cached(backbone: Backbone, name: str, examples: tuple[TrainingExample, ...]) -> FeatureCache:
-            cache = FeatureCache(backbone, self._device, self._features_dir, self.settings.cache_gb)
-            return files.enter_context(filled(cache, examples, name, bars, self._processes))
-
-        features = cached(self._backbone, "features", (*data.examples, *data.held_out))
-        if not self.settings.dense_weight:
-            return features, None
-        dense = DenseBackbone(text_encoder, self._backbone.stride)
-        return features, cached(dense, "dense maps", data.examples)
-
-    def _select(self, data: TrainingData, objective: Objective, bars: Progress) -> Selection | None:
-        """After how many epochs to stop, if the settings ask for it and there is a head to start from."""
-        parts = self.settings.cross_validation
-        if not parts or self._start is None:
-            return None
-        found = select_epochs(self._start.head.to(self._device), data.examples, objective, parts, bars)
-        bars.note(str(found))
-        return found
-
-    def _record(self, source: LabelSource, fingerprint: str, data: TrainingData) -> dict[str, Any]:
-        """How this training went, for the config; no times, so that equal runs give equal files."""
-        return {
-            "settings": self.settings.to_dict(),
-            "selection": None if self.selection is None else self.selection.to_dict(),
-            "labels": {
-                "fingerprint": fingerprint,
-                "models": models_without_paths(source.origin.get("models", {})),
-                "photographs": len(source),
-                "without_labelled_patch": data.unlabelled,
-            },
-            "history": [asdict(record) for record in self.history],
-        }
+def _training(encoder: AlignedEncoder, source: object) -> tuple[TrainingSettings, tuple[EpochRecord, ...]]:
+    """The settings and the history that a head was saved with."""
+    training = encoder.config.training
+    try:
+        saved = TrainingSettings.from_dict(training.get("settings", {}))
+        return saved, tuple(EpochRecord(**record) for record in training.get("history", ()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise AlignedEncoderError(f"'training' in the config of {source} is wrong: {error}") from error

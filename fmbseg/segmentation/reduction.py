@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -87,34 +87,8 @@ def segment_encoded(
         generator: of masks, for a refinement that takes masks.
         curve: how likely a word is right by its score, if that is known.
     """
-    top = max(settings.top, 2 if settings.min_margin else 1)
-    temperature = settings.temperature if settings.needs_softmax else None
-    if isinstance(settings.refine, Pamr):
-        decoded = _decode_refined(encoded, prototypes, settings.refine, top, temperature)
-    else:
-        decoded = decode(
-            encoded.text_map,
-            prototypes,
-            encoded.size,
-            second=encoded.second,
-            top=top,
-            temperature=temperature,
-        )
-    if generator is not None and isinstance(settings.refine, MaskNaming):
-        paint_masks(
-            decoded,
-            _masks_to_name(generator, encoded, decoded, classes, settings.refine),
-            encoded.text_map,
-            prototypes,
-            second=encoded.second,
-            top=top,
-            temperature=temperature,
-        )
-    scores = decoded.scores.float().cpu().numpy()
-    confidence = None
-    if decoded.log_sum is not None:  # in its own memory: it is not needed any more
-        share = decoded.log_sum.neg_().add_(decoded.scores, alpha=1 / settings.temperature).exp_()
-        confidence = share.float().cpu().numpy()
+    decoded = _decoded(encoded, prototypes, classes, settings, generator)
+    scores, confidence = decoded.scores.float().cpu().numpy(), _confidence(decoded, settings)
     measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
     best = _top(decoded, classes, settings.top)
     labels = _labels(decoded, measured, classes, settings)
@@ -141,6 +115,35 @@ def segment_encoded(
         ),
         device=str(encoded.text_map.device),
     )
+
+
+def _decoded(
+    encoded: EncodedImage,
+    prototypes: torch.Tensor,
+    classes: ResultClasses,
+    settings: SegmentSettings,
+    generator: MaskGenerator | None,
+) -> Decoded:
+    """The best words of every pixel, refined or of whole masks where the settings say so."""
+    top = max(settings.top, 2 if settings.min_margin else 1)
+    temperature = settings.temperature if settings.needs_softmax else None
+    wanted: Any = {"second": encoded.second, "top": top, "temperature": temperature}
+    if isinstance(settings.refine, Pamr):
+        return _decode_refined(encoded, prototypes, settings.refine, top, temperature)
+    decoded = decode(encoded.text_map, prototypes, encoded.size, **wanted)
+    if generator is not None and isinstance(settings.refine, MaskNaming):
+        masks = _masks_to_name(generator, encoded, decoded, classes, settings.refine)
+        paint_masks(decoded, masks, encoded.text_map, prototypes, **wanted)
+    return decoded
+
+
+def _confidence(decoded: Decoded, settings: SegmentSettings) -> NDArray[np.float32] | None:
+    """The best word's share of the softmax, if it is known; uses up ``decoded.log_sum``."""
+    if decoded.log_sum is None:
+        return None
+    share = decoded.log_sum.neg_().add_(decoded.scores, alpha=1 / settings.temperature).exp_()
+    found: NDArray[np.float32] = share.float().cpu().numpy()
+    return found
 
 
 def _masks_to_name(

@@ -13,6 +13,7 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.aligner import Aligner
 from fmbseg.alignment.checkpoint import TrainingCheckpointError
 from fmbseg.alignment.examples import TrainingDataError, training_data
+from fmbseg.alignment.fitting import new_head
 from fmbseg.alignment.label_source import RecordedLabels
 from fmbseg.alignment.selection import choose
 from fmbseg.alignment.settings import TrainingSettings
@@ -46,7 +47,7 @@ def test_fit_learns_from_the_classes_that_were_detected(tmp_path: Path) -> None:
     assert prototypes is not None
     assert prototypes.vocabulary.names == ("cup", "cat", "person", "table")
     torch.testing.assert_close(prototypes.vectors, embed_vocabulary(TinyImageText(), prototypes.vocabulary))
-    start = tiny(tmp_path)._new_head(TinyImageText()).state_dict()
+    start = new_head(TinyBackbone().dim, TinyImageText().dim, aligner.settings).state_dict()
     changed = [
         name for name, weight in aligner.encoder.head.state_dict().items() if not weight.equal(start[name])
     ]

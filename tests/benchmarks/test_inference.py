@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.inference import RandomBackbone, parse, size_of, slope
+from benchmarks.inference import parse, size_of, slope
+from benchmarks.random_models import RandomBackbone
 from fmbseg.models.contracts import Backbone
 
 REPOSITORY = Path(__file__).resolve().parents[2]
