@@ -59,14 +59,16 @@ class Painter:
 
     def __init__(self, classes: Sequence[str], *, packaged: str | None = None) -> None:
         self._classes, self._packaged = classes, packaged
-        self._trained, self._new = ClassColours(), ClassColours()
+        self._colours = ClassColours()
 
     def panels(self, scene: Scene) -> list[Panel]:
         """Draw a photograph's eight panels."""
         maps = (scene.labels.label_map(), scene.before, scene.after.foreground, scene.labels.class_ids)
-        colours = self._trained.of_map(*maps)
-        new = self._new.of_map(scene.new.foreground)
-        return _panels(scene, self._classes, self._packaged, colours, new)
+        # Both lists of words share the colours: none of the last panel has another meaning in those before.
+        new, first = scene.new.foreground, len(self._classes)
+        colours = self._colours.of_map(*maps, np.where(new < 0, new, new + first))
+        new_colours = {index - first: colour for index, colour in colours.items() if index >= first}
+        return _panels(scene, self._classes, self._packaged, colours, new_colours)
 
 
 def _panels(
