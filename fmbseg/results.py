@@ -343,12 +343,18 @@ class Segmentation:
         picture = draw_classes(shown, chosen, self.image, max_side=max_side, unknown=self.labels < 0)
         return self._with_legend(picture, shown, chosen) if legend else picture
 
-    def compare(self, truth: NDArray[np.integer], max_side: int | None = None) -> Image.Image:
+    def compare(
+        self,
+        truth: NDArray[np.integer],
+        max_side: int | None = None,
+        colours: ClassColours | None = None,
+    ) -> Image.Image:
         """Draw the image, the ground truth and the result side by side, with the names of both.
 
         Args:
             truth: (H, W), positions in ``names``; -1 where the truth is unknown.
             max_side: longest allowed side of each picture in pixels; larger ones are shrunk.
+            colours: of the classes; give the same to every picture of a run, so that a class keeps its own.
 
         Raises:
             ValueError: the truth has another shape, or values that are not a class.
@@ -364,7 +370,7 @@ class Segmentation:
                 f"{len(self.names) - 1}"
             )
         maps = [self._without_background(truth.astype(np.int32)), self.foreground]
-        nothing, chosen = np.full_like(self.labels, -1), ClassColours().of_map(*maps)
+        nothing, chosen = np.full_like(self.labels, -1), (colours or ClassColours()).of_map(*maps)
         unknown = (None, None, self.labels < 0)
         pictures = [
             draw_classes(one, chosen, self.image, max_side=max_side, unknown=blank)

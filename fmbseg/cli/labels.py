@@ -134,5 +134,5 @@ def _print_statistics(folder: Path, found: "Statistics") -> None:
         for stage, one in found.masks.get(name, {}).items():
             means = (f"{value:.3f}" for value in (one.area, one.predicted_iou, one.similarity))
             table.add_row("", stage, str(one.photographs), str(one.masks), str(one.kept), *means)
-    table.add_row("unknown, without a label", "", str(found.with_unknown), "", "", f"{found.unknown:.3f}")
+    table.add_row("unknown", "", str(found.with_unknown), "", "", f"{found.unknown:.3f}")
     print_table(table)

@@ -6,6 +6,7 @@ import warnings
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.drawing.colours import ClassColours
 from fmbseg.files import encode
 from fmbseg.written import OwnResults
 
@@ -37,7 +38,7 @@ class RunPictures:
     score = "miou"
 
     def __init__(self, files: WrittenFiles, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        self._files, self._most = files, most
+        self._files, self._most, self._colours = files, most, ClassColours()
         known = self._scores(rows)
         self.scores = {key: score for key, score in known.items() if files.keep(picture_name(key))}
         self._drop_the_rest()
