@@ -86,9 +86,9 @@ def timed_epochs(
     epochs: list[dict[str, float]] = []
     whole, on_features = Clock(), [0.0, 0.0]
 
-    def counted(run: Callable[[TrainingExample], Any], example: TrainingExample) -> Any:
+    def counted(run: Callable[[Any], Any], given: object) -> Any:
         clock = Clock()
-        result = run(example)
+        result = run(given)
         for kind, seconds in enumerate(clock.read()):
             on_features[kind] += seconds
         return result
@@ -109,8 +109,7 @@ def timed_epochs(
     if not cache.open(examples).kept:
         raise RuntimeError("the features do not fit the budget or the disk")
     whole.read()  # the probe that tells backbones apart is not work of an epoch
-    for example in examples:
-        counted(cache.fill, example)
+    counted(list, cache.fill(examples))
     objective = Objective(lambda example: counted(cache, example), prototypes.to(device), settings)
     train(head, examples, objective, on_step=lambda _: None, on_epoch=end_epoch)
     cache.close()

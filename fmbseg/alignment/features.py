@@ -7,30 +7,33 @@ import io
 import json
 import shutil
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from fmbseg.ahead import ordered_map, readers
 from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
 from fmbseg.alignment.training_example import training_size
 from fmbseg.checksums import seal, unseal
 from fmbseg.files import DamagedFileError, check_regular, write_atomically
 from fmbseg.images import load_image
+from fmbseg.models.batching import Batches, batch_size_for, pinned
 from fmbseg.models.weight_probe import probe_backbone, same_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from fmbseg.alignment.distributed import Processes
     from fmbseg.alignment.training_example import TrainingExample
     from fmbseg.models.contracts import Backbone
     from fmbseg.progress import Progress
+
+    _Computed = tuple[TrainingExample, torch.Tensor]
 
 _GIGABYTE = 1e9
 _BYTES = 2  # of a float16
@@ -129,10 +132,25 @@ class FeatureCache:
         device: where it computes.
         folder: under which features are kept.
         max_gb: gigabytes (1e9 bytes) that the features of one training may take; 0 keeps none.
+        batch_size: photographs of one size that are encoded at once, at most; fewer if the device lacks the
+            memory. If not given, 4 on a CPU and 32 on another device.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device, folder: Path, max_gb: float) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        device: torch.device,
+        folder: Path,
+        max_gb: float,
+        *,
+        batch_size: int | None = None,
+    ) -> None:
         self._backbone = backbone.to(device)
+        self._batch_size = batch_size_for(device) if batch_size is None else batch_size
+        self._batches = Batches(self._backbone, self._batch_size, device)
+        self._coming: Generator[_Computed, None, None] | None = None
+        self._awaited: set[FeatureKey] = set()
+        self._ready: dict[FeatureKey, torch.Tensor] = {}
         self._device = device
         self._folder = folder
         self._max_gb = max_gb
@@ -155,15 +173,53 @@ class FeatureCache:
         return plan
 
     def close(self) -> None:
-        """Close the files that are open for writing."""
+        """Stop reading ahead, and close the files that are open for writing."""
+        self.expect([])
         if self._store is not None:
             self._store.close()
 
-    def fill(self, example: TrainingExample) -> None:
-        """Compute and keep the features of one photograph, unless they are kept already."""
-        key = self._key(example)
-        if self._store is not None and self._store.read(key) is None:
-            self._store.write(key, self._compute(example))
+    def fill(self, examples: Sequence[TrainingExample]) -> Iterator[TrainingExample]:
+        """Compute and keep the features of photographs that are not kept yet; yield each that is.
+
+        Photographs of one size share a pass of the backbone, whose result for each is the same within the
+        rounding of float32, whichever they are.
+
+        Raises:
+            ValueError: the backbone gives values that float16 cannot hold as finite numbers.
+        """
+        store = self._store
+        if store is None:
+            return
+        missing: list[TrainingExample] = []
+        for example in examples:
+            if store.read(self._key(example)) is None:
+                missing.append(example)
+            else:
+                yield example
+
+        def keep(computed: _Computed) -> TrainingExample:
+            example, grid = computed
+            key = self._key(example)
+            if store.read(key) is None:
+                store.write(key, self._half(example, grid).cpu().numpy())
+            return example
+
+        # One photograph's features are written while the device computes others.
+        with closing(ordered_map(keep, self._computed(self._groups(missing)), workers=1)) as kept:
+            yield from (example for _, example in kept)
+
+    def expect(self, batches: Sequence[Sequence[TrainingExample]]) -> None:
+        """Say which photographs will be asked for next, in batches, so that those not kept are read ahead.
+
+        The photographs of a batch share passes of the backbone.
+        """
+        if self._coming is not None:
+            self._coming.close()
+        self._ready.clear()
+        missing = [] if self._store is not None else batches
+        self._awaited = {self._key(example) for batch in missing for example in batch}
+        groups = [group for batch in missing for group in self._groups(batch)]
+        self._coming = self._computed(groups) if groups else None
 
     def __call__(self, example: TrainingExample) -> torch.Tensor:
         """Features of one photograph, float32 (1, dim, h, w), read if they are kept, else computed.
@@ -173,9 +229,17 @@ class FeatureCache:
         """
         key = self._key(example)
         grid = None if self._store is None else self._store.read(key)
-        if grid is None:
-            grid = self._compute(example)
-        return torch.from_numpy(grid.astype(np.float32)).to(self._device)[None]
+        if grid is not None:
+            return torch.from_numpy(grid.astype(np.float32)).to(self._device)[None]
+        if key in self._awaited and self._coming is not None:
+            while key not in self._ready:
+                other, computed = next(self._coming)
+                self._ready[self._key(other)] = computed
+            self._awaited.remove(key)
+            computed = self._ready.pop(key)
+        else:
+            (computed,) = self._batches.encode([self._pixels(example)])
+        return self._half(example, computed).float()[None]
 
     def _key(self, example: TrainingExample) -> FeatureKey:
         return FeatureKey(example.sha256, *example.labels.shape)
@@ -183,15 +247,37 @@ class FeatureCache:
     def _gigabytes(self, example: TrainingExample) -> float:
         return _gigabytes(example.labels.size, self._backbone.dim)
 
-    @torch.no_grad()
-    def _compute(self, example: TrainingExample) -> NDArray[np.float16]:
-        pixels = self._backbone.transform(load_image(example.path), size=example.size)[None]
-        half = self._backbone.encode(pixels.to(self._device))[0].half().cpu()
+    def _groups(self, examples: Iterable[TrainingExample]) -> list[list[TrainingExample]]:
+        """Batches of photographs of one size, in the order of their first."""
+        groups: list[list[TrainingExample]] = []
+        last: dict[tuple[int, int], list[TrainingExample]] = {}
+        for example in examples:
+            if len(last.get(example.size, ())) in (0, self._batch_size):
+                last[example.size] = []
+                groups.append(last[example.size])
+            last[example.size].append(example)
+        return groups
+
+    def _computed(self, groups: Sequence[Sequence[TrainingExample]]) -> Generator[_Computed, None, None]:
+        """Features on the device, (dim, h, w), while threads read the next photographs."""
+        workers = readers(self._device)
+        in_hand = max(workers, 2 * self._batch_size)
+        every = [example for group in groups for example in group]
+        with closing(ordered_map(self._pixels, every, workers=workers, in_hand=in_hand)) as read:
+            for group in groups:
+                pixels = [one for _, one in islice(read, len(group))]
+                yield from zip(group, self._batches.encode(pixels), strict=True)
+
+    def _pixels(self, example: TrainingExample) -> torch.Tensor:
+        return pinned(self._backbone.transform(load_image(example.path), size=example.size), self._device)
+
+    def _half(self, example: TrainingExample, grid: torch.Tensor) -> torch.Tensor:
+        half = grid.half()
         if not bool(torch.isfinite(half).all()):
             raise ValueError(
                 f"features of {self._backbone.spec!r} for {example.path} are not finite in float16"
             )
-        return half.numpy()
+        return half
 
 
 @contextmanager
@@ -220,8 +306,8 @@ def filled(
     try:
         if plan.kept:
             mine = processes.share(examples)
-            for example in bars.track(mine, name, len(mine)):
-                cache.fill(example)
+            for _ in bars.track(cache.fill(mine), name, len(mine)):
+                pass
         processes.wait()
         if processes.count > 1:  # to find what the others computed
             cache.close()

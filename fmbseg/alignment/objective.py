@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,6 +46,19 @@ Places = NDArray[np.int64] | None
 """The cells of a photograph that take part, in reading order; None for all."""
 
 
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """Features that can use the time until they are asked for."""
+
+    def __call__(self, example: TrainingExample, /) -> torch.Tensor:
+        """Those of an example."""
+        ...
+
+    def expect(self, batches: Sequence[Sequence[TrainingExample]]) -> None:
+        """Take note of the batches whose features will be asked for next."""
+        ...
+
+
 @dataclass(frozen=True)
 class Objective:
     """The loss of a training.
@@ -65,6 +78,12 @@ class Objective:
     dense: Features | None = None
     old: OldVocabulary | None = None
     processes: Processes = field(default_factory=Processes)
+
+    def expect(self, batches: Sequence[Sequence[TrainingExample]]) -> None:
+        """Say which batches of this process come next, so that features that are not kept are read ahead."""
+        for features in (self.features, self.dense):
+            if isinstance(features, ReadsAhead):
+                features.expect(batches)
 
     def batch(self, head: AlignmentHead, batch: Sequence[TrainingExample], epoch: int) -> BatchLoss:
         """The loss of this process's photographs of a batch, which may be none."""

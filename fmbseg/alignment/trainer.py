@@ -108,6 +108,7 @@ def train(
             batches = _batches(examples, settings.batch_size * objective.processes.count, order)
             if epoch < run.state.epoch:
                 continue
+            objective.expect([objective.processes.share(batch) for batch in batches[run.state.batches :]])
             for number in range(run.state.batches, len(batches)):
                 run.step(batches[number])
                 # The end of an epoch is saved below, together with its record.

@@ -43,7 +43,9 @@ def validate(
     counts = torch.zeros(3, classes, dtype=torch.float64)  # right, labelled and found, of each class
     training = head.training
     head.eval()
-    for batch in objective.processes.share(batches):
+    mine = objective.processes.share(batches)
+    objective.expect(mine)
+    for batch in mine:
         batch_loss, found, labels = objective.held_out(head, batch)
         loss += batch_loss
         for row, members in enumerate((labels[found == labels], labels, found)):

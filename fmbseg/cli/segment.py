@@ -3,12 +3,14 @@
 import json
 import os
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from fmbseg.ahead import ordered_map
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import find_calibration, load_segmenter
 from fmbseg.cli.options import with_hub_options, with_options, words
@@ -18,12 +20,11 @@ from fmbseg.cli.words import warn_of_words_for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fmbseg.images import ImageError
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.classes import ResultClasses
-    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
-    from fmbseg.vocabulary import Vocabulary
     from fmbseg.written import WrittenFiles
 
 _KIND = "segmentation"
@@ -72,11 +73,11 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     with WrittenFiles(asked.out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
-        run = SegmentRun(segmenter, wanted, extras, written)
-        done = [
-            _segment_one(run, image, target, bars)
-            for image, target in bars.track(targets.items(), "segmenting", len(targets))
-        ]
+        run = SegmentRun(targets, extras, written, bars)
+        results = segmenter.segment_files(list(targets), wanted)
+        # One result is drawn and written while the next one is computed.
+        with closing(ordered_map(run.finish, results, workers=1)) as finished:
+            done = [one for _, one in bars.track(finished, "segmenting", len(targets))]
     if sum(done) > 1:
         typer.echo(run.told())
     if asked.strict and not (all(done) and all(found.complete for found in listed)):
@@ -97,31 +98,38 @@ class Extras:
 
 
 class SegmentRun:
-    """What the images of a command have in common: how they are segmented, and where and how that is written.
+    """What the images of a command have in common: where and how their results are written.
 
     Args:
-        segmenter: for all images.
-        vocabulary: the words.
+        targets: path of each image's results in the output folder, without a suffix.
         extras: what else to write.
         written: the output folder.
+        bars: above which an image's line is printed.
     """
 
     def __init__(
-        self,
-        segmenter: "OpenVocabSegmenter",
-        vocabulary: "Vocabulary",
-        extras: Extras,
-        written: "WrittenFiles",
+        self, targets: "Mapping[Path, Path]", extras: Extras, written: "WrittenFiles", bars: "Progress"
     ) -> None:
         from fmbseg.drawing.colours import ClassColours
 
-        self.segmenter, self.vocabulary, self.extras, self.written = segmenter, vocabulary, extras, written
+        self.targets, self.extras, self.written, self.bars = targets, extras, written, bars
         self.colours = ClassColours()
         self._areas: Counter[str] = Counter()
         self._images = self._pixels = self._unknown = 0
 
-    def count(self, result: "Segmentation") -> None:
-        """Take a result into the summary."""
+    def finish(self, segmented: "tuple[Path, Segmentation | ImageError]") -> bool:
+        """Save a result and print its line; return False and print to stderr if the image cannot be read."""
+        from fmbseg.results import Segmentation
+
+        image, result = segmented
+        if not isinstance(result, Segmentation):
+            complain(result, "not segmented")
+            return False
+        self._count(result)
+        self.bars.result(f"{image}: {shares(result)} -> {_save(result, self.targets[image], self)}")
+        return True
+
+    def _count(self, result: "Segmentation") -> None:
         self._areas.update(result.areas)
         self._images += 1
         self._pixels += result.labels.size
@@ -130,20 +138,6 @@ class SegmentRun:
     def told(self) -> str:
         """The summary in a line."""
         return f"{self._images} images: {_shares(self._areas, self._unknown, self._pixels)}"
-
-
-def _segment_one(run: SegmentRun, image: Path, target: Path, bars: "Progress") -> bool:
-    """Segment an image and save the result; return False and print to stderr if it cannot be read."""
-    from fmbseg.images import ImageError
-
-    try:
-        result = run.segmenter.segment(image, run.vocabulary)
-    except ImageError as error:
-        complain(error, "not segmented")
-        return False
-    run.count(result)
-    bars.result(f"{image}: {shares(result)} -> {_save(result, target, run)}")
-    return True
 
 
 def target_names(images: "Sequence[Path]") -> dict[Path, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fmbseg
+from fmbseg.ahead import ordered_map, readers
 from fmbseg.evaluation.journal import RunFolder, check_run, joined
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.metrics import SegmentationMetrics, number
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from fmbseg.results import Segmentation
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.vocabulary import Vocabulary
+
+    _Loaded = tuple[NDArray[np.uint8], NDArray[np.int32]] | ImageError | DataSetError
 
 
 @dataclass(frozen=True)
@@ -204,17 +208,33 @@ class _Measurer:
     def _each(
         self, samples: Iterable[Sample]
     ) -> Iterator[tuple[dict[str, Any], Segmentation | None, NDArray[np.int32] | None]]:
-        for sample in samples:
-            try:
-                image, target = self.data.load(sample)
-            except (ImageError, DataSetError) as error:
-                yield {"key": sample.key, "error": str(error)}, None, None
-                continue
-            # One image a call: what is computed for it must not depend on its neighbours in a batch, or
-            # shards would not add up to the last digit.
-            result = segmented(self.segmenter, image, target, self.data, self.vocabulary, self.settings)
-            row = {"key": sample.key, **counted(result, target, self.data)}
-            yield row, result, target
+        """Measure one image while threads read the next ones, and count the last one."""
+        with closing(ordered_map(self._load, samples, workers=readers())) as loaded:
+            results = (self._segment(sample, found) for sample, found in loaded)
+            with closing(ordered_map(self._row, results, workers=1)) as rows:
+                yield from (row for _, row in rows)
+
+    def _load(self, sample: Sample) -> _Loaded:
+        try:
+            return self.data.load(sample)
+        except (ImageError, DataSetError) as error:
+            return error
+
+    def _segment(self, sample: Sample, loaded: _Loaded) -> tuple[Sample, _Loaded, Segmentation | None]:
+        # One image a call: what is computed for it must not depend on its neighbours in a batch, or shards
+        # would not add up to the last digit.
+        if isinstance(loaded, Exception):
+            return sample, loaded, None
+        result = segmented(self.segmenter, *loaded, self.data, self.vocabulary, self.settings)
+        return sample, loaded, result
+
+    def _row(
+        self, measured: tuple[Sample, _Loaded, Segmentation | None]
+    ) -> tuple[dict[str, Any], Segmentation | None, NDArray[np.int32] | None]:
+        sample, loaded, result = measured
+        if isinstance(loaded, Exception) or result is None:
+            return {"key": sample.key, "error": str(loaded)}, None, None
+        return {"key": sample.key, **counted(result, loaded[1], self.data)}, result, loaded[1]
 
 
 def segmented(

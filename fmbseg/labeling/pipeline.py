@@ -1,6 +1,6 @@
 """Many photographs through Stage 1 at once: reading, describing and labelling overlap, results in order.
 
-A thread reads and prepares the next photographs while one model describes some and another works on others.
+Threads read and prepare the next photographs while one model describes some and another works on others.
 Each step has a bounded number of photographs in hand, so that memory does not grow with their number, and
 what comes out does not depend on how the steps interleave.
 """
@@ -11,9 +11,9 @@ from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from fmbseg.ahead import ordered_map, readers
 from fmbseg.files import inside, sha256_of
 from fmbseg.images import ImageError, load_image
-from fmbseg.labeling.ordered import ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -127,7 +127,7 @@ def label_files(
         assert description is not None
         return steps.label(photograph, description, present(photograph.path))
 
-    with closing(ordered_map(read, paths, workers=1)) as found:
+    with closing(ordered_map(read, paths, workers=readers())) as found:
         described = _described((result for _, result in found), steps)
         with closing(ordered_map(label, described, workers=workers)) as labelled:
             for (photograph, _), result in labelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.models.batching import encode_all
+from fmbseg.ahead import ordered_map, readers
+from fmbseg.images import ImageError, load_image
+from fmbseg.models.batching import Batches, encode_stream
 from fmbseg.segmentation.reduction import EncodedImage
 from fmbseg.windows import WindowPlan
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from fmbseg.aligned.prototypes import Prototypes
     from fmbseg.certainty import HeadCertainty
+    from fmbseg.images import ImageInput
     from fmbseg.models.contracts import ImageTextEncoder
     from fmbseg.models.transform import PixelTransform
     from fmbseg.segment_settings import WindowSettings
@@ -113,7 +117,7 @@ class _Cut:
 
 def encode_images(
     encoder: TextSpaceEncoder,
-    images: Iterable[NDArray[np.uint8]],
+    images: Iterable[ImageInput],
     windows: WindowSettings,
     *,
     scales: Sequence[float] = (1.0,),
@@ -122,28 +126,101 @@ def encode_images(
 ) -> Iterator[EncodedImage]:
     """Encode images, as many windows at once as ``batch_size`` allows; results come in order.
 
-    A window's map is the mean of unit vectors where windows overlap, so that its dot product with a text is
-    the mean of the windows' similarities (the sum divided by the count, as TCL's protocol has it).
-
     Args:
         encoder: pixels to the text space.
-        images: RGB, uint8, (H, W, 3) each; taken as they are needed.
+        images: taken no sooner than they are needed.
         windows: how an image is resized and cut.
         scales: times the windows' short side, the sizes whose maps are averaged.
         mirror: average with the mirrored image.
         batch_size: windows.
+
+    Raises:
+        ImageError: an image that cannot be read.
     """
-    sides = [round(windows.short_side * scale) for scale in sorted(scales, reverse=True)]
-    waiting: list[_Cut] = []
-    count = 0
-    for image in images:
-        views = [view for side in sides for view in _views(encoder, image, windows, side, mirror=mirror)]
-        waiting.append(_Cut(image, views))
-        count += sum(len(view.plan.origins) for view in views)
-        if count >= batch_size:
-            yield from _encoded(encoder, waiting, batch_size)
-            waiting, count = [], 0
-    yield from _encoded(encoder, waiting, batch_size)
+    cutter = Cutter(encoder, windows, tuple(scales), mirror=mirror)
+    for encoded in cutter.encode(images, batch_size):
+        if isinstance(encoded, ImageError):
+            raise encoded
+        yield encoded
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Resizes images and cuts them into windows, on any thread, and encodes these.
+
+    Args:
+        encoder: whose pixels are made.
+        windows: how an image is resized and cut.
+        scales: times the windows' short side, the sizes whose maps are averaged.
+        mirror: average with the mirrored image.
+    """
+
+    encoder: TextSpaceEncoder
+    windows: WindowSettings
+    scales: tuple[float, ...] = (1.0,)
+    mirror: bool = False
+
+    def encode(self, images: Iterable[ImageInput], batch_size: int) -> Iterator[EncodedImage | ImageError]:
+        """Encode images no sooner than they are asked for, but for those that share a batch.
+
+        Args:
+            images: in whose order results come; an image that cannot be read gives its error.
+            batch_size: windows.
+        """
+        batches = Batches(self.encoder, batch_size, self.encoder.device)
+        yield from _encoded(batches, map(self._read, images), most_waiting=batch_size)
+
+    def encode_ahead(
+        self, images: Iterable[ImageInput], batch_size: int
+    ) -> Iterator[EncodedImage | ImageError]:
+        """Encode images while threads read and cut the next ones; else like :meth:`encode`."""
+        batches = Batches(self.encoder, batch_size, self.encoder.device)
+        workers = readers(self.encoder.device)
+        in_hand = max(workers, batch_size)
+        with closing(ordered_map(self._read, images, workers=workers, in_hand=in_hand)) as found:
+            yield from _encoded(batches, (cut for _, cut in found))
+
+    def _read(self, image: ImageInput) -> _Cut | ImageError:
+        try:
+            pixels = load_image(image)
+        except ImageError as error:
+            return error
+        sides = [round(self.windows.short_side * scale) for scale in sorted(self.scales, reverse=True)]
+        return _Cut(pixels, [view for side in sides for view in self._views(pixels, side)])
+
+    def _views(self, image: NDArray[np.uint8], side: int) -> list[_View]:
+        plan = WindowPlan.cover(
+            (image.shape[0], image.shape[1]),
+            short_side=side,
+            window=self.windows.window,
+            step=self.windows.step,
+            stride=self.encoder.stride,
+        )
+        pixels = self.encoder.transform(image, plan.image_size)
+        return [_View(pixels, plan, mirrored) for mirrored in ((False, True) if self.mirror else (False,))]
+
+
+def _encoded(
+    batches: Batches, cuts: Iterable[_Cut | ImageError], *, most_waiting: int | None = None
+) -> Iterator[EncodedImage | ImageError]:
+    """Encode images that are cut already, windows of equal size of several images together, in order.
+
+    A window's map is the mean of unit vectors where windows overlap, so that its dot product with a text is
+    the mean of the windows' similarities (the sum divided by the count, as TCL's protocol has it).
+
+    Args:
+        batches: encode windows.
+        cuts: taken as they are needed; an error comes out at its place.
+        most_waiting: windows that wait for others of their size, at most; four batches if not given.
+    """
+    items = ((one, one.windows() if isinstance(one, _Cut) else ()) for one in cuts)
+    for one, maps in encode_stream(batches, items, most_waiting=most_waiting):
+        if isinstance(one, _Cut):
+            with torch.inference_mode():  # not around the yield: it would hold for the caller too
+                encoded = one.encoded(iter(maps))
+            yield encoded
+        else:
+            yield one
 
 
 def second_map(
@@ -167,29 +244,7 @@ def second_map(
     return _on_grid_of(encoded.text_map, plan.stitch(maps))
 
 
-def _views(
-    encoder: TextSpaceEncoder, image: NDArray[np.uint8], windows: WindowSettings, side: int, *, mirror: bool
-) -> list[_View]:
-    plan = WindowPlan.cover(
-        (image.shape[0], image.shape[1]),
-        short_side=side,
-        window=windows.window,
-        step=windows.step,
-        stride=encoder.stride,
-    )
-    pixels = encoder.transform(image, plan.image_size)
-    return [_View(pixels, plan, mirrored) for mirrored in ((False, True) if mirror else (False,))]
-
-
 def _on_grid_of(wanted: torch.Tensor, text_map: torch.Tensor) -> torch.Tensor:
     if text_map.shape == wanted.shape:
         return text_map
     return F.interpolate(text_map[None], wanted.shape[1:], mode="bilinear", align_corners=False)[0]
-
-
-def _encoded(encoder: TextSpaceEncoder, waiting: list[_Cut], batch_size: int) -> Iterator[EncodedImage]:
-    windows = [window for cut in waiting for window in cut.windows()]
-    with torch.inference_mode():  # not around the yield: the caller's own mode is none of our business
-        maps = iter(encode_all(encoder, windows, batch_size=batch_size))
-        encoded = [cut.encoded(maps) for cut in waiting]
-    yield from encoded

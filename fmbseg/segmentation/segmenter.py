@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
@@ -14,20 +14,21 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fmbseg.ahead import ordered_map
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.images import ImageError, find_images, load_image
-from fmbseg.models.contracts import Movable
+from fmbseg.images import ImageError, find_images
+from fmbseg.models.batching import batch_size_for
 from fmbseg.models.familiarity import NEAR, nearness
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
-from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.recipes import segmenting_with
-from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming, SegmentSettings
+from fmbseg.segment_settings import SegmentSettings
 from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
-from fmbseg.segmentation.encoding import encode_images, second_map
+from fmbseg.segmentation.encoding import Cutter, second_map
+from fmbseg.segmentation.generators import Generators
 from fmbseg.segmentation.reduction import segment_encoded
 from fmbseg.vocabulary import Vocabulary
 
@@ -38,15 +39,16 @@ if TYPE_CHECKING:
     from fmbseg.certainty import CertaintyCurve
     from fmbseg.devices import Device
     from fmbseg.images import ImageInput
-    from fmbseg.models.contracts import Backbone, ImageTextEncoder, MaskGenerator
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.results import Segmentation
-    from fmbseg.segment_settings import MaskSnap, WindowSettings
+    from fmbseg.segment_settings import WindowSettings
     from fmbseg.segmentation.encoding import TextSpaceEncoder
     from fmbseg.segmentation.reduction import EncodedImage
     from fmbseg.vocabulary import VocabularySource
 
 _ImageT = TypeVar("_ImageT", bound="ImageInput")
+_PathT = TypeVar("_PathT", str, Path)
 
 _VOCABULARIES_KEPT = 8
 _NO_IMAGE = "an image is a path, a Pillow image, a numpy array or a torch tensor, or images a list, not {}"
@@ -70,7 +72,8 @@ class OpenVocabSegmenter(Shareable):
             exported model that :class:`fmbseg.models.exported.ExportedEncoder` runs).
         windows: how an image is resized and cut, instead of the settings' own.
         settings: background, thresholds, refinement and more; the paper's where left out.
-        batch_size: windows that are encoded at once.
+        batch_size: windows that are encoded at once, at most; fewer if the device lacks the memory. If not
+            given, 4 on a CPU and 32 on another device.
 
     Raises:
         ValueError: a batch size below 1.
@@ -88,18 +91,18 @@ class OpenVocabSegmenter(Shareable):
         *,
         windows: WindowSettings | None = None,
         settings: SegmentSettings | None = None,
-        batch_size: int = 4,
+        batch_size: int | None = None,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: it must be 1 or more windows")
         self.encoder: TextSpaceEncoder = aligned.encoder if isinstance(aligned, HasEncoder) else aligned
         self.settings = settings or SegmentSettings()
         if windows is not None:
             self.settings = replace(self.settings, windows=windows)
         self.settings = self._complete(self.settings)
-        self.batch_size = batch_size
+        self.batch_size = batch_size_for(self.encoder.device) if batch_size is None else batch_size
         self._embedded: OrderedDict[Vocabulary, torch.Tensor] = OrderedDict()
-        self._generators: dict[str, MaskGenerator] = {}
+        self._generators = Generators(self.encoder.device)
 
     @property
     def windows(self) -> WindowSettings:
@@ -157,22 +160,54 @@ class OpenVocabSegmenter(Shareable):
             ImageError: an image that cannot be read.
             ValueError: the vocabulary is invalid, or leaves nothing but background.
         """
+        wanted, classes = self._asked(vocabulary, settings)
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            return list(_readable(self._stream(find_images(images), classes, wanted, ahead=True)))
+        if isinstance(images, str | Path | Image.Image | np.ndarray | torch.Tensor):
+            return next(_readable(self._stream([images], classes, wanted)))
+        if isinstance(images, list | tuple):
+            return list(_readable(self._stream(images, classes, wanted, ahead=True)))
+        if not isinstance(images, Iterable):
+            raise ImageError(_NO_IMAGE.format(type(images).__name__))
+        return _readable(self._stream(images, classes, wanted))
+
+    def segment_files(
+        self,
+        paths: Sequence[_PathT],
+        vocabulary: VocabularySource,
+        *,
+        settings: SegmentSettings | None = None,
+    ) -> Iterator[tuple[_PathT, Segmentation | ImageError]]:
+        """Segment files in their order, the next ones read while the device computes.
+
+        Args:
+            paths: of image files.
+            vocabulary: the classes to choose from.
+            settings: for this call only.
+
+        Yields:
+            Each path with its result, or with the error of a file that cannot be read.
+
+        Raises:
+            ValueError: the vocabulary is invalid, or leaves nothing but background.
+        """
+        wanted, classes = self._asked(vocabulary, settings)
+        yield from zip(paths, self._stream(paths, classes, wanted, ahead=True), strict=True)
+
+    def _asked(
+        self, vocabulary: VocabularySource, settings: SegmentSettings | None
+    ) -> tuple[SegmentSettings, ResultClasses]:
+        """The settings of a call, and the classes of its results."""
         wanted = self._complete(settings or self.settings)
         classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
         classes.thresholds(wanted.class_thresholds)  # a wrong name is reported before any work
-        if isinstance(images, str | Path) and Path(images).is_dir():
-            return list(self._stream(find_images(images), classes, wanted))
-        if isinstance(images, str | Path | Image.Image | np.ndarray | torch.Tensor):
-            return next(self._stream([images], classes, wanted))
-        if isinstance(images, list | tuple):
-            return list(self._stream(images, classes, wanted))
-        if not isinstance(images, Iterable):
-            raise ImageError(_NO_IMAGE.format(type(images).__name__))
-        return self._stream(images, classes, wanted)
+        return wanted, classes
 
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Encode an image (H, W, 3): the mean over windows of the text-space vectors, (D, h, w)."""
-        return next(self._encode([image], self.settings)).text_map
+        (encoded,) = self._cutter(self.settings).encode([image], self.batch_size)
+        assert not isinstance(encoded, ImageError)  # an array has no file to be damaged
+        return encoded.text_map
 
     def competing(self, classes: ResultClasses) -> tuple[torch.Tensor, ResultClasses]:
         """All words that compete for pixels, (K, D), and the result's classes, the common ones included."""
@@ -241,17 +276,28 @@ class OpenVocabSegmenter(Shareable):
         return cls(encoder, windows=windows, settings=settings or segmenting_with(source))
 
     def _stream(
-        self, images: Iterable[ImageInput], classes: ResultClasses, settings: SegmentSettings
-    ) -> Iterator[Segmentation]:
+        self,
+        images: Iterable[ImageInput],
+        classes: ResultClasses,
+        settings: SegmentSettings,
+        *,
+        ahead: bool = False,
+    ) -> Iterator[Segmentation | ImageError]:
+        """A result for each image, or its error; with ``ahead``, the next images are read meanwhile."""
         # Words and masks come first, so that a missing model is reported before an image is encoded.
         curve = self._curve(settings)
         prototypes, classes = self.competing(classes)
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
-        generator = self._generator(settings.refine)
+        generator = self._generators.of(settings.refine)
         text_encoder = None if settings.preserve is None else self._text_encoder()
-        for encoded in self._encode((load_image(image) for image in images), settings):
+        cutter = self._cutter(settings)
+        encode = cutter.encode_ahead if ahead else cutter.encode
+
+        def segmented(encoded: EncodedImage | ImageError) -> Segmentation | ImageError:
+            if isinstance(encoded, ImageError):
+                return encoded
             with torch.inference_mode():
                 if text_encoder is not None and settings.preserve is not None:
                     own = second_map(
@@ -263,20 +309,18 @@ class OpenVocabSegmenter(Shareable):
                     encoded = replace(encoded, second=SecondMap(own, settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
-                result = segment_encoded(encoded, prototypes, classes, settings, generator, curve)
-            yield result
+                return segment_encoded(encoded, prototypes, classes, settings, generator, curve)
 
-    def _encode(
-        self, images: Iterable[NDArray[np.uint8]], settings: SegmentSettings
-    ) -> Iterator[EncodedImage]:
-        return encode_images(
-            self.encoder,
-            images,
-            settings.windows,
-            scales=settings.scales,
-            mirror=settings.mirror,
-            batch_size=self.batch_size,
-        )
+        encoded = encode(images, self.batch_size)
+        if not ahead or self.encoder.device.type == "cpu":
+            yield from map(segmented, encoded)
+            return
+        # The device encodes the next batch while a thread waits for these results and makes arrays of them.
+        with closing(ordered_map(segmented, encoded, workers=1)) as found:
+            yield from (result for _, result in found)
+
+    def _cutter(self, settings: SegmentSettings) -> Cutter:
+        return Cutter(self.encoder, settings.windows, tuple(settings.scales), mirror=settings.mirror)
 
     def _complete(self, settings: SegmentSettings) -> SegmentSettings:
         """The settings with what the head has to say filled in."""
@@ -345,22 +389,10 @@ class OpenVocabSegmenter(Shareable):
             )
         return self.encoder.text_encoder
 
-    def _generator(self, refine: Pamr | MaskSnap | MaskNaming | None) -> MaskGenerator | None:
-        if refine is None or isinstance(refine, Pamr):
-            return None
-        generator = refine.generator
-        if isinstance(generator, str):
-            options = refine.options if isinstance(refine, MaskNaming) else {}
-            key = json.dumps([generator, dict(options)], sort_keys=True, default=str)
-            if key not in self._generators:
-                made = MASK_GENERATORS.create(generator, **options)
-                if isinstance(made, Movable):
-                    made.to(self.encoder.device)
-                self._generators[key] = made
-            generator = self._generators[key]
-        if isinstance(refine, RegionNaming) and not generator.promptable:
-            raise ValueError(
-                f"{generator.spec!r} takes no prompts, so it cannot be asked for the masks of regions: take "
-                f"another mask generator, or name all of its masks (MaskNaming; --refine masks:GENERATOR)"
-            )
-        return generator
+
+def _readable(results: Iterable[Segmentation | ImageError]) -> Iterator[Segmentation]:
+    """The results, up to the first image that cannot be read, whose error is raised."""
+    for result in results:
+        if isinstance(result, ImageError):
+            raise result
+        yield result

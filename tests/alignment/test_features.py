@@ -6,7 +6,7 @@ import torch
 
 from fmbseg.alignment.features import FeatureCache, check_grid, feature_gigabytes
 from fmbseg.alignment.training_example import TrainingExample
-from fmbseg.images import load_image
+from fmbseg.images import ImageError, load_image
 from tests.aligned.tiny import TinyBackbone
 from tests.alignment.photographs import labelled
 
@@ -24,7 +24,7 @@ class CountingBackbone(TinyBackbone):
 
     @property
     def photographs(self) -> int:
-        return sum(shape[-2:] != (32, 32) for shape in self.encoded)  # 32 x 32 is the probe
+        return sum(shape[0] for shape in self.encoded if shape[-2:] != (32, 32))  # 32 x 32 is the probe
 
 
 def examples(folder: Path) -> list[TrainingExample]:
@@ -47,8 +47,7 @@ def filled(
     cache = FeatureCache(backbone, CPU, folder, max_gb)
     plan = cache.open(photographs)
     if plan.kept:
-        for example in photographs:
-            cache.fill(example)
+        assert set(cache.fill(photographs)) == set(photographs)
     features = [cache(example) for example in photographs]
     cache.close()
     return features
@@ -60,6 +59,47 @@ def test_they_are_the_backbones_to_float16(tmp_path: Path) -> None:
         expected = backbone.encode(backbone.transform(load_image(example.path), example.size)[None])
         assert features.dtype == torch.float32
         assert torch.equal(features, expected.half().float())
+
+
+def test_photographs_of_one_size_share_a_pass_and_nothing_else_changes(tmp_path: Path) -> None:
+    photographs, together = examples(tmp_path), CountingBackbone()
+    features = filled(together, photographs, tmp_path / "f")
+    assert [shape for shape in together.encoded if shape[-1] != 32] == [(2, 3, 48, 72), (1, 3, 40, 40)]
+    for found, example in zip(features, photographs, strict=True):
+        cache = FeatureCache(TinyBackbone(), CPU, tmp_path / "g", 0)
+        torch.testing.assert_close(found, cache(example), rtol=0, atol=1e-3)  # a step of float16
+
+
+def test_over_the_budget_the_batches_that_come_next_are_computed_together(tmp_path: Path) -> None:
+    photographs, backbone = examples(tmp_path), CountingBackbone()
+    alone = FeatureCache(TinyBackbone(), CPU, tmp_path / "f", 0)
+    cache = FeatureCache(backbone, CPU, tmp_path / "f", 0)
+    assert not cache.open(photographs).kept
+    first, second, third = photographs
+    for batches in ([[third, first, second], [second]], [[second, first]]):
+        cache.expect(batches)
+        backbone.encoded.clear()
+        for example in (example for batch in batches for example in batch):
+            torch.testing.assert_close(cache(example), alone(example), rtol=0, atol=1e-3)
+        shapes = [shape[0] for shape in backbone.encoded if shape[-1] == 72]
+        assert shapes == ([2, 1] if len(batches) == 2 else [2])
+    cache.expect([[first, second, third]])
+    cache(first)
+    assert torch.equal(cache(first), alone(first))  # again, though nobody said so
+    cache.close()  # with photographs left that were read ahead
+
+
+def test_a_photograph_that_cannot_be_read_stops_the_work_and_those_before_it_are_kept(tmp_path: Path) -> None:
+    photographs = examples(tmp_path)
+    photographs[2].path.write_bytes(b"no image")
+    cache = FeatureCache(TinyBackbone(), CPU, tmp_path / "f", 1)
+    cache.open(photographs)
+    with pytest.raises(ImageError, match=f"{photographs[2].path.name} is not an image"):
+        list(cache.fill(photographs))
+    cache.close()
+    backbone = CountingBackbone()
+    filled(backbone, photographs[:2], tmp_path / "f")
+    assert backbone.photographs == 0
 
 
 def test_they_are_computed_once_for_all_runs(tmp_path: Path) -> None:

@@ -215,6 +215,30 @@ def test_a_folder_and_a_stream(encoder: AlignedEncoder, tmp_path: Path) -> None:
         next(results)
 
 
+def test_files_share_batches_and_one_that_cannot_be_read_leaves_the_others(
+    encoder: AlignedEncoder, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for number, path in enumerate(paths):
+        tall = photograph("chelsea.png" if number % 3 else "coffee.png")[::6, ::6]
+        Image.fromarray(np.roll(tall, number, axis=1)).save(path)
+    paths[3].write_bytes(b"no image")
+    segmenter = OpenVocabSegmenter(encoder, windows=SMALL, batch_size=4)
+    found = list(segmenter.segment_files(paths, WORDS))
+    assert [path for path, _ in found] == paths
+    for path, result in found:
+        if isinstance(result, ImageError):
+            assert path == paths[3]
+            assert "3.png is not an image" in str(result)
+        else:
+            alone = segmenter.segment(path, WORDS)
+            assert np.array_equal(result.labels, alone.labels)
+            np.testing.assert_allclose(result.scores, alone.scores, rtol=0, atol=1e-5)
+    assert sum(isinstance(result, ImageError) for _, result in found) == 1
+    with pytest.raises(ImageError, match=r"3\.png is not an image"):
+        segmenter.segment(paths, WORDS)
+
+
 def test_windows_of_several_images_share_batches_in_order(encoder: AlignedEncoder) -> None:
     random = np.random.default_rng(0)
     sizes = [(64, 64), (64, 200), (40, 40), (128, 64), (64, 64)]

@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
-from fmbseg.labeling.ordered import ordered_map
+from fmbseg.ahead import ordered_map, readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,3 +52,21 @@ def test_an_error_comes_out_at_its_place_and_the_rest_is_given_up() -> None:
     with pytest.raises(ZeroDivisionError):
         next(results)
     assert len(started) < 10
+
+
+def test_an_interruption_of_the_items_waits_for_what_is_in_hand() -> None:
+    def items() -> Iterator[int]:
+        yield from (0, 1)
+        raise KeyboardInterrupt
+
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        done.extend(result for _, result in ordered_map(lambda item: item, items(), workers=2, in_hand=5))
+    assert done == [0, 1]
+
+
+def test_few_threads_read_where_the_cpu_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    assert (readers(torch.device("cpu")), readers(torch.device("cuda")), readers()) == (3, 6, 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert readers(torch.device("cpu")) == 1
