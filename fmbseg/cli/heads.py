@@ -121,7 +121,7 @@ def tell_packaged(head: str) -> None:
     """Say on stderr that a head is one of the package."""
     if packaged_head(head) is not None:
         typer.echo(
-            f"head {head}: of the package, for the small models of the recipe offline; for a better one: "
-            "fmbseg label PHOTOS --recipe auto ..., then fmbseg fit",
+            f"head {head}: of the package, for the small models of the recipe offline; for larger ones: "
+            "fmbseg label PHOTOS --recipe base ..., then fmbseg fit",
             err=True,
         )
