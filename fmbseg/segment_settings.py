@@ -193,7 +193,7 @@ class MaskNaming:
     def __post_init__(self) -> None:
         if self.options and not isinstance(self.generator, str):
             raise ValueError(
-                f"options is {dict(self.options)}: it must be empty where the generator is made already"
+                f"options is {dict(self.options)}: it must be empty if the generator is not a spec"
             )
 
 

@@ -1,5 +1,6 @@
 """``fmbseg labels``: inspect, check, export and import the labels that ``fmbseg label`` wrote."""
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,16 +9,7 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
-from fmbseg.cli.labels_merge import merge
-from fmbseg.cli.options import (
-    ChosenMasks,
-    Classes,
-    Folder,
-    OutFolder,
-    VocabularyName,
-    with_options,
-    words,
-)
+from fmbseg.cli.options import ChosenMasks, Classes, Folder, OutFolder, VocabularyName, with_options, words
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
@@ -27,8 +19,14 @@ app = typer.Typer(no_args_is_help=True, help="Inspect, check, export and import 
 app.command("export")(export_labels)
 app.command()(push)
 app.command()(compare)
-app.command()(merge)
 _SHEET = "contact sheet"
+
+
+class Repeated(str, Enum):
+    """What a photograph in two label sets means."""
+
+    REFUSE = "refuse"
+    FIRST = "first"
 
 
 @app.command()
@@ -112,6 +110,31 @@ def show(
     with single_file(out, _SHEET) as temporary:
         sheet.save(temporary)
     typer.echo(f"{out}: {min(count, len(labels))} of {len(labels)} photographs")
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of label sets, or of the parts of one.")],
+    out: OutFolder,
+    repeated: Annotated[
+        Repeated,
+        typer.Option(help="A photograph in two of the sets is refused, or taken from the first that has it."),
+    ] = Repeated.REFUSE,
+) -> None:
+    """Join the parts of one run (`fmbseg label --part`), or several label sets, into one.
+
+    Parts become the label set that one run would have written, equal to the last byte.
+    """
+    from fmbseg.cli.label import summary
+    from fmbseg.labels.joined import are_parts, join
+    from fmbseg.labels.label_set import LabelSet, save
+    from fmbseg.labels.merged import merge as merged
+
+    if are_parts(folders):
+        labels = join(folders, out)
+    else:
+        labels = save(merged(*map(LabelSet, folders), repeated=repeated.value), out)
+    typer.echo(summary(labels))
 
 
 def _print_statistics(folder: Path, found: "Statistics") -> None:

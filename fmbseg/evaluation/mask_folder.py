@@ -79,7 +79,7 @@ class MaskFolder:
         words = {value: name for value, name in values.items() if not _is_no_class(name)}
         if not words:
             raise MaskFolderError(
-                f"{self.folder / 'classes.txt'} names no class beside background and ignore"
+                f"{self.folder / 'classes.txt'} names no class besides background and ignore"
             )
         self.names = tuple(words.values())
         background = {value for value, name in values.items() if meaning_of_name(name) == "background"}

@@ -36,7 +36,7 @@ class Prefilter:
 
     def __init__(self, encoder: ImageTextEncoder, keep: int) -> None:
         if keep < 1:
-            raise ValueError(f"a prefilter that keeps {keep} classes: it must be 1 or more")
+            raise ValueError(f"the prefilter keeps {keep} classes: it must be 1 or more")
         self.encoder, self.keep = encoder, keep
         self._embedded: tuple[Vocabulary, Classes] | None = None
 

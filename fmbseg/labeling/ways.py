@@ -64,7 +64,7 @@ def make_two_models(
         if isinstance(mask_generator, Movable):
             mask_generator.to(device)
     elif mask_options:
-        raise ValueError("mask_options are for a spec: a mask generator that is made already has its own")
+        raise ValueError("mask_options are for a spec: a mask generator given as an object has its own")
     else:
         options = _options_of(mask_generator)
     speed.apply(mask_generator)
@@ -96,7 +96,7 @@ def make_teacher(
     if isinstance(teacher, str):
         teacher = create_model(CONCEPTS, teacher, hub, **given)
     elif given:
-        raise ValueError("teacher_options are for a spec: a teacher that is made already has its own")
+        raise ValueError("teacher_options are for a spec: a teacher given as an object has its own")
     else:
         require_contract(teacher, ConceptModel, "the teacher")
         given = _options_of(teacher)

@@ -86,7 +86,7 @@ def gather_evidence(first: View, others: Sequence[View], far: float = FAR) -> Ev
         [[True, False]]
     """
     if not others:
-        raise ValueError("certainty needs another view of the image: what a model says of itself is none")
+        raise ValueError("certainty needs another view of the image: a model cannot vouch for itself")
     size = (first.text_map.shape[1], first.text_map.shape[2])
     best = first.scores(size)[0].max(0)
     agreed = torch.ones(size, dtype=torch.bool)

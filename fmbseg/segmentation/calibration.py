@@ -109,7 +109,7 @@ class Calibration:
             ValueError: it is none.
         """
         if saved.get("fmbseg_calibration") != SCHEMA:
-            raise ValueError(f"it is no calibration of schema {SCHEMA}, which `fmbseg calibrate` writes")
+            raise ValueError(f"it is not a calibration of schema {SCHEMA}, which `fmbseg calibrate` writes")
         try:
             histogram = saved["histogram"]
             return cls(
@@ -121,7 +121,7 @@ class Calibration:
                 *(tuple(histogram[name]) for name in ("edges", "cells", "agreed")),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"it is no calibration: {error}") from error
+            raise ValueError(f"it is not a calibration: {error}") from error
 
 
 def calibrate(

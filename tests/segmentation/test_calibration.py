@@ -93,7 +93,7 @@ def test_it_survives_json_and_another_heads_is_refused(found: Calibration) -> No
     with pytest.raises(ValueError, match="of another head"):
         found.applied_to(segmenter(seed=4))
     for broken in ({}, {"fmbseg_calibration": 1}, {**found.to_dict(), "words": 3}):
-        with pytest.raises(ValueError, match="it is no calibration"):
+        with pytest.raises(ValueError, match="it is not a calibration"):
             Calibration.from_dict(broken)
 
 
