@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fmbseg.part import Part
 
 
-class Run(TypedDict):
+class LabelRun(TypedDict):
     """Arguments of ``PseudoLabeler.label``, and of what looks ahead of it."""
 
     image_labels: Path | None
@@ -157,7 +157,7 @@ class LabelOptions:
             "settings": self._settings(),
         }
 
-    def run(self) -> Run:
+    def run(self) -> LabelRun:
         """How to go through the photographs.
 
         Raises:
