@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.devices import Device, find_device
 from fmbseg.image_files import passed_over
 from fmbseg.images import load_image
-from fmbseg.labeling.image_labels import ImageLabels
-from fmbseg.labeling.look_ahead import as_begun, photographs_of, run_manifest
+from fmbseg.labeling.look_ahead import check_workers, photographs_of, planned
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labeling.two_models import TwoModels
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.images import ImageInput
     from fmbseg.labeling.competition import CompetitionSettings
-    from fmbseg.labeling.image_labels import ImageLabelSource
+    from fmbseg.labeling.image_labels import ImageLabels, ImageLabelSource
     from fmbseg.labeling.pipeline import Way
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.record import LabeledImage
@@ -228,31 +227,16 @@ class PseudoLabeler:
                 ``out`` holds labels of another configuration, or another run is writing to it.
             OSError: ``out`` cannot be written. After a full disk, repeating the call continues the run.
         """
-        if workers < 1:
-            raise ValueError(f"workers is {workers}: it must be 1 or more")
-        classes = Vocabulary.of(vocabulary)
-        root, paths = photographs_of(photographs)
+        check_workers(workers)
+        classes, found = Vocabulary.of(vocabulary), photographs_of(photographs)
         self._way.made(recorded_recipe(Path(out)), out)
-        if left := passed_over(photographs):
-            warnings.warn(str(left), stacklevel=2)
-        if lacking := self.way.left_out:
-            warnings.warn(lacking, stacklevel=2)
-        known = ImageLabels(image_labels or {}, classes, root, paths)
-        manifest = run_manifest(classes, as_begun(self.origin, Path(out)), root, paths, shard_size)
-        if image_labels is not None:
-            manifest["image_labels"] = known.to_manifest()
-        with LabelWriter(out, manifest, part) as writer:
+        for left in (passed_over(photographs), self.way.left_out):
+            if left:
+                warnings.warn(str(left), stacklevel=2)
+        run = planned(self.origin, classes, found, Path(out), image_labels, shard_size)
+        with LabelWriter(out, run.manifest, part) as writer:
             if not writer.done:
-                todo = [paths[position] for position in writer.positions()]
-                steps = self.way.steps(classes, len(todo))
-                results = label_files(root, todo, steps, present=known.of, workers=workers)
-                with Progress(progress) as bars, closing(results):
-                    done = writer.count - len(todo)
-                    for path, result in bars.track(results, "labelling", writer.count, done=done):
-                        if isinstance(result, str):
-                            writer.append_error(path, result)
-                        else:
-                            writer.append(result)
+                self._write(writer, classes, found, run.known, workers, Progress(progress))
         labels = LabelSet(out, part)
         if errors := labels.errors:
             warnings.warn(
@@ -262,3 +246,25 @@ class PseudoLabeler:
                 stacklevel=2,
             )
         return labels
+
+    def _write(
+        self,
+        writer: LabelWriter,
+        classes: Vocabulary,
+        photographs: tuple[Path, list[str]],
+        known: ImageLabels,
+        workers: int,
+        progress: Progress,
+    ) -> None:
+        """Label the photographs that are not written yet."""
+        root, paths = photographs
+        todo = [paths[position] for position in writer.positions()]
+        steps = self.way.steps(classes, len(todo))
+        results = label_files(root, todo, steps, present=known.of, workers=workers)
+        with progress as bars, closing(results):
+            done = writer.count - len(todo)
+            for path, result in bars.track(results, "labelling", writer.count, done=done):
+                if isinstance(result, str):
+                    writer.append_error(path, result)
+                else:
+                    writer.append(result)

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fmbseg.image_files import find_images
 from fmbseg.labeling.competition import CompetitionSettings
@@ -84,33 +84,33 @@ def look_ahead(
         ValueError: a vocabulary that is none, image labels that do not fit, or labels of another
             configuration in ``out``.
     """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}: it must be 1 or more")
+    check_workers(workers)
     of_two = {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
     chosen = _recipe_of(recipe, Path(out), needed=teacher is None and not (image_text and mask_generator))
+    named = chosen.name if teacher is None and chosen is not None else None
+    teacher = teacher if teacher is not None or chosen is None else chosen.teacher
     if teacher is not None:
         refuse_beside_a_teacher(of_two)
-        origin = _origin_of_teacher(teacher, teacher_options, prefilter)
-    elif chosen is not None and chosen.teacher is not None:
-        refuse_beside_a_teacher(of_two)
-        teacher = chosen.teacher
-        origin = _origin_of_teacher(teacher, teacher_options, prefilter, chosen.name)
+        origin = _origin_of_teacher(teacher, teacher_options, prefilter, named)
     else:
         refuse_without_a_teacher(None, teacher_options, prefilter)
         own = settings or LabelingSettings.of_recipe(chosen, image_text, aligned=aligned is not None)
         origin = _origin_of_two(chosen, image_text, mask_generator, own)
-    classes = Vocabulary.of(vocabulary)
-    root, paths = photographs_of(photographs)
-    known = ImageLabels(image_labels or {}, classes, root, paths)
-    wanted = run_manifest(classes, as_begun(origin, Path(out)), root, paths, shard_size)
-    if image_labels is not None:
-        wanted["image_labels"] = known.to_manifest()
-    wanted = json.loads(json.dumps(wanted))
-    if not (Path(out) / MANIFEST).exists():
+    found = photographs_of(photographs)
+    run = planned(origin, Vocabulary.of(vocabulary), found, Path(out), image_labels, shard_size)
+    wanted = json.loads(json.dumps(run.manifest))
+    return _finished(Path(out), wanted, part, teacher=teacher, aligned=aligned)
+
+
+def _finished(
+    out: Path, wanted: dict[str, Any], part: Part | None, *, teacher: str | None, aligned: str | None
+) -> LabelSet | None:
+    """The labels in ``out``, where they are all of a run whose manifest would be ``wanted``."""
+    if not (out / MANIFEST).exists():
         return None
-    found = read_manifest(Path(out))
-    _check_same_teacher(Path(out), found["models"], wanted["models"])
-    check_same_run(Path(out), _without_models(found), _without_models(wanted))
+    found = read_manifest(out)
+    _check_same_teacher(out, found["models"], wanted["models"])
+    check_same_run(out, _without_models(found), _without_models(wanted))
     if teacher is not None and "license" in found["models"]:
         wanted["models"]["license"] = found["models"]["license"]  # known only once the teacher is loaded
     # A spec may stand for a revision that only loading tells, and a model that is lacking for another one.
@@ -119,6 +119,49 @@ def look_ahead(
     with LabelWriter(out, wanted, part) as writer:
         done = writer.done
     return LabelSet(out, part) if done else None
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of workers below 1."""
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: it must be 1 or more")
+
+
+class Run(NamedTuple):
+    """What a run is to do.
+
+    Attributes:
+        known: the classes that photographs are known to show.
+        manifest: that its labels will have.
+    """
+
+    known: ImageLabels
+    manifest: dict[str, Any]
+
+
+def planned(
+    origin: Mapping[str, Any],
+    classes: Vocabulary,
+    photographs: tuple[Path, list[str]],
+    out: Path,
+    image_labels: ImageLabelSource | None,
+    shard_size: int,
+) -> Run:
+    """What a run is to do, from its models and settings (``origin``) and what it was given.
+
+    Args:
+        origin: models and settings.
+        classes: to look for.
+        photographs: see :func:`photographs_of`.
+        out: folder of the label set.
+        image_labels: the classes that photographs are known to show.
+        shard_size: photographs a shard.
+    """
+    known = ImageLabels(image_labels or {}, classes, *photographs)
+    manifest = run_manifest(classes, as_begun(origin, out), *photographs, shard_size)
+    if image_labels is not None:
+        manifest["image_labels"] = known.to_manifest()
+    return Run(known, manifest)
 
 
 def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:
