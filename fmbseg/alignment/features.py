@@ -17,6 +17,7 @@ import torch
 
 from fmbseg.ahead import ordered_map, readers
 from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
+from fmbseg.alignment.sending import sent
 from fmbseg.alignment.training_example import training_size
 from fmbseg.checksums import seal, unseal
 from fmbseg.files import DamagedFileError, check_regular, write_atomically
@@ -230,7 +231,7 @@ class FeatureCache:
         key = self._key(example)
         grid = None if self._store is None else self._store.read(key)
         if grid is not None:
-            return torch.from_numpy(grid.astype(np.float32)).to(self._device)[None]
+            return sent(grid, self._device).float()[None]
         if key in self._awaited and self._coming is not None:
             while key not in self._ready:
                 other, computed = next(self._coming)
