@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import zoo
 from benchmarks.ablations import markdown
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.models.backbones.presets import PRESETS
@@ -29,6 +30,7 @@ CONDITIONS = {"benchmark", "settings", "arguments", "versions", "machine", "thre
 MOST_ROWS = 60
 
 TITLES = {
+    "zoo": "Heads that come with the package",
     "quality_offline": "Quality of the offline chain",
     "regions": "Region prompts",
     "one_word": "One word alone, beside common words as background",
@@ -48,6 +50,8 @@ TITLES = {
     "inference": "Inference",
     "beside_composition": "Segmentation beside the plainest composition of its parts",
     "training": "An epoch of training beside the former way",
+    "compare": "Methods side by side",
+    "compare_cost": "Methods side by side: what they cost together",
 }
 """Titles of the sections, in the order of the page; results of other names come last, under their names."""
 
@@ -213,29 +217,50 @@ def changed_training(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in base.items() if value != usual.get(name)}
 
 
+def comparison(result: Mapping[str, Any]) -> str:
+    """What ``fmbseg compare`` found, a row a method."""
+    return f"{result['table']}\n\n{result['about']}"
+
+
 RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "backbones": _backbones_elsewhere,
+    "compare": comparison,
     "ablations": ablations,
     "ablations_recipe": ablations,
     "ablations_paper": ablations,
 }
 
 
-def section(name: str, result: Mapping[str, Any]) -> str:
+def section(
+    name: str,
+    result: Mapping[str, Any],
+    renderers: Mapping[str, Callable[[Mapping[str, Any]], str]] = RENDERERS,
+) -> str:
     """One benchmark on the page: its title, its tables, and under what conditions it was measured."""
-    body = RENDERERS.get(name, plain)(result)
+    body = renderers.get(name, plain)(result)
     conditions = {key: result[key] for key in ("threads", "machine", "versions") if key in result}
     told = ", ".join(f"{key.rpartition('.')[2]} {_text(value)}" for key, value in _flat(conditions).items())
     file = f"`benchmarks/results/{name}.json`"
     return f"## {TITLES.get(name, name)}\n\n{body}\n\n*{file}{': ' if told else ''}{told}.*"
 
 
+def heads(result: Mapping[str, Any], seconds: Mapping[str, Any]) -> str:
+    """The packaged heads that were measured, a row each, and what the figures are of."""
+    measured = result["heads"]
+    rows = [zoo.row(name, measured[name], seconds) for name in sorted(measured)]
+    notes = dict.fromkeys(zoo.note(one, seconds) for one in measured.values())
+    return "\n\n".join([table(zoo.HEADS, rows), *notes])
+
+
 def contents(results: Path = RESULTS) -> dict[tuple[str, str], str]:
     """What belongs where: page and mark, and the text between the two marks."""
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))}
     names = [name for name in [*TITLES, *sorted(found.keys() - TITLES.keys())] if name in found]
-    sections = [section(name, found[name]) for name in names if name not in NO_BENCHMARKS]
+    zoo_table = heads(found["zoo"], found["quality_offline"])
+    renderers = {**RENDERERS, "zoo": lambda _: zoo_table}
+    sections = [section(name, found[name], renderers) for name in names if name not in NO_BENCHMARKS]
     return {
+        ("README.md", "heads"): zoo_table,
         ("README.md", "quality"): quality(found["quality_offline"]),
         ("docs/backbones.md", "benchmark"): backbones(found["backbones"]),
         ("docs/benchmarks.md", "results"): "\n\n".join(sections),
@@ -269,7 +294,7 @@ def main(command: Sequence[str] | None = None) -> None:
             stale.append(page)
             if not check:
                 path.write_text(filled, "utf-8")
-    print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
+    print(f"{'stale' if check else 'written'}: {', '.join(dict.fromkeys(stale)) or 'none'}")
     if check and stale:
         sys.exit(1)
 

@@ -98,7 +98,7 @@ def _tell(comparison: "Comparison", out: Path) -> None:
     for failure in comparison.first.failures:
         complain(f"{failure['key']}: {failure['error']}", "not measured")
     rows: list[tuple[str, ...]] = [("method", "mIoU", "90 %", "over the first", "s/image")]
-    rows += [(row[0], *row[1:4], row[7]) for row in comparison.rows()]
+    rows += [(row[0], *row[1:4], row[8]) for row in comparison.rows()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{terminal(cell):<{width}}" for cell, width in zip(row, widths, strict=True))

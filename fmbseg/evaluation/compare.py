@@ -121,7 +121,6 @@ def compare(
     with RunFolder(Path(out), run, COMPARISON_FILES) as folder:
         todo = [one for one in samples if "error" in folder.rows.get(one.key, {"error": "not measured"})]
         drawn = DifferencePictures(folder.files, pictures, folder.rows)
-        colours = ClassColours()
         with Progress(shown=progress) as bars:
             each = bars.track(todo, data.name, len(samples), done=len(samples) - len(todo))
             for sample in each:
@@ -132,7 +131,7 @@ def compare(
                     def draw(
                         side: int, shown: list[Segmentation] = shown, truth: NDArray[np.int32] = truth
                     ) -> Image.Image:
-                        return _picture(shown, truth, colours, side)
+                        return _picture(shown, truth, side)
 
                     drawn.offer(sample.key, row["differs"], draw)
                 folder.add(row)  # last, so that a kill in between measures and draws the image again
@@ -208,15 +207,13 @@ def _measure(
     return {"key": sample.key, "differs": share, "methods": rows}, results, target
 
 
-def _picture(
-    results: Sequence[Segmentation], target: NDArray[np.int32], colours: ClassColours, side: int
-) -> Image.Image:
+def _picture(results: Sequence[Segmentation], target: NDArray[np.int32], side: int) -> Image.Image:
     """The photograph, the ground truth and each method's classes, side by side, with their names."""
     first = results[0]
     shown = [target, *(result.labels for result in results)]
     if first.background != "none":  # background shows the photograph as it is
         shown = [np.where(labels == 0, np.int32(-1), labels) for labels in shown]
-    chosen = colours.of_map(*shown)
+    chosen = ClassColours().of_map(*shown)
     drawn = [draw_classes(np.full_like(target, -1), chosen, first.image, max_side=side)]
     drawn += [draw_classes(labels, chosen, first.image, max_side=side) for labels in shown]
     maps = side_by_side(drawn, _GAP)

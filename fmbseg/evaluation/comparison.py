@@ -30,12 +30,14 @@ COMPARISON_FILE = "comparison.json"
 COMPARISON_FILES = (COMPARISON_FILE, "comparison.md", "comparison.html")
 NOTE = (
     "Figures in %. Intervals hold 90 % of draws of the photographs, with replacement; differences are those "
-    "of the same draws, and those whose interval does not hold 0 have a star. Small: mean class accuracy in "
-    "connected components below 32 x 32 pixels. Seconds: the median photograph, as if the method ran alone. "
-    "MB: most by which memory grew during a photograph, models not counted."
+    "of the same draws, and those whose interval does not hold 0 have a star. Of classes shown: mIoU without "
+    "the classes that no photograph shows, which otherwise count 0 where a method gives them. Small: mean "
+    "class accuracy in connected components below 32 x 32 pixels. Seconds: the median photograph, as if the "
+    "method ran alone. MB: most by which memory grew during a photograph, models not counted."
 )
 _HEADS = (
-    *("method", "mIoU", "90 % interval", "over the first", "pixel accuracy", "boundary IoU", "small"),
+    *("method", "mIoU", "90 % interval", "over the first", "of classes shown", "pixel accuracy"),
+    *("boundary IoU", "small"),
     *("s/image", "MB"),
 )
 _CLASSES_SHOWN = 12
@@ -168,6 +170,7 @@ class Comparison:
             percent(figures["miou"]),
             told_interval(ends.get("miou")),
             "" if over is None else _told_difference(over),
+            percent(figures["miou_present"]),
             percent(figures["pixel_accuracy"]),
             percent(figures["boundary_iou"]),
             percent(figures["accuracy_small"]),

@@ -6,7 +6,6 @@ import warnings
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.drawing.colours import ClassColours
 from fmbseg.files import encode
 from fmbseg.written import OwnResults
 
@@ -24,7 +23,7 @@ _QUALITY = 80
 
 
 class RunPictures:
-    """The pictures of a run.
+    """The pictures of a run; each has its own colours, so that none depends on which were drawn before it.
 
     Args:
         files: writes to the run's folder.
@@ -38,7 +37,7 @@ class RunPictures:
     score = "miou"
 
     def __init__(self, files: WrittenFiles, most: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        self._files, self._most, self._colours = files, most, ClassColours()
+        self._files, self._most = files, most
         known = self._scores(rows)
         self.scores = {key: score for key, score in known.items() if files.keep(picture_name(key))}
         self._drop_the_rest()

@@ -75,7 +75,8 @@ def test_stale_pages_are_told_and_written(
 ) -> None:
     (tmp_path / "docs").mkdir()
     for page, mark in tables.contents():
-        (tmp_path / page).write_text(f"<!-- {mark}: begin -->old<!-- {mark}: end -->")
+        with (tmp_path / page).open("a") as file:
+            file.write(f"<!-- {mark}: begin -->old<!-- {mark}: end -->")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     with pytest.raises(SystemExit, match="1"):
         tables.main(["--check"])
