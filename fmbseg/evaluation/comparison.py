@@ -41,6 +41,8 @@ _HEADS = (
     *("s/image", "MB"),
 )
 _CLASSES_SHOWN = 12
+_LEAST_SHOWN = 5
+"""Photographs that must show a class before one method is surely better at it: draws of one are all alike."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Won:
         spec: of the method.
         iou: its IoU.
         lead: over the next best method.
-        sure: whether the lead is above 0 in 95 % of the draws.
+        sure: whether the lead is above 0 in 95 % of the draws, and five photographs or more show the class.
     """
 
     name: str
@@ -270,6 +272,7 @@ def _over(
 def _won(found: Sequence[Compared], counts: Mapping[str, ImageCounts]) -> list[Won]:
     drawn = [counts[one.spec].drawn_ious() for one in found]
     rows = [one.report.per_class for one in found]
+    showing = (next(iter(counts.values())).pixels[..., 1] > 0).sum(axis=0)
     won = []
     for index, first in enumerate(rows[0]):
         if not first["pixels"]:
@@ -285,7 +288,7 @@ def _won(found: Sequence[Compared], counts: Mapping[str, ImageCounts]) -> list[W
                 found[best].spec,
                 float(ious[best]),
                 float(ious[best] - ious[second]),
-                bool(interval(lead).low > 0),
+                bool(interval(lead).low > 0 and showing[index] >= _LEAST_SHOWN),
             )
         )
     return sorted(won, key=lambda one: -one.lead)

@@ -112,6 +112,10 @@ def test_classes_go_to_the_method_that_is_best_at_them(data: SegmentationData, t
         best, second = sorted(ious.values(), reverse=True)[:2]
         assert ious[one.spec] == best
         assert one.lead == pytest.approx(best - second)
+    assert any(one.sure for one in found.won)
+    few = compare(methods(), data, out=tmp_path / "few", limit=4)
+    assert few.won
+    assert not any(one.sure for one in few.won)  # all draws of one photograph are alike
     assert [row[0] for row in found.wins()] == ["first", "second", "third"]
 
 
