@@ -35,7 +35,8 @@ def test_each_image_gets_a_class_map_an_overlay_and_a_line(chain: Chain, tmp_pat
     assert result.exit_code == 0  # notes.jpg is told, but fails only a strict run
     assert "not segmented: " in result.stderr
     assert "notes.jpg is not an image" in result.stderr
-    lines = result.stdout.splitlines()
+    *lines, summary = result.stdout.splitlines()
+    assert summary.startswith("2 images: ")
     assert [line.split(":")[0] for line in lines] == [
         str(chain.photographs / "cat.png"),
         str(chain.photographs / "rocket.jpg"),
