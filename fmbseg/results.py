@@ -361,9 +361,7 @@ class Segmentation:
         """
         truth = np.asarray(truth)
         if truth.shape != self.labels.shape:
-            raise ValueError(
-                f"the truth is {truth.shape} and the result {self.labels.shape}: sizes must match"
-            )
+            raise ValueError(f"the truth is {truth.shape}, the result {self.labels.shape}: sizes must match")
         if truth.size and not (truth.min() >= -1 and truth.max() < len(self.names)):
             raise ValueError(
                 f"the truth goes from {truth.min()} to {truth.max()}: allowed are -1 (nothing) to "
