@@ -127,7 +127,7 @@ def check_workers(workers: int) -> None:
         raise ValueError(f"workers is {workers}: it must be 1 or more")
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """What a run is to do.
 
     Attributes:
@@ -146,7 +146,7 @@ def planned(
     out: Path,
     image_labels: ImageLabelSource | None,
     shard_size: int,
-) -> Run:
+) -> PlannedRun:
     """What a run is to do, from its models and settings (``origin``) and what it was given.
 
     Args:
@@ -161,7 +161,7 @@ def planned(
     manifest = run_manifest(classes, as_begun(origin, out), *photographs, shard_size)
     if image_labels is not None:
         manifest["image_labels"] = known.to_manifest()
-    return Run(known, manifest)
+    return PlannedRun(known, manifest)
 
 
 def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:
