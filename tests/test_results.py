@@ -250,7 +250,7 @@ def test_beside_the_truth() -> None:
     shown = segmentation(image=image, labels=truth.astype(np.int32))
     drawn = np.asarray(shown.plot(legend=False))
     assert np.array_equal(picture[:2, 10:14][truth >= 0], drawn[truth >= 0])
-    with pytest.raises(ValueError, match=r"truth is \(1, 4\) and the result \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"truth is \(1, 4\), the result \(2, 4\)"):
         segmentation().compare(truth[:1])
     with pytest.raises(ValueError, match="truth goes from -1 to 3: allowed are -1"):
         segmentation().compare(np.full((2, 4), 3) - np.array([0, 0, 0, 4]))
