@@ -10,6 +10,8 @@ turns are compared. The masks of both are compared, too.
   candidates pass the filter and masks are in one piece rather than noise;
 - ``offline``: the offline recipe's trained models, with the whole grid of points (its sampling makes
   other masks; what that saves is given as ``ratio_with_recipe_sampling``);
+- ``encoder``: the image encoder of SAM ViT-B alone, as fmbseg runs it and as the package does, in turn in one
+  process and by its processor time; the largest part of ``vit_b``, for a machine with little time;
 - ``tiny``: small stand-ins of random weights, for the benchmark's own test.
 
 The last line on standard output is one JSON object: ``ratio`` (photographs a second, fmbseg's over the plain
@@ -56,7 +58,7 @@ from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import get_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.connection import Connection
 
     from fmbseg.models.contracts import ImageTextEncoder, MaskGenerator
@@ -114,12 +116,15 @@ class Meter:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", choices=("vit_b", "offline", "tiny"), default="vit_b")
+    parser.add_argument("--models", choices=("vit_b", "offline", "encoder", "tiny"), default="vit_b")
     parser.add_argument(
         "--images", type=Path, help="folder of photographs; those of installed packages if absent"
     )
     parser.add_argument("--count", type=int, default=2, help="photographs a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
+    parser.add_argument(
+        "--cold", action="store_true", help="no turn before those that count, for a machine with little time"
+    )
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="of torch and ONNX, each side"
@@ -161,7 +166,7 @@ def random_models(options: argparse.Namespace, first: Path, *, tiny: bool) -> Mo
             min_predicted_iou=0.5,
             max_area=1.0,
             short_side=224 if tiny else 448,
-            batch_size=4 if tiny else 16,
+            batch_size=4,  # a batch is filled up, and here few photographs share the last
         ),
         {
             "image-text model": [(encoder, "encode_image")],
@@ -325,7 +330,7 @@ def measure(options: argparse.Namespace, paths: list[Path]) -> dict[str, Any]:
                 raise RuntimeError(f"the process of {side!r} ended: its error stands above")
         return pipes[side].recv()
 
-    for side in sides:
+    for side in () if options.cold else sides:
         turn(side, paths[-1:])  # loads what is loaded on first use
     turns: dict[str, list[Any]] = {side: [] for side in sides}
     equal = []
@@ -342,6 +347,48 @@ def measure(options: argparse.Namespace, paths: list[Path]) -> dict[str, Any]:
     for process in processes:
         process.join()
     return summary(turns, memory, equal, options)
+
+
+def measure_encoder(options: argparse.Namespace) -> dict[str, Any]:
+    """The image encoder alone, in turn."""
+    from segment_anything.build_sam import _build_sam
+
+    from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    module = _build_sam(768, 12, 12, [2, 5, 8, 11]).eval().image_encoder
+    pixels = torch.randn(1, 3, 1024, 1024)
+    calls = {"plain": partial(module, pixels), "fmbseg": partial(LeanEncoder(module), pixels)}
+    return {
+        **in_turn(calls, options.rounds),
+        "settings": {name: getattr(options, name) for name in ("models", "rounds", "threads")},
+        "versions": _versions(),
+    }
+
+
+@torch.inference_mode()
+def in_turn(calls: Mapping[str, Callable[[], torch.Tensor]], rounds: int) -> dict[str, Any]:
+    """Call both sides in turn; processor time, its ratio, and how far their results are apart."""
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    found = {}
+    for number in range(rounds):
+        for side in SIDES if number % 2 == 0 else SIDES[::-1]:
+            start = process_time()
+            found[side] = calls[side]()
+            seconds[side].append(process_time() - start)
+    ratios = [plain / ours for plain, ours in zip(*seconds.values(), strict=True)]
+    return {
+        "cpu_ratio": round(median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "largest_difference": float((found["plain"] - found["fmbseg"]).abs().max()),
+        "largest_value": round(float(found["plain"].abs().max()), 3),
+        "cpu_seconds": {side: round(median(each), 2) for side, each in seconds.items()},
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"fmbseg": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def summary(
@@ -365,9 +412,9 @@ def summary(
         "sides": {side: _side(turns[side], memory[side], options.count) for side in turns},
         "settings": {
             name: getattr(options, name)
-            for name in ("models", "count", "rounds", "points_per_side", "threads", "workers")
+            for name in ("models", "count", "rounds", "points_per_side", "threads", "workers", "cold")
         },
-        "versions": {"fmbseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": _versions(),
     }
 
 
@@ -396,6 +443,9 @@ def _side(turns: list[Any], memory: tuple[int, int], count: int) -> dict[str, An
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print the result as the last line."""
     options = parse(arguments)
+    if options.models == "encoder":
+        tell(measure_encoder(options))
+        return
     with tempfile.TemporaryDirectory() as folder:
         if options.images is None:
             options.images = Path(folder) / "photographs"

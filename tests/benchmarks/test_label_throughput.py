@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco
 
-from benchmarks.label_throughput import equal_share, parse, summary
+from benchmarks import label_throughput
+from benchmarks.label_throughput import equal_share, in_turn, parse, summary
 from benchmarks.plain_labeling import Labelled
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,6 +54,26 @@ def test_medians_of_turns() -> None:
     assert plain["seconds_of_the_rest"] == 3.5
     assert plain["masks_per_image"] == 1.5
     assert plain["memory_gb"] == {"loaded": 1.0, "most": 4.0}
+
+
+def test_sides_take_turns_by_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, order = [0.0], []
+
+    def call(side: str, seconds: float, value: float) -> torch.Tensor:
+        clock[0] += seconds
+        order.append(side)
+        return torch.full((2,), value)
+
+    monkeypatch.setattr(label_throughput, "process_time", lambda: clock[0])
+    calls = {"plain": partial(call, "plain", 6.0, 8.0), "fmbseg": partial(call, "fmbseg", 4.0, 7.75)}
+    assert in_turn(calls, 2) == {
+        "cpu_ratio": 1.5,
+        "ratios": [1.5, 1.5],
+        "largest_difference": 0.25,
+        "largest_value": 8.0,
+        "cpu_seconds": {"plain": 6.0, "fmbseg": 4.0},
+    }
+    assert order == ["plain", "fmbseg", "fmbseg", "plain"]
 
 
 @pytest.mark.long
