@@ -37,7 +37,6 @@ from PIL import Image
 
 from benchmarks.certainty_figures import (
     Painted,
-    against,
     choose,
     counts,
     curve,
@@ -73,6 +72,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.contracts import Prompter
 
     Maps = dict[str, torch.Tensor]
@@ -82,10 +82,7 @@ LEAST_RECALL = 0.5
 """Part of the recall that is kept on fold ``train`` in 95 of 100 draws of its photographs."""
 LEVELS = tuple(step / 40 for step in range(40))
 LABEL_LEVELS = (0.0, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
-PRESENCES = (0.1, 0.15, 0.2, 0.3, 0.4)
-VOTES = 0.0
-"""As a least presence: crops vote."""
-_OTHERS = ("segmenter", "segmenter_no_background", "head", "dense")
+WAYS = ("stage1", "segmenter", "segmenter_no_background", "head", "dense")
 _IGNORED = 255
 _EVERY = 2
 """Of so many pixels in a row, and rows, one is measured: maps of 32 pixels a cell hold no more."""
@@ -155,13 +152,8 @@ class Measurer:
         prototypes = models.prototypes(head=False)
         self._classes = Classes(prototypes[:, :-1], -prototypes[:, -1])
 
-    def row(self, photograph: MaskedPhotograph, presences: Sequence[float]) -> dict[str, Any]:
-        """Counts by way and certainty, and the classes' scores, as JSON values.
-
-        Args:
-            photograph: to measure.
-            presences: least presences of Stage 1 to try beside votes.
-        """
+    def row(self, photograph: MaskedPhotograph) -> dict[str, Any]:
+        """Counts by way and certainty, and the classes' scores, as JSON values."""
         maps = self.models.encode(photograph, ("head", "head640", "second", "dense", "pooled"))
         image, target = self.folder.load(photograph)
         with Image.open(photograph.mask) as mask:
@@ -185,9 +177,11 @@ class Measurer:
             labels, certainty = self._segmented(image, maps, rule)
             for level in LEVELS:
                 count(way, level, np.where(certainty < level, -1, labels))
-        for least in (VOTES, *presences):
-            for level in LABEL_LEVELS if least else (0.0,):
-                count(f"stage1 {least:g}", level, self._labels(image, maps, photograph.key, least, level))
+        everywhere = replace(self.models.labeling, certainty=0.0, min_presence=0.0)
+        count("stage1_everything", 0.0, self._labels(image, maps, photograph.key, everywhere))
+        for level in LABEL_LEVELS:
+            settings = replace(self.models.labeling, certainty=level)
+            count("stage1", level, self._labels(image, maps, photograph.key, settings))
         return {"key": photograph.key, "ways": ways, "presence": self._presence(maps, target)}
 
     def _map(
@@ -227,10 +221,9 @@ class Measurer:
         return found.labels - (classes.background == 0), found.certainty  # background comes first
 
     def _labels(
-        self, image: NDArray[np.uint8], maps: Maps, key: str, least: float, certainty: float
+        self, image: NDArray[np.uint8], maps: Maps, key: str, settings: LabelingSettings
     ) -> NDArray[np.int32]:
         """The label map of Stage 1."""
-        settings = replace(self.models.labeling, min_presence=least, certainty=certainty)
         seen = Description(pooled=maps["pooled"], dense=maps["dense"])
         labels = label_described(image, seen, key, self._classes, self._masks, settings)
         return labels.label_map(kept_only=False)
@@ -249,17 +242,16 @@ class Measurer:
         }
 
 
-def measured(measurer: Measurer, fold: Sequence[MaskedPhotograph], presences: Sequence[float]) -> Rows:
+def measured(measurer: Measurer, fold: Sequence[MaskedPhotograph]) -> Rows:
     """The rows of a fold; those that were measured before are read."""
     made_with = json.dumps(
         [
             measurer.models.encoder.describe(),
             measurer.models.recipe.segmenting.describe(),
-            str(replace(measurer.models.labeling, certainty=0.0, min_presence=0.0)),
+            str(replace(measurer.models.labeling, certainty=0.0)),
             measurer.words.names,
             LEVELS,
             LABEL_LEVELS,
-            list(presences),
         ],
         default=str,
     )
@@ -268,7 +260,7 @@ def measured(measurer: Measurer, fold: Sequence[MaskedPhotograph], presences: Se
     with Progress() as bars, RowJournal.after(journal) as file:
         todo = [one for one in fold if one.key not in rows]
         for photograph in bars.track(todo, "measuring", len(fold), done=len(fold) - len(todo)):
-            row = json.loads(json.dumps(measurer.row(photograph, presences)))
+            row = json.loads(json.dumps(measurer.row(photograph)))
             file.append(row)
             rows[photograph.key] = row
     return [rows[one.key] for one in fold]
@@ -282,39 +274,26 @@ def painted(rows: Rows, way: str, classes: int) -> dict[float, Painted]:
     }
 
 
-def chosen_on(rows: Rows, classes: int, least: float) -> dict[str, dict[str, Any]]:
-    """The certainty of each way, the best on these photographs, and what it reaches there.
-
-    Args:
-        rows: of the photographs.
-        classes: their number.
-        least: how likely a class has to be for Stage 1. What others would reach at the same certainty is
-            told, too.
-    """
+def chosen_on(rows: Rows, classes: int) -> dict[str, dict[str, Any]]:
+    """The certainty of each way, the best on these photographs, and what it reaches there."""
     found: dict[str, dict[str, Any]] = {}
-    for way, name in {"stage1": f"stage1 {least:g}", **{one: one for one in _OTHERS}}.items():
+    for way in WAYS:
         everything = painted(rows, _everything(way), classes)[0.0]
-        certainty, reached = choose(painted(rows, name, classes), everything, LEAST_RECALL)
+        certainty, reached = choose(painted(rows, way, classes), everything, LEAST_RECALL)
         found[way] = {"certainty": certainty, **reached}
-    everything, certainty = painted(rows, _everything("stage1"), classes)[0.0], found["stage1"]["certainty"]
-    found["stage1"]["by_least_presence"] = [
-        [one, *(figure[0] for figure in against(at[certainty], everything).values())]
-        for one in PRESENCES
-        for at in [painted(rows, f"stage1 {one:g}", classes)]
-    ]
     return found
 
 
 def _everything(way: str) -> str:
     """What paints everything, at certainty 0."""
-    return {"stage1": f"stage1 {VOTES:g}", "segmenter": "segmenter_no_background"}.get(way, way)
+    return {"stage1": "stage1_everything", "segmenter": "segmenter_no_background"}.get(way, way)
 
 
-def told(rows: Rows, certainties: Mapping[str, float], classes: int, least: float) -> dict[str, Any]:
+def told(rows: Rows, certainties: Mapping[str, float], classes: int) -> dict[str, Any]:
     """The figures of each way at a certainty."""
     found: dict[str, Any] = {}
     for way, certainty in certainties.items():
-        levels = painted(rows, f"stage1 {least:g}" if way == "stage1" else way, classes)
+        levels = painted(rows, way, classes)
         found[way] = {
             "certainty": certainty,
             **figures(levels[certainty], painted(rows, _everything(way), classes)[0.0]),
@@ -337,13 +316,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         known = models.encoder.certainty
         keep(curves, len(train), place, DEFAULT_CERTAINTY if known is None else known.default)
         models = Encoders(folder, arguments.work, DEFAULT_HEAD, models.recipe)
-    measurer, classes, least = Measurer(models), len(folder.names), models.labeling.min_presence
-    chosen = chosen_on(measured(measurer, train, PRESENCES), classes, least)
-    rows = measured(measurer, test, (least,))
+    measurer, classes = Measurer(models), len(folder.names)
+    chosen = chosen_on(measured(measurer, train), classes)
+    rows = measured(measurer, test)
     known, labels = models.encoder.certainty, models.labeling.certainty
     assert known is not None
-    defaults = dict.fromkeys(("stage1", *_OTHERS), known.default) | {"stage1": labels, "dense": labels}
-    found = told(rows, defaults, classes, least)
+    defaults = dict.fromkeys(WAYS, known.default) | {"stage1": labels, "dense": labels}
+    found = told(rows, defaults, classes)
     if arguments.picture:
         names = {
             "stage1": "labels of Stage 1, with masks",

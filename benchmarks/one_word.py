@@ -37,41 +37,37 @@ from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import Background, SegmentSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
     from fmbseg.models.contracts import MaskGenerator
-    from fmbseg.segmentation.encoding import TextSpaceEncoder
 
 WAYS = ("none", "common", "common_everything", "deployed", "deployed_everything")
 
 
 class Remembering:
-    """An encoder that encodes the windows of a photograph once, however many words are asked for.
+    """Encodes the windows of a photograph once, however many words are asked for.
 
     Args:
-        encoder: that it stands in for.
+        encode: of an encoder, in whose place it stands.
     """
 
-    def __init__(self, encoder: TextSpaceEncoder) -> None:
-        self._encoder = encoder
+    def __init__(self, encode: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._encode = encode
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encoder, name)
 
     def forget(self) -> None:
         """Before another photograph."""
         self._kept.clear()
 
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """As the encoder does."""
         for seen, made in self._kept:
             if torch.equal(seen, pixels):
                 return made
-        made = self._encoder.encode(pixels)
+        made = self._encode(pixels)
         self._kept.append((pixels, made))
         return made
 
@@ -118,8 +114,8 @@ def count(
         "common": SegmentSettings(background=common, certainty=0.0),
         "deployed": replace(segmenter.settings, background=common, certainty=0.0),
     }
-    remembering = Remembering(segmenter.encoder)
-    segmenter.encoder = remembering
+    remembering = Remembering(segmenter.encoder.encode)
+    segmenter.encoder.encode = remembering  # type: ignore[method-assign]
     for row, photograph in enumerate(photographs):
         image, target = folder.load(photograph)
         remembering.forget()

@@ -257,7 +257,8 @@ class SegmentSettings:
         min_margin: a pixel has no class if its best two words, of different classes, differ by less.
         certainty: a pixel has no class if its word is less likely right than this, 0 to 1, by the curve that
             is kept with the head (see :mod:`fmbseg.certainty`); 0 gives every pixel a class. None takes the
-            head's own default, or 0 if it has no curve. Background is not asked for its certainty.
+            head's own default, or 0 if it has no curve, and where one word alone competes with common words
+            as background. Background is not asked for its certainty.
         top: how many of the best words of each pixel to keep in the result.
         confidence: whether to keep the winner's share of the softmax over all words.
         preserve: mix in the image-text model's own scores; the paper does not.

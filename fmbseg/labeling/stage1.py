@@ -155,6 +155,8 @@ def _from_points(
     good = np.flatnonzero(_passes(masks, settings))
     names = own_names(masks.select(good), dense, classes, np.asarray(detected, np.int32)[good])
     sure = names.scores >= settings.least_score
+    if settings.certainty:  # which is known of words where they win: the points of a class may find another
+        sure &= name_masks(masks.select(good), dense, classes, detected).class_ids == names.class_ids
     good, names = good[sure], names.select(sure)
     return _Named(masks.select(good), names, [points[index] for index in good])
 

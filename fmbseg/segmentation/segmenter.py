@@ -99,6 +99,7 @@ class OpenVocabSegmenter(Shareable):
         self.settings = settings or SegmentSettings()
         if windows is not None:
             self.settings = replace(self.settings, windows=windows)
+        self._certainty_by_default = self.settings.certainty is None
         self.settings = self._complete(self.settings)
         self.batch_size = batch_size_for(self.encoder.device) if batch_size is None else batch_size
         self._embedded: OrderedDict[Vocabulary, torch.Tensor] = OrderedDict()
@@ -201,6 +202,10 @@ class OpenVocabSegmenter(Shareable):
         wanted = self._complete(settings or self.settings)
         classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
         classes.thresholds(wanted.class_thresholds)  # a wrong name is reported before any work
+        by_default = self._certainty_by_default if settings is None else settings.certainty is None
+        if by_default and len(classes.asked) == 1 and classes.common is not None:
+            # The common words decide already; what is blank beside them was right as often as what is not.
+            wanted = replace(wanted, certainty=0.0)
         return wanted, classes
 
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:

@@ -201,3 +201,11 @@ def test_presence_by_a_curve_replaces_the_votes() -> None:
     generator = Boxes((LEFT, 0.9))
     assert labels_of(generator, presence_curve=never, min_presence=0.2).detected == ()
     assert labels_of(generator, presence_curve=never, min_presence=0.1).detected == (0, 1, 2)
+
+
+def test_a_mask_at_a_classs_points_is_certain_only_if_the_class_wins_there() -> None:
+    always = CertaintyCurve((0.0,), (0.9,))
+    everywhere: dict[str, Any] = {"presence_curve": always, "min_presence": 0.5, "mask_curve": always}
+    told, sure = (labels_of(Boxes(), **everywhere, certainty=least) for least in (0.0, 0.5))
+    assert told.class_ids[told.stages == POINT_STAGE].tolist() == [0, 1, 2]
+    assert sure.class_ids[sure.stages == POINT_STAGE].tolist() == [1, 2]  # what is there is red or blue

@@ -694,6 +694,23 @@ def test_what_is_not_certain_has_no_class(encoder: AlignedEncoder, cat: NDArray[
         assert found.unknown == blank.sum()
 
 
+def test_one_word_beside_common_words_is_not_asked_for_its_certainty(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fmbseg.segmentation.classes.common_background_words", lambda: ("sofa", "dog"))
+    never = HeadCertainty(CertaintyCurve((0.0,), (0.1,)))
+    unsure = AlignedEncoder(encoder.backbone, encoder.head, encoder.text_encoder, certainty=never)
+    common = SegmentSettings(SMALL, background=Background("common"))
+    segmenter = OpenVocabSegmenter(unsure, settings=common)
+    found = segmenter.segment(cat, ["cat"])
+    assert 0 < (found.labels == 1).sum() < found.labels.size
+    for settings in (None, common):
+        assert segmenter.segment(cat, ["cat"], settings=settings).unknown == 0
+    asked = segmenter.segment(cat, ["cat"], settings=replace(common, certainty=0.5))
+    assert asked.unknown == (found.labels == 1).sum()
+    assert segmenter.segment(cat, ["cat", "horse"]).unknown > 0  # of two words as ever
+
+
 def test_background_needs_no_certainty(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:
     never = HeadCertainty(CertaintyCurve((0.0,), (0.1,)))
     unsure = AlignedEncoder(encoder.backbone, encoder.head, encoder.text_encoder, certainty=never)
