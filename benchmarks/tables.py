@@ -43,6 +43,7 @@ TITLES = {
     "ablations_paper": "Ablations: the paper's training",
     "certainty": "How right is what is not left blank",
     "feature_cache": "The feature cache",
+    "loading": "Features of photographs: read ahead, one pass for several",
     "label_throughput": "Throughput of Stage 1",
     "prefilter": "Words left out before a teacher is asked",
     "adaptive_sampling": "Fewer points for segment-everything",
