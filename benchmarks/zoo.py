@@ -74,7 +74,7 @@ def _licence(folder: Path) -> str:
 def kept(report: Path, chosen_on: str) -> dict[str, Any]:
     """What the table needs of a run's report."""
     told = read_sealed_json(report / "report.json")
-    if told["measured"] != told["data"]["of"] or told["shard"] != [1, 1]:
+    if told["measured"] != told["data"]["of"] or told["part"] != [1, 1]:
         raise ValueError(
             f"{report} is of {told['measured']} of {told['data']['of']} photographs: measure all"
         )

@@ -1,4 +1,4 @@
-"""``fmbseg eval``: measure a method on a data set, join shards, and compare runs with the paper's table."""
+"""``fmbseg eval``: measure a method on a data set, join parts, and compare runs with the paper's table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,8 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import load_segmenter
-from fmbseg.cli.methods import load_methods, warn_of_words_of
-from fmbseg.cli.options import DeviceName, Strict, with_hub_options, with_options
+from fmbseg.cli.methods import OnDataSet, load_methods, warn_of_words_of
+from fmbseg.cli.options import with_hub_options, with_options
 
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
 
 
-@dataclass(frozen=True)
-class EvalOptions:
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(OnDataSet):
     """What ``fmbseg eval`` takes."""
 
     paths: Annotated[
@@ -28,19 +28,8 @@ class EvalOptions:
             "stage1:RECIPE or concept:MODEL. With --table or --merge: folders of runs."
         ),
     ]
-    data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None
-    root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None
-    protocol: Annotated[str, typer.Option(help="Protocol: paper, own, tcl or tcl-pamr.")] = "paper"
     out: Annotated[Path | None, typer.Option(help="Folder of the run; a stopped run continues there.")] = None
-    split: Annotated[str | None, typer.Option(help="Split of the data set; by default the usual one.")] = None
-    names: Annotated[
-        str,
-        typer.Option(help="Class names: raw, clean, or a file of words in the set's order."),
-    ] = "raw"
-    shard: Annotated[str | None, typer.Option(help="Measure one shard: 1/2 is the first of two.")] = None
-    limit: Annotated[int | None, typer.Option(help="Measure only the first N images.")] = None
     pictures: Annotated[int, typer.Option(min=0, help="Number of worst and of best images to show.")] = 4
-    merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all shards.")] = False
     table: Annotated[bool, typer.Option("--table", help="Compare runs with the paper's Table 1.")] = False
     against: Annotated[
         Path | None,
@@ -52,8 +41,6 @@ class EvalOptions:
     everywhere: Annotated[
         bool, typer.Option("--everywhere", help="With --against: also count pixels without a label.")
     ] = False
-    strict: Strict = False
-    device: DeviceName = None
 
 
 @with_hub_options
@@ -92,14 +79,14 @@ def _measured(asked: EvalOptions, out: Path, hub: "HubOptions") -> "tuple[Evalua
     if asked.data is None or asked.root is None or len(asked.paths) != 1:
         raise typer.BadParameter("give one method, the data set with --data and its folder with --root")
     from fmbseg.evaluation.datasets import open_data
-    from fmbseg.evaluation.evaluate import Shard, check_evaluation
+    from fmbseg.evaluation.evaluate import check_evaluation
     from fmbseg.evaluation.evaluate import evaluate as measure
     from fmbseg.evaluation.protocols import get_protocol
 
     data, protocol = open_data(asked.data, asked.root, split=asked.split), get_protocol(asked.protocol)
-    shard = None if asked.shard is None else Shard.of(asked.shard)
+    part = asked.own_part()
     # All that can be wrong comes before the models.
-    check_evaluation(data, protocol, out=out, names=asked.names, shard=shard, limit=asked.limit)
+    check_evaluation(data, protocol, out=out, names=asked.names, part=part, limit=asked.limit)
     method = load_methods(asked.paths, hub=hub, device=asked.device)[0]
     warn_of_words_of(method, protocol.vocabulary(data, asked.names))
     report = measure(
@@ -108,7 +95,7 @@ def _measured(asked: EvalOptions, out: Path, hub: "HubOptions") -> "tuple[Evalua
         protocol,
         out=out,
         names=asked.names,
-        shard=shard,
+        part=part,
         limit=asked.limit,
         pictures=asked.pictures,
         progress=True,

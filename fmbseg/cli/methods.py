@@ -1,11 +1,13 @@
 """Methods for the command line: made from their specs, with what is to be told of them."""
 
-from __future__ import annotations
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from typing import TYPE_CHECKING
+import typer
 
 from fmbseg.cli.heads import tell_packaged
-from fmbseg.cli.options import tell_device
+from fmbseg.cli.options import DeviceName, Strict, tell_device
 from fmbseg.cli.words import warn_of_words_for
 
 if TYPE_CHECKING:
@@ -14,16 +16,45 @@ if TYPE_CHECKING:
     from fmbseg.devices import Device
     from fmbseg.method import Method
     from fmbseg.models.loading.hub_files import HubOptions
+    from fmbseg.part import Part
     from fmbseg.vocabulary import Vocabulary
 
 
+@dataclass(frozen=True, kw_only=True)
+class OnDataSet:
+    """Options of commands that measure on a data set."""
+
+    data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None
+    protocol: Annotated[str, typer.Option(help="Protocol: paper, own, tcl or tcl-pamr.")] = "paper"
+    split: Annotated[str | None, typer.Option(help="Split of the data set; by default the usual one.")] = None
+    names: Annotated[
+        str, typer.Option(help="Class names: raw, clean, or a file of words in the set's order.")
+    ] = "raw"
+    part: Annotated[str | None, typer.Option(help="Measure one part: 1/2 is the first of two.")] = None
+    limit: Annotated[int | None, typer.Option(help="Measure only the first N images.")] = None
+    merge: Annotated[bool, typer.Option("--merge", help="Join the runs of all parts.")] = False
+    strict: Strict = False
+    device: DeviceName = None
+
+    def own_part(self) -> "Part | None":
+        """The part to measure, if not the whole.
+
+        Raises:
+            ValueError: it is none.
+        """
+        from fmbseg.part import Part
+
+        return None if self.part is None else Part.of(self.part)
+
+
 def load_methods(
-    specs: Sequence[str],
+    specs: "Sequence[str]",
     *,
-    hub: HubOptions,
-    device: Device,
-    lacking: Callable[[str, Exception], None] | None = None,
-) -> list[Method]:
+    hub: "HubOptions",
+    device: "Device",
+    lacking: "Callable[[str, Exception], None] | None" = None,
+) -> "list[Method]":
     """Load methods that share their models.
 
     Args:
@@ -57,7 +88,7 @@ def load_methods(
     return loaded
 
 
-def warn_of_words_of(method: Method, vocabulary: Vocabulary) -> None:
+def warn_of_words_of(method: "Method", vocabulary: "Vocabulary") -> None:
     """Tell of each word that a method's image-text model hardly knows, on a line of stderr."""
     from fmbseg.methods.heads import HeadMethod
 

@@ -1,9 +1,10 @@
-"""Methods side by side on one data set: one pass over the images; stopped runs go on, shards are merged."""
+"""Methods side by side on one data set: one pass over the images; stopped runs go on, parts are merged."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,17 @@ from fmbseg.drawing.layout import side_by_side
 from fmbseg.drawing.legend import draw_legend
 from fmbseg.evaluation.comparison import COMPARISON_FILES, Comparison
 from fmbseg.evaluation.cost import Cost
-from fmbseg.evaluation.evaluate import Shard, chosen_samples, counted, describe_run, segmented
+from fmbseg.evaluation.evaluate import chosen_samples, counted, describe_run, segmented
 from fmbseg.evaluation.journal import RunError, RunFolder, check_run, joined
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.pictures import DifferencePictures
 from fmbseg.evaluation.protocols import get_protocol
 from fmbseg.images import ImageError
+from fmbseg.part import Part
 from fmbseg.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -46,7 +48,7 @@ def check_comparison(
     *,
     out: str | Path,
     names: str = "raw",
-    shard: Shard | None = None,
+    part: Part | None = None,
     limit: int | None = None,
 ) -> None:
     """Raise what :func:`compare` would raise, before any model is loaded.
@@ -57,9 +59,9 @@ def check_comparison(
         RunError: ``out`` holds another run, or other files.
     """
     _check_methods(specs)
-    shard = shard or Shard()
-    chosen_samples(data, shard, limit)
-    check_run(Path(out), describe_run(data, protocol, names, shard, limit), COMPARISON_FILES)
+    part = part or Part()
+    chosen_samples(data, part, limit)
+    check_run(Path(out), describe_run(data, protocol, names, part, limit), COMPARISON_FILES)
 
 
 def compare(
@@ -69,7 +71,7 @@ def compare(
     *,
     out: str | Path,
     names: str = "raw",
-    shard: Shard | None = None,
+    part: Part | None = None,
     limit: int | None = None,
     pictures: int = 6,
     lacking: Mapping[str, str] | None = None,
@@ -84,7 +86,7 @@ def compare(
         protocol: as in :func:`~fmbseg.evaluation.evaluate.evaluate`.
         out: folder of the run, where a stopped run continues and the reports are written.
         names: ``raw``, ``clean`` or a file.
-        shard: the part of the set to measure; runs of all parts are joined by :func:`merge_comparisons`.
+        part: the part of the set to measure; runs of all parts are joined by :func:`merge_comparisons`.
         limit: measure only this many images from the start of the set.
         pictures: how many images to show, those in which the most pixels differ between methods.
         lacking: methods that were asked for and cannot run here, with the reason, to be reported.
@@ -105,9 +107,9 @@ def compare(
             print(comparison.to_markdown())
     """
     chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    shard = shard or Shard()
+    part = part or Part()
     _check_methods([method.spec for method in methods])
-    samples = chosen_samples(data, shard, limit)
+    samples = chosen_samples(data, part, limit)
     run = {
         "order": [method.spec for method in methods],
         "methods": {
@@ -115,7 +117,7 @@ def compare(
             for method in methods
         },
         "lacking": dict(lacking or {}),
-        **describe_run(data, chosen, names, shard, limit),
+        **describe_run(data, chosen, names, part, limit),
     }
     vocabulary, settings = chosen.vocabulary(data, names), chosen.settings(data)
     with RunFolder(Path(out), run, COMPARISON_FILES) as folder:
@@ -124,15 +126,8 @@ def compare(
         with Progress(shown=progress) as bars:
             each = bars.track(todo, data.name, len(samples), done=len(samples) - len(todo))
             for sample in each:
-                row, results, target = _measure(methods, data, sample, vocabulary, settings)
-                if target is not None:
-                    shown, truth = results, target
-
-                    def draw(
-                        side: int, shown: list[Segmentation] = shown, truth: NDArray[np.int32] = truth
-                    ) -> Image.Image:
-                        return _picture(shown, truth, side)
-
+                row, draw = _measure(methods, data, sample, vocabulary, settings)
+                if draw is not None:
                     drawn.offer(sample.key, row["differs"], draw)
                 folder.add(row)  # last, so that a kill in between measures and draws the image again
         comparison = Comparison.of(run, [folder.rows[sample.key] for sample in samples])
@@ -141,7 +136,7 @@ def compare(
 
 
 def merge_comparisons(folders: Iterable[str | Path], out: str | Path, *, pictures: int = 6) -> Comparison:
-    """Join the comparisons of several shards.
+    """Join the comparisons of several parts.
 
     Args:
         folders: of the runs.
@@ -150,7 +145,7 @@ def merge_comparisons(folders: Iterable[str | Path], out: str | Path, *, picture
 
     Raises:
         RunError: runs of other methods, protocols or sets (the message says what differs), of the same
-            shard, or shards that are missing, not finished or damaged; or ``out`` holds another run.
+            part, or parts that are missing, not finished or damaged; or ``out`` holds another run.
     """
     paths = [Path(folder) for folder in folders]
     run, rows = joined(paths)
@@ -182,12 +177,12 @@ def _measure(
     sample: Sample,
     vocabulary: Vocabulary,
     settings: SegmentSettings,
-) -> tuple[dict[str, Any], list[Segmentation], NDArray[np.int32] | None]:
-    """One image's line, with the results and the target; without them if it could not be read."""
+) -> tuple[dict[str, Any], Callable[[int], Image.Image] | None]:
+    """One image's line, and what draws its picture of a given side; no picture if it could not be read."""
     try:
         image, target = data.load(sample)
     except (ImageError, DataSetError) as error:
-        return {"key": sample.key, "error": str(error)}, [], None
+        return {"key": sample.key, "error": str(error)}, None
     rows: dict[str, Any] = {}
     results = []
     for method in methods:
@@ -204,7 +199,7 @@ def _measure(
         differs |= result.labels != results[0].labels
     there = target >= 0
     share = float(differs[there].mean()) if there.any() else None
-    return {"key": sample.key, "differs": share, "methods": rows}, results, target
+    return {"key": sample.key, "differs": share, "methods": rows}, partial(_picture, results, target)
 
 
 def _picture(results: Sequence[Segmentation], target: NDArray[np.int32], side: int) -> Image.Image:

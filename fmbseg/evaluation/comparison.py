@@ -146,7 +146,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         first = self.first.to_dict()
-        kept = {name: first[name] for name in ("data", "protocol", "shard", "measured", "failures")}
+        kept = {name: first[name] for name in ("data", "protocol", "part", "measured", "failures")}
         return {
             "schema_version": 1,
             **kept,

@@ -1,4 +1,4 @@
-"""Measure a segmenter on a data set, image by image; stopped runs continue, shards are merged."""
+"""Measure a segmenter on a data set, image by image; stopped runs continue, parts are merged."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from fmbseg.evaluation.protocols import get_protocol
 from fmbseg.evaluation.report import REPORT_FILES, EvaluationReport
 from fmbseg.images import ImageError
 from fmbseg.method import TakesClasses
+from fmbseg.part import Part
 from fmbseg.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,42 +40,6 @@ if TYPE_CHECKING:
     _Loaded = tuple[NDArray[np.uint8], NDArray[np.int32]] | ImageError | DataSetError
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One part of a data set: every ``count``-th image, starting with the ``index``-th.
-
-    Args:
-        index: from 1.
-        count: number of shards.
-
-    Raises:
-        ValueError: ``index`` is not one of the shards.
-
-    Example:
-        >>> Shard.of("2/3").take("abcdefg")
-        ['b', 'e']
-    """
-
-    index: int = 1
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.index <= self.count:
-            raise ValueError(f"shard {self.index}/{self.count}: the first number is from 1 to the second")
-
-    @classmethod
-    def of(cls, text: str) -> Shard:
-        """Read ``1/2``."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal()):
-            raise ValueError(f"a shard is written as 1/2, the first of two; got {text!r}")
-        return cls(int(index), int(count))
-
-    def take(self, items: Sequence[Any]) -> list[Any]:
-        """The items of this shard."""
-        return list(items[self.index - 1 :: self.count])
-
-
 def evaluate(
     segmenter: Segmenter,
     data: SegmentationData,
@@ -82,7 +47,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     names: str = "raw",
-    shard: Shard | None = None,
+    part: Part | None = None,
     limit: int | None = None,
     pictures: int = 4,
     progress: bool = False,
@@ -95,7 +60,7 @@ def evaluate(
         protocol: the name of one of :data:`~fmbseg.evaluation.protocols.PROTOCOLS`, or your own.
         out: folder of the run, where a stopped run continues and the report is written.
         names: ``raw``, ``clean`` or a file, see :meth:`Protocol.vocabulary`.
-        shard: the part of the set to measure; runs of all parts are joined by :func:`merge_runs`.
+        part: the part of the set to measure; runs of all parts are joined by :func:`merge_runs`.
         limit: measure only this many images from the start of the set; the report says so.
         pictures: how many of the worst and of the best images to draw, if ``out`` is given.
         progress: whether to show a bar.
@@ -107,7 +72,7 @@ def evaluate(
     Raises:
         RunError: ``out`` holds another run, other files, or a damaged file.
         WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
-        ValueError: a limit or a shard without an image, or names that do not fit the set.
+        ValueError: a limit or a part without an image, or names that do not fit the set.
 
     Example:
         On the validation photographs of a folder with masks::
@@ -117,9 +82,9 @@ def evaluate(
             print(report.figures["miou"])
     """
     chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    shard = shard or Shard()
-    samples = chosen_samples(data, shard, limit)
-    run = {"model": segmenter.describe(), **describe_run(data, chosen, names, shard, limit)}
+    part = part or Part()
+    samples = chosen_samples(data, part, limit)
+    run = {"model": segmenter.describe(), **describe_run(data, chosen, names, part, limit)}
     measurer = _Measurer(segmenter, data, chosen.vocabulary(data, names), chosen.settings(data))
     if out is None:
         done = {row["key"]: row for row, _, _ in measurer.measure(samples, len(samples), shown=progress)}
@@ -142,7 +107,7 @@ def check_evaluation(
     *,
     out: str | Path | None = None,
     names: str = "raw",
-    shard: Shard | None = None,
+    part: Part | None = None,
     limit: int | None = None,
 ) -> None:
     """Raise what :func:`evaluate` would raise, before any model is loaded; it takes the same arguments.
@@ -150,17 +115,17 @@ def check_evaluation(
     Raises:
         RunError: ``out`` holds another run, or other files.
         WouldReplaceError: ``out`` holds a report that fmbseg did not write.
-        ValueError: a limit or a shard without an image, or names that do not fit the set.
+        ValueError: a limit or a part without an image, or names that do not fit the set.
     """
-    shard = shard or Shard()
-    chosen_samples(data, shard, limit)
-    run = describe_run(data, protocol, names, shard, limit)
+    part = part or Part()
+    chosen_samples(data, part, limit)
+    run = describe_run(data, protocol, names, part, limit)
     if out is not None:
         check_run(Path(out), run, REPORT_FILES)
 
 
 def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int = 4) -> EvaluationReport:
-    """Join the runs of several shards into the figures of a single run.
+    """Join the runs of several parts into the figures of a single run.
 
     Args:
         folders: of the runs.
@@ -168,7 +133,7 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
         pictures: how many of the worst and best images to show.
 
     Raises:
-        RunError: runs of different things, of the same shard, or shards that are missing, not finished or
+        RunError: runs of different things, of the same part, or parts that are missing, not finished or
             damaged; or ``out`` holds another run.
         WouldReplaceError: ``out`` holds a report that fmbseg did not write, or another run is writing there.
     """
@@ -221,7 +186,7 @@ class _Measurer:
             return error
 
     def _segment(self, sample: Sample, loaded: _Loaded) -> tuple[Sample, _Loaded, Segmentation | None]:
-        # One image a call: what is computed for it must not depend on its neighbours in a batch, or shards
+        # One image a call: what is computed for it must not depend on its neighbours in a batch, or parts
         # would not add up to the last digit.
         if isinstance(loaded, Exception):
             return sample, loaded, None
@@ -276,17 +241,17 @@ def counted(result: Segmentation, target: NDArray[np.int32], data: SegmentationD
     return row if result.device is None else {**row, "device": result.device}
 
 
-def chosen_samples(data: SegmentationData, shard: Shard, limit: int | None) -> list[Sample]:
-    """The images of a shard of the first ``limit``.
+def chosen_samples(data: SegmentationData, part: Part, limit: int | None) -> list[Sample]:
+    """The images of a part of the first ``limit``.
 
     Raises:
         ValueError: there are none.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: it must be 1 image or more")
-    chosen: list[Sample] = shard.take(data.samples[:limit])
+    chosen = list(part.take(data.samples[:limit]))
     if not chosen:
-        raise ValueError(f"shard {shard.index}/{shard.count} of {len(data.samples)} images has none")
+        raise ValueError(f"part {part} of {len(data.samples)} images has none")
     return chosen
 
 
@@ -294,7 +259,7 @@ def describe_run(
     data: SegmentationData,
     protocol: EvaluationProtocol,
     names: str,
-    shard: Shard,
+    part: Part,
     limit: int | None,
 ) -> dict[str, Any]:
     """What is measured and how, but for the model."""
@@ -312,5 +277,5 @@ def describe_run(
             "keys_sha256": sha256(json.dumps(keys).encode()).hexdigest(),
         },
         "protocol": protocol.describe(data, names),
-        "shard": [shard.index, shard.count],
+        "part": [part.index, part.count],
     }

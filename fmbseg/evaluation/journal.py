@@ -146,23 +146,23 @@ def measured_rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def joined(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The run that the runs of all shards add up to, and its lines by key, in the set's order.
+    """The run that the runs of all parts add up to, and its lines by key, in the set's order.
 
     Raises:
-        RunError: runs of different things, of the same shard, or shards that are missing, not finished or
+        RunError: runs of different things, of the same part, or parts that are missing, not finished or
             damaged.
     """
     if not paths:
-        raise RunError("no run to join: name the folders of all shards")
+        raise RunError("no run to join: name the folders of all parts")
     runs = [read_run(path) for path in paths]
-    alike = [{**run, "shard": None} for run in runs]
+    alike = [{**run, "part": None} for run in runs]
     for path, one in zip(paths, alike, strict=True):
         if changed := differences(one, alike[0]):
             raise RunError(f"{path} and {paths[0]} differ in {changed}: they do not add up")
-    shards = sorted(tuple(run["shard"]) for run in runs)
-    count = shards[0][1]
-    if shards != [(index, count) for index in range(1, count + 1)]:
-        raise RunError(f"these are the shards {shards}: each of 1 to {count} is needed once")
+    parts = sorted(tuple(run["part"]) for run in runs)
+    count = parts[0][1]
+    if parts != [(index, count) for index in range(1, count + 1)]:
+        raise RunError(f"these are the parts {parts}: each of 1 to {count} is needed once")
     rows: dict[str, dict[str, Any]] = {}
     for path in paths:
         rows.update(measured_rows(path))
@@ -170,7 +170,7 @@ def joined(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, dict[str, A
     missing = [key for key in wanted if key not in rows]
     if missing:
         raise RunError(f"{len(missing)} images were not measured, the first {missing[0]!r}: finish the runs")
-    return {**runs[0], "shard": [1, 1]}, {key: rows[key] for key in wanted}
+    return {**runs[0], "part": [1, 1]}, {key: rows[key] for key in wanted}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ class SegmentationMetrics:
         self.boundary += boundary_counts(prediction, target, classes)
 
     def merge(self, other: SegmentationMetrics) -> None:
-        """Add the counts of another data set or shard.
+        """Add the counts of another data set or part.
 
         Raises:
             ValueError: the number of classes differs.

@@ -51,7 +51,7 @@ class EvaluationReport:
         model: what was measured.
         data: the data set: name, split, classes, and the number of images requested.
         protocol: every choice that the figures depend on.
-        shard: which part of the set, and of how many.
+        part: which part of the set, and of how many.
         measured: images in the figures.
         failures: key and error of each image that could not be read and is not in the figures.
         figures: from 0 to 1; None where there was nothing to average.
@@ -65,7 +65,7 @@ class EvaluationReport:
     model: Mapping[str, Any]
     data: Mapping[str, Any]
     protocol: Mapping[str, Any]
-    shard: tuple[int, int]
+    part: tuple[int, int]
     measured: int
     failures: tuple[Mapping[str, str], ...]
     figures: Mapping[str, float | None]
@@ -86,7 +86,7 @@ class EvaluationReport:
             model=run["model"],
             data={key: value for key, value in run["data"].items() if key != "keys"},
             protocol=run["protocol"],
-            shard=(run["shard"][0], run["shard"][1]),
+            part=(run["part"][0], run["part"][1]),
             measured=len(counted),
             failures=tuple({"key": row["key"], "error": row["error"]} for row in rows if "error" in row),
             figures={name: number(value) for name, value in metrics.figures().items()},
@@ -103,7 +103,7 @@ class EvaluationReport:
             "model": dict(self.model),
             "data": dict(self.data),
             "protocol": dict(self.protocol),
-            "shard": list(self.shard),
+            "part": list(self.part),
             "measured": self.measured,
             "devices": list(self.devices),
             "failures": [dict(failure) for failure in self.failures],
@@ -148,7 +148,7 @@ class EvaluationReport:
         data, protocol = self.data, self.protocol
         window = protocol["window"]
         windows = "the whole image" if window is None else f"{window} px, step {protocol['step']} px"
-        part = "" if self.shard == (1, 1) else f", shard {self.shard[0]} of {self.shard[1]}"
+        part = "" if self.part == (1, 1) else f", part {self.part[0]} of {self.part[1]}"
         whole = "" if data["images"] == data["of"] else f", the first {data['images']} of {data['of']}"
         chosen = [
             ("model", ", ".join(f"{key} {value}" for key, value in self.model.items() if key not in _TOLD)),

@@ -74,7 +74,7 @@ class TableRow:
         try:
             report = read_sealed_json(file)
             data, protocol = report["data"], report["protocol"]
-            whole = report["measured"] == data["of"] and report["shard"] == [1, 1]
+            whole = report["measured"] == data["of"] and report["part"] == [1, 1]
             model = report["model"]
             method = f"{_name(model)}, {protocol['name']}"
             cell = percent(report["figures"]["miou"]) + ("" if whole else "†")

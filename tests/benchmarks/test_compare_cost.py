@@ -49,6 +49,6 @@ def test_a_heads_row_is_what_its_files_say(tmp_path: Path) -> None:
     assert (told["words"], told["photographs"]) == ("993", "1,000")
     assert told["mIoU, %"] == "25.0 (20.0 to 30.0)"
     assert told["licence"].startswith("apache-2.0")
-    write_sealed_json(tmp_path / "report.json", {"measured": 3, "data": {"of": 4}, "shard": [1, 1]})
+    write_sealed_json(tmp_path / "report.json", {"measured": 3, "data": {"of": 4}, "part": [1, 1]})
     with pytest.raises(ValueError, match="is of 3 of 4 photographs: measure all"):
         zoo.kept(tmp_path, "val")

@@ -64,7 +64,7 @@ def test_command_python_and_two_halves_say_the_same(chain: Chain, few: Path, tmp
 
     halves = [str(tmp_path / name) for name in ("first", "second")]
     for number, half in enumerate(halves, start=1):
-        done = RUNNER.invoke(app, [*command, "--shard", f"{number}/2", "--out", half, "--pictures", "1"])
+        done = RUNNER.invoke(app, [*command, "--part", f"{number}/2", "--out", half, "--pictures", "1"])
         assert done.exit_code == 0, done.output
     joined = ["eval", "--merge", *halves, "--out", str(tmp_path / "joined"), "--pictures", "1"]
     assert RUNNER.invoke(app, joined).exit_code == 0
@@ -132,7 +132,7 @@ def test_sets_that_are_not_there(arguments: list[str], message: str, tmp_path: P
     [
         (["--protocol", "papers"], "there is no protocol 'papers'; did you mean 'paper'"),
         (["--names", "absent.txt"], "absent.txt"),
-        (["--shard", "4/4"], "shard 4/4 of 2 images has none"),
+        (["--part", "4/4"], "part 4/4 of 2 images has none"),
         (["--limit", "0"], "limit is 0"),
         (["--split", "test"], "has no photograph of fold 'test'"),
         ([], "run holds files but no run.json: give a new folder"),
@@ -160,7 +160,7 @@ def test_a_table_replaces_no_file_of_others(tmp_path: Path) -> None:
             "model": {"backbone": "b", "head_sha256": "0" * 64},
             "data": {"name": "voc21", "of": 1},
             "protocol": {"name": "paper"},
-            "shard": [1, 1],
+            "part": [1, 1],
             "measured": 1,
             "figures": {"miou": 0.5},
         },

@@ -1,4 +1,4 @@
-"""Comparisons of methods whose answers are known: the same figures as alone, going on, shards, bad input."""
+"""Comparisons of methods whose answers are known: the same figures as alone, going on, parts, bad input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from fmbseg.cli.main import app
 from fmbseg.evaluation.compare import compare, merge_comparisons
 from fmbseg.evaluation.cost import Cost
-from fmbseg.evaluation.evaluate import Shard, evaluate
+from fmbseg.evaluation.evaluate import evaluate
 from fmbseg.evaluation.journal import RunError
+from fmbseg.part import Part
 from fmbseg.results import Segmentation
 from tests.evaluation.red_channel import NAMES
 
@@ -128,7 +129,7 @@ def test_what_was_stopped_goes_on_and_shards_add_up(data: SegmentationData, tmp_
     assert len(again[0].seen) == 4
     assert without_costs(found.to_dict()) == without_costs(whole.to_dict())
     for index in (2, 1):
-        compare(methods(), data, out=tmp_path / str(index), shard=Shard(index, 2), pictures=2)
+        compare(methods(), data, out=tmp_path / str(index), part=Part(index, 2), pictures=2)
     joined = merge_comparisons([tmp_path / "2", tmp_path / "1"], tmp_path / "joined", pictures=2)
     assert without_costs(joined.to_dict()) == without_costs(whole.to_dict())
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "whole" / "pictures").iterdir()}
@@ -142,8 +143,8 @@ def test_what_does_not_go_together_is_refused(data: SegmentationData, tmp_path: 
         compare([Known("first"), Known("first")], data, out=tmp_path / "run")
     with pytest.raises(ValueError, match=r"answers with other words than those of folder_background.*dog"):
         compare(methods(names=("background", "cat", "dog")), data, out=tmp_path / "other words")
-    compare(methods(), data, "paper", out=tmp_path / "1", shard=Shard(1, 2))
-    compare(methods(), data, "own", out=tmp_path / "2", shard=Shard(2, 2))
+    compare(methods(), data, "paper", out=tmp_path / "1", part=Part(1, 2))
+    compare(methods(), data, "own", out=tmp_path / "2", part=Part(2, 2))
     with pytest.raises(RunError, match=r"differ in .*protocol name \('own' and 'paper'\)"):
         merge_comparisons([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
     evaluate(Known("first"), data, out=tmp_path / "eval")

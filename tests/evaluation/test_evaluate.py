@@ -1,4 +1,4 @@
-"""Whole runs with a segmenter whose answers are known: figures, going on, shards, and what is refused."""
+"""Whole runs with a segmenter whose answers are known: figures, going on, parts, and what is refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from fmbseg.evaluation.evaluate import Shard, evaluate, merge_runs
+from fmbseg.evaluation.evaluate import evaluate, merge_runs
 from fmbseg.evaluation.journal import RunError
+from fmbseg.part import Part
 from tests.evaluation.red_channel import NAMES, RedChannel
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def test_shards_add_up_to_the_whole(data: SegmentationData, tmp_path: Path) -> N
     whole = evaluate(RedChannel(), data, "paper", out=tmp_path / "whole", pictures=2)
     for index in (2, 1):
         part = evaluate(
-            RedChannel(), data, "paper", out=tmp_path / str(index), shard=Shard(index, 2), pictures=2
+            RedChannel(), data, "paper", out=tmp_path / str(index), part=Part(index, 2), pictures=2
         )
         assert part.measured == {1: 4, 2: 3}[index]
     joined = merge_runs([tmp_path / "2", tmp_path / "1"], tmp_path / "joined", pictures=2)
@@ -91,8 +92,8 @@ def test_shards_add_up_to_the_whole(data: SegmentationData, tmp_path: Path) -> N
 
 
 def test_what_does_not_add_up(data: SegmentationData, tmp_path: Path) -> None:
-    def run(name: str, shard: str, protocol: str = "paper") -> Path:
-        evaluate(RedChannel(), data, protocol, out=tmp_path / name, shard=Shard.of(shard))
+    def run(name: str, part: str, protocol: str = "paper") -> Path:
+        evaluate(RedChannel(), data, protocol, out=tmp_path / name, part=Part.of(part))
         return tmp_path / name
 
     one, two = run("one", "1/2"), run("two", "2/2")
@@ -148,11 +149,11 @@ def test_limits_and_shards_that_make_no_sense(data: SegmentationData) -> None:
     assert ("images", "2 of folder_background all, the first 2 of 7") in report.choices()
     with pytest.raises(ValueError, match="limit is 0"):
         evaluate(RedChannel(), data, "paper", limit=0)
-    with pytest.raises(ValueError, match="shard 3/3 of 7 images has none"):
-        evaluate(RedChannel(), data, "paper", limit=2, shard=Shard(3, 3))
+    with pytest.raises(ValueError, match="part 3/3 of 7 images has none"):
+        evaluate(RedChannel(), data, "paper", limit=2, part=Part(3, 3))
     for text in ("1", "0/2", "3/2", "a/b"):
-        with pytest.raises(ValueError, match="shard"):
-            Shard.of(text)
+        with pytest.raises(ValueError, match="part"):
+            Part.of(text)
 
 
 def test_an_image_where_nothing_counts(data: SegmentationData) -> None:

@@ -38,7 +38,7 @@ def report_of(name: str) -> EvaluationReport:
             "mirror": False,
             "refine": None,
         },
-        shard=(1, 1),
+        part=(1, 1),
         measured=1,
         failures=({"key": name, "error": name},),
         figures={"miou": 0.5},

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fmbseg.evaluation.evaluate import Shard, check_evaluation, evaluate, merge_runs
+from fmbseg.evaluation.evaluate import check_evaluation, evaluate, merge_runs
 from fmbseg.evaluation.journal import RunError, RunFolder
 from fmbseg.evaluation.protocols import get_protocol
 from fmbseg.evaluation.table import table
+from fmbseg.part import Part
 from fmbseg.written import OwnResults, WouldReplaceError
 from tests.evaluation.red_channel import RedChannel
 
@@ -81,7 +82,7 @@ def test_pictures_that_are_dropped_go_and_are_no_photographs(data: SegmentationD
     [
         ({"names": "absent.txt"}, "absent.txt"),
         ({"limit": 0}, "limit is 0"),
-        ({"shard": Shard(9, 9)}, "shard 9/9 of 7 images has none"),
+        ({"part": Part(9, 9)}, "part 9/9 of 7 images has none"),
     ],
 )
 def test_what_can_be_known_is_said_before_the_models(
@@ -140,7 +141,7 @@ def test_lines_of_another_run_are_not_believed(data: SegmentationData, tmp_path:
 def test_a_picture_that_was_changed_is_not_shown(data: SegmentationData, tmp_path: Path) -> None:
     halves = [tmp_path / "1", tmp_path / "2"]
     for number, half in enumerate(halves, start=1):
-        evaluate(RedChannel(), data, "paper", out=half, shard=Shard(number, 2), pictures=1)
+        evaluate(RedChannel(), data, "paper", out=half, part=Part(number, 2), pictures=1)
     changed = sorted((halves[0] / "pictures").iterdir())[0]
     changed.write_bytes(changed.read_bytes()[:-1])
     with pytest.warns(UserWarning, match=f"{changed.name} was changed since it was drawn: it is left out"):

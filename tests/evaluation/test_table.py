@@ -20,7 +20,7 @@ def write_run(folder: Path, data: str, miou: float, *, measured: int = 10, diges
         "model": {"backbone": "dinov2", "head_sha256": digest * 20},
         "data": {"name": data, "of": 10},
         "protocol": {"name": "paper"},
-        "shard": [1, 1],
+        "part": [1, 1],
         "measured": measured,
         "figures": {"miou": miou},
     }
