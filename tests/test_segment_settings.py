@@ -48,7 +48,7 @@ from fmbseg.segment_settings import (
         (
             MaskNaming,
             {"generator": object(), "options": {"threads": 1}},
-            "options .* must be empty where",
+            "options .* must be empty if the generator is not a spec",
         ),
         (RegionNaming, {"points": 0}, "points is 0: it must be 1 or more"),
         (RegionNaming, {"min_area": 1.5}, "min_area is 1.5: it must be from 0 to 1"),

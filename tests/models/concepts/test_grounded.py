@@ -134,7 +134,7 @@ def test_what_is_read_and_encoded_by_omdet_turbo_and_for_masks(
     home: Path, image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load(home, "omdet-turbo")
-    masks = counted(monkeypatch, model, "masks.decoder")
+    masks = counted(monkeypatch, model, "masks.model.encode")
     reads = counted(monkeypatch, model, "_detector.module.language_backbone.forward")
     prompter = model.begin(image)
     assert not masks
