@@ -110,15 +110,7 @@ def compare(
     part = part or Part()
     _check_methods([method.spec for method in methods])
     samples = chosen_samples(data, part, limit)
-    run = {
-        "order": [method.spec for method in methods],
-        "methods": {
-            method.spec: {**method.describe(), "license": method.license, "models": list(method.models)}
-            for method in methods
-        },
-        "lacking": dict(lacking or {}),
-        **describe_run(data, chosen, names, part, limit),
-    }
+    run = _described(methods, lacking or {}) | describe_run(data, chosen, names, part, limit)
     vocabulary, settings = chosen.vocabulary(data, names), chosen.settings(data)
     with RunFolder(Path(out), run, COMPARISON_FILES) as folder:
         todo = [one for one in samples if "error" in folder.rows.get(one.key, {"error": "not measured"})]
@@ -169,6 +161,15 @@ def _check_methods(specs: Sequence[str]) -> None:
     twice = [spec for spec, count in Counter(specs).items() if count > 1]
     if twice:
         raise ValueError(f"{twice[0]} is there twice: name each method once")
+
+
+def _described(methods: Sequence[Method], lacking: Mapping[str, str]) -> dict[str, Any]:
+    """The methods of a run, as JSON values."""
+    told = {
+        method.spec: {**method.describe(), "license": method.license, "models": list(method.models)}
+        for method in methods
+    }
+    return {"order": list(told), "methods": told, "lacking": dict(lacking)}
 
 
 def _measure(

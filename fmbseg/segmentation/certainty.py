@@ -24,3 +24,19 @@ def curve_for(encoder: TextSpaceEncoder, settings: SegmentSettings) -> Certainty
     if mixed is None or not mixed.weight:
         return known.alone
     return known.mixed if mixed.slope is None and mixed.weight == _MIXED else None
+
+
+def needed_curve(encoder: TextSpaceEncoder, settings: SegmentSettings) -> CertaintyCurve | None:
+    """The curve for scores as these settings make them, if any is known.
+
+    Raises:
+        ValueError: a certainty is asked for, and there is none.
+    """
+    curve = curve_for(encoder, settings)
+    if curve is None and settings.certainty:
+        why = "has none" if encoder.certainty is None else "has none for this hubness and mixing"
+        raise ValueError(
+            f"certainty {settings.certainty:g} needs a curve that is kept with the head, and this head "
+            f"{why}: `fmbseg calibrate` makes one from photographs of yours, or set it to 0"
+        )
+    return curve

@@ -24,7 +24,7 @@ from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.recipes import segmenting_with
 from fmbseg.segment_settings import SegmentSettings
-from fmbseg.segmentation.certainty import curve_for
+from fmbseg.segmentation.certainty import curve_for, needed_curve
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import Cutter, second_map
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.aligned.saved import SavedHead
-    from fmbseg.certainty import CertaintyCurve
     from fmbseg.devices import Device
     from fmbseg.images import ImageInput
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
@@ -290,7 +289,7 @@ class OpenVocabSegmenter(Shareable):
     ) -> Iterator[Segmentation | ImageError]:
         """A result for each image, or its error; with ``ahead``, the next images are read meanwhile."""
         # Words and masks come first, so that a missing model is reported before an image is encoded.
-        curve = self._curve(settings)
+        curve = needed_curve(self.encoder, settings)
         prototypes, classes = self.competing(classes)
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
@@ -336,21 +335,6 @@ class OpenVocabSegmenter(Shareable):
             suits = curve_for(self.encoder, settings) is not None
             settings = replace(settings, certainty=known.default if known is not None and suits else 0.0)
         return settings
-
-    def _curve(self, settings: SegmentSettings) -> CertaintyCurve | None:
-        """The curve that tells the certainty of these settings' scores, if any is known.
-
-        Raises:
-            ValueError: a certainty is asked for, and there is none.
-        """
-        curve = curve_for(self.encoder, settings)
-        if curve is None and settings.certainty:
-            why = "has none" if self.encoder.certainty is None else "has none for this hubness and mixing"
-            raise ValueError(
-                f"certainty {settings.certainty:g} needs a curve that is kept with the head, and this head "
-                f"{why}: `fmbseg calibrate` makes one from photographs of yours, or set it to 0"
-            )
-        return curve
 
     def _prototypes(self, vocabulary: Vocabulary) -> torch.Tensor:
         if vocabulary in self._embedded:
