@@ -8,7 +8,6 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.models import chosen_recipe
 from fmbseg.cli.options import DeviceName, RecipeName, Strict, tell_device, with_hub_options
-from fmbseg.vocabulary_files import split_words
 
 if TYPE_CHECKING:
     from fmbseg.models.loading.hub_files import HubOptions
@@ -51,6 +50,7 @@ def demo(
         )
     from fmbseg.demo.photographs import PHOTOGRAPHS, QUICK
     from fmbseg.demo.run import DemoSettings, run_demo
+    from fmbseg.vocabulary_files import split_words
 
     settings = DemoSettings(
         out=out,

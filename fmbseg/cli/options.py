@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.vocabulary_files import split_words
-
 if TYPE_CHECKING:
     import torch
 
@@ -186,7 +184,7 @@ def words(classes: str | None, vocabulary: str | None) -> "Vocabulary":
 def _of_words(classes: str) -> "Vocabulary":
     from fmbseg.vocabularies import is_benchmark
     from fmbseg.vocabulary import Vocabulary
-    from fmbseg.vocabulary_files import SUFFIXES
+    from fmbseg.vocabulary_files import SUFFIXES, split_words
 
     names = split_words(classes)
     if len(names) == 1 and (

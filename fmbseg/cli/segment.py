@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fmbseg.ahead import ordered_map
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import find_calibration, load_segmenter
 from fmbseg.cli.options import with_hub_options, with_options, words
@@ -43,6 +42,7 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     OUT holds the results of one run: those of an earlier run are removed; other files are never touched.
     """
     wanted = words(asked.classes, asked.vocabulary)
+    from fmbseg.ahead import ordered_map
     from fmbseg.files import encode
     from fmbseg.progress import Progress
     from fmbseg.recipes import segmenting_with
