@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     DeviceName,
     OutFolder,
@@ -148,6 +149,12 @@ def fit(asked: FitOptions, *, hub: "HubOptions") -> None:
     packaged = asked.starting_from(source)
     if packaged is not None:
         asked, changed = replace(asked, start=packaged, backbone=None), _CAREFULLY | changed
+    elif asked.start is None and source.origin["settings"].get("certainty"):
+        complain(
+            f"{asked.labels} leaves blank what is not certain, and from nothing heads learned more from "
+            "labels of everything: fmbseg label --certainty 0 --min-presence 0",
+            "warning",
+        )
     processes, device = join_processes(asked.device)
     kept = None if asked.checkpoint is None or asked.dry_run else Checkpoint(asked.checkpoint)
     logs = asked.logs or asked.out / "logs"

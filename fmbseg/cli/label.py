@@ -229,6 +229,7 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
             )
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
+                _tell_blank(labeler.way.settings.certainty)
             tell_device(device)
             labels = labeler.label(source, wanted, asked.out, **run)
     typer.echo(summary(labels))
@@ -238,6 +239,15 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
         complain(left, "warning")
     if asked.strict and (labels.errors or left):
         raise typer.Exit(1)
+
+
+def _tell_blank(certainty: float) -> None:
+    if certainty:
+        typer.echo(
+            f"blank where less certain than {certainty:g}: right more often, but to train a head "
+            "from nothing label everything, --certainty 0 --min-presence 0",
+            err=True,
+        )
 
 
 def summary(labels: "LabelSet") -> str:

@@ -10,6 +10,7 @@ from fmbseg.cli.fit import _suited
 from fmbseg.cli.main import app
 from fmbseg.labels.label_set import LabelSet
 from tests.cli.conftest import Chain
+from tests.labels.pictures import write_labels
 
 pytestmark = pytest.mark.long  # the fixture `chain` labels and trains
 
@@ -124,3 +125,12 @@ def test_when_nothing_is_to_be_started_from(chain: Chain, tmp_path: Path) -> Non
     refused = CliRunner().invoke(app, ["fit", str(chain.labels), "--out", str(tmp_path / "head"), *both])
     assert refused.exit_code == 2
     assert "give either --start or --from-scratch" in refused.output
+
+
+def test_from_nothing_blank_labels_are_warned_of(tmp_path: Path) -> None:
+    for certainty in (0.3, 0.0):
+        labels = write_labels(tmp_path / str(certainty), settings={"certainty": certainty})
+        given = [str(labels.folder), "--out", str(tmp_path / "head"), "--from-scratch", "--dry-run"]
+        result = CliRunner().invoke(app, ["fit", *given, "--recipe", "offline"])
+        assert result.exit_code == 0, result.output
+        assert (f"{labels.folder} leaves blank what is not certain" in result.stderr) is bool(certainty)
