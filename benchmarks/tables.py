@@ -219,8 +219,32 @@ def changed_training(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparison(result: Mapping[str, Any]) -> str:
-    """What ``fmbseg compare`` found, a row a method."""
-    return f"{result['table']}\n\n{result['about']}"
+    """What ``fmbseg compare`` wrote to ``comparison.json``, a row a method."""
+
+    def percents(values: Sequence[float] | None) -> str:
+        return "" if values is None else " to ".join(f"{100 * value:.1f}" for value in values)
+
+    rows = []
+    for one in result["methods"]:
+        figures, over = one["figures"], one["over_first"].get("miou")
+        rows.append(
+            [
+                f"`{one['method']}`",
+                f"{percents([figures['miou']])} ({percents(one['intervals']['miou'])})",
+                "" if over is None else f"{percents(over[:1])} ({percents(over[1:])})",
+                *(percents([figures[name]]) for name in ("miou_present", "pixel_accuracy", "boundary_iou")),
+                f"{one['seconds']:.2f}",
+            ]
+        )
+    heads = ["method", "mIoU, % (90 %)", "over the first", "mIoU of classes shown", "pixel accuracy"]
+    data = result["data"]
+    about = (
+        f"{result['measured']} images of `{data['name']}`, fold {data['split']}, protocol "
+        f"`{result['protocol']['name']}`; differences are paired. The settings of the offline recipe were "
+        "chosen on these images, but for region prompts, certainty and masks' names. What `stage1` leaves "
+        f"blank counts as missed. `{result['command']}`"
+    )
+    return f"{table([*heads, 'boundary IoU', 's/image'], rows)}\n\n{about}"
 
 
 RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

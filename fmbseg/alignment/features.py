@@ -134,7 +134,7 @@ class FeatureCache:
         folder: under which features are kept.
         max_gb: gigabytes (1e9 bytes) that the features of one training may take; 0 keeps none.
         batch_size: photographs of one size that are encoded at once, at most; fewer if the device lacks the
-            memory. If not given, 4 on a CPU and 32 on another device.
+            memory. If not given, 1 on a CPU and 32 on another device.
     """
 
     def __init__(

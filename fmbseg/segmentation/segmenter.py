@@ -72,7 +72,7 @@ class OpenVocabSegmenter(Shareable):
         windows: how an image is resized and cut, instead of the settings' own.
         settings: background, thresholds, refinement and more; the paper's where left out.
         batch_size: windows that are encoded at once, at most; fewer if the device lacks the memory. If not
-            given, 4 on a CPU and 32 on another device.
+            given, 1 on a CPU and 32 on another device.
 
     Raises:
         ValueError: a batch size below 1.

@@ -42,9 +42,13 @@ def examples(folder: Path) -> list[TrainingExample]:
 
 
 def filled(
-    backbone: TinyBackbone, photographs: list[TrainingExample], folder: Path, max_gb: float = 1
+    backbone: TinyBackbone,
+    photographs: list[TrainingExample],
+    folder: Path,
+    max_gb: float = 1,
+    batch_size: int | None = None,
 ) -> list[torch.Tensor]:
-    cache = FeatureCache(backbone, CPU, folder, max_gb)
+    cache = FeatureCache(backbone, CPU, folder, max_gb, batch_size=batch_size)
     plan = cache.open(photographs)
     if plan.kept:
         assert set(cache.fill(photographs)) == set(photographs)
@@ -63,7 +67,7 @@ def test_they_are_the_backbones_to_float16(tmp_path: Path) -> None:
 
 def test_photographs_of_one_size_share_a_pass_and_nothing_else_changes(tmp_path: Path) -> None:
     photographs, together = examples(tmp_path), CountingBackbone()
-    features = filled(together, photographs, tmp_path / "f")
+    features = filled(together, photographs, tmp_path / "f", batch_size=4)
     assert [shape for shape in together.encoded if shape[-1] != 32] == [(2, 3, 48, 72), (1, 3, 40, 40)]
     for found, example in zip(features, photographs, strict=True):
         cache = FeatureCache(TinyBackbone(), CPU, tmp_path / "g", 0)
@@ -73,7 +77,7 @@ def test_photographs_of_one_size_share_a_pass_and_nothing_else_changes(tmp_path:
 def test_over_the_budget_the_batches_that_come_next_are_computed_together(tmp_path: Path) -> None:
     photographs, backbone = examples(tmp_path), CountingBackbone()
     alone = FeatureCache(TinyBackbone(), CPU, tmp_path / "f", 0)
-    cache = FeatureCache(backbone, CPU, tmp_path / "f", 0)
+    cache = FeatureCache(backbone, CPU, tmp_path / "f", 0, batch_size=4)
     assert not cache.open(photographs).kept
     first, second, third = photographs
     for batches in ([[third, first, second], [second]], [[second, first]]):
