@@ -59,13 +59,13 @@ def _read_report(report: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
         path = Path(report)
         path = path / "report.json" if path.is_dir() else path
         where, content = str(path), json.loads(path.read_text(encoding="utf-8"))
-    parts = ("model", "data", "protocol", "figures", "measured", "shard")
-    missing = [part for part in parts if part not in content] if isinstance(content, dict) else list(parts)
+    parts = ("model", "data", "protocol", "figures", "measured", "part")
+    missing = [name for name in parts if name not in content] if isinstance(content, dict) else list(parts)
     if missing:
         raise ValueError(f"{where} is not what `fmbseg eval` writes: it lacks {', '.join(missing)}")
-    if list(content["shard"]) != [1, 1]:
+    if list(content["part"]) != [1, 1]:
         raise ValueError(
-            f"{where} is of shard {content['shard'][0]} of {content['shard'][1]}: merge the shards first, "
+            f"{where} is of part {content['part'][0]} of {content['part'][1]}: merge the parts first, "
             "so that the card's figures are those of the whole set"
         )
     return content  # type: ignore[no-any-return]

@@ -149,7 +149,7 @@ def fit(asked: FitOptions, *, hub: "HubOptions") -> None:
     packaged = asked.starting_from(source)
     if packaged is not None:
         asked, changed = replace(asked, start=packaged, backbone=None), _CAREFULLY | changed
-    elif asked.start is None and source.origin["settings"].get("certainty"):
+    elif asked.start is None and source.origin.get("settings", {}).get("certainty"):
         complain(
             f"{asked.labels} leaves blank what is not certain, and from nothing heads learned more from "
             "labels of everything: fmbseg label --certainty 0 --min-presence 0",

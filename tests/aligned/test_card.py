@@ -49,7 +49,7 @@ def report(head: str, **changes: Any) -> dict[str, Any]:
         },
         "measured": 1448,
         "failures": [{"key": "a", "error": "b"}],
-        "shard": [1, 1],
+        "part": [1, 1],
         "figures": {"miou": 0.28125, "pixel_accuracy": 0.5, "accuracy_small": None},
         **changes,
     }
@@ -139,10 +139,10 @@ def test_figures_of_another_head_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_report_that_is_none_or_a_part_is_refused() -> None:
-    with pytest.raises(ValueError, match="lacks model, data, protocol, figures, measured, shard"):
+    with pytest.raises(ValueError, match="lacks model, data, protocol, figures, measured, part"):
         HeadCard(reports=({},))
-    with pytest.raises(ValueError, match="shard 1 of 2: merge the shards first"):
-        HeadCard(reports=(report("abc", shard=[1, 2]),))
+    with pytest.raises(ValueError, match="part 1 of 2: merge the parts first"):
+        HeadCard(reports=(report("abc", part=[1, 2]),))
 
 
 @pytest.mark.parametrize("name", NAMES)

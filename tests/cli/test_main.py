@@ -75,7 +75,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     def fail(text: str) -> list[str]:
         raise TypeError("a fault")
 
-    monkeypatch.setattr("fmbseg.cli.options.split_words", fail)
+    monkeypatch.setattr("fmbseg.vocabulary_files.split_words", fail)
     result = RUNNER.invoke(app, ["label", "x", "--classes", "cat", "--out", "labels"])
     assert isinstance(result.exception, TypeError)
 

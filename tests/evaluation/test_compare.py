@@ -120,7 +120,7 @@ def test_classes_go_to_the_method_that_is_best_at_them(data: SegmentationData, t
     assert [row[0] for row in found.wins()] == ["first", "second", "third"]
 
 
-def test_what_was_stopped_goes_on_and_shards_add_up(data: SegmentationData, tmp_path: Path) -> None:
+def test_what_was_stopped_goes_on_and_parts_add_up(data: SegmentationData, tmp_path: Path) -> None:
     whole = compare(methods(), data, out=tmp_path / "whole", pictures=2)
     with pytest.raises(KeyboardInterrupt):
         compare(methods(stop_after=3), data, out=tmp_path / "run", pictures=2)

@@ -78,7 +78,7 @@ def test_a_run_that_was_stopped_goes_on(data: SegmentationData, tmp_path: Path) 
     assert third.seen == 0
 
 
-def test_shards_add_up_to_the_whole(data: SegmentationData, tmp_path: Path) -> None:
+def test_parts_add_up_to_the_whole(data: SegmentationData, tmp_path: Path) -> None:
     whole = evaluate(RedChannel(), data, "paper", out=tmp_path / "whole", pictures=2)
     for index in (2, 1):
         part = evaluate(
@@ -143,7 +143,7 @@ def test_a_folder_of_another_run_or_of_something_else(data: SegmentationData, tm
         evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
 
 
-def test_limits_and_shards_that_make_no_sense(data: SegmentationData) -> None:
+def test_limits_and_parts_that_make_no_sense(data: SegmentationData) -> None:
     report = evaluate(RedChannel(), data, "paper", limit=2)
     assert (report.measured, report.data["images"], report.data["of"]) == (2, 2, 7)
     assert ("images", "2 of folder_background all, the first 2 of 7") in report.choices()
