@@ -98,8 +98,7 @@ def look_ahead(
         origin = _origin_of_two(chosen, image_text, mask_generator, own)
     found = photographs_of(photographs)
     run = planned(origin, Vocabulary.of(vocabulary), found, Path(out), image_labels, shard_size)
-    wanted = json.loads(json.dumps(run.manifest))
-    return _finished(Path(out), wanted, part, teacher=teacher, aligned=aligned)
+    return _finished(Path(out), json.loads(json.dumps(run.manifest)), part, teacher=teacher, aligned=aligned)
 
 
 def _finished(

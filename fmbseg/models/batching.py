@@ -21,8 +21,8 @@ T = TypeVar("T")
 ON_CPU, ON_ACCELERATOR = 1, 32
 """Photographs at once where nobody says how many; a device that lacks the memory gets fewer.
 
-On a CPU several gain nothing: four take 1.01 times the processor time of one after the other with ViT-S/14 at
-448 pixels, and 1.36 times with the offline recipe's convolutions, whose maps then leave the cache.
+On a CPU several gain nothing. Measured once, by hand: four take 1.01 times the processor time of one after
+the other with ViT-S/14 at 448 pixels, and 1.36 times with the offline recipe's encoder.
 """
 
 _HELD = 2**28
