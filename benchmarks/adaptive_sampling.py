@@ -16,11 +16,9 @@ output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import platform
 import random
 import sys
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from statistics import mean, median
 from time import perf_counter
@@ -28,8 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.output import tell
-from fmbseg import __version__
+from benchmarks.output import measured_with, tell
 from fmbseg.images import find_images, load_image
 from fmbseg.masks import MaskSet
 from fmbseg.models.mask_generators.candidates import Candidates
@@ -193,11 +190,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "count": len(rows),
             "threads": arguments.threads,
         },
-        "machine": platform.processor() or platform.machine(),
-        "versions": {
-            "fmbseg": __version__,
-            **{name: metadata.version(name) for name in ("torch", "onnxruntime", "numpy")},
-        },
+        **measured_with("torch", "onnxruntime", "numpy"),
     }
 
 

@@ -23,10 +23,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -37,7 +35,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.output import tell
+from benchmarks.output import measured_with, tell
 from benchmarks.random_models import (
     IMAGENET,
     RandomBackbone,
@@ -178,8 +176,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
         found["former"] = _former(options.former, command or sys.argv[1:])
     found |= beside(options.backbone, options.cases, options.text_dim, options.turns)
     found |= {"backbone": options.backbone, "text_dim": options.text_dim, "turns": options.turns}
-    found |= {"threads": 1, "machine": platform.processor() or platform.machine()}
-    found["versions"] = {name: version(name) for name in ("torch", "timm", "numpy")}
+    found |= {"threads": 1, **measured_with("torch", "timm", "numpy")}
     tell(found, options.out)
     return found
 

@@ -11,10 +11,8 @@ wall time; both are given. The last line on standard output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from benchmarks.output import tell
+from benchmarks.output import measured_with, tell
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.features import FeatureCache
 from fmbseg.alignment.objective import Objective
@@ -163,8 +161,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "weights": "random",
         "threads": 1,
-        "machine": platform.processor() or platform.machine(),
-        "versions": {name: version(name) for name in ("torch", "numpy")},
+        **measured_with("torch", "numpy"),
     }
     tell(result, options.out)
     return result

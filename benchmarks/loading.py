@@ -23,12 +23,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import subprocess
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -41,8 +39,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file  # type: ignore[import-untyped]
 
 from benchmarks.feature_cache import Clock, labelled
-from benchmarks.output import tell
-from fmbseg import __version__
+from benchmarks.output import measured_with, tell
 from fmbseg.ahead import ordered_map, readers
 from fmbseg.alignment import features
 from fmbseg.alignment.feature_store import FeatureKey, FeatureStore
@@ -256,11 +253,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
         "backbone": options.backbone,
         "image_size": options.image_size,
         "threads": {"backbone": options.threads, "readers": readers(torch.device("cpu"))},
-        "machine": platform.processor() or platform.machine(),
-        "versions": {
-            "fmbseg": __version__,
-            **{name: version(name) for name in ("torch", "pillow", "torchvision")},
-        },
+        **measured_with("torch", "pillow", "torchvision"),
     }
     tell(result, options.out)
     return result

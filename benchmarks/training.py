@@ -19,10 +19,8 @@ output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -34,7 +32,7 @@ from einops import rearrange
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.output import tell
+from benchmarks.output import measured_with, tell
 from benchmarks.tsupcon import in_a_process, resident
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.alignment.losses import LossOptions, tsupcon
@@ -276,8 +274,7 @@ def main(command: Sequence[str] | None = None) -> dict[str, Any]:
         **{name: measured(name, options.photographs, options.epochs) for name in options.cases},
         "epochs": options.epochs,
         "threads": 1,
-        "machine": platform.processor() or platform.machine(),
-        "versions": {name: version(name) for name in ("torch", "numpy")},
+        **measured_with("torch", "numpy"),
     }
     tell(result, options.out)
     return result

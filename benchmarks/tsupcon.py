@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -27,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.output import tell
+from benchmarks.output import measured_with, tell
 from fmbseg.alignment.losses import LossOptions, tsupcon, tsupcon_clear
 
 if TYPE_CHECKING:
@@ -167,8 +165,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "temperature": TEMPERATURE,
         "pairs_of_runs": arguments.pairs,
         "threads": 1,
-        "machine": platform.processor() or platform.machine(),
-        "versions": {name: version(name) for name in ("torch", "numpy")},
+        **measured_with("torch", "numpy"),
     }
 
 
