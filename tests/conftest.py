@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cloud import bucket, s3_server  # noqa: F401 - fixtures
+
 # Tests and what they start take the same models on every machine, and fetch none, unless they ask for it.
 os.environ["FMBSEG_RECIPE"] = "offline"
 
