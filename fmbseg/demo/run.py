@@ -22,7 +22,6 @@ from fmbseg.devices import Device, find_device
 from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.labels.checks import ERRORS
 from fmbseg.labels.manifest import MANIFEST
 from fmbseg.labels.shards import shard_name
 from fmbseg.progress import Progress
@@ -213,7 +212,7 @@ def _names(count: int) -> list[str]:
         "report.html",
         "metrics.json",
         *(f"photographs/{one.name}" for one in PHOTOGRAPHS),
-        *(f"labels/{name}" for name in (MANIFEST, ERRORS, *shards)),
+        *(f"labels/{name}" for name in (MANIFEST, *shards)),
         *(f"head/{name}" for name in FILES),
     ]
 

@@ -200,7 +200,7 @@ class PseudoLabeler:
     ) -> LabelSet:
         """Label photographs into the folder ``out``; a run that was stopped continues where it stopped.
 
-        A photograph that cannot be read is noted in ``errors.jsonl`` and passed over.
+        A photograph that cannot be read is noted in its shard (``labels.errors``) and passed over.
 
         Args:
             photographs: a folder, or files.
@@ -242,7 +242,7 @@ class PseudoLabeler:
             warnings.warn(
                 f"{len(errors)} of {writer.count} photographs could not be labelled, "
                 f"{errors[0]['path']} first ({errors[0]['error']}); "
-                f"all are in {labels.folder / 'errors.jsonl'}",
+                f"all are in LabelSet({str(labels.folder)!r}).errors",
                 stacklevel=2,
             )
         return labels

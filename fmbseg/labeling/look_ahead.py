@@ -15,6 +15,7 @@ from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
+from fmbseg.labels.claimed import check_same_run
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import (
     MANIFEST,
@@ -23,7 +24,7 @@ from fmbseg.labels.manifest import (
     read_manifest,
     recorded_recipe,
 )
-from fmbseg.labels.writer import LabelWriter, check_same_run
+from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import AUTO, RECIPES, get_recipe
 from fmbseg.recipes.auto import named_by_environment

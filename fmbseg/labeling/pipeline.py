@@ -147,7 +147,9 @@ def _read(root: Path, path: str) -> Photograph | _Unreadable:
     except OSError as error:
         return _Unreadable(path, f"{path} cannot be read ({error.strerror}); leave it out")
     except ValueError as error:
-        return _Unreadable(path, f"{error}; rename the file")
+        # Not where the folder lies: the labels of equal photographs are equal wherever they are made.
+        where = str(error).replace(f"the folder {root}", "the folder of the photographs")
+        return _Unreadable(path, f"{where}; rename the file")
     return Photograph(path, digest, image)
 
 

@@ -1,15 +1,13 @@
-"""Checks of a label set: its shards, their rows, and the photographs that could not be labelled."""
+"""Checks of a label set: its shards and their rows."""
 
 from __future__ import annotations
 
 import math
 import re
 from base64 import b64decode
-from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.checksums import read_rows, write_rows
 from fmbseg.files import DamagedFileError, inside
 from fmbseg.labels.manifest import shard_length
 from fmbseg.labels.record import STAGES
@@ -17,76 +15,31 @@ from fmbseg.labels.run_lengths import check_counts
 from fmbseg.labels.shards import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fmbseg.labels.shards import ShardFacts
 
-ERRORS = "errors.jsonl"
-_FIELDS = {"manifest": str, "shard": int, "path": str, "error": str}
-
-
-def read_failures(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read the photographs that could not be labelled, each with ``shard``, ``path`` and ``error``.
-
-    Args:
-        folder: of the label set.
-        manifest: of the label set.
-
-    Raises:
-        DamagedFileError: the file is not as it was written, or of another label set.
-    """
-    path = folder / ERRORS
-    try:
-        rows = read_rows(path)
-    except DamagedFileError as error:
-        raise DamagedFileError(f"{error}. {_REMEDY}") from error
-    for number, row in enumerate(rows, start=1):
-        if {name: type(value) for name, value in row.items()} != _FIELDS:
-            raise DamagedFileError(f"{path}, line {number}, is not a record of a photograph. {_REMEDY}")
-        if row.pop("manifest") != manifest["hash"]:
-            raise DamagedFileError(f"{path}, line {number}, belongs to another label set. {_REMEDY}")
-    return rows
-
-
-def write_failures(folder: Path, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write the list, whole or not at all; no file is written for an empty list."""
-    listed = [{"manifest": manifest["hash"], **row} for row in rows]
-    if listed:
-        write_rows(folder / ERRORS, listed)
-    else:
-        (folder / ERRORS).unlink(missing_ok=True)
-
-
-_REMEDY = (
-    "Restore it, or delete it and run the same labelling again, which names the shards that must be redone"
-)
-
-
 REDO = "delete it and run the same labelling again: only this shard is redone"
-_NAMED = 3
 
 
-def shard_problems(
-    facts: ShardFacts, index: int, manifest: Mapping[str, Any], failed: int | None = None
-) -> Iterator[str]:
+def shard_problems(facts: ShardFacts, index: int, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield every reason why a shard is not number ``index`` of a label set.
 
     Args:
         facts: what the shard records about itself.
         index: its place, from 0.
         manifest: of the label set.
-        failed: photographs of the shard that could not be labelled; None where this is not asked.
     """
     if facts.manifest != manifest["hash"]:
         yield f"belongs to another label set: {REDO}"
     if facts.shard != index:
         yield f"was written as shard {facts.shard}: {REDO}"
     expected = shard_length(manifest, index)
-    if failed is not None and facts.rows + failed != expected:
+    if facts.rows + facts.failed != expected:
         yield (
-            f"holds {facts.rows} records, and {ERRORS} lists {failed} of its photographs, but it should have "
-            f"{expected} in all: {REDO}"
+            f"holds {facts.rows} records and {facts.failed} failures, but it should have {expected} "
+            f"photographs: {REDO}"
         )
 
 
@@ -98,7 +51,7 @@ def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> lis
         manifest: of the label set.
 
     Raises:
-        DamagedFileError: one is damaged, of another label set, or of another place in it.
+        DamagedFileError: one is damaged, of another label set, of another place in it, or lacks a photograph.
     """
     found = []
     for index, shard in shards.items():
@@ -106,37 +59,6 @@ def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> lis
         for problem in shard_problems(found[-1], index, manifest):
             raise DamagedFileError(f"{shard} {problem}")
     return found
-
-
-def check_failures(
-    folder: Path, shards: Sequence[int], facts: Sequence[ShardFacts], manifest: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Read the photographs that could not be labelled, and make sure that no shard lacks any other.
-
-    Args:
-        folder: of the label set.
-        shards: places of the existing shards.
-        facts: what they record about themselves.
-        manifest: of the label set.
-
-    Raises:
-        DamagedFileError: photographs are neither in a shard nor listed as failed.
-    """
-    failures = read_failures(folder, manifest)
-    failed = Counter(row["shard"] for row in failures)
-    wrong = [
-        index
-        for index, one in zip(shards, facts, strict=True)
-        if one.rows + failed[index] != shard_length(manifest, index)
-    ]
-    if wrong:
-        names = ", ".join(f"shard {index}" for index in wrong[:_NAMED])
-        raise DamagedFileError(
-            f"{folder}: {names}{', ...' if len(wrong) > _NAMED else ''} and {ERRORS} do not hold all "
-            f"photographs together: restore {ERRORS}, or delete {'these shards' if len(wrong) > 1 else 'it'} "
-            "and run the same labelling again"
-        )
-    return failures
 
 
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -6,15 +6,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from fmbseg.files import atomic_path, remove_leftovers
-from fmbseg.labels.checks import check_failures, check_shards, write_failures
+from fmbseg.files import atomic_path
+from fmbseg.labels.checks import check_shards
+from fmbseg.labels.claimed import Claimed, check_same_run, present
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, read_manifest, shard_count
-from fmbseg.labels.shards import read_facts, shard_name
-from fmbseg.labels.writer import LOCK, check_same_run, claim
-from fmbseg.written import hold
+from fmbseg.labels.shards import shard_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,45 +50,31 @@ def join(folders: Iterable[str | Path], out: str | Path) -> LabelSet:
         parts.append(target)
     for part in parts[1:]:
         check_same_run(part, read_manifest(part), manifest)
-    lock = FileLock(target / LOCK)
-    hold(lock)
-    try:
-        remove_leftovers(target)
-        shards, failures = _found(parts, manifest)
-        claim(target, manifest)
-        write_failures(target, manifest, failures)  # before the shards, as `LabelWriter` does
-        for index, shard in shards.items():
-            copy = target / shard_name(index)
-            if not copy.exists():
-                with atomic_path(copy) as temporary:
-                    shutil.copyfile(shard, temporary)
+    shards = _found(parts, manifest)
+    with Claimed(target, manifest) as claimed:
+        for index in claimed.absent:
+            with atomic_path(target / shard_name(index)) as temporary:
+                shutil.copyfile(shards[index], temporary)
         return LabelSet(target)
-    finally:
-        lock.release()
 
 
-def _found(
-    parts: Sequence[Path], manifest: Mapping[str, Any]
-) -> tuple[dict[int, Path], list[dict[str, Any]]]:
-    """Every shard's file by its place, in order, and the photographs that could not be labelled."""
-    count = shard_count(manifest)
+def _found(parts: Sequence[Path], manifest: Mapping[str, Any]) -> dict[int, Path]:
+    """Every shard's file by its place."""
     shards: dict[int, Path] = {}
-    failures: list[dict[str, Any]] = []
+    contents: dict[int, str] = {}
     for part in parts:
-        own = {i: part / shard_name(i) for i in range(count) if (part / shard_name(i)).exists()}
-        failed = check_failures(part, list(own), check_shards(own, manifest), manifest)
-        for index, shard in own.items():
-            first = shards.setdefault(index, shard)
-            if read_facts(first).content != read_facts(shard).content:
+        own = present(part, manifest)
+        for index, facts in zip(own, check_shards(own, manifest), strict=True):
+            first = shards.setdefault(index, own[index])
+            if contents.setdefault(index, facts.content) != facts.content:
                 raise ValueError(
-                    f"{first} and {shard} are the same shard with different labels: leave one out"
+                    f"{first} and {own[index]} are the same shard with different labels: leave one out"
                 )
-        failures += [row for row in failed if row["shard"] in own and shards[row["shard"]].parent == part]
+    count = shard_count(manifest)
     missing = [index for index in range(count) if index not in shards]
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {count} shards are in none of the parts, the first {shard_name(missing[0])}: "
             "finish the parts, and name all of them"
         )
-    failures.sort(key=lambda row: int(row["shard"]))
-    return dict(sorted(shards.items())), failures
+    return shards

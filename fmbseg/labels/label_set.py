@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.labels.checks import check_failures, check_shards, row_problems
+from fmbseg.labels.checks import check_shards, row_problems
 from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count
-from fmbseg.labels.shards import damaged, from_row, read_shard, shard_name
+from fmbseg.labels.shards import damaged, from_row, read_failures, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
 from fmbseg.vocabulary import Vocabulary
@@ -86,10 +86,14 @@ class LabelSet(LabelCollection):
         """Photographs that could not be labelled, each with ``shard``, ``path`` and ``error``.
 
         Raises:
-            DamagedFileError: the list was changed since it was written, or is incomplete.
+            DamagedFileError: a shard was changed since the label set was opened.
         """
-        failures = check_failures(self.folder, list(self._shards), self._facts, self.manifest)
-        return [row for row in failures if row["shard"] in self._shards]
+        return [
+            {"shard": facts.shard, **row}
+            for facts in self._facts
+            if facts.failed
+            for row in read_failures(self._shards[facts.shard])
+        ]
 
     def __len__(self) -> int:
         return sum(one.rows for one in self._facts)

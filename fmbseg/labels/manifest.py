@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 
 
@@ -69,6 +69,12 @@ def shard_length(manifest: Mapping[str, Any], index: int) -> int:
     """How many photographs, including those that could not be labelled, belong to a shard."""
     size = int(manifest["shard_size"])
     return min(size, int(manifest["images"]["count"]) - index * size)
+
+
+def shard_positions(manifest: Mapping[str, Any], index: int) -> range:
+    """Which photographs, of all in order, belong to a shard."""
+    start = index * int(manifest["shard_size"])
+    return range(start, start + shard_length(manifest, index))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -127,12 +127,14 @@ class ShardFacts(NamedTuple):
         shard: its place in the label set, from 0.
         content: SHA-256 of its rows, however they were written and packed.
         rows: how many.
+        failed: its photographs that could not be labelled.
     """
 
     manifest: str
     shard: int
     content: str
     rows: int
+    failed: int
 
 
 def shard_name(index: int) -> str:
@@ -145,25 +147,40 @@ def write_shard(path: Path, rows: Iterable[dict[str, Any]], *, manifest: str, sh
 
     Args:
         path: of the shard.
-        rows: in order.
+        rows: in order. One with ``path`` and ``error`` is of a photograph that could not be labelled: the
+            shard lists it in its footer, so that a shard is all that is known of its photographs.
         manifest: hash of the manifest of the label set that it belongs to.
         shard: its place there.
     """
-    content = sha256()
+    content, failed = sha256(), list[list[str]]()
     with open_atomically(path) as file:
         sealing = SealingFile(file)
         with pq.ParquetWriter(sealing, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            source = iter(rows)
+            source = _labelled(rows, failed)
             while group := list(islice(source, ROW_GROUP)):
                 for row in group:
                     content.update(encode_row(row))
                 writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
             sealing.hold_back()
-            facts = {"manifest": manifest, "shard": str(shard), "content": content.hexdigest()}
+            facts = {
+                "manifest": manifest,
+                "shard": str(shard),
+                "content": content.hexdigest(),
+                "failed": json.dumps(failed),
+            }
             writer.add_key_value_metadata(
                 {f"{_PREFIX}{name}": value for name, value in (facts | PLACEHOLDERS).items()}
             )
         sealing.finish()
+
+
+def _labelled(rows: Iterable[dict[str, Any]], failed: list[list[str]]) -> Iterator[dict[str, Any]]:
+    """The rows of records; the others are added to ``failed``."""
+    for row in rows:
+        if "error" in row:
+            failed.append([row["path"], row["error"]])
+        else:
+            yield row
 
 
 def encode_row(row: dict[str, Any]) -> bytes:
@@ -178,6 +195,20 @@ def read_facts(path: Path) -> ShardFacts:
         DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
+    return _read_footer(path)[0]
+
+
+def read_failures(path: Path) -> list[dict[str, Any]]:
+    """The photographs of a shard that could not be labelled, each with ``path`` and ``error``.
+
+    Raises:
+        DamagedFileError: it was changed since it was written, or is not a shard.
+        OSError: it cannot be read.
+    """
+    return [{"path": name, "error": error} for name, error in _read_footer(path)[1]]
+
+
+def _read_footer(path: Path) -> tuple[ShardFacts, list[list[str]]]:
     try:
         check_footer(path)
         return _facts(_open(path))
@@ -218,14 +249,19 @@ def _open(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _facts(file: pq.ParquetFile) -> ShardFacts:
+def _facts(file: pq.ParquetFile) -> tuple[ShardFacts, list[list[str]]]:
     found = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
     try:
-        return ShardFacts(
+        failed = json.loads(found[f"{_PREFIX}failed"])
+        if not isinstance(failed, list) or any(list(map(type, one)) != [str, str] for one in failed):
+            raise ValueError
+        facts = ShardFacts(
             manifest=found[f"{_PREFIX}manifest"],
             shard=int(found[f"{_PREFIX}shard"]),
             content=found[f"{_PREFIX}content"],
             rows=file.metadata.num_rows,
+            failed=len(failed),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DamagedFileError("it does not say which label set it belongs to") from error
+    return facts, failed

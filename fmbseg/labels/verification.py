@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fmbseg.labels.checks import REDO, read_failures, row_problems, shard_problems
+from fmbseg.labels.checks import REDO, row_problems, shard_problems
+from fmbseg.labels.claimed import JOURNAL
 from fmbseg.labels.manifest import read_manifest, shard_count
 from fmbseg.labels.record import PhotographError, checked_photograph
 from fmbseg.labels.shards import encode_row, read_facts, read_shard, shard_name
-from fmbseg.labels.writer import JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +59,6 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     folder = Path(folder)
     try:
         manifest = read_manifest(folder)
-        failed = Counter(row["shard"] for row in read_failures(folder, manifest))
     except FileNotFoundError:
         raise
     except ValueError as error:
@@ -75,9 +73,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
             continue
         try:
             facts = read_facts(shard)
-            found += (
-                Problem(shard.name, what) for what in shard_problems(facts, index, manifest, failed[index])
-            )
+            found += (Problem(shard.name, what) for what in shard_problems(facts, index, manifest))
             content = sha256()
             for row in read_shard(shard):
                 content.update(encode_row(row))

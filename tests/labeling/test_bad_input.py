@@ -92,7 +92,7 @@ def test_a_run_over_bad_and_odd_files(folder: Path, tmp_path: Path, conse_encode
         assert remedy in errors[path]
     (told,) = [one for one in caught if "could not be labelled" in str(one.message)]
     assert "empty.png first (empty.png is not an image" in str(told.message)
-    assert str(tmp_path / "out" / "errors.jsonl") in str(told.message)
+    assert f"LabelSet({str(tmp_path / 'out')!r}).errors" in str(told.message)
 
 
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
@@ -121,7 +121,7 @@ def test_what_is_no_file_or_has_a_name_that_climbs(tmp_path: Path) -> None:
     assert [image.path for image in labels] == ["c.png"]
     pipe, name = (row["error"] for row in labels.errors)
     assert pipe == "a.jpg is a pipe, not a regular file; leave it out"
-    assert "leads out of the folder" in name
+    assert "leads out of the folder of the photographs" in name
     assert name.endswith("rename the file")
 
 

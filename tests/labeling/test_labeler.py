@@ -15,8 +15,8 @@ from PIL import Image
 from fmbseg import LabelSet, PseudoLabeler
 from fmbseg.images import ImageError
 from fmbseg.labeling.settings import LabelingSettings
+from fmbseg.labels.claimed import LOCK
 from fmbseg.labels.joined import join
-from fmbseg.labels.writer import LOCK
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.models.mask_generators.superpixels import superpixels
 from fmbseg.part import Part
@@ -59,7 +59,7 @@ def test_the_number_of_workers_changes_no_byte(photographs: Path, tmp_path: Path
         labeler().label(photographs, WORDS, out, shard_size=5, workers=workers, progress=False)
         written.append({path.name: path.read_bytes() for path in out.iterdir() if path.name != LOCK})
     assert written[0] == written[1]
-    assert {"shard-00002.parquet", "errors.jsonl"} <= written[0].keys()
+    assert {"shard-00002.parquet", "manifest.json"} <= written[0].keys()
 
 
 @pytest.mark.filterwarnings("ignore:superpixels takes no point prompts", "ignore:2 of ")

@@ -66,7 +66,7 @@ def test_a_row_through_json_and_parquet(
     assert_equal(from_row(pq.read_table(path).to_pylist()[0]), image)
     content = json.dumps(to_row(image), sort_keys=True, separators=(",", ":")).encode() + b"\n"
     facts = read_facts(path)
-    assert facts == ("ef" * 32, 3, sha256(content).hexdigest(), 1)
+    assert facts == ("ef" * 32, 3, sha256(content).hexdigest(), 1, 0)
     assert list(map(encode_row, read_shard(path))) == [content]
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.manifest import read_manifest
 from fmbseg.labels.shards import SCHEMA, shard_name, write_shard
 from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
@@ -93,10 +94,7 @@ def test_a_shard_of_another_set_or_place(labels: LabelSet) -> None:
 def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
     content = rows(labels, 0)
     rewrite(labels, 0, content[:-1])
-    assert (
-        "holds 2 records, and errors.jsonl lists 0 of its photographs, but it should have 3 in all"
-        in problems(labels)[0]
-    )
+    assert "holds 2 records and 0 failures, but it should have 3 photographs" in problems(labels)[0]
     rewrite(labels, 0, [*content[:2], content[0]])
     assert "a.png is in the label set twice" in problems(labels)[0]
     rewrite(labels, 0, [*content, content[0]])
@@ -221,14 +219,15 @@ def test_errors_count_as_photographs(tmp_path: Path) -> None:
         writer.append_error("0.jpg", "damaged")
         writer.append_error("1.jpg", "damaged")
     assert verify(tmp_path) == []
-    (tmp_path / "errors.jsonl").unlink()
-    assert "lists 0 of its photographs, but it should have 2 in all" in str(verify(tmp_path)[0])
+    said = {"manifest": read_manifest(tmp_path)["hash"], "shard": 0}
+    write_shard(tmp_path / shard_name(0), [{"path": "0.jpg", "error": "x"}], **said)
+    assert "holds 0 records and 1 failures, but it should have 2 photographs" in str(verify(tmp_path)[0])
 
 
 def test_another_version_and_no_manifest(labels: LabelSet, tmp_path: Path) -> None:
     path = labels.folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 9}))
     (found,) = problems(labels)
-    assert "has schema version 9; this fmbseg reads 3" in found
+    assert "has schema version 9; this fmbseg reads 4" in found
     with pytest.raises(FileNotFoundError, match="holds no label set"):
         verify(tmp_path / "nothing")

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fmbseg.checksums import RowJournal
 from fmbseg.files import DamagedFileError
+from fmbseg.labels.claimed import JOURNAL, LOCK
 from fmbseg.labels.label_set import LabelSet
-from fmbseg.labels.manifest import manifest_hash
 from fmbseg.labels.shards import shard_name
-from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
+from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
 from tests.labels.examples import empty_record, manifest, record
 
@@ -54,7 +53,7 @@ def whole(tmp_path: Path) -> dict[str, bytes]:
 
 
 def test_an_uninterrupted_run(whole: dict[str, bytes], tmp_path: Path) -> None:
-    assert sorted(whole) == ["errors.jsonl", "manifest.json", *map(shard_name, range(4))]
+    assert sorted(whole) == ["manifest.json", *map(shard_name, range(4))]
     assert [image.path for image in LabelSet(tmp_path / "whole")] == ["0.jpg", "2.jpg", "3.jpg", "6.jpg"]
     errors = LabelSet(tmp_path / "whole").errors
     assert [(row["shard"], row["path"]) for row in errors] == [(0, "1.jpg"), (2, "4.jpg"), (2, "5.jpg")]
@@ -95,19 +94,6 @@ def test_a_line_cut_short_by_a_kill_is_written_again(whole: dict[str, bytes], tm
 def journal_of(folder: Path, stop_after: int) -> bytes:
     write(folder, stop_after=stop_after)
     return (folder / JOURNAL).read_bytes()
-
-
-def test_a_kill_between_the_errors_and_the_shard(whole: dict[str, bytes], tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    write(folder, stop_after=5)
-    # As if the sixth line was written and the errors, but not the shard.
-    row = {"path": "5.jpg", "error": "5.jpg is damaged"}
-    line = {"manifest": manifest_hash(manifest(len(PHOTOGRAPHS))), "shard": 2, "row": row}
-    with RowJournal.after(folder / JOURNAL) as journal:
-        journal.append(line)
-    (folder / "errors.jsonl").write_bytes(whole["errors.jsonl"])
-    write(folder)
-    assert files(folder) == whole
 
 
 def test_a_kill_between_the_shard_and_the_new_journal(whole: dict[str, bytes], tmp_path: Path) -> None:
@@ -257,16 +243,13 @@ class TestNothingOfAnotherRunIsTaken:
             parts, r"shard-00000\.parquet was written as shard 1: delete it and run the same labelling"
         )
 
-    @pytest.mark.parametrize("name", [shard_name(1), "journal.jsonl", "errors.jsonl"])
+    @pytest.mark.parametrize("name", [shard_name(1), "journal.jsonl"])
     def test_a_file_of_another_set(
         self, parts: Path, other: Path, whole: dict[str, bytes], name: str
     ) -> None:
         (parts / name).write_bytes((other / name).read_bytes())
         self.refused(parts, rf"{name}.* belongs to another label set[:.] .*run the same labelling again")
         (parts / name).unlink()
-        if name == "errors.jsonl":
-            self.refused(parts, r"shard 0 and errors\.jsonl do not hold all photographs together: restore")
-            (parts / shard_name(0)).unlink()
         write(parts)
         assert files(parts) == whole
 
@@ -284,21 +267,13 @@ class TestNothingOfAnotherRunIsTaken:
         write(parts)
         assert files(parts) == whole
 
-    def test_a_damaged_list_of_failures(self, parts: Path) -> None:
-        errors = parts / "errors.jsonl"
-        content = errors.read_bytes()
-        errors.write_bytes(content.replace(b"damaged", b"damages"))
-        self.refused(parts, r"errors\.jsonl, line 1, is damaged")
-        errors.write_bytes(content[:-9])
-        self.refused(parts, r"do not hold all photographs together")
-
     def test_a_damaged_shard(self, parts: Path) -> None:
         shard = parts / shard_name(1)
         content = shard.read_bytes()
         shard.write_bytes(content[:-90] + b"0" + content[-89:])
         self.refused(parts, r"shard-00001\.parquet is damaged")
 
-    @pytest.mark.parametrize("name", ["errors.jsonl", "journal.jsonl", shard_name(3), "manifest.json"])
+    @pytest.mark.parametrize("name", ["journal.jsonl", shard_name(3), "manifest.json"])
     def test_a_file_that_fmbseg_did_not_write(self, tmp_path: Path, name: str) -> None:
         """A folder may hold a user's own files under these names."""
         (tmp_path / name).write_text('{"mine": 1}\n')

@@ -265,7 +265,6 @@ def _exported_again(root: Path) -> Any:
 SUBJECTS = (
     Subject("labels: manifest.json", "labels/manifest.json", _records),
     Subject("labels: shard", "labels/shard-00001.parquet", _records),
-    Subject("labels: errors.jsonl", "labels/errors.jsonl", _records),
     Subject("labels: journal.jsonl", "unfinished/journal.jsonl", _continued),
     Subject("labels: shard, run goes on", "unfinished/shard-00000.parquet", _continued),
     Subject("export: COCO JSON, imported", "coco.json", _imported),

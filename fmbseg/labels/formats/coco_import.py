@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.files import check_regular, parse_json
-from fmbseg.labels.checks import ERRORS
+from fmbseg.labels.claimed import JOURNAL, LOCK
 from fmbseg.labels.formats.coco_export import is_as_exported, was_exported
 from fmbseg.labels.formats.coco_records import CocoRecords
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, new_manifest, shard_count
 from fmbseg.labels.shards import shard_name
-from fmbseg.labels.writer import JOURNAL, LOCK, LabelWriter
+from fmbseg.labels.writer import LabelWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,7 +119,7 @@ def _write(source: CocoRecords, out: Path, manifest: dict[str, Any]) -> None:
 def _undo(out: Path, manifest: dict[str, Any]) -> Callable[[], None]:
     """Removes what a writer put in a folder that held no label set; other files and folders stay."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    names = {MANIFEST, JOURNAL, ERRORS, LOCK, *map(shard_name, range(shard_count(manifest)))}
+    names = {MANIFEST, JOURNAL, LOCK, *map(shard_name, range(shard_count(manifest)))}
     names -= {name for name in names if (out / name).exists()}
 
     def undo() -> None:
