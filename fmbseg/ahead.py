@@ -29,12 +29,16 @@ def readers(device: torch.device | None = None) -> int:
     Args:
         device: that the photographs are for, if it is known.
     """
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux tells which cores this process may use
-        cores = os.cpu_count() or 1
     only_reads = device is not None and device.type != "cpu"
-    return max(1, min(cores if only_reads else cores // 2, _MOST_READERS))
+    return max(1, min(cores() if only_reads else cores() // 2, _MOST_READERS))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux tells
+        return os.cpu_count() or 1
 
 
 def ordered_map(

@@ -1,4 +1,4 @@
-"""Units of work handed out to workers: any order, a lost or failed unit again and elsewhere, a bounded time."""
+"""Units of work handed out to workers: in any order, and what failed or was lost again, elsewhere."""
 
 from __future__ import annotations
 

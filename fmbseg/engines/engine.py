@@ -25,7 +25,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Processes:
+class OnProcesses:
     """Several processes on this machine: each its own GPU in turn, or its share of the CPU's cores.
 
     Args:
@@ -97,6 +97,6 @@ def engine_of(name: EngineName) -> Engine | None:
     """
     if isinstance(name, str):
         if name != "ray":
-            raise ValueError(f"there is no engine {name!r}: write ray, or Processes(8) for processes")
+            raise ValueError(f"there is no engine {name!r}: write ray, or OnProcesses(8) for processes")
         return OnRay()
     return name

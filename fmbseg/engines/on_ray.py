@@ -1,9 +1,9 @@
 """Workers as actors of Ray.
 
-Why plain actors and not Ray Data's ``map_batches``, which would be a line: it gives a unit that kills its process to
-another actor for ever ("infinite retries remaining"), ends the whole run where a unit raises an error, and cannot
-give that unit to another worker; and it costs more a unit (docs/howto/many_machines.md has the figures). Ray
-still places the actors, starts them anew elsewhere, and asks its autoscaler for nodes.
+Why plain actors and not Ray Data's ``map_batches``, which would be a line: it gives a unit that kills its
+process to another actor for ever ("infinite retries remaining"), ends the whole run where a unit raises an
+error, and costs more a unit (docs/howto/many_machines.md has the figures). Ray still places the actors, and asks
+its autoscaler for nodes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.engines.versions import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
 _LENGTH = struct.Struct("!Q")
@@ -36,8 +37,7 @@ def receive(file: IO[bytes]) -> bytes:
     Raises:
         EOFError: the other end is gone.
     """
-    content = _exactly(file, *_LENGTH.unpack(_exactly(file, _LENGTH.size)))
-    return content
+    return _exactly(file, *_LENGTH.unpack(_exactly(file, _LENGTH.size)))
 
 
 def _exactly(file: IO[bytes], count: int) -> bytes:
@@ -79,11 +79,14 @@ def main() -> None:
         return
     answer("ready", versions())
     while True:
-        try:
-            unit = pickle.loads(units.get())  # noqa: S301
-            answer("done", worker(unit, lambda count: answer("told", count)))
-        except Exception as error:  # noqa: BLE001 - told there, and tried again
-            answer("failed", told_of(error))
+        answer(*_done(worker, units.get(), answer))
+
+
+def _done(worker: Any, unit: bytes, answer: Callable[[str, Any], None]) -> tuple[str, Any]:
+    try:
+        return "done", worker(pickle.loads(unit), lambda count: answer("told", count))  # noqa: S301
+    except Exception as error:  # noqa: BLE001 - told there, and tried again
+        return "failed", told_of(error)
 
 
 def _listen(asked: IO[bytes], units: SimpleQueue[bytes]) -> None:

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.ahead import cores
 from fmbseg.engines.process_worker import receive, send
 from fmbseg.engines.work import News
 
@@ -129,7 +130,7 @@ class ProcessTeam:
     def _start(self, worker: int) -> subprocess.Popen[bytes]:
         # What was sent may be of modules that only this process knows how to find.
         path = os.pathsep.join(dict.fromkeys([one or os.getcwd() for one in sys.path]))  # noqa: PTH109
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [sys.executable, "-m", "fmbseg.engines.process_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -163,7 +164,4 @@ def environments_of(count: int, device: str | None, gpus: int) -> list[dict[str,
         return [{"CUDA_VISIBLE_DEVICES": names[worker % gpus].strip()} for worker in range(count)]
     if "OMP_NUM_THREADS" in os.environ or device not in (None, "auto", "cpu"):
         return [{} for _ in range(count)]
-    threads = max(
-        1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return [{"OMP_NUM_THREADS": str(max(1, threads // count))} for _ in range(count)]
+    return [{"OMP_NUM_THREADS": str(max(1, cores() // count))} for _ in range(count)]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-UnitT = TypeVar("UnitT", contravariant=True)
-ResultT = TypeVar("ResultT", covariant=True)
+UnitT_contra = TypeVar("UnitT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
-class Worker(Protocol[UnitT, ResultT]):
+class Worker(Protocol[UnitT_contra, ResultT_co]):
     """Works on units, one after the other, with what it has loaded."""
 
-    def __call__(self, unit: UnitT, tell: Callable[[int], None]) -> ResultT:
+    def __call__(self, unit: UnitT_contra, tell: Callable[[int], None]) -> ResultT_co:
         """Work on a unit, as often as it is asked to: a unit that was lost is given again.
 
         Args:
@@ -28,7 +28,7 @@ class Worker(Protocol[UnitT, ResultT]):
         ...
 
 
-MakeWorker: TypeAlias = "Callable[[], Worker[UnitT, ResultT]]"
+MakeWorker: TypeAlias = "Callable[[], Worker[UnitT_contra, ResultT_co]]"
 """Makes a worker, once in each process; picklable."""
 
 Kind = Literal["ready", "done", "failed", "lost", "unfit"]

@@ -46,8 +46,8 @@ class Nodes:
         self.cluster.remove_node(self.working.pop(0), allow_graceful=False)
 
     def close(self) -> None:
-        ray.shutdown()  # type: ignore[no-untyped-call]
-        self.cluster.shutdown()
+        ray.shutdown()
+        self.cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,9 @@ def test_a_node_and_a_worker_may_die_and_every_unit_is_done(nodes: Nodes, tmp_pa
 def test_a_unit_that_always_fails_is_given_up_and_told(nodes: Nodes, tmp_path: Path) -> None:
     nodes.fill()
     work = Squares(tmp_path, deadly=(1,), once=False, bad=(4,))
-    found = {}
+    found: dict[int, int] = {}
     with crew_of(work, tries=2) as crew, pytest.raises(WorkFailedError) as caught:
-        for unit, result in crew.map(range(6)):
-            found[unit] = result["square"]
+        found.update((unit, result["square"]) for unit, result in crew.map(range(6)))
     assert found == {0: 0, 2: 4, 3: 9, 5: 25}
     assert work.tries(1) == work.tries(4) == 2
     assert len(caught.value.failed) == 2
@@ -126,5 +125,5 @@ def test_where_no_cluster_is_that_is_told_with_how_to_start_one() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(EngineError, match=f"no Ray cluster at {address}.*ray start --head"):
         check_address(address)
-    with pytest.raises(EngineError, match="'ray://10.0.0.1:10001' is no address of a cluster"):
+    with pytest.raises(EngineError, match=r"'ray://10.0.0.1:10001' is no address of a cluster"):
         check_address("ray://10.0.0.1:10001")

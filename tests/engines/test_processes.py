@@ -13,7 +13,7 @@ import pytest
 
 import fmbseg
 from fmbseg.engines.crew import TRIES, Crew
-from fmbseg.engines.engine import OnRay, Processes, engine_of
+from fmbseg.engines.engine import OnProcesses, OnRay, engine_of
 from fmbseg.engines.processes import ProcessTeam, environments_of
 from fmbseg.engines.versions import versions
 from fmbseg.engines.work import EngineError, WorkFailedError
@@ -51,10 +51,9 @@ def test_a_unit_whose_process_dies_is_done_by_another(tmp_path: Path) -> None:
 
 def test_a_unit_that_always_fails_is_given_up_and_told_and_the_others_are_done(tmp_path: Path) -> None:
     work = Squares(tmp_path, deadly=(1,), once=False, bad=(4,))
-    found = {}
+    found: dict[int, int] = {}
     with crew_of(work) as crew, pytest.raises(WorkFailedError) as caught:
-        for unit, result in crew.map(range(6)):
-            found[unit] = result["square"]
+        found.update((unit, result["square"]) for unit, result in crew.map(range(6)))
     assert found == {0: 0, 2: 4, 3: 9, 5: 25}
     assert work.tries(1) == work.tries(4) == TRIES
     assert sorted(caught.value.failed) == [
@@ -140,11 +139,11 @@ def test_each_process_gets_its_gpu_or_its_share_of_the_cores(monkeypatch: pytest
 
 def test_engines_are_refused_that_cannot_be() -> None:
     assert engine_of("ray") == OnRay()
-    assert engine_of(Processes(2)) == Processes(2)
+    assert engine_of(OnProcesses(2)) == OnProcesses(2)
     with pytest.raises(ValueError, match="there is no engine 'spark'"):
         engine_of("spark")
     with pytest.raises(ValueError, match="0 processes"):
-        Processes(0)
+        OnProcesses(0)
     with pytest.raises(ValueError, match="3:2"):
         OnRay(workers=(3, 2))
     with pytest.raises(ValueError, match="gpus is -1"):
