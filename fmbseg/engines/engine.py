@@ -83,7 +83,7 @@ class OnRay:
         del device  # Ray gives each worker its GPUs
         from fmbseg.engines.on_ray import RayTeam
 
-        return Crew(RayTeam(make_worker, self))
+        return Crew(RayTeam(make_worker, self.workers, self.gpus, self.cpus, self.address))
 
 
 EngineName: TypeAlias = "Engine | str | None"

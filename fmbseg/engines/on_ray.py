@@ -2,8 +2,8 @@
 
 Why plain actors and not Ray Data's ``map_batches``, which would be a line: it gives a unit that kills its
 process to another actor for ever ("infinite retries remaining"), ends the whole run where a unit raises an
-error, and costs more a unit (docs/howto/many_machines.md has the figures). Ray still places the actors, and asks
-its autoscaler for nodes.
+error, and costs more a unit (docs/howto/many_machines.md has the figures). Ray still places the actors, and
+asks its autoscaler for nodes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from fmbseg.missing_package import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from fmbseg.engines.engine import OnRay
 
 _STARTS = 3
 _POLLED_EVERY = 2.0
@@ -81,21 +79,31 @@ class RayTeam:
 
     Args:
         make_worker: called once in each actor.
-        engine: how many actors, and what each has.
+        workers: fewest and most actors; by default from one to as many as there is room for.
+        gpus: of each; by default 1 where the cluster has any.
+        cpus: of each.
+        address: of the cluster.
 
     Raises:
         EngineError: there is no cluster at the address, or it has other versions.
         MissingPackageError: Ray is not installed.
     """
 
-    def __init__(self, make_worker: Callable[[], Any], engine: OnRay) -> None:
+    def __init__(
+        self,
+        make_worker: Callable[[], Any],
+        workers: tuple[int, int] | None = None,
+        gpus: float | None = None,
+        cpus: float = 1.0,
+        address: str | None = None,
+    ) -> None:
         self._ray = ray = require("ray", "cluster", "the engine ray")
         work = pickle.dumps(make_worker)  # before there is anything to end
-        self._own = connect(engine.address)
+        self._own = connect(address)
         cluster = ray.cluster_resources()
-        gpus = (1.0 if cluster.get("GPU") else 0.0) if engine.gpus is None else engine.gpus
-        self.least, self.most = engine.workers or (1, _room(cluster, gpus, engine.cpus))
-        self._wanted = {"num_gpus": gpus, "num_cpus": engine.cpus}
+        gpus = (1.0 if cluster.get("GPU") else 0.0) if gpus is None else gpus
+        self.least, self.most = workers or (1, _room(cluster, gpus, cpus))
+        self._wanted = {"num_gpus": gpus, "num_cpus": cpus}
         self._kind = ray.remote(WorkerActor)
         self._work = ray.put(work)
         self._starts = dict.fromkeys(range(self.most), 0)

@@ -13,7 +13,6 @@ from ray.cluster_utils import Cluster
 
 import fmbseg
 from fmbseg.engines.crew import Crew
-from fmbseg.engines.engine import OnRay
 from fmbseg.engines.on_ray import RayTeam, check_address
 from fmbseg.engines.work import EngineError, WorkFailedError
 from tests.engines.works import Squares
@@ -58,7 +57,7 @@ def nodes() -> Iterator[Nodes]:
 
 
 def crew_of(work: Callable[[], Any], workers: tuple[int, int] = (1, 3), **options: Any) -> Crew:
-    return Crew(RayTeam(work, OnRay(workers=workers, gpus=0)), **options)
+    return Crew(RayTeam(work, workers, gpus=0), **options)
 
 
 def squares(crew: Crew, units: range) -> dict[int, int]:
@@ -114,7 +113,7 @@ def test_what_is_awaited_and_what_is_done_is_told(nodes: Nodes, tmp_path: Path) 
     with crew_of(Squares(tmp_path, seconds=2.5), (1, 1), moved=moved.append) as crew:
         list(crew.map(range(1)))
     assert 1 in moved
-    team = RayTeam(Squares(tmp_path), OnRay(workers=(2, 2), gpus=1))
+    team = RayTeam(Squares(tmp_path), (2, 2), gpus=1)
     assert team.waiting_for().startswith("; each needs 1 CPUs and 1 GPUs, and the cluster has ")
     team.close()
 
