@@ -70,7 +70,8 @@ class PseudoLabeler:
         aligned: a head of an earlier round, or its folder or name: it makes the dense map in the image-text
             model's place, so that masks are named by what the head has learned.
         hub: how files of the models are found; by default as the Hub's client is configured.
-        precision: of both models on accelerators: ``fp32``, ``fp16``, ``bf16`` or ``auto`` (fp16), in place
+        precision: of both models on accelerators: ``fp32``, ``fp16``, ``bf16`` or ``auto`` (bf16, or
+            fp16 on a device without), in place
             of what each was loaded with. A CPU uses float32.
         compiled: run both models through ``torch.compile``; the first photograph then waits for it.
 

@@ -22,7 +22,7 @@ from fmbseg.segment_settings import KnowledgePreservation
 from fmbseg.segmentation.agreement import View, gather_evidence
 from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
-from fmbseg.segmentation.encoding import encode_images, second_map
+from fmbseg.segmentation.encoding import SecondView, encode_images
 from fmbseg.vocabularies import common_background_words
 from fmbseg.vocabulary import Vocabulary
 
@@ -240,7 +240,7 @@ class _Views:
 
     def _dense(self, encoded: EncodedImage, short_side: int) -> torch.Tensor:
         text = self._encoder.text_encoder
-        return second_map(encoded, text, short_side=short_side, batch_size=4 * self._batch)
+        return SecondView(text, short_side=short_side, batch_size=4 * self._batch).of(encoded)
 
     def _scored(self, first: View, others: list[View]) -> _Scored:
         seen = gather_evidence(first, others)

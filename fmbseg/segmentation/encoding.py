@@ -223,25 +223,40 @@ def _encoded(
             yield one
 
 
-def second_map(
-    encoded: EncodedImage, text_encoder: ImageTextEncoder, *, short_side: int, batch_size: int
-) -> torch.Tensor:
-    """What an image-text model sees of an encoded image by itself, (D, h, w) on the grid of its map.
+class SecondView:
+    """What an image-text model sees of encoded images by itself.
 
-    It is seen in half-overlapping crops of the model's own size, as in Stage 1 (paper §3.2); where they
-    overlap, a cell is the mean of their unit vectors.
+    It sees half-overlapping crops of its own size, as in Stage 1 (paper §3.2); where they overlap, a cell is
+    the mean of their unit vectors.
+
+    Args:
+        text_encoder: the image-text model.
+        short_side: to which images are resized, in pixels.
+        batch_size: crops encoded at once; fewer from then on where the device's memory is short.
     """
-    plan = WindowPlan.crops(
-        encoded.size, short_side=short_side, crop=text_encoder.crop_size, stride=text_encoder.stride
-    )
-    pixels = text_encoder.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
-    crops = plan.cut(pixels)
-    maps = [
-        dense
-        for start in range(0, len(crops), batch_size)
-        for dense in text_encoder.encode_image(torch.stack(crops[start : start + batch_size])).dense
-    ]
-    return _on_grid_of(encoded.text_map, plan.stitch(maps))
+
+    def __init__(self, text_encoder: ImageTextEncoder, *, short_side: int, batch_size: int) -> None:
+        self._encoder, self._short_side = text_encoder, short_side
+        self._batches = Batches(_Dense(text_encoder), batch_size)
+
+    def of(self, encoded: EncodedImage) -> torch.Tensor:
+        """See an image: (D, h, w), on the grid of its map."""
+        encoder = self._encoder
+        plan = WindowPlan.crops(
+            encoded.size, short_side=self._short_side, crop=encoder.crop_size, stride=encoder.stride
+        )
+        pixels = encoder.transform(encoded.image, plan.image_size).to(encoded.text_map.device)
+        return _on_grid_of(encoded.text_map, plan.stitch(self._batches.encode(plan.cut(pixels))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Dense:
+    """The cells of an image-text model as an encoder of patches."""
+
+    text_encoder: ImageTextEncoder
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.text_encoder.encode_image(pixels).dense
 
 
 def _on_grid_of(wanted: torch.Tensor, text_map: torch.Tensor) -> torch.Tensor:

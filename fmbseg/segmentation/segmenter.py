@@ -27,7 +27,7 @@ from fmbseg.segment_settings import SegmentSettings
 from fmbseg.segmentation.certainty import curve_for, needed_curve
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
-from fmbseg.segmentation.encoding import Cutter, second_map
+from fmbseg.segmentation.encoding import Cutter, SecondView
 from fmbseg.segmentation.generators import Generators
 from fmbseg.segmentation.reduction import segment_encoded
 from fmbseg.vocabulary import Vocabulary
@@ -295,7 +295,13 @@ class OpenVocabSegmenter(Shareable):
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
         generator = self._generators.of(settings.refine)
-        text_encoder = None if settings.preserve is None else self._text_encoder()
+        second = None
+        if settings.preserve is not None:
+            second = SecondView(
+                self._text_encoder(),
+                short_side=settings.preserve.short_side,
+                batch_size=4 * self.batch_size,  # crops are smaller than windows
+            )
         cutter = self._cutter(settings)
         encode = cutter.encode_ahead if ahead else cutter.encode
 
@@ -303,14 +309,8 @@ class OpenVocabSegmenter(Shareable):
             if isinstance(encoded, ImageError):
                 return encoded
             with torch.inference_mode():
-                if text_encoder is not None and settings.preserve is not None:
-                    own = second_map(
-                        encoded,
-                        text_encoder,
-                        short_side=settings.preserve.short_side,
-                        batch_size=4 * self.batch_size,  # crops are smaller than windows
-                    )
-                    encoded = replace(encoded, second=SecondMap(own, settings.preserve))
+                if second is not None and settings.preserve is not None:
+                    encoded = replace(encoded, second=SecondMap(second.of(encoded), settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
                 return segment_encoded(encoded, prototypes, classes, settings, generator, curve)

@@ -37,9 +37,10 @@ def autocast(
 
     Args:
         device: where the model is.
-        precision: for a frozen model, ``auto`` is ``fp16``; on a CPU it computes in float32 whatever is asked
-            for, so that results are exact and the same everywhere.
-        training: if true, ``auto`` is ``bf16`` on a CUDA device that supports it, else float32:
+        precision: for a frozen model, ``auto`` is ``bf16`` on a device that computes in it, else ``fp16``;
+            on a CPU it computes in float32 whatever is asked for, so that results are exact and the same
+            everywhere.
+        training: if true, ``auto`` is ``bf16`` on a device that computes in it, else float32:
             bfloat16 has the range of float32, so gradients need no scaling. Others are used as asked.
 
     Example:
@@ -49,12 +50,23 @@ def autocast(
         torch.float32
         torch.bfloat16
     """
-    if training:
-        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        chosen = ("bf16" if able else "fp32") if precision == "auto" else precision
-    else:
-        chosen = "fp16" if precision == "auto" else precision
-        chosen = "fp32" if device.type == "cpu" else chosen
+    chosen: str = precision
+    if device.type == "cpu" and not training:
+        chosen = "fp32"
+    elif chosen == "auto":
+        chosen = "bf16" if has_bfloat16(device) else "fp32" if training else "fp16"
     if chosen == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=DTYPES[chosen])
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself, without emulation; of a CPU that is not asked.
+
+    Example:
+        >>> has_bfloat16(torch.device("cpu"))
+        False
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "xpu"  # whose own choice under autocast it is

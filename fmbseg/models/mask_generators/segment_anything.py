@@ -124,7 +124,8 @@ def sam(
             any name to give it.
         module: a ready-made ``segment_anything`` model; no checkpoint is then read.
         device: where to compute; by default a GPU if there is one.
-        precision: on accelerators: ``auto`` (fp16), ``fp32``, ``fp16``, ``bf16``. A CPU uses float32.
+        precision: on accelerators: ``auto`` (bf16, or fp16 on a device without), ``fp32``, ``fp16``,
+            ``bf16``. A CPU uses float32.
         settings: fields of :class:`~fmbseg.models.mask_generators.settings.EverythingSettings`.
 
     Raises:

@@ -18,13 +18,20 @@ def test_a_cpu_computes_in_float32_whatever_is_asked_for(precision: Precision) -
 
 
 @pytest.mark.parametrize(
-    ("precision", "expected"),
-    [("auto", torch.float16), ("fp16", torch.float16), ("bf16", torch.bfloat16), ("fp32", None)],
+    ("precision", "able", "expected"),
+    [
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float16),
+        ("fp16", True, torch.float16),
+        ("bf16", False, torch.bfloat16),
+        ("fp32", True, None),
+    ],
 )
-def test_an_accelerator_computes_in_the_type_that_is_asked_for(
-    precision: Precision, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+def test_an_accelerator_computes_in_the_type_that_is_asked_for_and_else_in_what_it_has(
+    precision: Precision, able: bool, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: able)
 
     def record(device: str, dtype: torch.dtype) -> Any:
         asked.append((device, dtype))
