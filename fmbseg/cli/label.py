@@ -131,7 +131,7 @@ class LabelOptions:
     device: DeviceName = None
     precision: Annotated[
         str | None,
-        typer.Option(help="On accelerators: fp32 (exact), fp16, bf16, or auto (bf16, else fp16). A CPU: fp32."),
+        typer.Option(help="On accelerators: fp32 (exact), fp16, bf16, or auto (bf16, else fp16). CPU: fp32."),
     ] = None
     compiled: Annotated[
         bool, typer.Option("--compile", help="torch.compile both models: the first photograph waits for it.")

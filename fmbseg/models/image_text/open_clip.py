@@ -44,7 +44,8 @@ def open_clip(name: str, *, hub: HubOptions | None = None, **options: Any) -> To
             pixels, to which position embeddings are resized; by default the model's own.
             ``precision`` on accelerators: ``auto`` (bf16, or fp16 on a device without; default), ``fp32``,
             ``fp16``, ``bf16``; a CPU is exact. ``revision`` of the Hub repository. For ``ARCH@FILE`` ``mean``
-            and ``std`` of each RGB channel and ``interpolation`` (``bicubic``), too; the others bring their preprocessing.
+            and ``std`` of each RGB channel and ``interpolation`` (``bicubic``), too; the others bring their
+            preprocessing.
 
     Raises:
         UnknownNameError: there is no such architecture, tag or variant.
