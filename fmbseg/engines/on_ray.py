@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.engines.process_worker import told_of
 from fmbseg.engines.versions import versions
-from fmbseg.engines.work import EngineError, News
+from fmbseg.engines.work import EngineError, News, packed
 from fmbseg.missing_package import require
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class RayTeam:
         address: str | None = None,
     ) -> None:
         self._ray = ray = require("ray", "cluster", "the engine ray")
-        work = pickle.dumps(make_worker)  # before there is anything to end
+        work = packed(make_worker)  # before there is anything to end
         self._own = connect(address)
         cluster = ray.cluster_resources()
         gpus = (1.0 if cluster.get("GPU") else 0.0) if gpus is None else gpus

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.ahead import cores
 from fmbseg.engines.process_worker import receive, send
-from fmbseg.engines.work import News
+from fmbseg.engines.work import News, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ class ProcessTeam:
         self, make_worker: Callable[[], Any], count: int, environments: Sequence[Mapping[str, str]]
     ) -> None:
         self.most, self.least = count, 1
-        self._work = pickle.dumps(make_worker)
+        self._work = packed(make_worker)
         self._environments = environments
         self._given: list[SimpleQueue[bytes]] = [SimpleQueue() for _ in range(count)]
         self._news: SimpleQueue[News] = SimpleQueue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -79,6 +80,21 @@ class Team(Protocol):
     def close(self) -> None:
         """End all workers, whatever they do."""
         ...
+
+
+def packed(make_worker: Callable[[], Any]) -> bytes:
+    """What makes a worker, to be sent.
+
+    Raises:
+        ValueError: something in it cannot be sent.
+    """
+    try:
+        return pickle.dumps(make_worker)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"the work cannot be sent to other processes ({error}): give models by spec, or as objects of a "
+            "module that can be imported there"
+        ) from error
 
 
 class EngineError(RuntimeError):

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.devices import Device, find_device
+from fmbseg.engines.engine import engine_of
 from fmbseg.image_files import passed_over
 from fmbseg.images import load_image
 from fmbseg.labeling.look_ahead import check_workers, photographs_of, planned
+from fmbseg.labeling.on_engine import EngineRun, label_on
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
 from fmbseg.labeling.two_models import TwoModels
@@ -20,6 +22,7 @@ from fmbseg.labels.manifest import recorded_recipe
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.loading.speed import Speed
 from fmbseg.progress import Progress
+from fmbseg.reasons import Reasons
 from fmbseg.recipes import AUTO
 from fmbseg.recipes.auto import ByRecipe
 from fmbseg.vocabulary import Vocabulary
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fmbseg.aligned.encoder import AlignedEncoder
+    from fmbseg.engines.engine import EngineName
     from fmbseg.images import ImageInput
     from fmbseg.labeling.competition import CompetitionSettings
     from fmbseg.labeling.image_labels import ImageLabels, ImageLabelSource
@@ -102,6 +106,22 @@ class PseudoLabeler:
         precision: Precision | None = None,
         compiled: bool = False,
     ) -> None:
+        self._given: dict[str, Any] = {
+            "recipe": recipe,
+            "image_text": image_text,
+            "mask_generator": mask_generator,
+            "mask_options": mask_options,
+            "teacher": teacher,
+            "teacher_options": teacher_options,
+            "prefilter": prefilter,
+            "settings": settings,
+            "device": device,
+            "mask_cache": mask_cache,
+            "aligned": aligned,
+            "hub": hub,
+            "precision": precision,
+            "compiled": compiled,
+        }
         on = find_device(device)
         of_two = {
             "image_text": image_text,
@@ -197,6 +217,7 @@ class PseudoLabeler:
         shard_size: int = 1000,
         part: Part | None = None,
         workers: int = 1,
+        engine: EngineName = None,
         progress: bool = True,
     ) -> LabelSet:
         """Label photographs into the folder ``out``; a run that was stopped continues where it stopped.
@@ -216,6 +237,9 @@ class PseudoLabeler:
             workers: photographs that masks are made for, or a teacher is asked of, at once, each on a thread;
                 the labels do not depend on it. On a CPU that the models do not fill, about half as many as
                 cores serve best.
+            engine: label shards on :class:`~fmbseg.engines.engine.OnRay` (``"ray"``: as it comes) or
+                :class:`~fmbseg.engines.engine.OnProcesses`; the labels do not depend on it. Each worker loads
+                the models itself, and ``out`` and the photographs must be within reach of all.
             progress: show a bar.
 
         Returns:
@@ -227,9 +251,16 @@ class PseudoLabeler:
             ValueError: a vocabulary that is none; image labels that name other photographs or classes; or
                 ``out`` holds labels of another configuration, or another run is writing to it.
             OSError: ``out`` cannot be written. After a full disk, repeating the call continues the run.
+            EngineError: no worker of the engine can do any work.
+            WorkFailedError: shards failed on every try; all others are written.
         """
         check_workers(workers)
+        chosen = engine_of(engine)
         classes, found = Vocabulary.of(vocabulary), photographs_of(photographs)
+        if chosen is not None:
+            what = EngineRun(found, classes, Path(out), image_labels, shard_size, part, workers)
+            label_on(chosen, PseudoLabeler, self._given, what, shown=progress)
+            return finished(LabelSet(out, part), stacklevel=3)
         self._way.made(recorded_recipe(Path(out)), out)
         for left in (passed_over(photographs), self.way.left_out):
             if left:
@@ -238,15 +269,7 @@ class PseudoLabeler:
         with LabelWriter(out, run.manifest, part) as writer:
             if not writer.done:
                 self._write(writer, classes, found, run.known, workers, Progress(progress))
-        labels = LabelSet(out, part)
-        if errors := labels.errors:
-            warnings.warn(
-                f"{len(errors)} of {writer.count} photographs could not be labelled, "
-                f"{errors[0]['path']} first ({errors[0]['error']}); "
-                f"all are in LabelSet({str(labels.folder)!r}).errors",
-                stacklevel=2,
-            )
-        return labels
+        return finished(LabelSet(out, part), stacklevel=3)
 
     def _write(
         self,
@@ -262,10 +285,25 @@ class PseudoLabeler:
         todo = [paths[position] for position in writer.positions()]
         steps = self.way.steps(classes, len(todo))
         results = label_files(root, todo, steps, present=known.of, workers=workers)
+        failures = Reasons()
         with progress as bars, closing(results):
-            done = writer.count - len(todo)
-            for path, result in bars.track(results, "labelling", writer.count, done=done):
+            bar = bars.bar("labelling", writer.count, done=writer.count - len(todo))
+            for path, result in results:
                 if isinstance(result, str):
                     writer.append_error(path, result)
+                    failures.note(path, result)
                 else:
                     writer.append(result)
+                bar.advance(1, detail=str(failures))
+
+
+def finished(labels: LabelSet, stacklevel: int = 2) -> LabelSet:
+    """Warn of the photographs that are not labelled."""
+    if errors := labels.errors:
+        warnings.warn(
+            f"{len(errors)} of {len(labels) + len(errors)} photographs could not be labelled, "
+            f"{errors[0]['path']} first ({errors[0]['error']}); "
+            f"all are in LabelSet({str(labels.folder)!r}).errors",
+            stacklevel=stacklevel,
+        )
+    return labels

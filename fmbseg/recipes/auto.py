@@ -173,7 +173,7 @@ class ByRecipe(Generic[T]):
         """
         if self._open and recorded is not None and recorded != self.name:
             choice = Choice(get_recipe(recorded), f"that of {where}")
-            self._say(choice)
+            _say(choice)
             self._made, self.name = self._make(choice.recipe), recorded
         if self._made is None:
             self._made = self._by_choice()
@@ -187,7 +187,7 @@ class ByRecipe(Generic[T]):
         failed: dict[str, str] = {}
         while True:
             choice = choose(self._hub, self._device, failed=failed)
-            self._say(choice)
+            _say(choice)
             self.name = choice.recipe.name
             if self.name not in BEST_FIRST:
                 return self._make(choice.recipe)
@@ -197,9 +197,35 @@ class ByRecipe(Generic[T]):
                 failed[self.name] = f"it did not load ({first_line(error)})"
                 warnings.warn(f"recipe {self.name} does not load: {error}", stacklevel=4)
 
-    def _say(self, choice: Choice) -> None:
-        if sys.stderr is not None:  # it is None if a window system started Python
-            print(terminal(str(choice)), file=sys.stderr)
+
+def decided(
+    name: str, hub: HubOptions | None, device: torch.device, recorded: str | None, where: object
+) -> str:
+    """The recipe that a name stands for, where others are to make what it names: ``auto`` is decided here.
+
+    Args:
+        name: of the recipe, or ``auto``.
+        hub: how files are looked for.
+        device: device that computes.
+        recorded: recipe of the earlier work that is continued, which ``auto`` keeps.
+        where: where that work lies.
+
+    Raises:
+        UnknownNameError: there is no such recipe.
+    """
+    if name != AUTO:
+        return get_recipe(name).name
+    if recorded is None and (named := named_by_environment()) is not None:
+        return named
+    kept = None if recorded is None else Choice(get_recipe(recorded), f"that of {where}")
+    choice = kept or choose(hub, device)
+    _say(choice)
+    return choice.recipe.name
+
+
+def _say(choice: Choice) -> None:
+    if sys.stderr is not None:  # it is None if a window system started Python
+        print(terminal(str(choice)), file=sys.stderr)
 
 
 def _load_errors() -> tuple[type[Exception], ...]:
