@@ -29,14 +29,14 @@ class CompareOptions(OnDataSet):
     ]
     out: OutFolder
     pictures: Annotated[
-        int, typer.Option(min=0, help="Number of images to show, those that differ most.")
+        int, typer.Option(min=0, help="Images to show: those where one method is furthest ahead of another.")
     ] = 6
 
 
 @with_hub_options
 @with_options(CompareOptions)
 def compare(asked: CompareOptions, *, hub: "HubOptions") -> None:
-    """Measure methods in one pass; write OUT/comparison.json, .md and .html, with where they differ most."""
+    """Measure methods in one pass; write OUT/comparison.json, .md and .html; and where they part."""
     if asked.merge:
         from fmbseg.evaluation.compare import merge_comparisons
 

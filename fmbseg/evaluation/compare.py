@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ def compare(
         names: ``raw``, ``clean`` or a file.
         part: the part of the set to measure; runs of all parts are joined by :func:`merge_comparisons`.
         limit: measure only this many images from the start of the set.
-        pictures: how many images to show, those in which the most pixels differ between methods.
+        pictures: how many images to show, those where one method is furthest ahead of another
+            (:func:`apart_by`).
         lacking: methods that were asked for and cannot run here, with the reason, to be reported.
         progress: whether to show a bar.
 
@@ -120,7 +122,7 @@ def compare(
             for sample in each:
                 row, draw = _measure(methods, data, sample, vocabulary, settings)
                 if draw is not None:
-                    drawn.offer(sample.key, row["differs"], draw)
+                    drawn.offer(sample.key, row["apart"], draw)
                 folder.add(row)  # last, so that a kill in between measures and draws the image again
         comparison = Comparison.of(run, [folder.rows[sample.key] for sample in samples])
         comparison.write(folder.files, drawn.scores)
@@ -195,12 +197,42 @@ def _measure(
             "memory_mb": cost.memory_mb,
         }
         results.append(replace(result, similarities=None))  # maps of all methods would be large
-    differs = np.zeros(target.shape, dtype=np.bool_)
-    for result in results[1:]:
-        differs |= result.labels != results[0].labels
+    apart = apart_by([result.labels for result in results], target)
+    return {"key": sample.key, "apart": apart, "methods": rows}, partial(_picture, results, target)
+
+
+def apart_by(maps: Sequence[NDArray[np.integer]], target: NDArray[np.integer]) -> float | None:
+    """How far the best of several methods is ahead of the next one that says as much, on one image.
+
+    A pixel without a class tells nothing of what a method took it for: two methods are compared on the pixels
+    that both give a class, by the share of those that they get right; and the larger that part of the image
+    is, the more it tells. What counts is the pair that is furthest apart.
+
+    Args:
+        maps: (H, W) each, -1 where no class was given.
+        target: (H, W), -1 where the pixel does not count.
+
+    Returns:
+        0 to 1; None where no pixel counts.
+
+    Example:
+        >>> target = np.array([[0, 0, 1, 1]])
+        >>> apart_by([np.array([[0, 0, 1, 1]]), np.array([[0, 1, -1, -1]])], target)
+        0.25
+        >>> apart_by([np.array([[0, 0, 1, 1]]), np.array([[-1, -1, -1, -1]])], target)
+        0.0
+    """
     there = target >= 0
-    share = float(differs[there].mean()) if there.any() else None
-    return {"key": sample.key, "differs": share, "methods": rows}, partial(_picture, results, target)
+    if not there.any():
+        return None
+    given = [labels[there] >= 0 for labels in maps]
+    right = [labels[there] == target[there] for labels in maps]
+    leads = [
+        abs(int((right[one] & both).sum()) - int((right[other] & both).sum()))
+        for one, other in combinations(range(len(maps)), 2)
+        for both in (given[one] & given[other],)
+    ]
+    return max(leads) / int(there.sum())
 
 
 def _picture(results: Sequence[Segmentation], target: NDArray[np.int32], side: int) -> Image.Image:

@@ -221,16 +221,16 @@ class Comparison:
 
         Args:
             files: writes to the run's folder.
-            pictures: the share of pixels that differ of each image that has a picture there, by key.
+            pictures: how far apart methods are on each image that has a picture there, by key.
         """
         told = json.dumps(sealed(self.to_dict()), indent=2, ensure_ascii=False)
         files.write(COMPARISON_FILE, encode(told + "\n"))
         files.write("comparison.md", encode(self.to_markdown()))
         files.write("comparison.html", encode(self._page(files.folder, pictures)))
 
-    def _page(self, run: Path, differs: Mapping[str, float]) -> str:
-        order = sorted(differs, key=lambda key: (-differs[key], key))
-        shown = [(self._caption(key, differs[key]), (run / picture_name(key)).read_bytes()) for key in order]
+    def _page(self, run: Path, apart: Mapping[str, float]) -> str:
+        order = sorted(apart, key=lambda key: (-apart[key], key))
+        shown = [(self._caption(key, apart[key]), (run / picture_name(key)).read_bytes()) for key in order]
         return render_page(
             "fmbseg.evaluation",
             "comparison.html",
@@ -248,7 +248,7 @@ class Comparison:
 
     def _caption(self, key: str, share: float) -> str:
         each = ", ".join(f"{one.spec} {percent(one.report.images.get(key))}" for one in self.methods)
-        return f"{key}: {percent(share)} % of the pixels differ; mIoU: {each}"
+        return f"{key}: one method has {percent(share)} % more of the pixels right; mIoU: {each}"
 
 
 def _of_method(row: Mapping[str, Any], spec: str) -> Mapping[str, Any]:

@@ -81,9 +81,9 @@ class RunPictures:
 
 
 class DifferencePictures(RunPictures):
-    """Pictures of the images in which the most pixels differ between methods."""
+    """Pictures of the images where two methods are furthest apart."""
 
-    score = "differs"
+    score = "apart"
 
     def chosen(self, scores: Mapping[str, float]) -> set[str]:
         """The images that are kept of these."""

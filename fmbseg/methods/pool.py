@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.devices import find_device
 from fmbseg.methods.remembering import Memory, RememberingBackbone, RememberingImageText, RememberingMasks
-from fmbseg.models.contracts import Movable
+from fmbseg.models.contracts import Movable, SharesSight
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from fmbseg.devices import Device
-    from fmbseg.models.contracts import Backbone, ConceptModel
+    from fmbseg.models.contracts import Backbone, ConceptModel, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
 
 
@@ -47,8 +47,11 @@ class ModelPool:
         """The image-text encoder of a spec."""
         spec = IMAGE_TEXT.expand(spec)
         if spec not in self._image_text:
-            made = create_model(IMAGE_TEXT, spec, self.hub).to(self.device)
-            self._image_text[spec] = RememberingImageText(made, self.memory)
+            made = create_model(IMAGE_TEXT, spec, self.hub)
+            if isinstance(made, SharesSight) and made.sight is not None:
+                alike = [one.inner for one in self._image_text.values() if _sight(one.inner) == made.sight]
+                made = made.with_weights_of(alike[0]) if alike else made
+            self._image_text[spec] = RememberingImageText(made.to(self.device), self.memory)
         return self._image_text[spec]
 
     def backbone(self, made: Backbone) -> RememberingBackbone:
@@ -70,3 +73,7 @@ class ModelPool:
         if spec not in self._concepts:
             self._concepts[spec] = create_model(CONCEPTS, spec, self.hub).to(self.device)
         return self._concepts[spec]
+
+
+def _sight(model: ImageTextEncoder) -> Hashable:
+    return model.sight if isinstance(model, SharesSight) else None

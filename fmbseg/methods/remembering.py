@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 import torch
 
-from fmbseg.models.contracts import HasOptions, ImageTextFeatures, Movable
+from fmbseg.models.contracts import HasOptions, ImageTextFeatures, Movable, SharesSight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +39,7 @@ class Memory:
 
     Attributes:
         saved: seconds that were not needed since :meth:`turn_to`, because the result was known from before.
+        encodes: how often a model has encoded a crop, a window or an image, over all images.
 
     Example:
         >>> memory = Memory()
@@ -49,6 +50,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.saved = 0.0
+        self.encodes = 0
         self._image: object = None
         self._known: dict[tuple[object, ...], _Known] = {}
         self._used: set[tuple[object, ...]] = set()
@@ -78,6 +80,7 @@ class Memory:
         finally:
             self._making.pop()
         took = perf_counter() - start
+        self.encodes += not parts  # what is made of others encodes nothing itself
         self._known[key] = _Known(made, took - (self._spent - before), parts)
         self._spent = before + took
         self._used.add(key)
@@ -121,15 +124,22 @@ class RememberingImageText:
     def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
         """Encode crops (B, 3, crop_size, crop_size) to pooled (B, D) and dense (B, D, h, w)."""
         if crops.device.type != "cpu" or crops.ndim != 4:
-            return self._memory.get((self, _bytes_of(crops)), lambda: self.inner.encode_image(crops))
+            return self._memory.get((self, _bytes_of(crops)), lambda: self._features(crops))
         each = [self._memory.get((self, _bytes_of(crop)), lambda: self._encode(crop)) for crop in crops]  # noqa: B023 - called at once
         return ImageTextFeatures(
             torch.stack([pooled for pooled, _ in each]), torch.stack([dense for _, dense in each])
         )
 
     def _encode(self, crop: torch.Tensor) -> ImageTextFeatures:
-        pooled, dense = self.inner.encode_image(crop[None])
+        pooled, dense = self._features(crop[None])
         return ImageTextFeatures(pooled[0], dense[0])
+
+    def _features(self, crops: torch.Tensor) -> ImageTextFeatures:
+        """Those of crops; models that differ in their dense map only share what comes before it."""
+        model = self.inner
+        if not isinstance(model, SharesSight) or model.sight is None:
+            return model.encode_image(crops)
+        return model.features_of(self._memory.get((model.sight, _bytes_of(crops)), lambda: model.see(crops)))
 
 
 class RememberingBackbone:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -110,6 +110,30 @@ class ImageTextEncoder(Protocol):
 
     def encode_image(self, crops: torch.Tensor) -> ImageTextFeatures:
         """Encode crops (B, 3, crop_size, crop_size) to pooled (B, D) and dense (B, D, h, w)."""
+        ...
+
+
+@runtime_checkable
+class SharesSight(Protocol):
+    """An image-text model that encodes crops in two steps, of which the first may serve others, too.
+
+    Attributes:
+        sight: the same for models whose first step is the same; None where it is shared with none.
+    """
+
+    @property
+    def sight(self) -> Hashable: ...  # noqa: D102 - said above
+
+    def see(self, crops: torch.Tensor) -> Any:
+        """The first step, of crops (B, 3, crop_size, crop_size)."""
+        ...
+
+    def features_of(self, seen: Any) -> ImageTextFeatures:
+        """The second step, from what the first gave."""
+        ...
+
+    def with_weights_of(self, other: Any) -> ImageTextEncoder:
+        """This model on the weights of one of the same ``sight``."""
         ...
 
 

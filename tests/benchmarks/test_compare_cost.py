@@ -37,6 +37,7 @@ def test_it_runs_and_its_last_line_is_json(tmp_path: Path, capsys: pytest.Captur
     assert told["class_maps_equal"]
     assert told["photographs"] == 2
     assert set(told["methods"]) == {"dense:counted-colours", "stage1:colours"}
+    assert told["encodes"]["together"] < told["encodes"]["alone"]
     assert told["ratio_90"][0] <= told["ratio"] <= told["ratio_90"][1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from fmbseg.methods import ModelPool, load_method
 from fmbseg.methods.dense import DenseMethod
 from fmbseg.methods.dense_protocols import SCLIP_BACKGROUND, DenseProtocol
 from fmbseg.methods.load import check_method
+from fmbseg.models.image_text.towers import Seen, TransformerTower
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.segment_settings import SegmentSettings
 from fmbseg.unknown_name import UnknownNameError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from numpy.typing import NDArray
 
 assert concepts, recipe  # their import registers what the tests name
 pytestmark = pytest.mark.usefixtures("recipe")
@@ -135,6 +138,33 @@ def test_the_class_map_of_a_variant_is_that_of_its_formula(clip: Path, variant: 
             expected[y, x] = int(_bilinear(similarity, (y + 0.5) / 8 - 0.5, (x + 0.5) / 8 - 0.5).argmax())
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_dense_maps_of_one_model_share_its_encode(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: Counter[str] = Counter()
+    see = TransformerTower.see
+
+    def counted(self: TransformerTower, pixels: torch.Tensor) -> Seen:
+        seen[self.positions] += len(pixels)
+        return see(self, pixels)
+
+    monkeypatch.setattr(TransformerTower, "see", counted)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+
+    def labels(variant: str, side: int | None, pool: ModelPool) -> NDArray[np.int32]:
+        protocol = DenseProtocol(variant, variant, variant, 64, side)
+        method = DenseMethod(f"open_clip:local-dir:{clip}", pool, protocol)
+        return method.segment(image, WORDS, settings=PLAIN).labels
+
+    own, larger = {"as they are": 15}, {"to the side": 2, "by a factor": 2}  # crops
+    for side, once in ((None, own), (64, larger)):
+        pool = ModelPool(device="cpu")
+        seen.clear()
+        variants = ("maskclip", "sclip", "naclip")
+        together = [labels(variant, side, pool) for variant in variants]
+        assert seen == once
+        for variant, found in zip(variants, together, strict=True):
+            np.testing.assert_array_equal(found, labels(variant, side, ModelPool(device="cpu")))
 
 
 def _bilinear(grid: torch.Tensor, y: float, x: float) -> torch.Tensor:

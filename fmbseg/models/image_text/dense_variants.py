@@ -138,6 +138,18 @@ WITH_OFFSET: AbstractSet[str] = frozenset({"value", "sclip", "clearclip", "nacli
 """Dense variants whose code resizes the table this way."""
 
 
+def position_rule(side: int, own: int, dense: str) -> str:
+    """How a variant brings position embeddings from one grid to another; alike for those that do it alike.
+
+    Example:
+        >>> position_rule(16, 16, "sclip"), position_rule(28, 16, "sclip"), position_rule(28, 16, "maskclip")
+        ('as they are', 'by a factor', 'to the side')
+    """
+    if side == own:
+        return "as they are"
+    return "by a factor" if dense in WITH_OFFSET else "to the side"
+
+
 def resized_positions(table: torch.Tensor, side: int, dense: str, prefix: int = 1) -> torch.Tensor:
     """Resize a table to another grid, bicubically; the class token's entry stays as it is.
 

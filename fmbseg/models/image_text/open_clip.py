@@ -70,6 +70,7 @@ def open_clip(name: str, *, hub: HubOptions | None = None, **options: Any) -> To
         tower=tower,
         embed=_text_function(model, files, tokenizer_folder(files, request.hub)),
         precision=request.precision,
+        source=request.source,
     )
 
 

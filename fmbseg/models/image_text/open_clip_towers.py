@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fmbseg.models.image_text.blocks import open_clip_block, timm_block
-from fmbseg.models.image_text.dense_variants import resized_positions
+from fmbseg.models.image_text.dense_variants import position_rule, resized_positions
 from fmbseg.models.image_text.request import checked_crop_size
 from fmbseg.models.image_text.towers import (
     CELLS,
@@ -76,6 +76,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
         )
     stride = visual.patch_size[0]
     side = _crop_side(crop_size, visual.image_size, stride)
+    rule = position_rule(side // stride, _square(visual.image_size) // stride, dense)
     visual.positional_embedding = _resized(visual.positional_embedding, side // stride, dense)
 
     def head(tokens: torch.Tensor) -> torch.Tensor:
@@ -88,7 +89,7 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
         return pooled
 
     tower = TransformerTower(
-        forward, Tap(block), open_clip_block(block), prefix=1, head=head, stride=stride, variant=dense
+        forward, Tap(block), open_clip_block(block), 1, head, stride=stride, variant=dense, positions=rule
     )
     return tower, side
 

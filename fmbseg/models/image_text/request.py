@@ -91,6 +91,11 @@ class ImageTextRequest:
         )
 
     @property
+    def source(self) -> str:
+        """Of the weights, with how pixels are made for them."""
+        return join_options(f"{self.family}:{self.name}", {**self.pixels, "revision": self.hub.revision})
+
+    @property
     def spec(self) -> str:
         """The same request as text, options sorted, defaults left out."""
         shown = {

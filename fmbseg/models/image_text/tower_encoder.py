@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +10,14 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.models.checks import check_pixels
 from fmbseg.models.contracts import ImageTextFeatures
+from fmbseg.models.image_text.towers import TransformerTower
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.loading.speed import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
-    from fmbseg.models.image_text.towers import Tower, TowerOutput
+    from fmbseg.models.image_text.towers import Seen, Tower, TowerOutput
     from fmbseg.models.transform import PixelTransform
 
 _TEXTS_A_BATCH = 256
@@ -36,6 +37,7 @@ class TowerEncoder:
         tower: its vision tower.
         embed: turns texts, on a device, into vectors (K, dim).
         precision: used on accelerators; a CPU always computes in float32.
+        source: where model and weights come from; empty where that is not known.
 
     Raises:
         ValueError: there is no such precision.
@@ -50,6 +52,7 @@ class TowerEncoder:
     tower: Tower
     embed: Callable[[Sequence[str], torch.device], torch.Tensor]
     precision: Precision = "auto"
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -93,12 +96,49 @@ class TowerEncoder:
         Raises:
             ValueError: the shape or type is another.
         """
+        self._check(crops)
+        with autocast(self.device, self.precision):
+            return _unit(self._encode(crops.to(self.device)))
+
+    @property
+    def sight(self) -> Hashable:
+        """The same for encoders that see crops alike and differ in their dense map only."""
+        if not isinstance(self.tower, TransformerTower) or not self.source:
+            return None
+        return self.source, self.crop_size, self.tower.positions, self.precision
+
+    @torch.no_grad()
+    def see(self, crops: torch.Tensor) -> Seen:
+        """The first step of :meth:`encode_image`, which encoders of one ``sight`` share."""
+        assert isinstance(self.tower, TransformerTower)
+        self._check(crops)
+        with autocast(self.device, self.precision):
+            return self.tower.see(crops.to(self.device))
+
+    @torch.no_grad()
+    def features_of(self, seen: Seen) -> ImageTextFeatures:
+        """The second step."""
+        assert isinstance(self.tower, TransformerTower)
+        with autocast(self.device, self.precision):
+            return _unit(self.tower.finish(seen))
+
+    def with_weights_of(self, other: TowerEncoder) -> TowerEncoder:
+        """This encoder on the weights of one of the same ``sight``, so that they are held once."""
+        assert isinstance(self.tower, TransformerTower)
+        assert isinstance(other.tower, TransformerTower)
+        tower = replace(other.tower, variant=self.tower.variant)
+        return replace(self, model=other.model, tower=tower, embed=other.embed)
+
+    def _check(self, crops: torch.Tensor) -> None:
         check_pixels(crops, self.stride, self.spec)
         if tuple(crops.shape[2:]) != (self.crop_size, self.crop_size):
             raise ValueError(
                 f"{self.spec} takes crops of {self.crop_size} x {self.crop_size} px, got {crops.shape[2]} x "
                 f"{crops.shape[3]}: cut crops of that size, or load the model with another crop_size=..."
             )
-        with autocast(self.device, self.precision):
-            pooled, dense = self._encode(crops.to(self.device))
-        return ImageTextFeatures(F.normalize(pooled.float(), dim=-1), F.normalize(dense.float(), dim=1))
+
+
+def _unit(output: TowerOutput) -> ImageTextFeatures:
+    return ImageTextFeatures(
+        F.normalize(output.pooled.float(), dim=-1), F.normalize(output.dense.float(), dim=1)
+    )

@@ -32,6 +32,18 @@ class TowerOutput(NamedTuple):
     dense: torch.Tensor
 
 
+class Seen(NamedTuple):
+    """What a transformer makes of images before the dense variant comes in.
+
+    Attributes:
+        pooled: (B, D), not normalised.
+        tokens: input of the last block.
+    """
+
+    pooled: torch.Tensor
+    tokens: BlockInput
+
+
 class Tower(Protocol):
     """A vision tower.
 
@@ -80,6 +92,8 @@ class TransformerTower:
         head: what follows the last block; it takes tokens (B, L, C), at least as many as it needs.
         stride: pixels between cells.
         variant: name of the dense variant.
+        positions: how position embeddings were brought to the crops' size; of one model, towers whose crops
+            and positions are the same see alike.
 
     A cell's vector is what ``head`` makes of an image with only this token. For CLIP that is norm and
     projection; for SigLIP, the value path of the pooling attention and what follows it.
@@ -92,16 +106,25 @@ class TransformerTower:
     head: Callable[[torch.Tensor], torch.Tensor]
     stride: int
     variant: str
+    positions: str = ""
 
     def encode(self, pixels: torch.Tensor) -> TowerOutput:
         """Encode (B, 3, H, W): all blocks once, the last one once more for the cells."""
+        return self.finish(self.see(pixels))
+
+    def see(self, pixels: torch.Tensor) -> Seen:
+        """All that does not depend on the variant."""
         pooled = self.forward(pixels)
         grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
-        tokens = BlockInput(self.tap.take(), self.prefix, grid)
+        return Seen(pooled, BlockInput(self.tap.take(), self.prefix, grid))
+
+    def finish(self, seen: Seen) -> TowerOutput:
+        """The last block once more, for the cells."""
+        tokens = seen.tokens
         cells = dense_variant(self.variant)(self.block, tokens)[:, self.prefix :]
         alone = repeat(cells, "b l c -> (b l) t c", t=self.prefix + 1)
-        dense = rearrange(self.head(alone), "(b h w) d -> b d h w", h=grid[0], w=grid[1])
-        return TowerOutput(pooled, dense)
+        dense = rearrange(self.head(alone), "(b h w) d -> b d h w", h=tokens.grid[0], w=tokens.grid[1])
+        return TowerOutput(seen.pooled, dense)
 
 
 @dataclass(frozen=True)

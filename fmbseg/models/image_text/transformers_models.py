@@ -10,11 +10,12 @@ and cells are compared by cosine.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.missing_package import require
 from fmbseg.models.backbones.hf_kinds import KINDS
-from fmbseg.models.image_text.dense_variants import dense_variant
+from fmbseg.models.image_text.dense_variants import dense_variant, position_rule
 from fmbseg.models.image_text.request import ImageTextRequest, checked_crop_size
 from fmbseg.models.image_text.tower_encoder import TowerEncoder
 from fmbseg.models.image_text.transformers_towers import (
@@ -78,7 +79,9 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
             layer.attention.is_causal = True
     tower = transformers_tower(model, request.dense)
     asked = request.crop_size
-    crop = native_crop(model) if asked is None else checked_crop_size(asked, tower.stride)
+    native = native_crop(model)
+    crop = native if asked is None else checked_crop_size(asked, tower.stride)
+    rule = position_rule(crop // tower.stride, native // tower.stride, request.dense)
     fit_positions(model, crop // tower.stride, request.dense)
     return TowerEncoder(
         spec=request.spec,
@@ -87,9 +90,10 @@ def hf(name: str, *, hub: HubOptions | None = None, **options: Any) -> TowerEnco
         license=license_of(folder),
         transform=transform,
         model=model,
-        tower=tower,
+        tower=replace(tower, positions=rule),
         embed=_text_function(model, folder),
         precision=request.precision,
+        source=request.source,
     )
 
 
