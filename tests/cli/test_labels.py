@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from fmbseg.cli.main import app
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.record import POINT_STAGE
+from fmbseg.labels.regions import class_regions
 from tests.labels.examples import assert_equal
 from tests.labels.pictures import SIZES, write_labels
 
@@ -84,7 +85,7 @@ def test_export_and_import(labels: LabelSet, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "file", "told"),
     [
-        ("yolo", "labels/deep/b.txt", "10 masks; left out: 5 masks not drawn for training"),
+        ("yolo", "labels/deep/b.txt", "10 masks (4670 points); left out: 5 masks not drawn for training"),
         ("png", "deep/b.png", "10 masks; left out: 5 masks not drawn for training"),
         ("datasets", "data", "15 masks"),
     ],
@@ -105,10 +106,41 @@ def test_export_of_chosen_masks(labels: LabelSet, tmp_path: Path) -> None:
     assert len(written) == sum(len(image.masks) for image in wanted) > 0
 
 
-def test_coco_needs_a_json_file(labels: LabelSet, tmp_path: Path) -> None:
-    result = run("export", labels.folder, "--out", tmp_path / "folder")
+def test_coco_as_a_folder_with_photographs_for_people(labels: LabelSet, tmp_path: Path) -> None:
+    out = tmp_path / "folder"
+    result = run(
+        "export", labels.folder, "--to", "coco-polygons", "--out", out, "--kept", "--min-area", 30,
+        "--simplify", 1.5, "--copy", "--val", 0.25, "--seed", 3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    again = class_regions(labels, kept_only=True, min_area=30)
+    masks = sum(len(image.masks) for image in again)
+    assert result.stdout.startswith(f"{out}: 4 photographs (1 for validation), {masks} masks (")
+    (photograph,) = (path for path in (out / "images/val").rglob("*") if path.is_file())
+    assert not photograph.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--out", "a.json", "--copy"], "--copy and --val need a folder: --out is 'a.json'"),
+        (["--out", "a.json", "--simplify", "2"], "--simplify is for polygons: --to coco-polygons"),
+        (["--out", "a", "--to", "png", "--copy"], "--copy is not for --to png"),
+        (["--out", "a", "--to", "label-studio", "--val", "0.1"], "--val is for --to coco, coco-polygons"),
+    ],
+)
+def test_options_that_a_format_does_not_have(labels: LabelSet, asked: list[str], told: str) -> None:
+    result = run("export", labels.folder, *asked)
     assert result.exit_code == 2
-    assert "--out must end in .json" in " ".join(result.stderr.replace("│", "").split())
+    assert told in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_kept_masks_and_label_studio(labels: LabelSet, tmp_path: Path) -> None:
+    out = tmp_path / "tasks"
+    result = run("export", labels.folder, "--to", "label-studio", "--out", out, "--kept")
+    assert result.stdout == f"{out / 'tasks.json'}: 4 photographs, 10 masks\n"
+    again = run("import", out / "tasks.json", "--photographs", labels.root, "--out", tmp_path / "again")
+    assert again.stdout.startswith(f"{tmp_path / 'again'}: 4 photographs labelled, 0 not; ")
 
 
 def test_import_under_other_words(labels: LabelSet, tmp_path: Path) -> None:
@@ -156,8 +188,8 @@ def test_yolo_with_copies_and_some_set_apart(labels: LabelSet, tmp_path: Path) -
     out = tmp_path / "yolo"
     done = run("export", labels.folder, "--to", "yolo", "--out", out, "--copy", "--val", 0.25, "--seed", 3)
     assert done.stdout == (
-        f"{out / 'data.yaml'}: 4 photographs (1 for validation), 10 masks; left out: 5 masks not drawn for "
-        "training\n"
+        f"{out / 'data.yaml'}: 4 photographs (1 for validation), 10 masks (4670 points); left out: 5 masks "
+        "not drawn for training\n"
     )
     assert len(list((out / "images/val").rglob("*.png"))) == 1
     assert not any(path.is_symlink() for path in out.rglob("*"))
@@ -166,13 +198,14 @@ def test_yolo_with_copies_and_some_set_apart(labels: LabelSet, tmp_path: Path) -
     assert not (tmp_path / "png").exists()
 
 
-@pytest.mark.parametrize("name", ["folder", "folder.json"])
-def test_coco_to_a_folder_leaves_nothing_behind(labels: LabelSet, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
+def test_coco_to_a_folder_that_is_named_as_a_file_leaves_nothing_behind(
+    labels: LabelSet, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.json").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    refused = run("export", labels.folder, "--to", "coco", "--out", tmp_path / name)
-    assert refused.exit_code in (1, 2)
-    assert "must end in .json" in refused.stderr or "folder.json is a folder: name a file" in refused.stderr
+    refused = run("export", labels.folder, "--to", "coco", "--out", tmp_path / "folder.json")
+    assert refused.exit_code == 1
+    assert "folder.json is a folder: name a file" in refused.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 

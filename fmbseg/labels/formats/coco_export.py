@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import fmbseg
 from fmbseg.files import encode, sha256_of
 from fmbseg.labels.formats.exported import survey, with_pixels
+from fmbseg.labels.formats.outlined import flat, outlined, points_of
 from fmbseg.labels.record import STAGES
-from fmbseg.polygons import outlines
 from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from fmbseg.labels.collection import LabelCollection
@@ -27,7 +29,9 @@ Shape = Literal["rle", "polygons"]
 KIND = "COCO export"
 
 
-def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rle") -> Exported:
+def export_coco(
+    labels: LabelCollection, path: str | Path, *, shape: Shape = "rle", simplify: float = 0.0
+) -> Exported:
     """Write labels as one COCO JSON file, holding one photograph in memory at a time.
 
     Ids are unique over the whole set: photographs, annotations and categories each count from 1. A category's
@@ -45,30 +49,73 @@ def export_coco(labels: LabelCollection, path: str | Path, *, shape: Shape = "rl
         path: of the JSON file; one that an earlier export wrote is replaced.
         shape: ``"rle"`` (compressed run lengths), or ``"polygons"``, which more tools can edit. Both hold the
             same pixels: a polygon runs along the edges of pixels, and a region with a hole is cut in two.
+        simplify: pixels; above 0, polygons have few points and follow the masks to within about this, see
+            :func:`~fmbseg.coverage.simplified_outlines`. Masks must not overlap
+            (:func:`~fmbseg.labels.regions.class_regions`).
 
     Returns:
         The path of the file, and what was written and left out, counted.
 
     Raises:
-        ValueError: an unknown ``shape``.
+        ValueError: an unknown ``shape``; or run lengths or overlapping masks that are to be simplified.
         PhotographError: a photograph was changed since it was labelled.
         WouldReplaceError: ``path`` is a folder, or a file that an export did not write.
         OSError: the file cannot be written.
     """
-    if shape not in get_args(Shape):
-        raise ValueError(f"shape is {shape!r}: it must be one of {', '.join(get_args(Shape))}")
+    check_shape(shape, simplify)
     path = Path(path)
     check_single(path, KIND)
     found = survey(labels, path, for_training=False, photographs_needed=False)
     with single_file(path, KIND) as temporary:
-        with temporary.open("wb") as file:
-            _write(file, labels, shape)
-        with temporary.open("ab") as file:
-            file.write(seal_coco(sha256_of(temporary)))
-    return found.counts.warn()
+        points = write_coco(temporary, labels, shape, simplify)
+    return replace(found.counts, points=points).warn()
 
 
-def _write(file: BinaryIO, labels: LabelCollection, shape: Shape) -> None:
+def check_shape(shape: str, simplify: float) -> None:
+    """Raise unless masks can be written in this shape; for the arguments see :func:`export_coco`."""
+    if shape not in get_args(Shape):
+        raise ValueError(f"shape is {shape!r}: it must be one of {', '.join(get_args(Shape))}")
+    if simplify and shape == "rle":
+        raise ValueError(f"simplify is {simplify}, but run lengths cannot be simplified: ask for polygons")
+
+
+def write_coco(
+    path: Path,
+    labels: LabelCollection,
+    shape: Shape,
+    simplify: float,
+    paths: Collection[str] | None = None,
+) -> int:
+    """Write a sealed file, without a check of what is there.
+
+    Args:
+        path: of the file.
+        labels: to write.
+        shape: of masks.
+        simplify: as in :func:`export_coco`.
+        paths: of the photographs that are written; by default all.
+
+    Returns:
+        Points of all polygons.
+    """
+    with path.open("wb") as file:
+        points = _write(file, labels, _Chosen(labels, paths), shape, simplify)
+    with path.open("ab") as file:
+        file.write(seal_coco(sha256_of(path)))
+    return points
+
+
+class _Chosen:
+    """Some of the photographs, or all; to be gone through any number of times."""
+
+    def __init__(self, labels: LabelCollection, paths: Collection[str] | None) -> None:
+        self._labels, self._paths = labels, paths
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return (image for image in self._labels if self._paths is None or image.path in self._paths)
+
+
+def _write(file: BinaryIO, labels: LabelCollection, images: _Chosen, shape: Shape, simplify: float) -> int:
     names = labels.vocabulary.names
     file.write(b'{\n"info": ')
     file.write(_json({"description": "Pseudo labels of fmbseg", "fmbseg": _about(labels)}))
@@ -76,9 +123,11 @@ def _write(file: BinaryIO, labels: LabelCollection, shape: Shape) -> None:
     categories = enumerate(names, start=1)
     _write_list(file, ({"id": index, "name": name, "supercategory": ""} for index, name in categories))
     file.write(b',\n"images": ')
-    _write_list(file, (_image(image, number, names) for number, image in enumerate(labels, start=1)))
+    _write_list(file, (_image(image, number, names) for number, image in enumerate(images, start=1)))
     file.write(b',\n"annotations": ')
-    _write_list(file, _annotations(labels, shape))
+    points = Counter[str]()
+    _write_list(file, _annotations(images, shape, simplify, points))
+    return points.total()
 
 
 def _about(labels: LabelCollection) -> dict[str, Any]:
@@ -101,9 +150,12 @@ def _image(image: LabeledImage, number: int, names: Sequence[str]) -> dict[str, 
     }
 
 
-def _annotations(labels: LabelCollection, shape: Shape) -> Iterator[dict[str, Any]]:
+def _annotations(
+    images: Iterable[LabeledImage], shape: Shape, simplify: float, points: Counter[str]
+) -> Iterator[dict[str, Any]]:
     count = 0
-    for number, image in enumerate(map(with_pixels, labels), start=1):
+    for number, given in enumerate(map(with_pixels, images), start=1):
+        image, shapes = _shapes(given, shape, simplify, points)
         areas, boxes = image.masks.areas.tolist(), image.masks.boxes.tolist()
         for index, (x0, y0, x1, y1) in enumerate(boxes):
             count += 1
@@ -111,7 +163,7 @@ def _annotations(labels: LabelCollection, shape: Shape) -> Iterator[dict[str, An
                 "id": count,
                 "image_id": number,
                 "category_id": int(image.class_ids[index]) + 1,
-                "segmentation": _segmentation(image, index, shape),
+                "segmentation": shapes[index],
                 "area": areas[index],
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "iscrowd": 0,
@@ -119,10 +171,16 @@ def _annotations(labels: LabelCollection, shape: Shape) -> Iterator[dict[str, An
             }
 
 
-def _segmentation(image: LabeledImage, index: int, shape: Shape) -> Any:
+def _shapes(
+    image: LabeledImage, shape: Shape, simplify: float, points: Counter[str]
+) -> tuple[LabeledImage, list[Any]]:
+    """What stands for each mask, and the record with masks that are just that."""
     if shape == "rle":
-        return {"size": list(image.size), "counts": image.masks.rles[index].decode("ascii")}
-    return [polygon.ravel().tolist() for polygon in outlines(image.masks.decode(index))]
+        size = list(image.size)
+        return image, [{"size": size, "counts": counts.decode("ascii")} for counts in image.masks.rles]
+    image, polygons = outlined(image, simplify)
+    points[image.path] += points_of(polygons)
+    return image, [flat(each) for each in polygons]
 
 
 def _attributes(image: LabeledImage, index: int) -> dict[str, Any]:

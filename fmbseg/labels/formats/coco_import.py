@@ -12,6 +12,7 @@ from fmbseg.files import check_regular, parse_json
 from fmbseg.labels.claimed import JOURNAL, LOCK
 from fmbseg.labels.formats.coco_export import is_as_exported, was_exported
 from fmbseg.labels.formats.coco_records import CocoRecords
+from fmbseg.labels.formats.label_studio_file import coco_of_tasks
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, new_manifest, shard_count
 from fmbseg.labels.shards import shard_name
@@ -31,7 +32,7 @@ def import_coco(
     vocabulary: VocabularySource | None = None,
     shard_size: int = 1000,
 ) -> LabelSet:
-    """Read a COCO JSON file as a label set, which ``Aligner.fit`` takes like any other.
+    """Read COCO JSON, or Label Studio's own, as a label set, which ``Aligner.fit`` takes like any other.
 
     Masks may be polygons or run lengths, compressed or not; a crowd (``iscrowd``) is a mask of its class
     like any other. What :func:`export_coco` wrote comes back equal. From other tools, a mask without
@@ -43,7 +44,7 @@ def import_coco(
     the label set's ``errors``, and not in the set.
 
     Args:
-        path: of the JSON file. It is read whole.
+        path: of the JSON file, COCO's or Label Studio's own ("JSON"). It is read whole.
         photographs: folder of the photographs; see :class:`PhotographFinder` for names that a tool changed.
         out: folder for the label set; a run that was stopped continues where it stopped. An import that fails
             removes the folder again if it made it.
@@ -63,7 +64,9 @@ def import_coco(
     check_regular(path)
     content = path.read_bytes()
     with _naming(path):
-        source = CocoRecords.of(parse_json(content, "it", not_finite=True), root, vocabulary)
+        parsed = parse_json(content, "it", not_finite=True)
+        is_tasks = isinstance(parsed, list) and bool(parsed)
+        source = CocoRecords.of(coco_of_tasks(parsed) if is_tasks else parsed, root, vocabulary)
     manifest = new_manifest(
         source.classes.vocabulary,
         count=len(source.entries),
@@ -71,12 +74,12 @@ def import_coco(
         root=root,
         models=source.models,
         settings={},
-        source={"format": "coco", "sha256": sha256(content).hexdigest()},
+        source={"format": "label-studio" if is_tasks else "coco", "sha256": sha256(content).hexdigest()},
     )
     with _naming(path):
         _write(source, out, manifest)
     source.tell(path)
-    if was_exported(content) and not is_as_exported(content):
+    if not is_tasks and was_exported(content) and not is_as_exported(content):
         warnings.warn(
             f"{path} was changed since fmbseg exported it, and is used as it is. If nobody corrected it, "
             "it is damaged: export it again",

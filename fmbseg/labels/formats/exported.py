@@ -8,13 +8,14 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fmbseg.written import WouldReplaceError, WrittenFiles, read_marker
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
@@ -28,6 +29,7 @@ class Exported:
         path: of the file, or of the folder.
         photographs: number of photographs that were written, or whose labels were.
         masks: number of masks that were written.
+        points: of all polygons, where the format has any.
         empty_masks: number of masks without a pixel, which are never written.
         masks_not_drawn: number of masks left out because they were not drawn for training (training formats
             only).
@@ -46,6 +48,7 @@ class Exported:
     path: Path
     photographs: int = 0
     masks: int = 0
+    points: int = 0
     empty_masks: int = 0
     masks_not_drawn: int = 0
     without_mask: int = 0
@@ -60,6 +63,8 @@ class Exported:
             written[0] += f" ({self.validation} for validation)"
         if self.converted:
             written[0] += f" ({self.converted} as PNG)"
+        if self.points:
+            written[1] += f" ({_counted(self.points, 'point')})"
         missing = [
             (self.empty_masks, "mask", "without a pixel"),
             (self.masks_not_drawn, "mask", "not drawn for training"),
@@ -158,7 +163,37 @@ def survey(labels: LabelCollection, path: Path, *, for_training: bool, photograp
 
 
 YOLO, PNG, DATASETS = "YOLO export", "indexed PNG export", "datasets export"
-_FOLDERS = {YOLO, PNG, DATASETS}
+COCO_FOLDER, LABEL_STUDIO = "COCO folder export", "Label Studio export"
+_FOLDERS = {YOLO, PNG, DATASETS, COCO_FOLDER, LABEL_STUDIO}
+
+
+def set_apart(paths: Sequence[str], val: float, seed: int) -> set[str]:
+    """The photographs for validation: a choice that depends on the seed and each path, not on their order.
+
+    Args:
+        paths: of all photographs.
+        val: share of them, 0 to below 1; none at 0, else at least one and not all.
+        seed: of the choice.
+
+    Raises:
+        ValueError: ``val`` outside its range, or too few photographs to set any apart.
+
+    Example:
+        >>> sorted(set_apart(["a.jpg", "b.jpg", "c.jpg"], 0.34, 0))
+        ['b.jpg']
+    """
+    if not 0 <= val < 1:
+        raise ValueError(f"val is {val}: it must be 0, or a share below 1")
+    if not val:
+        return set()
+    if len(paths) < 2:
+        raise ValueError(f"val is {val}, but there are too few photographs to set any apart: {len(paths)}")
+    count = min(max(1, round(val * len(paths))), len(paths) - 1)
+
+    def lot(path: str) -> bytes:
+        return sha256(f"{seed}\n{path}".encode("utf-8", "surrogatepass")).digest()
+
+    return set(sorted(paths, key=lot)[:count])
 
 
 def stems(paths: Iterable[str]) -> dict[str, str]:
@@ -202,7 +237,7 @@ def export_folder(folder: str | Path, kind: str, photographs: Iterable[Path]) ->
 
     Args:
         folder: to write to; created if it does not exist.
-        kind: of export, :data:`YOLO`, :data:`PNG` or :data:`DATASETS`.
+        kind: of export, :data:`YOLO` or another of those above.
         photographs: that the labels are of.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,16 @@ from PIL import Image
 
 from fmbseg.files import encode
 from fmbseg.images import load_image
-from fmbseg.labels.formats.exported import YOLO, Exported, drawn, export_folder, first_clash, survey
-from fmbseg.polygons import outlines
+from fmbseg.labels.formats.exported import (
+    YOLO,
+    Exported,
+    drawn,
+    export_folder,
+    first_clash,
+    set_apart,
+    survey,
+)
+from fmbseg.labels.formats.outlined import Outlines, outlined, points_of
 from fmbseg.written import check_folder
 
 if TYPE_CHECKING:
@@ -32,7 +39,13 @@ _NOT_IN_YAML = re.compile("[\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def export_yolo(
-    labels: LabelCollection, folder: str | Path, *, copy: bool = False, val: float = 0.0, seed: int = 0
+    labels: LabelCollection,
+    folder: str | Path,
+    *,
+    copy: bool = False,
+    val: float = 0.0,
+    seed: int = 0,
+    simplify: float = 0.0,
 ) -> Exported:
     """Write labels so that ``yolo segment train data=FOLDER/data.yaml`` takes them.
 
@@ -54,35 +67,40 @@ def export_yolo(
         val: share of the photographs, 0 to below 1, that is set apart for validation (at least one above 0),
             in ``images/val``; the others lie in ``images/train``. At 0 training and validation are the same.
         seed: of that choice, which depends on each photograph's path and not on their order.
+        simplify: pixels; above 0 outlines have few points, as in
+            :func:`~fmbseg.labels.formats.coco_export.export_coco`.
 
     Returns:
         The path of ``data.yaml``, and what was written and left out, counted.
 
     Raises:
-        ValueError: two photographs that would have one place, or ``val`` outside its range or of a set of one
-            photograph. Nothing was written.
+        ValueError: two photographs that would have one place, ``val`` outside its range or of a set of one
+            photograph (nothing was written), or overlapping masks whose polygons are to be simplified.
         PhotographError: a photograph is missing, or was changed since it was labelled. Nothing was written.
         WouldReplaceError: a file that this export did not write is in the way. Nothing was written.
         OSError: a file cannot be written.
     """
-    if not 0 <= val < 1:
-        raise ValueError(f"val is {val}: it must be 0, or a share below 1")
+    set_apart(["a", "b"], val, seed)  # complains of a share that is none before any work
     folder = Path(folder)
     check_folder(folder, YOLO, ["data.yaml"])  # before the photographs are gone through
     found = survey(labels, folder / "data.yaml", for_training=True, photographs_needed=True)
     chosen = {path: place for path, place in found.photographs.items() if path not in found.without_mask}
     entries = _entries(chosen, val, seed)
+    points = 0
     with export_folder(folder, YOLO, found.photographs.values()) as out:
         out.check([*(name for one in entries.values() for name in (one.text, one.image)), "data.yaml"])
         for image in labels:
             if image.path in entries:
                 one = entries[image.path]
-                out.write(one.text, encode("".join(_lines(drawn(image, for_training=True)))))
+                last, polygons = outlined(drawn(image, for_training=True), simplify)
+                points += points_of(polygons)
+                out.write(one.text, encode("".join(_lines(last, polygons))))
                 _write_photograph(out, one, copy=copy)
         out.write("data.yaml", encode(_data(labels.vocabulary.names, split=val > 0)))
     done = replace(
         found.counts,
         photographs=len(entries),
+        points=points,
         left_out=len(found.without_mask),
         converted=sum(one.converted for one in entries.values()),
         validation=sum(one.validation for one in entries.values()),
@@ -133,7 +151,7 @@ def _quoted(text: str) -> str:
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def joined(polygons: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+def joined(polygons: Outlines) -> NDArray[np.int32] | NDArray[np.float64]:
     """One polygon of several: from each to the next along a line without width, and back at the end.
 
     Args:
@@ -150,15 +168,16 @@ def joined(polygons: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         return polygons[0]
     there = [np.concatenate([polygon, polygon[:1]]) for polygon in polygons]
     back = [polygon[:1] for polygon in reversed(polygons[1:-1])]
-    return np.concatenate([*there, *back])
+    whole: NDArray[np.float64] = np.concatenate([*there, *back])
+    return whole
 
 
-def _lines(image: LabeledImage) -> list[str]:
+def _lines(image: LabeledImage, polygons: list[Outlines]) -> list[str]:
     height, width = image.size
     lines = []
-    for index in range(len(image.masks)):
-        points = (joined(outlines(image.masks.decode(index))) / (width, height)).ravel()
-        lines.append(f"{image.class_ids[index]} {' '.join(f'{value:.6g}' for value in points)}\n")
+    for class_id, each in zip(image.class_ids.tolist(), polygons, strict=True):
+        points = (joined(each) / (width, height)).ravel()
+        lines.append(f"{class_id} {' '.join(f'{value:.6g}' for value in points)}\n")
     return lines
 
 
@@ -202,14 +221,7 @@ def places_of(paths: Sequence[str], *, val: float, seed: int) -> dict[str, tuple
     stems = _stems(paths)
     if not val:
         return {path: ("", stem) for path, stem in stems.items()}
-    if len(paths) < 2:
-        raise ValueError(f"val is {val}, but there are too few photographs to set any apart: {len(paths)}")
-    count = min(max(1, round(val * len(paths))), len(paths) - 1)
-    apart = set(
-        sorted(paths, key=lambda path: sha256(f"{seed}\n{path}".encode("utf-8", "surrogatepass")).digest())[
-            :count
-        ]
-    )
+    apart = set_apart(paths, val, seed)
     return {path: ("val/" if path in apart else "train/", stem) for path, stem in stems.items()}
 
 

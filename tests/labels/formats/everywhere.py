@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.labels.collection import ChangedLabels
 from fmbseg.labels.formats.coco_export import export_coco
+from fmbseg.labels.formats.coco_folder import export_coco_folder
 from fmbseg.labels.formats.hf_datasets import export_datasets
 from fmbseg.labels.formats.indexed_png import export_png
+from fmbseg.labels.formats.label_studio import export_label_studio
 from fmbseg.labels.formats.yolo import export_yolo
 
 if TYPE_CHECKING:
@@ -23,14 +25,27 @@ def coco(labels: Any, folder: Path) -> Exported:
     return export_coco(labels, folder / "labels.json")
 
 
+def label_studio(labels: Any, folder: Path) -> Exported:
+    return export_label_studio(labels, folder, copy=True)
+
+
 EXPORTS: dict[str, Callable[[Any, Path], Exported]] = {
     "coco": coco,
     "yolo": export_yolo,
     "png": export_png,
     "datasets": export_datasets,
+    "coco folder": export_coco_folder,
+    "label studio": label_studio,
 }
-FOLDERS = ["yolo", "png", "datasets"]
-FILES = {"coco": "labels.json", "yolo": "labels/a.txt", "png": "a.png", "datasets": "README.md"}
+FOLDERS = ["yolo", "png", "datasets", "coco folder", "label studio"]
+FILES = {
+    "coco": "labels.json",
+    "yolo": "labels/a.txt",
+    "png": "a.png",
+    "datasets": "README.md",
+    "coco folder": "annotations/instances_default.json",
+    "label studio": "tasks.json",
+}
 """A file that each writes."""
 
 

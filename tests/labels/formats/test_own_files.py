@@ -86,7 +86,8 @@ def test_no_link_leads_an_export_out_of_its_folder(labels: LabelSet, tmp_path: P
     elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
     elsewhere.mkdir()
     out.mkdir()
-    inner = {"yolo": "labels", "png": "deep", "datasets": "data"}[name]
+    inners = {"yolo": "labels", "png": "deep", "datasets": "data", "coco folder": "images"}
+    inner = inners.get(name, "photographs")
     (out / inner).symlink_to(elsewhere)
     with pytest.raises(ValueError, match=r"leads out of the folder .* by a link"):
         EXPORTS[name](labels, out)

@@ -172,7 +172,7 @@ def test_some_are_set_apart_by_a_seed(tmp_path: Path) -> None:
     assert parts[0] == parts[1] != parts[2]
     least = export_yolo(labels, tmp_path / "yolo", val=0.001)
     assert (least.validation, least.photographs) == (1, 10)
-    assert str(least) == f"{least.path}: 10 photographs (1 for validation), 10 masks"
+    assert str(least) == f"{least.path}: 10 photographs (1 for validation), 10 masks (40 points)"
     for wrong in (1, -0.1, float("nan")):
         with pytest.raises(ValueError, match=r"val is .*: it must be 0, or a share below 1"):
             export_yolo(labels, tmp_path / "other", val=wrong)
