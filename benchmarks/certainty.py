@@ -11,8 +11,7 @@
 3. With the certainties that are the defaults, it measures on fold ``val``, with all names of classes.txt as
    candidates and pixels that show none of them counted as wrong (crowds aside):
 
-   - ``stage1``: the labels of the offline recipe, with masks; everything is painted where crops vote and no
-     certainty is asked for;
+   - ``stage1``: the labels of the offline recipe, with masks;
    - ``segmenter``: the packaged head with its recipe's settings, masks of regions included, beside the same
      without background and certainty; ``segmenter_no_background`` leaves blank by certainty alone;
    - ``head``: the head alone with plain settings, no masks; ``dense``: the dense map of Stage 1, no masks;
@@ -72,7 +71,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.models.contracts import Prompter
 
     Maps = dict[str, torch.Tensor]
@@ -177,11 +175,12 @@ class Measurer:
             labels, certainty = self._segmented(image, maps, rule)
             for level in LEVELS:
                 count(way, level, np.where(certainty < level, -1, labels))
-        everywhere = replace(self.models.labeling, certainty=0.0, min_presence=0.0)
-        count("stage1_everything", 0.0, self._labels(image, maps, photograph.key, everywhere))
+        seen = Description(pooled=maps["pooled"], dense=maps["dense"])
+        labels = label_described(
+            image, seen, photograph.key, self._classes, self._masks, self.models.labeling
+        )
         for level in LABEL_LEVELS:
-            settings = replace(self.models.labeling, certainty=level)
-            count("stage1", level, self._labels(image, maps, photograph.key, settings))
+            count("stage1", level, labels.certain(level).label_map(kept_only=False))
         return {"key": photograph.key, "ways": ways, "presence": self._presence(maps, target)}
 
     def _map(
@@ -220,14 +219,6 @@ class Measurer:
         assert found.certainty is not None
         return found.labels - (classes.background == 0), found.certainty  # background comes first
 
-    def _labels(
-        self, image: NDArray[np.uint8], maps: Maps, key: str, settings: LabelingSettings
-    ) -> NDArray[np.int32]:
-        """The label map of Stage 1."""
-        seen = Description(pooled=maps["pooled"], dense=maps["dense"])
-        labels = label_described(image, seen, key, self._classes, self._masks, settings)
-        return labels.label_map(kept_only=False)
-
     def _presence(self, maps: Maps, target: NDArray[np.int32]) -> dict[str, list[Any]]:
         """For each word its score, whether it is shown, and whether a crop voted for it."""
         pooled = maps["pooled"]
@@ -248,7 +239,7 @@ def measured(measurer: Measurer, fold: Sequence[MaskedPhotograph]) -> Rows:
         [
             measurer.models.encoder.describe(),
             measurer.models.recipe.segmenting.describe(),
-            str(replace(measurer.models.labeling, certainty=0.0)),
+            str(measurer.models.labeling),
             measurer.words.names,
             LEVELS,
             LABEL_LEVELS,
@@ -286,7 +277,7 @@ def chosen_on(rows: Rows, classes: int) -> dict[str, dict[str, Any]]:
 
 def _everything(way: str) -> str:
     """What paints everything, at certainty 0."""
-    return {"stage1": "stage1_everything", "segmenter": "segmenter_no_background"}.get(way, way)
+    return "segmenter_no_background" if way == "segmenter" else way
 
 
 def told(rows: Rows, certainties: Mapping[str, float], classes: int) -> dict[str, Any]:

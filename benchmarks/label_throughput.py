@@ -202,9 +202,8 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
     generator = mobilesam(threads=options.threads, **{**recipe.mask_options, **points})
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)
-    everywhere = {"certainty": 0.0, "min_presence": 0.0}
     settings = LabelingSettings(
-        **{**recipe.labeling, "label_remainder": False, "scales": (1.0,), "hubness": 0.0, **everywhere}
+        **{**recipe.labeling, "label_remainder": False, "scales": (1.0,), "hubness": 0.0, "certainty": 0.0}
     )
     return Models(
         encoder,

@@ -63,16 +63,15 @@ def training_settings(arguments: argparse.Namespace) -> TrainingSettings:
 
 
 def make_labeler(arguments: argparse.Namespace) -> PseudoLabeler:
-    """Stage 1 as the recipe has it, but labels everywhere; ``--mask-generator``, ``--labeling`` change it.
+    """Stage 1 as the recipe has it, and all labels are shown; ``--mask-generator``, ``--labeling`` change it.
 
     What stays blank is another question, which ``benchmarks/certainty.py`` answers.
     """
     recipe = get_recipe(arguments.recipe)
-    everywhere = {"certainty": 0.0, "min_presence": 0.0}
     return PseudoLabeler(
         recipe.name,
         mask_generator=arguments.mask_generator,
-        settings=LabelingSettings(**{**recipe.labeling, **everywhere, **arguments.labeling}),
+        settings=LabelingSettings(**{**recipe.labeling, "certainty": 0.0, **arguments.labeling}),
     )
 
 

@@ -231,8 +231,7 @@ def _check_contrast(examples: Sequence[TrainingExample], vocabulary: Vocabulary,
         raise TrainingDataError(
             f"it takes labelled patches of two classes, but there are {int(counts.sum())} of "
             f"{', '.join(map(repr, having)) or 'no class'} in all: label more photographs, "
-            f"label them with less certainty (`fmbseg label --certainty 0 --min-presence 0`), or lower "
-            f"min_coverage ({min_coverage})"
+            f"or lower min_coverage ({min_coverage})"
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from fmbseg.contract_check import missing_members
+from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.record import checked_photograph
 from fmbseg.vocabulary import Vocabulary
 
@@ -159,6 +160,8 @@ def open_labels(
 ) -> LabelSource:
     """Labels in any accepted form, as a :class:`LabelSource`.
 
+    Of a collection what is trained on is :attr:`~fmbseg.labels.collection.LabelCollection.whole`.
+
     Args:
         labels: a source, the folder of a label set, or records.
         vocabulary: the classes of records; a source has its own.
@@ -171,6 +174,8 @@ def open_labels(
         from fmbseg.labels.label_set import LabelSet
 
         labels = LabelSet(Path(labels))
+    if isinstance(labels, LabelCollection):
+        labels = labels.whole
     if missing_members(labels, LabelSource) == ([], []):  # isinstance would compute the fingerprint
         if vocabulary is not None:
             raise ValueError("a label set has its own vocabulary: leave out the argument `vocabulary`")

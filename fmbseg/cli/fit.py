@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     DeviceName,
     OutFolder,
@@ -54,6 +53,12 @@ class FitOptions:
     out: OutFolder
     backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None
     recipe: RecipeName = AUTO
+    certainty: Annotated[
+        float | None,
+        typer.Option(
+            help="Learn only from masks that are at least this certain, 0 to 1; from all by default."
+        ),
+    ] = None
     start: Annotated[
         str | None,
         typer.Option(
@@ -145,16 +150,10 @@ def fit(asked: FitOptions, *, hub: "HubOptions") -> None:
     from fmbseg.recipes.auto import ByRecipe
 
     check_place(asked.out)
-    source, changed = LabelSet(asked.labels), asked.changed()
+    source, changed = LabelSet(asked.labels, certainty=asked.certainty).whole, asked.changed()
     packaged = asked.starting_from(source)
     if packaged is not None:
         asked, changed = replace(asked, start=packaged, backbone=None), _CAREFULLY | changed
-    elif asked.start is None and source.origin.get("settings", {}).get("certainty"):
-        complain(
-            f"{asked.labels} leaves blank what is not certain, and from nothing heads learned more from "
-            "labels of everything: fmbseg label --certainty 0 --min-presence 0",
-            "warning",
-        )
     processes, device = join_processes(asked.device)
     kept = None if asked.checkpoint is None or asked.dry_run else Checkpoint(asked.checkpoint)
     logs = asked.logs or asked.out / "logs"

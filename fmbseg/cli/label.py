@@ -25,7 +25,6 @@ from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO
 
 if TYPE_CHECKING:
-    from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.part import Part
@@ -50,7 +49,6 @@ class Chosen(TypedDict):
     teacher: str | None
     teacher_options: dict[str, Any]
     prefilter: tuple[str, int] | None
-    settings: "LabelingSettings | None"
 
 
 _MASKS = {
@@ -104,20 +102,6 @@ class LabelOptions:
         str | None,
         typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
     ] = None
-    certainty: Annotated[
-        float | None,
-        typer.Option(
-            help="No label where its class is less likely right than this, 0 to 1; 0: a label everywhere. "
-            "By default the recipe's."
-        ),
-    ] = None
-    min_presence: Annotated[
-        float | None,
-        typer.Option(
-            help="Classes are present if as likely as this, 0 to 1; 0: crops vote for them. By default the "
-            "recipe's."
-        ),
-    ] = None
     workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1
     shard_size: Annotated[int, typer.Option(help="Photographs in a file of labels.")] = 1000
     part: Annotated[
@@ -154,7 +138,6 @@ class LabelOptions:
             "teacher": self.teacher,
             "teacher_options": dict(given),
             "prefilter": self._prefilter(),
-            "settings": self._settings(),
         }
 
     def run(self) -> LabelRun:
@@ -183,25 +166,6 @@ class LabelOptions:
             )
         return spec, int(keep)
 
-    def _settings(self) -> "LabelingSettings | None":
-        """The recipe's settings with what is to stay blank; None where that was not asked for."""
-        from fmbseg.labeling.settings import LabelingSettings
-        from fmbseg.recipes import get_recipe
-
-        asked = {"certainty": self.certainty, "min_presence": self.min_presence}
-        given = {name: value for name, value in asked.items() if value is not None}
-        if not given:
-            return None
-        both = "--certainty and --min-presence"
-        if self.teacher is not None:
-            raise typer.BadParameter(f"{both} are for the recipe's models, not a teacher")
-        if self.recipe == AUTO:
-            raise typer.BadParameter(f"{both} need a recipe by its name, such as --recipe offline")
-        recipe = get_recipe(self.recipe)
-        if self.aligned is not None or self.image_text not in (None, recipe.image_text):
-            raise typer.BadParameter(f"{both} are only known for the recipe's own image-text model")
-        return LabelingSettings.from_dict({**recipe.labeling, **given})
-
 
 @with_hub_options
 @with_options(LabelOptions)
@@ -229,7 +193,6 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
             )
             if isinstance(labeler.way, TwoModels):
                 warn_of_words(labeler.encoder, wanted)
-                _tell_blank(labeler.way.settings.certainty)
             tell_device(device)
             labels = labeler.label(source, wanted, asked.out, **run)
     typer.echo(summary(labels))
@@ -239,15 +202,6 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
         complain(left, "warning")
     if asked.strict and (labels.errors or left):
         raise typer.Exit(1)
-
-
-def _tell_blank(certainty: float) -> None:
-    if certainty:
-        typer.echo(
-            f"blank where less certain than {certainty:g}: right more often, but to train a head "
-            "from nothing label everything, --certainty 0 --min-presence 0",
-            err=True,
-        )
 
 
 def summary(labels: "LabelSet") -> str:

@@ -216,6 +216,16 @@ MinSimilarity = Annotated[
 ]
 
 
+ShownCertainty = Annotated[
+    float | None,
+    typer.Option(
+        "--certainty",
+        help="Use what is at least this certain, 0 to 1; 0: everything. By default what the labels' recipe "
+        "shows; what is not known to be uncertain is always used.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ChosenMasks:
     """Which masks of a label set to use."""
@@ -223,6 +233,7 @@ class ChosenMasks:
     stage: Stages = None
     min_predicted_iou: MinIou = 0.0
     min_similarity: MinSimilarity = -1.0
+    certainty: ShownCertainty = None
 
     def of(self, folder: Path) -> "LabelCollection":
         """The labels of a folder, with these masks.
@@ -234,8 +245,8 @@ class ChosenMasks:
         from fmbseg.labels.label_set import LabelSet
         from fmbseg.labels.record import STAGES
 
-        labels = LabelSet(folder)
-        if self == ChosenMasks():
+        labels = LabelSet(folder, certainty=self.certainty)
+        if self == ChosenMasks(certainty=self.certainty):
             return labels
         stages = self.stage or []
         wanted = [number for number, name in STAGES.items() if Stage(name) in stages] or None

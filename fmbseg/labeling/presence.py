@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from fmbseg.certainty import CertaintyCurve
+    from numpy.typing import NDArray
+
     from fmbseg.labeling.classes import Classes
+    from fmbseg.labeling.settings import LabelingSettings
 
 
-def likely_classes(
-    pooled: torch.Tensor, classes: Classes, curve: CertaintyCurve, least: float
-) -> tuple[int, ...]:
-    """Find the classes that are likely enough to be in a photograph, by their highest score in any crop.
+class Present(NamedTuple):
+    """The classes of a photograph.
+
+    Attributes:
+        detected: their indices, ascending.
+        likely: how likely each of them is in the photograph, 0 to 1; NaN where that is not known.
+    """
+
+    detected: tuple[int, ...]
+    likely: NDArray[np.float32]
+
+    @classmethod
+    def known(cls, detected: tuple[int, ...]) -> Present:
+        """Classes that a person says are there."""
+        return cls(detected, np.ones(len(detected), np.float32))
+
+
+def find_classes(pooled: torch.Tensor, classes: Classes, settings: LabelingSettings) -> Present:
+    """Find the classes of a photograph: those that crops vote for, and those that are certain.
 
     Args:
         pooled: one unit vector a crop, (C, D).
         classes: the K classes.
-        curve: how likely a class is present by that score.
-        least: how likely a class must be at least, 0 to 1.
+        settings: whose ``presence_curve`` tells how likely a class is there by its highest score in any crop.
 
     Example:
         >>> from fmbseg.certainty import CertaintyCurve
         >>> from fmbseg.labeling.classes import Classes
+        >>> from fmbseg.labeling.settings import LabelingSettings
         >>> crops = torch.tensor([[1.0, 0.0], [0.9, 0.3]])
-        >>> likely_classes(crops, Classes.plain(torch.eye(2)), CertaintyCurve((0, 1), (0, 1)), 0.5)
-        (0,)
+        >>> told = LabelingSettings(presence_curve=CertaintyCurve((0, 1), (0, 1)))
+        >>> find_classes(crops, Classes.plain(torch.eye(2)), told)
+        Present(detected=(0,), likely=array([1.], dtype=float32))
     """
-    best = classes.scores(pooled).amax(dim=0).cpu().numpy()
-    return tuple(int(index) for index in (curve.of(best) >= least).nonzero()[0])
+    detected = detect_classes(
+        pooled, classes, min_crops=settings.min_crops, min_similarity=settings.min_crop_similarity
+    )
+    if settings.presence_curve is None:
+        return Present(detected, np.full(len(detected), np.nan, np.float32))
+    likely = settings.presence_curve.of(classes.scores(pooled).amax(dim=0).cpu().numpy())
+    return Present(detected, likely[list(detected)])
 
 
 def detect_classes(

@@ -23,7 +23,7 @@ class Remainder(NamedTuple):
     """Masks of what other masks leave uncovered.
 
     Attributes:
-        masks: one for each class seen there, in the order of the classes.
+        masks: one or two for each class seen there, in the order of the classes.
         class_ids: (N,) the class of each.
     """
 
@@ -50,19 +50,23 @@ def remainder(
         dense: unit vectors of the stitched map, (D, h, w), which covers the image.
         classes: the K classes.
         detected: indices of the classes to choose from, at least one.
-        min_area: fraction of the image that a mask must have at least.
-        least_score: pixels whose class scores less stay without a mask.
+        min_area: fraction of the image that a class must have there at least.
+        least_score: a class's pixels that score as much are a mask of their own if they have that area, so
+            that they can be told from the others.
     """
     free = np.ones(masks.size, dtype=np.bool_)
     for index in range(len(masks)):
         free &= ~masks.decode(index)
     winner, score = _winners(dense, classes.of(detected), masks.size)
-    free &= score >= least_score
+    sure, least_area = score >= least_score, max(1, min_area * free.size)
     found, ids = [], []
     for position, index in enumerate(detected):
         mask = free & (winner == position)
-        if mask.sum() >= max(1, min_area * free.size):
-            found.append(MaskSet.from_masks(mask[None], [0.0], [0.0]))
+        if mask.sum() < least_area:
+            continue
+        apart = (mask & sure).sum() >= least_area and not sure[mask].all()
+        for part in (mask & sure, mask & ~sure) if apart else (mask,):
+            found.append(MaskSet.from_masks(part[None], [0.0], [0.0]))
             ids.append(index)
     return Remainder(
         MaskSet.concat(found) if found else MaskSet.empty(masks.size), np.asarray(ids, dtype=np.int32)

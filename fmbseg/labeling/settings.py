@@ -30,12 +30,12 @@ class LabelingSettings:
         min_crop_similarity: a crop less similar to its class has no vote, -1 to 1; not in the paper.
         hubness: weight of what is taken off the similarity of classes that resemble everything (see
             :func:`~fmbseg.models.hubness.hubness_of`), 0 for nothing as in the paper.
-        certainty: masks, and what no mask covers, stay without a label where their class is less likely right
-            than this, 0 to 1, by ``mask_curve``; 0 labels all, as in the paper.
+        certainty: classes and masks that are less certain than this, 0 to 1, are labelled like all others,
+            but not shown or exported unless they are asked for; 0 shows all, as in the paper.
         mask_curve: how likely a mask's class is right, by its score (similarity less hubness).
-        min_presence: with ``presence_curve``, a class is present if it is as likely as this, 0 to 1, whatever
-            crops choose; 0 lets crops vote, as in the paper.
         presence_curve: how likely a class is present, by its highest score in any crop.
+        point_trust: factor of the certainty of masks from points, 0 to 1. Their points are where their class
+            scores highest, which flatters them.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
@@ -60,8 +60,8 @@ class LabelingSettings:
     hubness: float = 0.0
     certainty: float = 0.0
     mask_curve: CertaintyCurve | None = None
-    min_presence: float = 0.0
     presence_curve: CertaintyCurve | None = None
+    point_trust: float = 1.0
     points_per_class: int = 5
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
@@ -76,7 +76,7 @@ class LabelingSettings:
         for name in ("short_side", "min_crops", "points_per_class", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more")
-        for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction"):
+        for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction", "point_trust"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if not -1 <= self.min_crop_similarity <= 1:
@@ -87,20 +87,19 @@ class LabelingSettings:
         object.__setattr__(self, "scales", tuple(scales))
         if self.hubness < 0:
             raise ValueError(f"hubness is {self.hubness}: it must be 0 or more")
-        self._check_curves()
+        self._check_curve()
         if not 0 <= self.crop_overlap < 1:
             raise ValueError(f"crop_overlap is {self.crop_overlap}: it must be from 0 to 1, 1 excluded")
         if self.min_area >= self.max_area:
             raise ValueError(f"min_area is {self.min_area}: it must be below max_area, {self.max_area}")
 
-    def _check_curves(self) -> None:
-        for name, of in (("certainty", "mask_curve"), ("min_presence", "presence_curve")):
-            if check_certainty(name, getattr(self, name)) and getattr(self, of) is None:
-                raise ValueError(f"{name} is {getattr(self, name)}: it needs the curve that tells it, {of}")
+    def _check_curve(self) -> None:
+        if check_certainty("certainty", self.certainty) and self.mask_curve is None:
+            raise ValueError(f"certainty is {self.certainty}: it needs the curve that tells it, mask_curve")
 
     @property
     def least_score(self) -> float:
-        """The least score of a mask that is certain enough."""
+        """The least score of a mask that is certain enough to be shown."""
         if self.mask_curve is None or not self.certainty:
             return -math.inf
         return self.mask_curve.least_score(self.certainty)
@@ -111,8 +110,7 @@ class LabelingSettings:
     ) -> LabelingSettings:
         """Settings of a recipe; the defaults where there is none.
 
-        A recipe's curves tell how certain its own image-text model is: nothing stays blank by them with
-        another one.
+        A recipe's curves tell how certain its own image-text model is: of another one it is not known.
 
         Args:
             recipe: whose settings are wanted.
@@ -126,7 +124,7 @@ class LabelingSettings:
         """
         settings = cls() if recipe is None else cls.from_dict(recipe.labeling)
         if recipe is not None and (aligned or image_text not in (None, recipe.image_text)):
-            return replace(settings, certainty=0.0, min_presence=0.0)
+            return replace(settings, certainty=0.0, mask_curve=None, presence_curve=None)
         return settings
 
     @classmethod

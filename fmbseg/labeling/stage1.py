@@ -10,15 +10,13 @@ import numpy as np
 from fmbseg.labeling.description import Description, describe
 from fmbseg.labeling.mask_naming import MaskNames, name_masks, own_names
 from fmbseg.labeling.point_prompts import query_points
-from fmbseg.labeling.presence import detect_classes, likely_classes
+from fmbseg.labeling.presence import Present, find_classes
 from fmbseg.labeling.remainder import remainder
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE, LabeledImage
 from fmbseg.labels.selection import draw_lots
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from numpy.typing import NDArray
 
@@ -43,6 +41,7 @@ class Labels(LabeledImage):
 class _Named(NamedTuple):
     masks: MaskSet
     names: MaskNames
+    certainties: NDArray[np.float32]
     points: list[NDArray[np.float32]]
 
 
@@ -84,17 +83,28 @@ def label_described(
     present: tuple[int, ...] | None = None,
     sha256: str = "",
 ) -> Labels:
-    """Label one photograph that the image-text model has described; see :func:`label_image`."""
-    detected = find_classes(description, classes, settings) if present is None else present
-    size = (image.shape[0], image.shape[1])
+    """Label one photograph that the image-text model has described; see :func:`label_image`.
+
+    A mask's certainty is how likely its class is right by its own score, or how likely the class is in the
+    photograph at all, whichever is less.
+    """
+    found = (
+        Present.known(present) if present is not None else find_classes(description.pooled, classes, settings)
+    )
+    detected, size = found.detected, (image.shape[0], image.shape[1])
     nothing = description.dense.new_zeros(0, len(description.dense))
-    none = _Named(MaskSet.empty(size), MaskNames.of(nothing, classes, np.zeros(0, np.int32)), [])
+    none = _Named(
+        MaskSet.empty(size),
+        MaskNames.of(nothing, classes, np.zeros(0, np.int32)),
+        np.zeros(0, np.float32),
+        [],
+    )
     pointed = everything = none
     if detected:
         prompter = generator.begin(image)
         if generator.promptable:
-            pointed = _from_points(prompter, description.dense, classes, detected, size, settings)
-        everything = _from_everything(prompter, description.dense, classes, detected, settings)
+            pointed = _from_points(prompter, description.dense, classes, found, size, settings)
+        everything = _from_everything(prompter, description.dense, classes, found, settings)
     both = (pointed, everything)
     return Labels(
         path=key,
@@ -112,19 +122,8 @@ def label_described(
         ),
         points=tuple(points for one in both for points in one.points),
         features=np.concatenate([one.names.features for one in both]),
-    )
-
-
-def find_classes(description: Description, classes: Classes, settings: LabelingSettings) -> tuple[int, ...]:
-    """Indices of the classes that a photograph shows by its crops, ascending."""
-    curve = settings.presence_curve
-    if curve is not None and settings.min_presence:
-        return likely_classes(description.pooled, classes, curve, settings.min_presence)
-    return detect_classes(
-        description.pooled,
-        classes,
-        min_crops=settings.min_crops,
-        min_similarity=settings.min_crop_similarity,
+        certainties=np.concatenate([one.certainties for one in both]),
+        presences=found.likely,
     )
 
 
@@ -143,51 +142,58 @@ def _from_points(
     prompter: Prompter,
     dense: torch.Tensor,
     classes: Classes,
-    detected: Sequence[int],
+    present: Present,
     size: tuple[int, int],
     settings: LabelingSettings,
 ) -> _Named:
     """Stage 1.1: the mask of highest confidence for each detected class's points."""
+    detected = present.detected
     points = query_points(
         dense, classes.prototypes, detected, size, points_per_class=settings.points_per_class
     )
     masks = prompter.prompt(points)
     good = np.flatnonzero(_passes(masks, settings))
-    names = own_names(masks.select(good), dense, classes, np.asarray(detected, np.int32)[good])
-    sure = names.scores >= settings.least_score
-    if settings.certainty:  # which is known of words where they win: the points of a class may find another
-        sure &= name_masks(masks.select(good), dense, classes, detected).class_ids == names.class_ids
-    good, names = good[sure], names.select(sure)
-    return _Named(masks.select(good), names, [points[index] for index in good])
+    masks = masks.select(good)
+    names = own_names(masks, dense, classes, np.asarray(detected, np.int32)[good])
+    certainties = settings.point_trust * _certainties(names, present, settings)
+    if len(masks):  # the curve tells of words where they win, and the points of a class may find another
+        wins = name_masks(masks, dense, classes, detected).class_ids == names.class_ids
+        certainties *= wins  # what is unknown, NaN, stays so
+    return _Named(masks, names, certainties, [points[index] for index in good])
 
 
 def _from_everything(
     prompter: Prompter,
     dense: torch.Tensor,
     classes: Classes,
-    detected: Sequence[int],
+    present: Present,
     settings: LabelingSettings,
 ) -> _Named:
     """Stage 1.2: every mask that can be found, named with one of the detected classes."""
     masks = prompter.everything()
     chosen = masks.select(_passes(masks, settings))
-    names = name_masks(chosen, dense, classes, detected)
-    sure = names.scores >= settings.least_score
+    names = name_masks(chosen, dense, classes, present.detected)
     if settings.label_remainder:
         rest = remainder(
             chosen,
             dense,
             classes,
-            detected,
+            present.detected,
             min_area=settings.min_area,
             least_score=settings.least_score,
         )
-        chosen = MaskSet.concat([chosen.select(sure), rest.masks])
-        names = names.select(sure).joined(own_names(rest.masks, dense, classes, rest.class_ids))
-    else:
-        chosen, names = chosen.select(sure), names.select(sure)
+        chosen = MaskSet.concat([chosen, rest.masks])
+        names = names.joined(own_names(rest.masks, dense, classes, rest.class_ids))
     none = np.zeros((0, 2), dtype=np.float32)
-    return _Named(chosen, names, [none] * len(chosen))
+    return _Named(chosen, names, _certainties(names, present, settings), [none] * len(chosen))
+
+
+def _certainties(names: MaskNames, present: Present, settings: LabelingSettings) -> NDArray[np.float32]:
+    """How certain the names of N masks are, (N,); NaN where no curve tells."""
+    if settings.mask_curve is None:
+        return np.full(len(names.class_ids), np.nan, np.float32)
+    likely = present.likely[np.searchsorted(present.detected, names.class_ids)]
+    return np.fmin(settings.mask_curve.of(names.scores), likely)
 
 
 def _passes(masks: MaskSet, settings: LabelingSettings) -> NDArray[np.bool_]:

@@ -11,7 +11,8 @@ import torch
 
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.description import cut_crops, describe_all
-from fmbseg.labeling.stage1 import Labels, find_classes, label_described, label_image
+from fmbseg.labeling.presence import find_classes
+from fmbseg.labeling.stage1 import Labels, label_described, label_image
 from fmbseg.labeling.together import begun_together
 from fmbseg.models.contracts import BeginsSeveral
 
@@ -140,7 +141,7 @@ class TwoModelSteps:
                 for description, image in group
                 if description is not None
                 and image is not None
-                and find_classes(description, self._classes, settings)
+                and find_classes(description.pooled, self._classes, settings).detected
             ]
             begins = begun_together(generator, shown)
             for description, _ in group:

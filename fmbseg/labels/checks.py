@@ -64,6 +64,7 @@ def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> lis
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SCORES = ("predicted_iou", "stability", "similarity")
 _NO_FEATURE = -1
+_ALWAYS = ("path", "sha256", "height", "width", "detected", "presences", "masks")
 _PLAIN = ("class_id", "stage", "predicted_iou", "stability", "similarity", "kept")
 
 
@@ -76,7 +77,9 @@ def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]
         root: folder that the photographs' paths start from; a path may not leave it.
     """
     path, size = row["path"], (row["height"], row["width"])
-    if any(row[name] is None for name in ("path", "sha256", "height", "width", "detected", "masks")):
+    if any(
+        row[name] is None for name in ("path", "sha256", "height", "width", "detected", "presences", "masks")
+    ):
         yield f"{path} has an empty field"
         return
     yield from _path_problems(root, path)
@@ -90,6 +93,8 @@ def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]
         yield f"{path} has a class outside 0 to {classes - 1}"
     if not named <= detected:
         yield f"{path} has a mask of a class that is not among those detected"
+    if len(row["presences"]) != len(row["detected"]) or not all(map(_is_share, row["presences"])):
+        yield f"{path} does not say of each detected class how likely it is there, 0 to 1 or null"
     for number, mask in enumerate(row["masks"]):
         for what in _mask_problems(mask, size):
             yield f"{path}, mask {number}: {what}"
@@ -116,6 +121,8 @@ def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]
         yield f"its stage is {mask['stage']}"
     if not all(math.isfinite(mask[name]) for name in _SCORES):
         yield "one of its scores is not a number"
+    if not _is_share(mask["certainty"]):
+        yield "its certainty is not from 0 to 1"
     if len(mask["points"]) % 2:
         yield "one of its query points has no y"
     if not all(one is not None and math.isfinite(one) for one in mask["points"]):
@@ -126,6 +133,10 @@ def _mask_problems(mask: dict[str, Any], size: tuple[int, int]) -> Iterator[str]
         check_counts(mask["counts"].encode(), size)
     except ValueError as error:
         yield str(error)
+
+
+def _is_share(value: float | None) -> bool:
+    return value is None or 0 <= value <= 1
 
 
 def _dimensions(feature: str | None) -> int | None:

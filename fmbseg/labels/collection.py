@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.certainty import check_certainty
 from fmbseg.files import inside
 from fmbseg.labels.record import EVERYTHING_STAGE, checked_photograph
 from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
@@ -26,7 +27,8 @@ class LabelCollection(ABC):
     The methods that change labels (:meth:`stage`, :meth:`filter`, :meth:`resample`, and
     :func:`~fmbseg.labels.merged.merge`) return a collection that makes the change while it is iterated:
     nothing is copied, and the labels on disk stay as they are. :func:`~fmbseg.labels.label_set.save` writes a
-    collection to a new folder. ``Aligner.fit`` accepts any of them.
+    collection to a new folder. ``Aligner.fit`` accepts any of them. A collection shows what is certain
+    (:meth:`certain`); what is trained on and saved is :attr:`whole`.
     """
 
     @property
@@ -72,6 +74,26 @@ class LabelCollection(ABC):
             PhotographError: it is missing, cannot be read or was changed since it was labelled.
         """
         return checked_photograph(self.root, record)
+
+    @property
+    def whole(self) -> LabelCollection:
+        """The same labels with what is less certain than they show, unless :meth:`certain` chose.
+
+        A head learns from the many labels that are roughly right, too: this is what it is trained on.
+        """
+        return self
+
+    def certain(self, certainty: float) -> LabelCollection:
+        """The same labels with the classes and masks that are as certain as this, for every use.
+
+        Args:
+            certainty: from 0, for all of them, to 1; what the models do not tell it of always stays.
+
+        Raises:
+            ValueError: it is outside 0 to 1.
+        """
+        least = check_certainty("certainty", certainty)
+        return ChangedLabels(self, lambda image: image.certain(least), {"certainty": least})
 
     def stage(self, *stages: int) -> LabelCollection:
         """Keep only the masks of some stages.
@@ -234,6 +256,15 @@ class ChangedLabels(LabelCollection):
         """That of the underlying labels, with the change appended to ``steps``."""
         origin = self._labels.origin
         return {**origin, "steps": [*origin.get("steps", ()), self._step]}
+
+    @property
+    def whole(self) -> ChangedLabels:
+        """The same change of the underlying labels' :attr:`~LabelCollection.whole`."""
+        return ChangedLabels(self._labels.whole, self._change, self._step)
+
+    def certain(self, certainty: float) -> ChangedLabels:
+        """The same change of the underlying labels with what is this certain."""
+        return ChangedLabels(self._labels.certain(certainty), self._change, self._step)
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.certainty import check_certainty
 from fmbseg.labels.checks import check_shards, row_problems
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count
+from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count, shown_from
 from fmbseg.labels.shards import damaged, from_row, read_failures, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
@@ -25,17 +27,21 @@ class LabelSet(LabelCollection):
     """What :meth:`fmbseg.PseudoLabeler.label` writes: a manifest and shards of labelled photographs.
 
     Iterating reads one shard after another, a few records at a time, and checks the whole shard before
-    its first record.
+    its first record. Every mask is kept with its certainty, and what is less certain than asked is left out
+    as it is read: nothing need be labelled again to see more, or less.
 
     Args:
         folder: with ``manifest.json``, ``shard-00000.parquet`` and so on.
         part: read the shards of this part alone; the others need not be there.
+        certainty: read masks and classes that are as certain as this, 0 to 1, and those of which it is not
+            known; by default what the settings of the labels say, of which ``Aligner.fit`` and :func:`save`
+            take everything all the same (:attr:`whole`).
 
     Raises:
         FileNotFoundError: no manifest, or a shard that the manifest counts is missing.
         DamagedFileError: a manifest that was changed since it was written, or a shard that is damaged, of
             another label set, or of another place in this one.
-        ValueError: a manifest that is not of this version.
+        ValueError: a manifest that is not of this version, or a certainty outside 0 to 1.
 
     Example:
         >>> LabelSet("no/such/folder")
@@ -43,9 +49,11 @@ class LabelSet(LabelCollection):
         FileNotFoundError: no/such/folder holds no label set: manifest.json is missing...
     """
 
-    def __init__(self, folder: str | Path, part: Part | None = None) -> None:
+    def __init__(self, folder: str | Path, part: Part | None = None, certainty: float | None = None) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
+        self._asked = None if certainty is None else check_certainty("certainty", certainty)
+        self._least = shown_from(self.manifest) if self._asked is None else self._asked
         self._vocabulary = Vocabulary.from_dict(self.manifest["vocabulary"])
         places = (part or Part()).take(range(shard_count(self.manifest)))
         self._shards = {index: self.folder / shard_name(index) for index in places}
@@ -64,8 +72,13 @@ class LabelSet(LabelCollection):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The models and settings that made the labels."""
-        return {key: self.manifest.get(key, {}) for key in ("models", "settings")}
+        """The models and settings that made the labels, and the certainty that was asked for."""
+        origin = {key: self.manifest.get(key, {}) for key in ("models", "settings")}
+        return origin if self._asked is None else {**origin, "steps": [self._step]}
+
+    @property
+    def _step(self) -> dict[str, Any]:
+        return {"certainty": self._asked}
 
     @property
     def root(self) -> Path:
@@ -76,10 +89,28 @@ class LabelSet(LabelCollection):
     def fingerprint(self) -> str:
         """Hash over the manifest (except the photographs' folder) and the content of every shard.
 
-        It does not depend on how shards are packed into files; it is read from their footers.
+        It does not depend on how shards are packed into files; it is read from their footers. A certainty
+        that was asked for is hashed, too.
         """
         content = [self.manifest["hash"], *(one.content for one in self._facts)]
+        if self._asked is not None:
+            content.append(json.dumps(self._step))
         return sha256(json.dumps(content).encode()).hexdigest()
+
+    def certain(self, certainty: float) -> LabelSet:
+        """The same labels with what is this certain; see :meth:`LabelCollection.certain`."""
+        chosen = copy(self)
+        chosen._asked = chosen._least = check_certainty("certainty", certainty)
+        return chosen
+
+    @property
+    def whole(self) -> LabelSet:
+        """The same labels with what is less certain, unless a certainty was asked for."""
+        if self._asked is not None or not self._least:
+            return self
+        everything = copy(self)
+        everything._least = 0.0
+        return everything
 
     @property
     def errors(self) -> list[dict[str, Any]]:
@@ -104,14 +135,15 @@ class LabelSet(LabelCollection):
             for row in read_shard(shard):
                 for problem in row_problems(row, classes, root):
                     raise damaged(shard, problem)
-                yield from_row(row)
+                yield from_row(row).certain(self._least)
 
 
 def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) -> LabelSet:
     """Write labels to a new folder; a run that was stopped continues where it stopped.
 
     Args:
-        labels: a label set, or a collection derived from one; the manifest records how.
+        labels: a label set, or a collection derived from one; the manifest records how. What is less certain
+            than is shown is written, too, unless a certainty was asked for.
         out: folder to write to.
         shard_size: photographs a shard.
 
@@ -121,6 +153,7 @@ def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) ->
     Raises:
         ValueError: ``out`` holds other labels, or ``shard_size`` is below 1.
     """
+    labels = labels.whole
     manifest = new_manifest(
         labels.vocabulary,
         count=len(labels),

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import fmbseg
+from fmbseg.certainty import check_certainty
 from fmbseg.files import DamagedFileError, read_json
 from fmbseg.vocabulary import Vocabulary
 
@@ -58,6 +59,12 @@ def manifest_hash(manifest: Mapping[str, Any]) -> str:
     """SHA-256 over everything that decides a label set's bytes: all but the photographs' folder."""
     content = {key: value for key, value in manifest.items() if key not in ("root", "hash")}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def shown_from(manifest: Mapping[str, Any]) -> float:
+    """How certain a mask is at least that labels show, 0 to 1; of merged labels the highest of all parts."""
+    parts = [shown_from(part) for part in manifest.get("merged", ())]
+    return max([float(manifest.get("settings", {}).get("certainty", 0.0)), *parts])
 
 
 def shard_count(manifest: Mapping[str, Any]) -> int:
@@ -152,6 +159,10 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     root = manifest["root"]
     if "\0" in root or not (PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()):
         raise ValueError(f"root is {short(root)}: it must be the whole path of the photographs' folder")
+    try:
+        check_certainty("settings.certainty", shown_from(manifest))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"settings.certainty cannot be read: {error}") from error
     Vocabulary.from_dict(manifest["vocabulary"])
 
 

@@ -99,6 +99,15 @@ class MergedLabels(LabelCollection):
         }
         return {"models": agreed | of_teachers, "merged": origins}
 
+    @property
+    def whole(self) -> MergedLabels:
+        """The same with what is less certain than each part shows; see :attr:`LabelCollection.whole`."""
+        return MergedLabels([part.whole for part in self._parts], repeated=self._repeated)
+
+    def certain(self, certainty: float) -> MergedLabels:
+        """The same with what is as certain in each part; see :meth:`LabelCollection.certain`."""
+        return MergedLabels([part.certain(certainty) for part in self._parts], repeated=self._repeated)
+
     def __len__(self) -> int:
         return self._count
 
@@ -158,5 +167,12 @@ def _each_once(given: Sequence[str | None]) -> list[str]:
 
 def _moved(image: LabeledImage, path: str, indices: NDArray[np.int32]) -> LabeledImage:
     """The record with another path and translated class indices."""
-    detected = tuple(sorted(int(indices[index]) for index in image.detected))
-    return replace(image, path=path, detected=detected, class_ids=indices[image.class_ids])
+    detected = indices[np.asarray(image.detected, np.int64)]
+    order = np.argsort(detected)
+    return replace(
+        image,
+        path=path,
+        detected=tuple(detected[order].tolist()),
+        presences=image.presences[order],
+        class_ids=indices[image.class_ids],
+    )

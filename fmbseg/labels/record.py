@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -30,6 +30,10 @@ STAGES = {POINT_STAGE: "1.1", EVERYTHING_STAGE: "1.2", CONCEPT_STAGE: "concept",
 UNLABELLED = -1
 
 
+def _unknown() -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class LabeledImage:
     """One photograph's classes and named masks.
@@ -45,9 +49,12 @@ class LabeledImage:
         kept: (N,) whether the mask was drawn for training (paper §4.1: 75 % of those of Stage 1.2).
         points: for each mask its query points (P, 2), as (x, y) in pixels; (0, 2) where there were none.
         features: (N, D) mean dense feature under each mask, unit vectors; None where they were not kept.
+        certainties: (N,) how likely each mask's class is right, 0 to 1; NaN where the models do not tell, as
+            for all of them if left out.
+        presences: how likely each of the detected classes is in the photograph, likewise.
 
     Raises:
-        ValueError: arrays whose length is not the number of masks.
+        ValueError: arrays whose length is not the number of masks, or of classes.
     """
 
     path: str
@@ -60,13 +67,22 @@ class LabeledImage:
     kept: NDArray[np.bool_]
     points: tuple[NDArray[np.float32], ...]
     features: NDArray[np.float16] | None = None
+    certainties: NDArray[np.float32] = field(default_factory=_unknown)
+    presences: NDArray[np.float32] = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
-        for name in ("class_ids", "stages", "similarities", "kept", "points", "features"):
+        for name, count in (("certainties", len(self.masks)), ("presences", len(self.detected))):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full(count, np.nan, np.float32))
+        for name in ("class_ids", "stages", "similarities", "kept", "points", "features", "certainties"):
             if getattr(self, name) is not None and len(getattr(self, name)) != len(self.masks):
                 raise ValueError(
                     f"{self.path}: {name} has {len(getattr(self, name))} entries for {len(self.masks)} masks"
                 )
+        if len(self.presences) != len(self.detected):
+            raise ValueError(
+                f"{self.path}: presences has {len(self.presences)} entries for {len(self.detected)} classes"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -118,6 +134,21 @@ class LabeledImage:
                 top[self.masks.decode(int(index))] = index
         return top
 
+    def certain(self, least: float) -> LabeledImage:
+        """The same photograph with only the classes and masks that are as certain as ``least``, 0 to 1.
+
+        What the models do not tell the certainty of stays, and so does the class of every mask that stays.
+        """
+        if not least:
+            return self
+        sure = ~(self.certainties < least)  # true for NaN, too
+        found = ~(self.presences < least) | np.isin(self.detected, self.class_ids[sure])
+        return replace(
+            self.select(sure),
+            detected=tuple(index for index, stays in zip(self.detected, found, strict=True) if stays),
+            presences=self.presences[found],
+        )
+
     def select(self, which: NDArray[np.bool_]) -> LabeledImage:
         """The same photograph with only some of its masks.
 
@@ -134,6 +165,7 @@ class LabeledImage:
             kept=self.kept[positions],
             points=tuple(self.points[position] for position in positions),
             features=None if self.features is None else self.features[positions],
+            certainties=self.certainties[positions],
         )
 
 

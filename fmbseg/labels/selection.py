@@ -77,7 +77,9 @@ def keep_classes(image: LabeledImage, class_ids: Collection[int] | None) -> Labe
     """Count only these classes as detected; all where ``None``."""
     if class_ids is None:
         return image
-    return replace(image, detected=tuple(index for index in image.detected if index in class_ids))
+    stays = np.isin(image.detected, list(class_ids))
+    detected = tuple(index for index in image.detected if index in class_ids)
+    return replace(image, detected=detected, presences=image.presences[stays])
 
 
 def redraw(image: LabeledImage, fraction: float, seed: int) -> LabeledImage:

@@ -34,6 +34,7 @@ _MASK = pa.struct(
         ("kept", pa.bool_()),
         ("points", pa.list_(pa.float32())),  # x0, y0, x1, y1, ...
         ("feature", pa.string()),  # base64 of float16, little-endian; null where it was not kept
+        ("certainty", pa.float32()),  # null where it is not known
     ]
 )
 SCHEMA = pa.schema(
@@ -43,6 +44,7 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("detected", pa.list_(pa.int32())),
+        ("presences", pa.list_(pa.float32())),  # of the classes detected; null where it is not known
         ("masks", pa.list_(_MASK)),
     ]
 )
@@ -61,6 +63,7 @@ def to_row(image: LabeledImage) -> dict[str, Any]:
         image.kept.tolist(),
         ([float(value) for value in points.ravel()] for points in image.points),
         _encoded(image),
+        nulls(image.certainties),
         strict=True,
     )
     names = [field.name for field in _MASK]
@@ -70,8 +73,14 @@ def to_row(image: LabeledImage) -> dict[str, Any]:
         "height": image.size[0],
         "width": image.size[1],
         "detected": list(image.detected),
+        "presences": nulls(image.presences),
         "masks": [dict(zip(names, values, strict=True)) for values in columns],
     }
+
+
+def nulls(values: NDArray[np.float32]) -> list[float | None]:
+    """Values as plain numbers, with None for NaN."""
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _encoded(image: LabeledImage) -> Iterable[str | None]:
@@ -110,6 +119,8 @@ def from_row(row: dict[str, Any]) -> LabeledImage:
         kept=column("kept", np.bool_),
         points=tuple(np.array(mask["points"], dtype=np.float32).reshape(-1, 2) for mask in masks),
         features=_decoded(masks),
+        certainties=column("certainty", np.float32),  # NaN for None
+        presences=np.array(row["presences"], np.float32),
     )
 
 

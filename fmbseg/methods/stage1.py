@@ -15,6 +15,7 @@ from fmbseg.labeling.pipeline import Photograph
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labeling.teacher import Teacher
 from fmbseg.labeling.two_models import TwoModels
+from fmbseg.labels.manifest import shown_from
 from fmbseg.labels.record import CONCEPT_STAGE, EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.masks import MaskSet
 from fmbseg.results import Segmentation
@@ -104,6 +105,8 @@ class MaskMethod:
             known = {vocabulary.names[index] for index in present}
             present = tuple(index for index, name in enumerate(classes.asked.names) if name in known)
         record = steps.label(Photograph("", "", image), described, present)
+        least = shown_from(self._way.origin) if settings.certainty is None else settings.certainty
+        record = record.certain(least)
         top = record.top_masks(self._stages, kept_only=False)
         nothing = -1 if classes.background is None else classes.background
         # The last of each is where -1 points to.

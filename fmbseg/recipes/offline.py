@@ -44,10 +44,10 @@ OFFLINE = Recipe(
         "min_crop_similarity": 0.4,
         "scales": (1.0, 1.5),
         "hubness": 0.8,
-        # The most precise for which 95 of 100 draws of photographs keep half of what was right
-        # (benchmarks/certainty, fold `train`): labels are there to be right.
+        # What is shown: the most precise for which 95 of 100 draws of photographs keep half of what was right
+        # (benchmarks/certainty, fold `train`). A head is trained on all.
         "certainty": 0.3,
-        "min_presence": 0.2,
+        "point_trust": 0.75,
         **_CURVES,
         "min_predicted_iou": 0.6,
         "min_area": 0.002,

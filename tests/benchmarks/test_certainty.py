@@ -125,7 +125,6 @@ def small(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         labeling={
             "short_side": 64,
             "points_per_class": 1,
-            "min_presence": 0.1,
             "mask_curve": curve,
             "presence_curve": curve,
         },

@@ -35,9 +35,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     with pytest.MonkeyPatch.context() as patch:
         # Superpixels need no weights and are quick; the first warning of two is that they stand in.
         patch.setattr("fmbseg.labeling.ways.find_card", lambda role, spec: _Missing())
-        everything = ("--certainty", "0", "--min-presence", "0", "--recipe", "offline")  # of two photographs
         given = ["label", str(photographs), "--classes", CLASSES, "--out", str(labels), "--strict"]
-        label = CliRunner().invoke(app, [*given, *everything])
+        label = CliRunner().invoke(app, [*given, "--recipe", "offline"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FMBSEG_HOME", str(root / "home"))
         fit = CliRunner().invoke(

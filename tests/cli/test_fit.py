@@ -127,10 +127,21 @@ def test_when_nothing_is_to_be_started_from(chain: Chain, tmp_path: Path) -> Non
     assert "give either --start or --from-scratch" in refused.output
 
 
-def test_from_nothing_blank_labels_are_warned_of(tmp_path: Path) -> None:
-    for certainty in (0.3, 0.0):
-        labels = write_labels(tmp_path / str(certainty), settings={"certainty": certainty})
-        given = [str(labels.folder), "--out", str(tmp_path / "head"), "--from-scratch", "--dry-run"]
-        result = CliRunner().invoke(app, ["fit", *given, "--recipe", "offline"])
-        assert result.exit_code == 0, result.output
-        assert (f"{labels.folder} leaves blank what is not certain" in result.stderr) is bool(certainty)
+def test_all_masks_are_learned_unless_only_certain_ones_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def count(source: LabelSet) -> None:
+        seen.append(sum(len(image.masks) for image in source))
+        raise ValueError("counted")
+
+    monkeypatch.setattr("fmbseg.alignment.early_checks.check_labels", count)
+    labels = write_labels(tmp_path, settings={"certainty": 1.0})
+    given = ["fit", str(labels.folder), "--out", str(tmp_path / "head"), "--from-scratch", "--recipe", "offline"]
+    for asked in ([], ["--certainty", "1"]):
+        assert "counted" in CliRunner().invoke(app, [*given, *asked]).stderr
+    assert seen == [15, sum(len(image.masks) for image in labels)]
+    assert seen[1] < 15
+    refused = CliRunner().invoke(app, [*given, "--certainty", "2"])
+    assert "certainty is 2.0: it must be a number from 0 to 1" in refused.stderr

@@ -51,8 +51,7 @@ def tiny_recipe(home: Path) -> Iterator[None]:
             **offline.labeling,
             "short_side": 224,
             "scales": (1.0,),
-            "certainty": 0.0,
-            "min_presence": 0.0,  # three photographs are too few to be choosy
+            "certainty": 0.0,  # three photographs are too few to be choosy
         },
         training={**offline.training, "epochs": 1, "image_size": 96},
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
 from fmbseg.certainty import CertaintyCurve
 from fmbseg.labeling.classes import Classes
-from fmbseg.labeling.presence import detect_classes, likely_classes
+from fmbseg.labeling.presence import detect_classes, find_classes
+from fmbseg.labeling.settings import LabelingSettings
 
 VECTORS = torch.eye(4)
 CLASSES = Classes.plain(VECTORS)
@@ -56,10 +60,13 @@ def test_a_class_with_an_offset_wins_fewer_crops_and_its_vote_needs_the_plain_si
     assert detect_classes(pooled, less, min_crops=1, min_similarity=0.7) == (0,)
 
 
-def test_likely_by_the_best_crop_alone() -> None:
+def test_how_likely_a_class_is_told_by_its_best_crop() -> None:
     pooled = torch.tensor([[0.8, 0.6, 0.0, 0.0], [0.28, 0.0, 0.96, 0.0]])
-    curve = CertaintyCurve((0.5, 1.0), (0.0, 1.0))  # the best crops are 0.6, 0.2, 0.92 and 0 likely
-    for least, expected in ((0.1, (0, 1, 2)), (0.5, (0, 2)), (0.7, (2,)), (0.95, ())):
-        assert likely_classes(pooled, CLASSES, curve, least) == expected
+    votes = LabelingSettings(min_crops=1)
+    assert np.isnan(find_classes(pooled, CLASSES, votes).likely).all()
+    curve = CertaintyCurve((0.5, 1.0), (0.0, 1.0))
+    told = replace(votes, presence_curve=curve)
+    assert find_classes(pooled, CLASSES, told).detected == (0, 2)
+    np.testing.assert_allclose(find_classes(pooled, CLASSES, told).likely, [0.6, 0.92], atol=1e-6)
     penalty = Classes(VECTORS, torch.tensor([0.0, 0.0, 0.4, 0.0]))
-    assert likely_classes(pooled, penalty, curve, 0.5) == (0,)
+    np.testing.assert_allclose(find_classes(pooled, penalty, told).likely, [0.6, 0.12], atol=1e-6)

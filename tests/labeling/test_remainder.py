@@ -43,6 +43,21 @@ def test_small_ones_are_left_out_and_where_all_is_covered_there_is_none() -> Non
     assert len(remainder(both, DENSE, CLASSES, [0, 1], min_area=0.0).masks) == 0
 
 
+def test_what_scores_enough_is_a_mask_of_its_own() -> None:
+    dense = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])  # up-sampled: 1 at the left, falling to 0 at the right
+    one = Classes.plain(torch.tensor([[1.0, 0.0]]))
+
+    def areas(least_score: float, min_area: float = 0.0) -> list[int]:
+        nothing = MaskSet.empty((4, 8))
+        found = remainder(nothing, dense, one, [0], min_area=min_area, least_score=least_score)
+        assert np.logical_or.reduce(found.masks.decode()).all()
+        return [int(area) for area in found.masks.areas]
+
+    assert areas(0.5) == [16, 16]
+    assert areas(0.0) == areas(1.1) == [32]
+    assert areas(0.5, min_area=0.6) == [32]  # the part is too small to be a mask
+
+
 def test_against_upsampling_every_class_at_once() -> None:
     random = torch.Generator().manual_seed(0)
     dense = F.normalize(torch.randn(6, 3, 5, generator=random), dim=0)

@@ -180,32 +180,60 @@ def test_the_real_models_find_the_cat() -> None:
     assert np.mean(covered[60:260, 120:360]) > 0.5
 
 
-def test_what_is_not_certain_stays_without_a_label() -> None:
-    # The mean of a red and a blue half is half as like red as red itself: 0.5 of all it can be.
+def test_every_mask_is_made_and_says_how_certain_it_is() -> None:
+    # A cell is red, one is of another colour, and one is blue: their mean is a third as like red as red is.
     whole = (slice(0, 64), slice(0, 96))
     generator = Boxes((LEFT, 0.9), (whole, 0.95))
     curve = CertaintyCurve((0.0, 1.0), (0.0, 1.0))
-    everything = labels_of(generator, max_area=1.0)
-    sure = labels_of(generator, max_area=1.0, mask_curve=curve, certainty=0.8)
-    assert everything.class_ids[everything.stages == EVERYTHING_STAGE].tolist() == [1, 1]
-    of_everything = sure.masks.select(sure.stages == EVERYTHING_STAGE)
-    assert of_everything.areas.tolist() == [64 * 48]
+    plain = labels_of(generator, max_area=1.0)
+    told = labels_of(generator, max_area=1.0, mask_curve=curve, certainty=0.8)
+    assert told.masks.rles == plain.masks.rles
+    assert told.class_ids.tolist() == plain.class_ids.tolist()
+    assert np.isnan(plain.certainties).all()
+    everything = told.stages == EVERYTHING_STAGE
+    np.testing.assert_allclose(told.certainties[everything], [1, 1 / 3], atol=1e-4)
+    sure = told.certain(0.8)
+    assert sure.masks.select(sure.stages == EVERYTHING_STAGE).areas.tolist() == [64 * 48]
     assert (sure.label_map((EVERYTHING_STAGE,))[RIGHT] == -1).all()
-    nothing = labels_of(generator, max_area=1.0, mask_curve=CertaintyCurve((0.0,), (0.1,)), certainty=0.8)
-    assert len(nothing.masks) == 0
-    assert nothing.detected == everything.detected
 
 
-def test_presence_by_a_curve_replaces_the_votes() -> None:
-    never = CertaintyCurve((0.0,), (0.1,))
-    generator = Boxes((LEFT, 0.9))
-    assert labels_of(generator, presence_curve=never, min_presence=0.2).detected == ()
-    assert labels_of(generator, presence_curve=never, min_presence=0.1).detected == (0, 1, 2)
+def test_a_mask_is_as_certain_as_its_class_is_likely_in_the_photograph() -> None:
+    always, hardly = CertaintyCurve((0.0,), (0.9,)), CertaintyCurve((0.0,), (0.25,))
+    labels = labels_of(Boxes((LEFT, 0.9)), mask_curve=always, presence_curve=hardly)
+    assert labels.detected == (1, 2)
+    assert labels.presences.tolist() == labels.certainties[[0, 1]].tolist() == [0.25, 0.25]
+    assert labels.certain(0.3).detected == ()
+    known = label_image(
+        HALVES,
+        "key",
+        Classes.plain(ColourEncoder().encode_text(WORDS)),
+        ColourEncoder(),
+        Boxes((LEFT, 0.9)),
+        settings(mask_curve=always, presence_curve=hardly),
+        present=(1,),
+    )
+    assert known.presences.tolist() == [1]
+    np.testing.assert_allclose(known.certainties, 0.9)
 
 
-def test_a_mask_at_a_classs_points_is_certain_only_if_the_class_wins_there() -> None:
-    always = CertaintyCurve((0.0,), (0.9,))
-    everywhere: dict[str, Any] = {"presence_curve": always, "min_presence": 0.5, "mask_curve": always}
-    told, sure = (labels_of(Boxes(), **everywhere, certainty=least) for least in (0.0, 0.5))
-    assert told.class_ids[told.stages == POINT_STAGE].tolist() == [0, 1, 2]
-    assert sure.class_ids[sure.stages == POINT_STAGE].tolist() == [1, 2]  # what is there is red or blue
+def test_masks_from_points_are_trusted_less_and_not_at_all_where_another_class_wins() -> None:
+    always = CertaintyCurve((0.0,), (0.8,))
+    labels = labels_of(Boxes(), mask_curve=always, point_trust=0.5)
+    assert labels.class_ids.tolist() == [1, 2]
+    np.testing.assert_allclose(labels.certainties, 0.4)
+    known = settings(mask_curve=always)
+    prototypes = Classes.plain(ColourEncoder().encode_text(WORDS))
+    # Green is said to be there: its points find red or blue, which win under that mask.
+    found = label_image(HALVES, "key", prototypes, ColourEncoder(), Boxes(), known, present=(0, 1, 2))
+    assert found.class_ids.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found.certainties, [0, 0.8, 0.8])
+
+
+def test_of_what_no_mask_covers_the_certain_part_is_a_mask_of_its_own() -> None:
+    curve = CertaintyCurve((0.0, 1.0), (0.0, 1.0))
+    asked: dict[str, Any] = {"label_remainder": True, "max_area": 1.0, "mask_curve": curve}
+    whole, parts = (labels_of(Boxes(), certainty=least, **asked) for least in (0.0, 0.9))
+    assert np.array_equal(whole.label_map(kept_only=False), parts.label_map(kept_only=False))
+    rest = parts.certainties[parts.stages == EVERYTHING_STAGE]
+    assert ((rest >= 0.9) != (rest < 0.9)).all()
+    assert len(rest) > (whole.stages == EVERYTHING_STAGE).sum()

@@ -24,8 +24,9 @@ def boxes(*corners: tuple[int, int, int, int], size: tuple[int, int] = SIZE) -> 
 
 def record(path: str = "dog.jpg", masks: MaskSet | None = None, **changes: Any) -> LabeledImage:
     """A record of three masks: two of Stage 1.1, one of Stage 1.2 that the draw left out."""
-    features = None
+    features, certainties = None, np.zeros(0, np.float32)
     if masks is None:
+        certainties = np.array([0.75, np.nan, 0.25], np.float32)
         masks = boxes((0, 0, 4, 4), (1, 1, 3, 3), (2, 2, 4, 6))
         features = np.array([[0.6, 0.8], [1, 0], [1 / 3, -0.94]], dtype=np.float16)
     three = np.array([[1.5, 2.25], [0.1, 1 / 3]], dtype=np.float32)
@@ -40,7 +41,10 @@ def record(path: str = "dog.jpg", masks: MaskSet | None = None, **changes: Any) 
         "kept": np.array([True, True, False]),
         "points": (three, three[:1], np.zeros((0, 2), dtype=np.float32)),
         "features": features,
+        "certainties": certainties,
     }
+    if "detected" not in changes:
+        fields["presences"] = np.array([np.nan, 0.75], np.float32)
     return LabeledImage(**{**fields, **changes})
 
 
@@ -96,4 +100,4 @@ def assert_equal(one: LabeledImage, other: LabeledImage) -> None:
         np.testing.assert_array_equal(left, right, strict=True)
 
 
-ARRAYS = ("class_ids", "stages", "similarities", "kept")
+ARRAYS = ("class_ids", "stages", "similarities", "kept", "certainties", "presences")

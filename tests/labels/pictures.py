@@ -43,10 +43,11 @@ def labelled(path: str, photograph: bytes, size: tuple[int, int], seed: int) -> 
         for stage in stages
     )
     masks = MaskSet.from_masks(blobs(size, count, seed), scores[0], scores[1])
+    detected = tuple(sorted({*classes.tolist(), 3})) if count else ()
     return LabeledImage(
         path=path,
         sha256=sha256(photograph).hexdigest(),
-        detected=tuple(sorted({*classes.tolist(), 3})) if count else (),
+        detected=detected,
         masks=masks,
         class_ids=classes,
         stages=stages,
@@ -54,6 +55,8 @@ def labelled(path: str, photograph: bytes, size: tuple[int, int], seed: int) -> 
         kept=random.random(count) < 0.75,
         points=points,
         features=random.random((count, 4)).astype(np.float16) if path == "a.png" else None,
+        certainties=np.where(random.random(count) < 0.5, scores[1], np.nan).astype(np.float32),
+        presences=np.linspace(0.5, 1, len(detected), dtype=np.float32),
     )
 
 

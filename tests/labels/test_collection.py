@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.unknown_name import UnknownNameError
 from tests.labels.examples import assert_equal, boxes, empty_record, manifest, record
+
+if TYPE_CHECKING:
+    from fmbseg.labels.collection import LabelCollection
 
 
 @pytest.fixture
@@ -217,3 +221,53 @@ class TestMerge:
             writer.append(record("9.jpg"))
         with pytest.raises(ValueError, match="different templates"):
             merge(labels, LabelSet(tmp_path / "more"))
+
+
+class TestCertainty:
+    """Masks of classes 4, 1, 4 with certainties 0.75, unknown, 0.25; presence of class 4 is 0.75."""
+
+    @pytest.fixture
+    def shown(self, tmp_path: Path) -> LabelSet:
+        given = manifest(2, settings={"certainty": 0.5})
+        with LabelWriter(tmp_path / "shown", given) as writer:
+            for one in (record("0.jpg"), record("2.jpg")):
+                writer.append(one)
+        return LabelSet(tmp_path / "shown")
+
+    @staticmethod
+    def classes(labels: LabelCollection) -> list[int]:
+        (found,) = {tuple(image.class_ids.tolist()) for image in labels}
+        return list(found)
+
+    def test_what_is_certain_is_shown_and_everything_is_kept(self, shown: LabelSet, tmp_path: Path) -> None:
+        assert self.classes(shown) == [4, 1]
+        assert self.classes(shown.certain(0)) == self.classes(shown.whole) == [4, 1, 4]
+        assert self.classes(LabelSet(shown.folder, certainty=0.8)) == [1]
+        assert shown.statistics().detected == {"b": 2, "e": 2}
+        assert shown.certain(0.8).statistics().detected == {"b": 2}
+        saved = save(shown, tmp_path / "saved")
+        assert (self.classes(saved), self.classes(saved.whole)) == ([4, 1], [4, 1, 4])
+
+    def test_what_was_chosen_is_trained_on_and_saved(self, shown: LabelSet, tmp_path: Path) -> None:
+        sure = shown.certain(0.8)
+        assert self.classes(sure.whole) == [1]
+        assert self.classes(save(sure, tmp_path / "saved").whole) == [1]
+        assert shown.whole.fingerprint == shown.fingerprint != sure.fingerprint
+        assert sure.origin["steps"] == [{"certainty": 0.8}]
+
+    def test_derived_labels_do_the_same(self, shown: LabelSet, labels: LabelSet, tmp_path: Path) -> None:
+        large = shown.filter(min_area=0.2)
+        assert self.classes(large) == [4]
+        assert self.classes(large.whole) == [4, 4]
+        assert self.classes(large.certain(0.1)) == [4, 4]
+        assert self.classes(large.certain(0.8).whole) == []
+        both = merge(shown, labels.filter(classes=["b"]), repeated="first")
+        assert [image.class_ids.tolist() for image in both] == [[4, 1], [4, 1], []]
+        saved = save(both, tmp_path / "both")
+        assert [image.class_ids.tolist() for image in saved] == [[4, 1], [4, 1], []]
+        assert [image.class_ids.tolist() for image in saved.whole] == [[4, 1, 4], [4, 1, 4], []]
+
+    def test_a_certainty_is_a_share(self, shown: LabelSet) -> None:
+        for wrong in (1.5, -0.1, True):
+            with pytest.raises(ValueError, match=r"certainty is .*: it must be a number from 0 to 1"):
+                shown.certain(wrong)

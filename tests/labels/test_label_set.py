@@ -105,6 +105,8 @@ WORDS = manifest(1)["vocabulary"]
         ({"models": {"image_text": 1}}, r"models\.image_text is 1: it must be text"),
         ({"models": {"mask_options": "x"}}, r"models\.mask_options is 'x': it must be a JSON object"),
         ({"settings": "x"}, "settings is 'x': it must be a JSON object"),
+        ({"settings": {"certainty": 2}}, r"settings\.certainty is 2\.0: it must be a number from 0 to 1"),
+        ({"settings": {"certainty": []}}, r"settings\.certainty cannot be read"),
         ({"images": 5}, "images is 5: it must be a JSON object"),
         ({"images": {}}, r"images\.count is None: it must be the number of photographs"),
         ({"images": {"count": -1}}, r"images\.count is -1"),

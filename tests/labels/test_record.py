@@ -95,3 +95,26 @@ def test_no_mask_at_all() -> None:
 def test_lengths_that_differ_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"dog\.jpg: {name} has 2 entries for 3 masks"):
         record(**{name: getattr(record(), name)[:2]})
+
+
+def test_what_is_less_certain_is_left_out_and_what_nobody_knows_stays() -> None:
+    whole = record(presences=np.array([np.nan, 0.75], np.float32))  # masks: 0.75, unknown, 0.25
+    assert whole.certain(0) is whole
+    half = whole.certain(0.5)
+    assert (half.detected, half.class_ids.tolist()) == ((1, 4), [4, 1])
+    assert [points.shape for points in half.points] == [(2, 2), (1, 2)]
+    assert (half.label_map(kept_only=False)[2:, 4:] == -1).all()
+    sure = whole.certain(0.8)
+    assert (sure.detected, sure.class_ids.tolist()) == ((1,), [1])
+    np.testing.assert_array_equal(sure.presences, [np.nan])
+    assert whole.certain(0.75).detected == (1, 4)  # inclusive
+    by_hand = record(presences=np.full(2, 0.1, np.float32), stages=np.full(3, HAND_STAGE, np.int8))
+    assert by_hand.certain(0.8).detected == (1,)  # for the mask that nobody knows the certainty of
+
+
+def test_certainties_are_unknown_where_they_are_left_out() -> None:
+    plain = record(certainties=np.zeros(0, np.float32), detected=(1, 2, 4))
+    assert np.isnan(plain.certainties).all()
+    assert (len(plain.certainties), len(plain.presences)) == (3, 3)
+    with pytest.raises(ValueError, match=r"presences has 1 entries for 2 classes"):
+        record(presences=np.ones(1, np.float32))

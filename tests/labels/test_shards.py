@@ -73,7 +73,9 @@ def test_a_row_through_json_and_parquet(
 def test_the_types_of_a_record_that_was_read() -> None:
     for image in (record(), empty_record()):
         found = from_row(json.loads(json.dumps(to_row(image))))
-        assert [getattr(found, name).dtype for name in ARRAYS] == [np.int32, np.int8, np.float32, np.bool_]
+        assert [getattr(found, name).dtype for name in ARRAYS] == [
+            *(np.int32, np.int8, np.float32, np.bool_, np.float32, np.float32)
+        ]
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:

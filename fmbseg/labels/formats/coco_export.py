@@ -15,6 +15,7 @@ from fmbseg.files import encode, sha256_of
 from fmbseg.labels.formats.exported import survey, with_pixels
 from fmbseg.labels.formats.outlined import flat, outlined, points_of
 from fmbseg.labels.record import STAGES
+from fmbseg.labels.shards import nulls
 from fmbseg.written import check_single, single_file
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def export_coco(
 
     Ids are unique over the whole set: photographs, annotations and categories each count from 1. A category's
     id is the class's index plus 1. What COCO has no field for is kept in each annotation's ``attributes``
-    (stage, scores, query points, whether the mask was drawn for training), in the image's entry (the
-    photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
+    (stage, scores, certainty, query points, whether the mask was drawn for training), in the image's entry
+    (the photograph's hash and its detected classes), and in ``info`` (the whole vocabulary). So
     :func:`~fmbseg.labels.formats.coco_import.import_coco` gets back equal labels, and by the checksum at the
     end of the file it knows whether anything was changed in between.
 
@@ -147,6 +148,7 @@ def _image(image: LabeledImage, number: int, names: Sequence[str]) -> dict[str, 
         "width": image.size[1],
         "sha256": image.sha256,
         "detected": [names[index] for index in image.detected],
+        "presences": nulls(image.presences),
     }
 
 
@@ -191,6 +193,7 @@ def _attributes(image: LabeledImage, index: int) -> dict[str, Any]:
         "similarity": float(image.similarities[index]),
         "kept": bool(image.kept[index]),
         "points": [float(value) for value in image.points[index].ravel()],
+        "certainty": nulls(image.certainties[index : index + 1])[0],
     }
 
 

@@ -35,14 +35,14 @@ class CocoImage:
         file_name: as the tool wrote it.
         size: height and width in pixels, each 1 or more.
         sha256: of the photograph's file; None where the file does not say.
-        detected: names of classes that were found in it.
+        detected: names of classes that were found in it, each with how likely it is there, if that is known.
     """
 
     id: Id
     file_name: str
     size: tuple[int, int]
     sha256: str | None
-    detected: tuple[str, ...]
+    detected: dict[str, float | None]
 
     def __str__(self) -> str:
         return f"image {self.id!r} ({self.file_name})"
@@ -63,6 +63,7 @@ class CocoAnnotation:
         stability: a score; 1 where it has none.
         similarity: a score; 1 where it has none.
         points: that the mask was made from, x and y in turn.
+        certainty: how likely its class is right; None where it does not say.
     """
 
     id: Id
@@ -75,6 +76,7 @@ class CocoAnnotation:
     stability: float
     similarity: float
     points: tuple[float, ...]
+    certainty: float | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ def _image(key: Id, entry: Mapping[str, Any]) -> CocoImage:
     if not isinstance(detected, list) or not all(isinstance(name, str) for name in detected):
         raise ValueError(f"{what}: detected is {shown(detected)}: it must be a list of class names")
     size = (_side(entry, "height", what), _side(entry, "width", what))
-    return CocoImage(key, file_name, size, digest, tuple(detected))
+    likely = entry.get("presences")
+    known = likely if isinstance(likely, list) and len(likely) == len(detected) else [None] * len(detected)
+    presences = {name: _share(one, f"{what}: presences") for name, one in zip(detected, known, strict=True)}
+    return CocoImage(key, file_name, size, digest, presences)
 
 
 def _annotation(key: Id, entry: Mapping[str, Any]) -> CocoAnnotation:
@@ -168,6 +173,7 @@ def _annotation(key: Id, entry: Mapping[str, Any]) -> CocoAnnotation:
         stability=_score(scores, "stability", what),
         similarity=_score(scores, "similarity", what),
         points=_points(scores, what),
+        certainty=_share(scores.get("certainty"), f"{what}: attributes.certainty"),
     )
 
 
@@ -246,6 +252,16 @@ def _score(scores: Mapping[str, Any], name: str, what: str) -> float:
     number = 1.0 if value is None else _number(value)
     if number is None:
         raise ValueError(f"{what}: attributes.{name} is {shown(value)}: it must be a number")
+    return number
+
+
+def _share(value: Any, what: str) -> float | None:
+    """A number from 0 to 1, or None where there is none."""
+    if value is None or str(value).lower() in ("", "none"):
+        return None
+    number = _number(value)
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"{what} is {shown(value)}: it must be a number from 0 to 1, or null")
     return number
 
 

@@ -161,8 +161,12 @@ class CocoRecords:
         digest = _checked(self.root / name, entry)
         masks: list[dict[str, Any]] = []
         unknown: list[str] = []  # annotations of something that is there, but nobody knows where
-        detected = {word for word in entry.detected if word in self.classes.vocabulary.names}
-        classes = {self.classes.vocabulary.index(word) for word in detected}
+        vocabulary = self.classes.vocabulary
+        presences = {
+            vocabulary.index(word): likely
+            for word, likely in entry.detected.items()
+            if word in vocabulary.names
+        }
         for one in self.annotations.get(entry.id, []):
             counts = _mask(one, entry.size)
             if one.category in self.classes.no_class:
@@ -170,7 +174,7 @@ class CocoRecords:
                 if meaning_of_name(self.classes.no_class[one.category]) == "ignore":
                     unknown.append(repr(one.id))
                 continue
-            classes.add(self.classes.index[one.category])
+            presences.setdefault(self.classes.index[one.category])
             if counts is None:
                 self.without_mask.append(one.id)
                 unknown.append(repr(one.id))
@@ -179,8 +183,9 @@ class CocoRecords:
         if unknown and not masks:
             return f"none of its annotations has a mask of a class in it (ids {', '.join(unknown[:5])})"
         height, width = entry.size
-        row = {"path": name, "sha256": digest, "height": height, "width": width, "detected": sorted(classes)}
-        return from_row({**row, "masks": masks})
+        row = {"path": name, "sha256": digest, "height": height, "width": width, "masks": masks}
+        detected = sorted(presences)
+        return from_row({**row, "detected": detected, "presences": [presences[index] for index in detected]})
 
     def tell(self, path: Path) -> None:
         """Warn of what was left out."""
@@ -201,7 +206,7 @@ class CocoRecords:
 
 def _as_row(one: CocoAnnotation, counts: bytes, class_id: int) -> dict[str, Any]:
     """A mask as a shard has it."""
-    same = ("stage", "predicted_iou", "stability", "similarity", "kept", "points")
+    same = ("stage", "predicted_iou", "stability", "similarity", "kept", "points", "certainty")
     return {
         "counts": counts.decode("ascii"),
         "class_id": class_id,
