@@ -138,7 +138,15 @@ def test_all_masks_are_learned_unless_only_certain_ones_are_asked_for(
 
     monkeypatch.setattr("fmbseg.alignment.early_checks.check_labels", count)
     labels = write_labels(tmp_path, settings={"certainty": 1.0})
-    given = ["fit", str(labels.folder), "--out", str(tmp_path / "head"), "--from-scratch", "--recipe", "offline"]
+    given = [
+        "fit",
+        str(labels.folder),
+        "--out",
+        str(tmp_path / "head"),
+        "--from-scratch",
+        "--recipe",
+        "offline",
+    ]
     for asked in ([], ["--certainty", "1"]):
         assert "counted" in CliRunner().invoke(app, [*given, *asked]).stderr
     assert seen == [15, sum(len(image.masks) for image in labels)]

@@ -112,12 +112,17 @@ def test_records_lost_doubled_or_too_many(labels: LabelSet) -> None:
         ({"points": [1.0, float("inf")]}, ", mask 1: one of its query points is not a number"),
         ({"predicted_iou": float("nan")}, ", mask 1: one of its scores is not a number"),
         ({"similarity": float("inf")}, ", mask 1: one of its scores is not a number"),
+        ({"certainty": 1.5}, ", mask 1: its certainty is not from 0 to 1"),
     ],
 )
 def test_a_mask_that_cannot_be(labels: LabelSet, change: dict[str, Any], what: str) -> None:
     content = rows(labels, 0)
     content[0]["masks"][1] |= change
-    content[0]["detected"].append(9) if "class_id" in change else None
+    if "class_id" in change:
+        content[0] |= {
+            "detected": [*content[0]["detected"], 9],
+            "presences": [*content[0]["presences"], None],
+        }
     rewrite(labels, 0, content)
     (found,) = problems(labels)
     assert found.startswith(f"shard-00000.parquet: a.png{what}")
@@ -131,6 +136,15 @@ def test_a_mask_of_a_class_that_was_not_detected(labels: LabelSet) -> None:
     content[0]["detected"] = []
     rewrite(labels, 0, content)
     assert "has a mask of a class that is not among those detected" in problems(labels)[0]
+
+
+def test_presences_that_are_not_those_of_the_classes(labels: LabelSet) -> None:
+    content = rows(labels, 0)
+    content[0]["presences"][0] = -0.5
+    del content[1]["presences"][0]
+    rewrite(labels, 0, content)
+    what = "does not say of each detected class how likely it is there, 0 to 1 or null"
+    assert [what in found for found in problems(labels)] == [True, True]
 
 
 def test_an_unfinished_run_and_a_stray_shard(labels: LabelSet) -> None:
