@@ -12,7 +12,7 @@ import fmbseg
 
 PACKAGE = Path(fmbseg.__file__).parent
 STAGES = {"labeling", "alignment", "segmentation", "evaluation"}
-ABOVE = {"methods", "cli", "demo"}
+ABOVE = {"methods", "cli", "demo", "app"}
 MODEL_LIBRARIES = {"timm", "transformers", "open_clip", "segment_anything", "onnxruntime", "skimage"}
 
 
@@ -87,6 +87,21 @@ def test_nothing_outside_models_names_a_model_library() -> None:
         path.name: {name.split(".")[0] for name in imports_of(path)} & MODEL_LIBRARIES for path in others
     }
     assert not {name: libraries for name, libraries in wrong.items() if libraries}
+
+
+def test_only_one_module_of_the_page_knows_gradio() -> None:
+    wrong = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "gradio" in {name.split(".")[0] for name in imports_of(path)}
+        or 'require("gradio"' in path.read_text()
+    }
+    assert wrong == {"app/widgets.py"}
+
+
+def test_nothing_but_its_command_knows_of_the_page() -> None:
+    others = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "app"]
+    assert [path.name for path in others if "app" in rooms_of(path)] == ["app.py"]
 
 
 DOWNLOADS = {"snapshot_download", "hf_hub_download", "get_hf_file_metadata", "hf_hub_url", "cached_download"}

@@ -6,6 +6,7 @@ import typer
 
 import fmbseg
 from fmbseg.cli import labels, models
+from fmbseg.cli.app import app as open_page
 from fmbseg.cli.calibrate import calibrate
 from fmbseg.cli.compare import compare
 from fmbseg.cli.demo import demo
@@ -30,6 +31,7 @@ for command in (demo, label, fit, calibrate, segment, export, push, pull):
     app.command()(command)
 app.command("eval")(evaluate)
 app.command()(compare)
+app.command("app")(open_page)
 app.command("words")(show_words)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")

@@ -6,6 +6,8 @@ whether two cut the same crop by different code. Results are the same to the las
 
 from __future__ import annotations
 
+import sys
+from collections import OrderedDict
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -35,7 +37,7 @@ class _Known(NamedTuple):
 
 
 class Memory:
-    """What models computed of one image, with the seconds that it took.
+    """What models computed of one image, with the seconds that it took; of more, if :meth:`keep` says so.
 
     Attributes:
         saved: seconds that were not needed since :meth:`turn_to`, because the result was known from before.
@@ -51,25 +53,32 @@ class Memory:
     def __init__(self) -> None:
         self.saved = 0.0
         self.encodes = 0
-        self._image: object = None
-        self._known: dict[tuple[object, ...], _Known] = {}
+        self._most_images, self._most_results = 1, sys.maxsize
+        self._images: OrderedDict[int, tuple[object, OrderedDict[tuple[object, ...], _Known]]] = OrderedDict()
+        self._known: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
         self._used: set[tuple[object, ...]] = set()
         self._making: list[list[tuple[object, ...]]] = []
         self._spent = 0.0
 
+    def keep(self, *, images: int = 1, results: int = sys.maxsize) -> None:
+        """Remember that many images at most, and of each that many results; those used last are kept."""
+        self._most_images, self._most_results = images, results
+
     def turn_to(self, image: object) -> None:
-        """A method begins with an image; what is known of another one is forgotten."""
+        """A method begins with an image; what is known of the one used longest ago is forgotten."""
         self.saved = 0.0
         self._used.clear()
-        if image is not self._image:
-            self._image = image
-            self._known.clear()
+        # The image is kept beside what is known of it, so that no other object takes its id.
+        _, self._known = self._images[id(image)] = self._images.pop(id(image), (image, OrderedDict()))
+        while len(self._images) > self._most_images:
+            self._images.popitem(last=False)
 
     def get(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """What is known by a key, or else what ``make`` gives."""
         if self._making:
             self._making[-1].append(key)
         if key in self._known:
+            self._known.move_to_end(key)
             self._count(key)
             return cast("T", self._known[key].result)
         parts: list[tuple[object, ...]] = []
@@ -84,11 +93,13 @@ class Memory:
         self._known[key] = _Known(made, took - (self._spent - before), parts)
         self._spent = before + took
         self._used.add(key)
+        while len(self._known) > self._most_results:
+            self._known.popitem(last=False)
         return made
 
     def _count(self, key: tuple[object, ...]) -> None:
         """Count what is known as saved, unless this method has made or counted it."""
-        if key in self._used:
+        if key in self._used or key not in self._known:
             return
         self._used.add(key)
         self.saved += self._known[key].seconds
