@@ -131,7 +131,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, encode_json(content))
+
+
+def encode_json(content: Any) -> bytes:
+    """The bytes of a JSON file."""
+    return encode(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def encode(text: str) -> bytes:

@@ -51,8 +51,12 @@ __all__ = [
 LOCK = ".fmbseg-written.lock"
 
 
-def hold(lock: FileLock) -> None:
+def hold(lock: FileLock, place: object = None) -> None:
     """Take the lock of a folder, which is made where it does not exist, without waiting for it.
+
+    Args:
+        lock: in the folder.
+        place: that it stands for, in messages; by default the folder.
 
     Raises:
         WouldReplaceError: another run is writing to the folder, or it or a folder above it is a file.
@@ -66,7 +70,7 @@ def hold(lock: FileLock) -> None:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise WouldReplaceError(
-            f"another run is writing to {folder}; wait for it or use another folder"
+            f"another run is writing to {place or folder}; wait for it or use another folder"
         ) from error
 
 

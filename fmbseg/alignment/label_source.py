@@ -173,7 +173,7 @@ def open_labels(
     if isinstance(labels, str | Path):
         from fmbseg.labels.label_set import LabelSet
 
-        labels = LabelSet(Path(labels))
+        labels = LabelSet(labels)
     if isinstance(labels, LabelCollection):
         labels = labels.whole
     if missing_members(labels, LabelSource) == ([], []):  # isinstance would compute the fingerprint

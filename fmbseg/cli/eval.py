@@ -32,7 +32,7 @@ class EvalOptions(OnDataSet):
     pictures: Annotated[int, typer.Option(min=0, help="Number of worst and of best images to show.")] = 4
     table: Annotated[bool, typer.Option("--table", help="Compare runs with the paper's Table 1.")] = False
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Compare the head's class maps with a label set, as a student with its teacher; --out is "
             "then a JSON file."
@@ -103,7 +103,7 @@ def _measured(asked: EvalOptions, out: Path, hub: "HubOptions") -> "tuple[Evalua
     return report, data.passed_over
 
 
-def _against(asked: EvalOptions, folder: Path, hub: "HubOptions") -> None:
+def _against(asked: EvalOptions, folder: str, hub: "HubOptions") -> None:
     from fmbseg.cli.labels_compare import print_comparison
     from fmbseg.files import write_json
     from fmbseg.labels.label_set import LabelSet
@@ -118,7 +118,7 @@ def _against(asked: EvalOptions, folder: Path, hub: "HubOptions") -> None:
     labels = LabelSet(folder)
     segmenter = load_segmenter(head, hub=hub, device=asked.device)
     found = compare_with_labels(labels, segmenter, everywhere=asked.everywhere)
-    print_comparison(str(folder), head, found)
+    print_comparison(folder, head, found)
     if asked.out is not None:
         with single_file(asked.out, kind) as path:
             write_json(path, found.to_dict())

@@ -49,7 +49,7 @@ _CAREFULLY: dict[str, Any] = {"distillation": 1.0, "cross_validation": 5}
 class FitOptions:
     """What ``fmbseg fit`` takes."""
 
-    labels: Annotated[Path, typer.Argument(help="Folder written by `fmbseg label`.")]
+    labels: Annotated[str, typer.Argument(help="Folder or URI written by `fmbseg label`.")]
     out: OutFolder
     backbone: Annotated[str | None, typer.Option(help="Spec of the backbone (frozen encoder).")] = None
     recipe: RecipeName = AUTO

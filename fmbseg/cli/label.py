@@ -11,7 +11,7 @@ from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     Classes,
     DeviceName,
-    OutFolder,
+    OutPlace,
     RecipeName,
     Strict,
     VocabularyName,
@@ -64,7 +64,7 @@ class LabelOptions:
     """What ``fmbseg label`` takes."""
 
     photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")]
-    out: OutFolder
+    out: OutPlace
     classes: Classes = None
     vocabulary: VocabularyName = None
     recipe: RecipeName = AUTO
@@ -214,7 +214,7 @@ def summary(labels: "LabelSet") -> str:
     masks = ", ".join(f"{count} {_MASKS[stage]}" for stage, count in by_stage.items() if count)
     classes = ", ".join(f"{terminal(name)} ({count})" for name, count in found.detected.items())
     return (
-        f"{labels.folder}: {found.photographs} photographs labelled, {len(labels.errors)} not; "
+        f"{labels.place}: {found.photographs} photographs labelled, {len(labels.errors)} not; "
         f"{masks or 'no mask'}; {found.unknown:.0%} of their pixels unknown\n"
         f"classes (photographs): {classes or 'none was found'}"
     )

@@ -9,7 +9,16 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
-from fmbseg.cli.options import ChosenMasks, Classes, Folder, OutFolder, VocabularyName, with_options, words
+from fmbseg.cli.options import (
+    ChosenMasks,
+    Classes,
+    Labels,
+    OutFolder,
+    OutPlace,
+    VocabularyName,
+    with_options,
+    words,
+)
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ class Repeated(str, Enum):
 @app.command()
 @with_options(ChosenMasks)
 def stats(
-    folder: Folder,
+    folder: Labels,
     *,
     asked: ChosenMasks,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -49,7 +58,7 @@ def stats(
 
 @app.command()
 def verify(
-    folder: Folder,
+    folder: Labels,
     photographs: Annotated[
         bool, typer.Option("--photographs", help="Also compare every photograph with its recorded hash.")
     ] = False,
@@ -89,7 +98,7 @@ def import_labels(
 @app.command()
 @with_options(ChosenMasks)
 def show(
-    folder: Folder,
+    folder: Labels,
     out: Annotated[Path, typer.Option(help="Picture to write: .jpg or .png.")],
     count: Annotated[
         int, typer.Option(help="Largest number of photographs, spread over the whole set.")
@@ -114,8 +123,10 @@ def show(
 
 @app.command()
 def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of label sets, or of the parts of one.")],
-    out: OutFolder,
+    folders: Annotated[
+        list[str], typer.Argument(help="Folders or URIs of label sets, or of the parts of one.")
+    ],
+    out: OutPlace,
     repeated: Annotated[
         Repeated,
         typer.Option(help="A photograph in two of the sets is refused, or taken from the first that has it."),
@@ -137,7 +148,7 @@ def merge(
     typer.echo(summary(labels))
 
 
-def _print_statistics(folder: Path, found: "Statistics") -> None:
+def _print_statistics(folder: str, found: "Statistics") -> None:
     from rich.markup import escape
     from rich.table import Table
 

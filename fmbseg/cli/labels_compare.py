@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import ChosenMasks, Folder, with_options
+from fmbseg.cli.options import ChosenMasks, Labels, with_options
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ _SHEET = "contact sheet"
 
 @with_options(ChosenMasks)
 def compare(
-    folder: Folder,
-    other: Annotated[Path, typer.Argument(help="Folder of the label set to compare it with.")],
+    folder: Labels,
+    other: Annotated[str, typer.Argument(help="Folder or URI of the label set to compare it with.")],
     sheet: Annotated[
         Path | None, typer.Option(help="Picture of the most different photographs: .jpg or .png.")
     ] = None,
@@ -41,7 +41,7 @@ def compare(
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))  # in ASCII, which no terminal takes for commands
     else:
-        print_comparison(str(folder), str(other), found)
+        print_comparison(folder, other, found)
     if sheet is None:
         return
     if not found.most_different:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import Branch, ChosenMasks, Folder, Private, Token, with_options
+from fmbseg.cli.options import Branch, ChosenMasks, Labels, Private, Token, with_options
 
 if TYPE_CHECKING:
     from fmbseg.labels.collection import LabelCollection
@@ -64,7 +64,7 @@ class ExportOptions:
         """Whether COCO is to be one file rather than a folder with the photographs."""
         return self.out.suffix.lower() == ".json"
 
-    def labels(self, folder: Path) -> "LabelCollection":
+    def labels(self, folder: str) -> "LabelCollection":
         """What is exported."""
         from fmbseg.labels.regions import class_regions
 
@@ -121,7 +121,7 @@ class ExportOptions:
 
 @with_options(ChosenMasks)
 def export_labels(
-    folder: Folder,
+    folder: Labels,
     out: Annotated[
         Path,
         typer.Option(
@@ -169,7 +169,7 @@ def export_labels(
 
 @with_options(ChosenMasks)
 def push(
-    folder: Folder,
+    folder: Labels,
     repo: Annotated[str, typer.Argument(help="owner/name of a data set on the Hub.")],
     private: Private = None,
     branch: Branch = None,

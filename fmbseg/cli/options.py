@@ -29,7 +29,27 @@ VocabularyName = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any image could not be read.")]
-OutFolder = Annotated[Path, typer.Option(help="Folder to write to; created if it does not exist.")]
+
+
+def _local(path: Path | None) -> Path | None:
+    """Refuse a URI where only a local path can stand."""
+    from fmbseg.labels.place import check_local
+
+    if path is not None:
+        try:
+            check_local(path)
+        except ValueError:
+            name = str(path).replace(":/", "://", 1)
+            raise typer.BadParameter(f"{name} is a URI: this command writes to local folders") from None
+    return path
+
+
+OutFolder = Annotated[
+    Path, typer.Option(help="Folder to write to; created if it does not exist.", callback=_local)
+]
+OutPlace = Annotated[
+    str, typer.Option(help="Folder or URI (s3://bucket/labels) to write to; created if it does not exist.")
+]
 DeviceName = Annotated[
     str | None,
     typer.Option(
@@ -203,7 +223,9 @@ class Stage(str, Enum):
     HAND = "hand"
 
 
-Folder = Annotated[Path, typer.Argument(help="Folder written by `fmbseg label` or `fmbseg labels import`.")]
+Labels = Annotated[
+    str, typer.Argument(help="Folder or URI written by `fmbseg label` or `fmbseg labels import`.")
+]
 Stages = Annotated[
     list[Stage] | None, typer.Option("--stage", help="Use only masks of this stage; repeatable.")
 ]
@@ -235,7 +257,7 @@ class ChosenMasks:
     min_similarity: MinSimilarity = -1.0
     certainty: ShownCertainty = None
 
-    def of(self, folder: Path) -> "LabelCollection":
+    def of(self, folder: str) -> "LabelCollection":
         """The labels of a folder, with these masks.
 
         Raises:

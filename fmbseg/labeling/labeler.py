@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.devices import Device, find_device
@@ -19,6 +18,7 @@ from fmbseg.labeling.two_models import TwoModels
 from fmbseg.labeling.ways import make_teacher, make_two_models
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import recorded_recipe
+from fmbseg.labels.place import place_of
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.loading.speed import Speed
 from fmbseg.progress import Progress
@@ -29,6 +29,7 @@ from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fmbseg.aligned.encoder import AlignedEncoder
     from fmbseg.engines.engine import EngineName
@@ -220,14 +221,15 @@ class PseudoLabeler:
         engine: EngineName = None,
         progress: bool = True,
     ) -> LabelSet:
-        """Label photographs into the folder ``out``; a run that was stopped continues where it stopped.
+        """Label photographs into ``out``; a run that was stopped continues where it stopped.
 
         A photograph that cannot be read is noted in its shard (``labels.errors``) and passed over.
 
         Args:
             photographs: a folder, or files.
             vocabulary: the classes to look for: a list, a mapping, a file or a benchmark's name.
-            out: folder for ``manifest.json`` and the shards.
+            out: folder for ``manifest.json`` and the shards; or a URI, such as ``s3://bucket/labels``, to
+                which whole shards are sent; what is not sent yet lies in fmbseg's cache folder here.
             image_labels: the classes that photographs are known to show, as a mapping from path to names or
                 a CSV file (see :class:`~fmbseg.labeling.image_labels.ImageLabels`); they replace the presence
                 step for these photographs. The manifest records a hash of them.
@@ -258,14 +260,14 @@ class PseudoLabeler:
         chosen = engine_of(engine)
         classes, found = Vocabulary.of(vocabulary), photographs_of(photographs)
         if chosen is not None:
-            what = EngineRun(found, classes, Path(out), image_labels, shard_size, part, workers)
+            what = EngineRun(found, classes, place_of(out), image_labels, shard_size, part, workers)
             label_on(chosen, PseudoLabeler, self._given, what, shown=progress)
             return finished(LabelSet(out, part), stacklevel=3)
-        self._way.made(recorded_recipe(Path(out)), out)
+        self._way.made(recorded_recipe(place_of(out)), out)
         for left in (passed_over(photographs), self.way.left_out):
             if left:
                 warnings.warn(str(left), stacklevel=2)
-        run = planned(self.origin, classes, found, Path(out), image_labels, shard_size)
+        run = planned(self.origin, classes, found, place_of(out), image_labels, shard_size)
         with LabelWriter(out, run.manifest, part) as writer:
             if not writer.done:
                 self._write(writer, classes, found, run.known, workers, Progress(progress))
@@ -303,7 +305,7 @@ def finished(labels: LabelSet, stacklevel: int = 2) -> LabelSet:
         warnings.warn(
             f"{len(errors)} of {len(labels) + len(errors)} photographs could not be labelled, "
             f"{errors[0]['path']} first ({errors[0]['error']}); "
-            f"all are in LabelSet({str(labels.folder)!r}).errors",
+            f"all are in LabelSet({str(labels.place)!r}).errors",
             stacklevel=stacklevel,
         )
     return labels

@@ -24,6 +24,7 @@ from fmbseg.labels.manifest import (
     read_manifest,
     recorded_recipe,
 )
+from fmbseg.labels.place import is_there, place_of
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import AUTO, RECIPES, get_recipe
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fmbseg.labeling.image_labels import ImageLabelSource
+    from fmbseg.labels.place import Place
     from fmbseg.part import Part
     from fmbseg.recipes import Recipe
     from fmbseg.vocabulary import VocabularySource
@@ -87,7 +89,7 @@ def look_ahead(
     """
     check_workers(workers)
     of_two = {"image_text": image_text, "mask_generator": mask_generator, "aligned": aligned}
-    chosen = _recipe_of(recipe, Path(out), needed=teacher is None and not (image_text and mask_generator))
+    chosen = _recipe_of(recipe, place_of(out), needed=teacher is None and not (image_text and mask_generator))
     named = chosen.name if teacher is None and chosen is not None else None
     teacher = teacher if teacher is not None or chosen is None else chosen.teacher
     if teacher is not None:
@@ -98,15 +100,17 @@ def look_ahead(
         own = settings or LabelingSettings.of_recipe(chosen, image_text, aligned=aligned is not None)
         origin = _origin_of_two(chosen, image_text, mask_generator, own)
     found = photographs_of(photographs)
-    run = planned(origin, Vocabulary.of(vocabulary), found, Path(out), image_labels, shard_size)
-    return _finished(Path(out), json.loads(json.dumps(run.manifest)), part, teacher=teacher, aligned=aligned)
+    run = planned(origin, Vocabulary.of(vocabulary), found, place_of(out), image_labels, shard_size)
+    return _finished(
+        place_of(out), json.loads(json.dumps(run.manifest)), part, teacher=teacher, aligned=aligned
+    )
 
 
 def _finished(
-    out: Path, wanted: dict[str, Any], part: Part | None, *, teacher: str | None, aligned: str | None
+    out: Place, wanted: dict[str, Any], part: Part | None, *, teacher: str | None, aligned: str | None
 ) -> LabelSet | None:
     """The labels in ``out``, where they are all of a run whose manifest would be ``wanted``."""
-    if not (out / MANIFEST).exists():
+    if not is_there(out / MANIFEST):
         return None
     found = read_manifest(out)
     _check_same_teacher(out, found["models"], wanted["models"])
@@ -143,7 +147,7 @@ def planned(
     origin: Mapping[str, Any],
     classes: Vocabulary,
     photographs: tuple[Path, list[str]],
-    out: Path,
+    out: Place,
     image_labels: ImageLabelSource | None,
     shard_size: int,
 ) -> PlannedRun:
@@ -164,7 +168,7 @@ def planned(
     return PlannedRun(known, manifest)
 
 
-def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def as_begun(origin: Mapping[str, Any], out: Place) -> dict[str, Any]:
     """The origin of a run, with the recipe's name that labels in ``out`` have: it decides nothing by itself.
 
     Args:
@@ -172,7 +176,7 @@ def as_begun(origin: Mapping[str, Any], out: Path) -> dict[str, Any]:
         out: folder of the label set.
     """
     models = dict(origin["models"])
-    if (out / MANIFEST).exists():
+    if is_there(out / MANIFEST):
         models.pop("recipe", None)
         models = _with_name(recorded_recipe(out), models)
     return {**origin, "models": models}
@@ -211,7 +215,7 @@ def run_manifest(
     )
 
 
-def _recipe_of(name: str, out: Path, *, needed: bool) -> Recipe | None:
+def _recipe_of(name: str, out: Place, *, needed: bool) -> Recipe | None:
     """The recipe of a run; with ``auto`` that of the labels in ``out``, if there are any.
 
     Where there are none, any recipe will do to check the rest.
@@ -264,7 +268,7 @@ def _family(spec: str) -> str:
     return spec.partition("?")[0].partition(":")[0]
 
 
-def _check_same_teacher(out: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _check_same_teacher(out: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse labels of another teacher, or of none; a model may add options, as a revision, to its spec."""
     teachers = [re.sub(r"\?[^+]*", "", str(models.get("teacher") or "")) for models in (found, wanted)]
     if teachers[0] != teachers[1]:

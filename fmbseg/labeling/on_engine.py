@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fmbseg.engines.engine import Engine
     from fmbseg.labeling.image_labels import ImageLabels, ImageLabelSource
     from fmbseg.labeling.shard_work import Labeler
+    from fmbseg.labels.place import Place
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -34,7 +35,7 @@ class EngineRun(NamedTuple):
     Attributes:
         photographs: their root, and their paths from there.
         classes: to look for.
-        out: folder of the label set.
+        out: folder or URI of the label set.
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
         part: of the run.
@@ -43,7 +44,7 @@ class EngineRun(NamedTuple):
 
     photographs: tuple[Path, Sequence[str]]
     classes: Vocabulary
-    out: Path
+    out: Place
     image_labels: ImageLabelSource | None
     shard_size: int
     part: Part | None
@@ -81,13 +82,13 @@ def label_on(
         plan = planned(
             described.origin, run.classes, (root, list(paths)), run.out, run.image_labels, run.shard_size
         )
-        with Claimed(run.out, plan.manifest) as claimed:
+        with Claimed(run.out, plan.manifest, run.part) as claimed:
             _label(crew, claimed, run, plan.known, bars)
             if not set(claimed.absent) - set(claimed.absent_of(run.part or Part())):
-                (run.out / JOURNAL).unlink(missing_ok=True)  # of an earlier run in one process
+                (claimed.work / JOURNAL).unlink(missing_ok=True)  # of an earlier run in one process
 
 
-def _decided(given: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def _decided(given: Mapping[str, Any], out: Place) -> dict[str, Any]:
     """The arguments with the recipe decided, so that all workers take the same."""
     whole = given.get("image_text") is not None and given.get("mask_generator") is not None
     if given.get("teacher") is not None or whole:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.labeling.pipeline import Steps, Way
+    from fmbseg.labels.place import Place
     from fmbseg.labels.record import LabeledImage
     from fmbseg.vocabulary import Vocabulary
 
@@ -86,7 +87,7 @@ class LabelWork:
         root: folder of the photographs.
         vocabulary: the classes to look for.
         photographs: how many there are in all.
-        out: folder of the label set, the same for all workers.
+        out: folder or URI of the label set, the same for all workers.
         workers: photographs that one worker labels at once.
     """
 
@@ -94,7 +95,7 @@ class LabelWork:
     root: Path
     vocabulary: Vocabulary
     photographs: int
-    out: Path
+    out: Place
     workers: int
 
     def __call__(self) -> ShardWorker:

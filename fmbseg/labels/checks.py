@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from base64 import b64decode
+from contextlib import closing
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.ahead import ordered_map
 from fmbseg.files import DamagedFileError, inside
 from fmbseg.labels.manifest import shard_length
+from fmbseg.labels.place import AT_ONCE, Remote
 from fmbseg.labels.record import STAGES
 from fmbseg.labels.run_lengths import check_counts
 from fmbseg.labels.shards import read_facts
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from fmbseg.labels.place import Place
     from fmbseg.labels.shards import ShardFacts
 
 REDO = "delete it and run the same labelling again: only this shard is redone"
@@ -43,7 +47,7 @@ def shard_problems(facts: ShardFacts, index: int, manifest: Mapping[str, Any]) -
         )
 
 
-def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> list[ShardFacts]:
+def check_shards(shards: Mapping[int, Place], manifest: Mapping[str, Any]) -> list[ShardFacts]:
     """Make sure that shards are those of a label set, at their places; only their footers are read.
 
     Args:
@@ -53,11 +57,13 @@ def check_shards(shards: Mapping[int, Path], manifest: Mapping[str, Any]) -> lis
     Raises:
         DamagedFileError: one is damaged, of another label set, of another place in it, or lacks a photograph.
     """
+    at_once = AT_ONCE if any(isinstance(shard, Remote) for shard in shards.values()) else 1
     found = []
-    for index, shard in shards.items():
-        found.append(read_facts(shard))
-        for problem in shard_problems(found[-1], index, manifest):
-            raise DamagedFileError(f"{shard} {problem}")
+    with closing(ordered_map(lambda one: read_facts(one[1]), shards.items(), workers=at_once)) as read:
+        for (index, shard), facts in read:
+            for problem in shard_problems(facts, index, manifest):
+                raise DamagedFileError(f"{shard} {problem}")
+            found.append(facts)
     return found
 
 

@@ -1,14 +1,15 @@
-"""A folder that labels are written to, shard by shard: claimed by one run, written to by its workers."""
+"""A place that labels are written to, shard by shard: claimed by one run, written to by its workers."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from fmbseg.files import inside, remove_leftovers, write_json
+from fmbseg.files import encode_json, inside, remove_leftovers
 from fmbseg.labels.checks import check_shards
 from fmbseg.labels.manifest import (
     MANIFEST,
@@ -19,15 +20,17 @@ from fmbseg.labels.manifest import (
     shard_length,
     short,
 )
+from fmbseg.labels.place import files_in, place_of, work_folder, written
 from fmbseg.labels.shards import shard_name, to_row, write_shard
+from fmbseg.part import Part
 from fmbseg.written import WouldReplaceError, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from fmbseg.labels.place import Place, Remote
     from fmbseg.labels.record import LabeledImage
-    from fmbseg.part import Part
 
 JOURNAL = "journal.jsonl"
 LOCK = ".fmbseg-labels.lock"
@@ -35,16 +38,20 @@ _NAMED = 4
 
 
 class Claimed:
-    """Holds a folder for one label set, and knows which of its shards are missing.
+    """Holds a place for one label set, and knows which of its shards are missing.
 
     Use it as a context manager; it holds the folder's lock. Workers write with :func:`write_whole_shard`,
-    which needs none.
+    which needs none. Object storage has no lock: there, runs of one configuration on several machines may
+    make the same shard, of which the first counts; on one machine a lock tells the runs of one part apart.
 
     Args:
-        out: to write to; created if it does not exist.
+        out: to write to, a folder or a URI; created if it does not exist.
         manifest: of the whole label set, with or without its hash.
+        part: that the run makes; for a URI, each part has a lock and a journal of its own.
 
     Attributes:
+        place: that is written to.
+        work: local folder of the lock and of a journal.
         manifest: with its hash.
         absent: places of the shards that are missing, ascending, as they were when the folder was claimed.
 
@@ -56,20 +63,23 @@ class Claimed:
         OSError: the folder cannot be written to.
     """
 
-    def __init__(self, out: str | Path, manifest: Mapping[str, Any]) -> None:
-        self.folder = Path(out)
+    def __init__(
+        self, out: str | Path | Remote, manifest: Mapping[str, Any], part: Part | None = None
+    ) -> None:
+        self.place = place_of(out)
         plain = json.loads(json.dumps(manifest))  # as it will be read back: tuples become lists
         check_manifest(plain)
         self.manifest: dict[str, Any] = {**plain, "hash": manifest_hash(plain)}
-        self._lock = FileLock(self.folder / LOCK)
+        self.work = work_folder(self.place, self.manifest["hash"], str(part or Part()))
+        self._lock = FileLock(self.work / LOCK)
         self.absent: list[int] = []
 
     def __enter__(self) -> Claimed:
-        hold(self._lock)
+        hold(self._lock, self.place)
         try:
-            remove_leftovers(self.folder)
-            _claim(self.folder, self.manifest)
-            there = present(self.folder, self.manifest)
+            remove_leftovers(self.work)
+            _claim(self.place, self.manifest)
+            there = present(self.place, self.manifest)
             check_shards(there, self.manifest)
             self.absent = [index for index in range(shard_count(self.manifest)) if index not in there]
         except BaseException:
@@ -89,11 +99,11 @@ class Claimed:
 
     def write(self, index: int, rows: Iterable[dict[str, Any]]) -> None:
         """Write a shard whole or not at all; ``rows`` as in :func:`~fmbseg.labels.shards.write_shard`."""
-        write_shard(self.folder / shard_name(index), rows, manifest=self.manifest["hash"], shard=index)
+        _write(self.place, self.manifest, index, rows)
 
 
 def write_whole_shard(
-    out: str | Path,
+    out: str | Path | Remote,
     manifest: Mapping[str, Any],
     index: int,
     results: Iterable[tuple[str, LabeledImage | str]],
@@ -101,7 +111,7 @@ def write_whole_shard(
     """Write one shard of a label set whole or not at all, from any process that can reach the folder.
 
     The bytes depend on the manifest and the results alone, so that a shard which two workers make is the same
-    twice: the later one takes the place of the earlier.
+    twice: in a folder the later one takes the place of the earlier, in object storage the first one counts.
 
     Args:
         out: folder of a label set that :class:`Claimed` has claimed.
@@ -113,12 +123,25 @@ def write_whole_shard(
         ValueError: the photographs are not as many as the shard has, or a path leads out of their folder.
         OSError: the folder cannot be written to.
     """
-    write_shard(
-        Path(out) / shard_name(index),
-        _rows(results, manifest, index),
-        manifest=manifest["hash"],
-        shard=index,
-    )
+    _write(place_of(out), manifest, index, _rows(results, manifest, index))
+
+
+def _write(place: Place, manifest: Mapping[str, Any], index: int, rows: Iterable[dict[str, Any]]) -> None:
+    with first_counts(place / shard_name(index), manifest, index) as shard:
+        write_shard(shard, rows, manifest=manifest["hash"], shard=index)
+
+
+@contextmanager
+def first_counts(shard: Place, manifest: Mapping[str, Any], index: int) -> Iterator[Place]:
+    """Accept, where the block finds it taken, that another run has written a shard to object storage first.
+
+    Raises:
+        DamagedFileError: what is there is not this shard.
+    """
+    try:
+        yield shard
+    except FileExistsError:
+        check_shards({index: shard}, manifest)
 
 
 def to_result_row(path: str, result: LabeledImage | str, root: Path) -> dict[str, Any]:
@@ -149,33 +172,41 @@ def _rows(
         raise ValueError(f"{shard_name(index)} has {expected} photographs, but results of {count} were given")
 
 
-def present(folder: Path, manifest: Mapping[str, Any]) -> dict[int, Path]:
-    """The shards of a label set that a folder holds, by their places."""
-    names = {path.name for path in folder.iterdir()}
-    places = ((index, shard_name(index)) for index in range(shard_count(manifest)))
-    return {index: folder / name for index, name in places if name in names}
+def present(place: Place, manifest: Mapping[str, Any]) -> dict[int, Place]:
+    """The shards of a label set that lie in a place, by their positions."""
+    there = files_in(place)
+    names = ((index, shard_name(index)) for index in range(shard_count(manifest)))
+    return {index: there[name] for index, name in names if name in there}
 
 
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
-    """Make an empty folder that of a label set, or accept one that the same configuration wrote to."""
-    path = folder / MANIFEST
-    if not path.exists():
-        shards = present(folder, manifest).values()
-        for taken in (*shards, folder / JOURNAL):
-            if taken in shards or taken.exists() or taken.is_symlink():
+def _claim(place: Place, manifest: dict[str, Any]) -> None:
+    """Make an empty place that of a label set, or accept one that the same configuration wrote to."""
+    there = files_in(place)
+    if MANIFEST not in there:
+        for name in (JOURNAL, *map(shard_name, range(shard_count(manifest)))):
+            if name in there:
                 raise WouldReplaceError(
-                    f"{taken} is there, but there is no {MANIFEST} that says what it "
+                    f"{there[name]} is there, but there is no {MANIFEST} that says what it "
                     "belongs to: move it away, or use another folder"
                 )
-        write_json(path, manifest)
-        return
-    found = read_manifest(folder)
-    check_same_run(folder, found, manifest)
+        try:
+            _write_manifest(place, manifest)
+        except FileExistsError:  # another run on the same object storage began at this moment
+            pass
+        else:
+            return
+    found = read_manifest(place)
+    check_same_run(place, found, manifest)
     if found["root"] != manifest["root"]:  # the same photographs, in a folder that was moved
-        write_json(path, manifest)
+        _write_manifest(place, manifest, replace=True)
 
 
-def check_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _write_manifest(place: Place, manifest: dict[str, Any], *, replace: bool = False) -> None:
+    with written(place / MANIFEST, replace=replace) as file:
+        file.write(encode_json(manifest))
+
+
+def check_same_run(folder: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse to continue labels of another configuration.
 
     Args:

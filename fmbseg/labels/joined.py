@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.files import atomic_path
 from fmbseg.labels.checks import check_shards
-from fmbseg.labels.claimed import Claimed, check_same_run, present
+from fmbseg.labels.claimed import Claimed, check_same_run, first_counts, present
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, read_manifest, shard_count
+from fmbseg.labels.place import is_there, opened, place_of, written
 from fmbseg.labels.shards import shard_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from fmbseg.labels.place import Place
+
+_BLOCK = 1 << 20
 
 
 def are_parts(folders: Sequence[str | Path]) -> bool:
@@ -23,7 +27,7 @@ def are_parts(folders: Sequence[str | Path]) -> bool:
     Raises:
         ValueError: one is no label set, or is damaged.
     """
-    return len({read_manifest(Path(folder))["hash"] for folder in folders}) == 1
+    return len({read_manifest(place_of(folder))["hash"] for folder in folders}) == 1
 
 
 def join(folders: Iterable[str | Path], out: str | Path) -> LabelSet:
@@ -33,7 +37,7 @@ def join(folders: Iterable[str | Path], out: str | Path) -> LabelSet:
 
     Args:
         folders: of the parts. Of a shard that two of them hold, the content must be equal.
-        out: folder for the whole.
+        out: folder for the whole, or a URI.
 
     Raises:
         FileNotFoundError: a folder holds no label set, or shards are in none of the parts.
@@ -42,25 +46,29 @@ def join(folders: Iterable[str | Path], out: str | Path) -> LabelSet:
         WouldReplaceError: ``out`` holds files of no label set, or another run is writing to it.
         OSError: ``out`` cannot be written.
     """
-    parts, target = [Path(folder) for folder in folders], Path(out)
+    parts, target = [place_of(folder) for folder in folders], place_of(out)
     if not parts:
         raise ValueError("there are no parts to join: name the folder of one or more")
     manifest = read_manifest(parts[0])
-    if (target / MANIFEST).exists():
+    if is_there(target / MANIFEST):
         parts.append(target)
     for part in parts[1:]:
         check_same_run(part, read_manifest(part), manifest)
     shards = _found(parts, manifest)
     with Claimed(target, manifest) as claimed:
         for index in claimed.absent:
-            with atomic_path(target / shard_name(index)) as temporary:
-                shutil.copyfile(shards[index], temporary)
+            with (
+                first_counts(target / shard_name(index), manifest, index) as copy,
+                opened(shards[index]) as shard,
+                written(copy) as file,
+            ):
+                shutil.copyfileobj(shard, file, _BLOCK)
         return LabelSet(target)
 
 
-def _found(parts: Sequence[Path], manifest: Mapping[str, Any]) -> dict[int, Path]:
+def _found(parts: Sequence[Place], manifest: Mapping[str, Any]) -> dict[int, Place]:
     """Every shard's file by its place."""
-    shards: dict[int, Path] = {}
+    shards: dict[int, Place] = {}
     contents: dict[int, str] = {}
     for part in parts:
         own = present(part, manifest)

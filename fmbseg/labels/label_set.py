@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.certainty import check_certainty
 from fmbseg.labels.checks import check_shards, row_problems
+from fmbseg.labels.claimed import present
 from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count, shown_from
+from fmbseg.labels.place import place_of
 from fmbseg.labels.shards import damaged, from_row, read_failures, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
@@ -20,6 +22,7 @@ from fmbseg.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fmbseg.labels.place import Remote
     from fmbseg.labels.record import LabeledImage
 
 
@@ -31,7 +34,8 @@ class LabelSet(LabelCollection):
     as it is read: nothing need be labelled again to see more, or less.
 
     Args:
-        folder: with ``manifest.json``, ``shard-00000.parquet`` and so on.
+        folder: with ``manifest.json``, ``shard-00000.parquet`` and so on; a path, or a URI such as
+            ``s3://bucket/labels``, of which one shard at a time is fetched to memory.
         part: read the shards of this part alone; the others need not be there.
         certainty: read masks and classes that are as certain as this, 0 to 1, and those of which it is not
             known; by default what the settings of the labels say, of which ``Aligner.fit`` and :func:`save`
@@ -49,21 +53,31 @@ class LabelSet(LabelCollection):
         FileNotFoundError: no/such/folder holds no label set: manifest.json is missing...
     """
 
-    def __init__(self, folder: str | Path, part: Part | None = None, certainty: float | None = None) -> None:
-        self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+    def __init__(
+        self, folder: str | Path | Remote, part: Part | None = None, certainty: float | None = None
+    ) -> None:
+        self.place = place_of(folder)
+        self.manifest = read_manifest(self.place)
         self._asked = None if certainty is None else check_certainty("certainty", certainty)
         self._least = shown_from(self.manifest) if self._asked is None else self._asked
         self._vocabulary = Vocabulary.from_dict(self.manifest["vocabulary"])
-        places = (part or Part()).take(range(shard_count(self.manifest)))
-        self._shards = {index: self.folder / shard_name(index) for index in places}
-        missing = [shard.name for shard in self._shards.values() if not shard.exists()]
+        wanted = (part or Part()).take(range(shard_count(self.manifest)))
+        there = present(self.place, self.manifest)
+        missing = [shard_name(index) for index in wanted if index not in there]
         if missing:
             raise FileNotFoundError(
-                f"{self.folder} is not finished: {len(missing)} of {len(self._shards)} shards are missing "
+                f"{self.place} is not finished: {len(missing)} of {len(wanted)} shards are missing "
                 f"({missing[0]} first). Run the same labelling again; it continues where it stopped"
             )
+        self._shards = {index: there[index] for index in wanted}
         self._facts = check_shards(self._shards, self.manifest)
+
+    @property
+    def folder(self) -> Path:
+        """The local folder that it lies in; a ValueError for one in object storage (see ``place``)."""
+        if not isinstance(self.place, Path):
+            raise ValueError(f"{self.place} is no local folder: copy it to one, or use LabelSet.place")
+        return self.place
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -144,7 +158,7 @@ def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) ->
     Args:
         labels: a label set, or a collection derived from one; the manifest records how. What is less certain
             than is shown is written, too, unless a certainty was asked for.
-        out: folder to write to.
+        out: folder to write to, or a URI.
         shard_size: photographs a shard.
 
     Returns:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import fmbseg
 from fmbseg.certainty import check_certainty
-from fmbseg.files import DamagedFileError, read_json
+from fmbseg.files import DamagedFileError, parse_json
+from fmbseg.labels.place import is_there, read_whole
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from fmbseg.labels.place import Place
 
 SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
@@ -84,7 +87,7 @@ def shard_positions(manifest: Mapping[str, Any], index: int) -> range:
     return range(start, start + shard_length(manifest, index))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Place) -> dict[str, Any]:
     """Read and check a label set's manifest.
 
     Raises:
@@ -93,13 +96,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: it has another version.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    try:
+        content = read_whole(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(
             f"{folder} holds no label set: {MANIFEST} is missing. Make one with `fmbseg label` or "
             "PseudoLabeler().label(photographs, vocabulary, out)"
-        )
+        ) from error
     try:
-        manifest = read_json(path)
+        manifest = parse_json(content, str(path))
     except DamagedFileError as error:
         raise DamagedFileError(f"{path} is not a label set's manifest: {error}") from error
     if not isinstance(manifest, dict) or "schema_version" not in manifest:
@@ -123,13 +128,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def recorded_recipe(folder: Path) -> str | None:
+def recorded_recipe(folder: Place) -> str | None:
     """The recipe that labels in a folder were begun with; ``None`` without labels, or where none was named.
 
     Raises:
         ValueError: what is there is no manifest, or is damaged.
     """
-    return read_manifest(folder)["models"].get("recipe") if (folder / MANIFEST).exists() else None
+    return read_manifest(folder)["models"].get("recipe") if is_there(folder / MANIFEST) else None
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from fmbseg.files import DamagedFileError, check_regular
+from fmbseg.files import DamagedFileError
+from fmbseg.labels.place import read_end
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from fmbseg.labels.place import Place
 
 _ZEROS = "0" * 64
 PLACEHOLDERS = {"pages": _ZEROS, "footer": _ZEROS}
@@ -24,12 +25,18 @@ _ENTRIES = {name: re.compile(rb"fmbseg\.%s\x18\x40([0-9a-f]{64})" % name.encode(
 _MAGIC = b"PAR1"
 _END = 4 + len(_MAGIC)  # the footer's length and the magic word stand behind it
 _BLOCK = 1 << 20
+_GUESS = 1 << 16  # bytes that hold most footers
 
 
 class Footer(NamedTuple):
-    """Where the footer of a file starts, and the hash of what is before it."""
+    """The end of a file, which says what is in it.
 
-    start: int
+    Attributes:
+        content: its bytes, to the end of the file.
+        pages: hash of what is before it.
+    """
+
+    content: bytes
     pages: str
 
 
@@ -85,44 +92,42 @@ class SealingFile:
         self._file.write(view)
 
 
-def check_footer(path: Path) -> Footer:
-    """Check a file's footer against its own hash.
+def read_footer(place: Place) -> Footer:
+    """Read a file's footer, and check it against its own hash.
 
     Raises:
         DamagedFileError: the hash differs, or is missing.
         OSError: it cannot be read, or is not a regular file.
     """
-    check_regular(path)
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _END))
-        end = file.read(_END)
-        start = size - _END - int.from_bytes(end[: -len(_MAGIC)], "little")
-        if end[-len(_MAGIC) :] != _MAGIC or start < 0:
-            raise DamagedFileError("it is not a Parquet file, or a part of one")
-        file.seek(start)
-        content = file.read()
+    content = read_end(place, _GUESS)
+    length = _END + int.from_bytes(content[-_END : -len(_MAGIC)], "little")
+    if content[-len(_MAGIC) :] == _MAGIC and length > len(content) == _GUESS:
+        content = read_end(place, length)
+    if content[-len(_MAGIC) :] != _MAGIC or length > len(content):
+        raise DamagedFileError("it is not a Parquet file, or a part of one")
+    content = content[-length:]
     seal, pages = (_ENTRIES[name].search(content) for name in ("footer", "pages"))
     if seal is None or pages is None:
         raise DamagedFileError("its footer is not as fmbseg wrote it")
     if sha256(_filled(content, "footer", _ZEROS)).hexdigest().encode() != seal[1]:
         raise DamagedFileError("its footer does not have the checksum that it was written with")
-    return Footer(start, pages[1].decode())
+    return Footer(content, pages[1].decode())
 
 
-def check_pages(path: Path, footer: Footer) -> None:
+def check_pages(file: BinaryIO, footer: Footer) -> None:
     """Check everything before the footer.
 
     Raises:
         DamagedFileError: it was changed since it was written.
         OSError: it cannot be read.
     """
-    digest, left = sha256(), footer.start
-    with path.open("rb") as file:
-        while left and (block := file.read(min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block)
-    if digest.hexdigest() != footer.pages:
+    left = file.seek(0, 2) - len(footer.content)
+    file.seek(0)
+    digest = sha256()
+    while left > 0 and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    if digest.hexdigest() != footer.pages or file.read() != footer.content:
         raise DamagedFileError("its content does not have the checksum that it was written with")
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from hashlib import sha256
+from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmbseg.files import DamagedFileError, open_atomically
-from fmbseg.labels.parquet_seal import PLACEHOLDERS, SealingFile, check_footer, check_pages
+from fmbseg.files import DamagedFileError
+from fmbseg.labels.parquet_seal import PLACEHOLDERS, SealingFile, check_pages, read_footer
+from fmbseg.labels.place import opened, written
 from fmbseg.labels.record import LabeledImage
 from fmbseg.masks import MaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fmbseg.labels.place import Place
 
 _MASK = pa.struct(
     [
@@ -153,18 +156,22 @@ def shard_name(index: int) -> str:
     return f"shard-{index:05d}.parquet"
 
 
-def write_shard(path: Path, rows: Iterable[dict[str, Any]], *, manifest: str, shard: int) -> None:
+def write_shard(place: Place, rows: Iterable[dict[str, Any]], *, manifest: str, shard: int) -> None:
     """Write a shard whole or not at all, a few rows in memory at a time.
 
     Args:
-        path: of the shard.
+        place: of the shard.
         rows: in order. One with ``path`` and ``error`` is of a photograph that could not be labelled: the
             shard lists it in its footer, so that a shard is all that is known of its photographs.
         manifest: hash of the manifest of the label set that it belongs to.
         shard: its place there.
+
+    Raises:
+        FileExistsError: object storage has a shard of that name.
+        OSError: it cannot be written.
     """
     content, failed = sha256(), list[list[str]]()
-    with open_atomically(path) as file:
+    with written(place) as file:
         sealing = SealingFile(file)
         with pq.ParquetWriter(sealing, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
             source = _labelled(rows, failed)
@@ -199,35 +206,34 @@ def encode_row(row: dict[str, Any]) -> bytes:
     return json.dumps(row, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def read_facts(path: Path) -> ShardFacts:
+def read_facts(place: Place) -> ShardFacts:
     """Read and check what a shard records about itself, without reading its rows.
 
     Raises:
         DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
-    return _read_footer(path)[0]
+    return _read_footer(place)[0]
 
 
-def read_failures(path: Path) -> list[dict[str, Any]]:
+def read_failures(place: Place) -> list[dict[str, Any]]:
     """The photographs of a shard that could not be labelled, each with ``path`` and ``error``.
 
     Raises:
         DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
-    return [{"path": name, "error": error} for name, error in _read_footer(path)[1]]
+    return [{"path": name, "error": error} for name, error in _read_footer(place)[1]]
 
 
-def _read_footer(path: Path) -> tuple[ShardFacts, list[list[str]]]:
+def _read_footer(place: Place) -> tuple[ShardFacts, list[list[str]]]:
     try:
-        check_footer(path)
-        return _facts(_open(path))
+        return _facts(_open(BytesIO(read_footer(place).content)))
     except DamagedFileError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(place, str(error)) from error
 
 
-def read_shard(path: Path) -> Iterator[dict[str, Any]]:
+def read_shard(place: Place) -> Iterator[dict[str, Any]]:
     """Yield a shard's rows, a few of them in memory at a time; the whole file is checked before the first.
 
     Raises:
@@ -235,24 +241,26 @@ def read_shard(path: Path) -> Iterator[dict[str, Any]]:
         OSError: it cannot be read.
     """
     try:
-        check_pages(path, check_footer(path))
-        batches = _open(path).iter_batches(batch_size=_BATCH)
-        while (batch := next(batches, None)) is not None:
-            yield from batch.to_pylist()
+        footer = read_footer(place)
+        with opened(place) as file:
+            check_pages(file, footer)
+            batches = _open(file).iter_batches(batch_size=_BATCH)
+            while (batch := next(batches, None)) is not None:
+                yield from batch.to_pylist()
     except (DamagedFileError, pa.ArrowException) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(place, str(error)) from error
 
 
-def damaged(path: Path, why: str) -> DamagedFileError:
+def damaged(place: Place, why: str) -> DamagedFileError:
     """The error for a shard that cannot be trusted."""
     return DamagedFileError(
-        f"{path} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
+        f"{place} is damaged ({why}). Delete it and run the same labelling again: only this shard is redone"
     )
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(source: BinaryIO) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(source)
     except pa.ArrowException as error:
         raise DamagedFileError(str(error)) from error
     if not file.schema_arrow.equals(SCHEMA):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fmbseg.labels.checks import REDO, row_problems, shard_problems
 from fmbseg.labels.claimed import JOURNAL
 from fmbseg.labels.manifest import read_manifest, shard_count
+from fmbseg.labels.place import files_in, place_of
 from fmbseg.labels.record import PhotographError, checked_photograph
 from fmbseg.labels.shards import encode_row, read_facts, read_shard, shard_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     class and stage.
 
     Args:
-        folder: of the label set.
+        folder: of the label set, or its URI.
         photographs: also read every photograph and compare its SHA-256.
 
     Returns:
@@ -56,20 +58,23 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     Raises:
         FileNotFoundError: there is no manifest.
     """
-    folder = Path(folder)
+    place = place_of(folder)
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(place)
     except FileNotFoundError:
         raise
     except ValueError as error:
-        return [Problem(folder.name, str(error))]
-    found = list(_stray_files(folder, manifest))
+        return [Problem(place.name, str(error))]
+    there = files_in(place)
+    found = list(_stray_files(there, manifest))
     seen: set[str] = set()
     root, classes = Path(manifest["root"]), len(manifest["vocabulary"]["names"])
     for index in range(shard_count(manifest)):
-        shard = folder / shard_name(index)
-        if not shard.exists():
-            found.append(Problem(shard.name, "is missing: run the same labelling again, and it continues"))
+        shard = there.get(shard_name(index))
+        if shard is None:
+            found.append(
+                Problem(shard_name(index), "is missing: run the same labelling again, and it continues")
+            )
             continue
         try:
             facts = read_facts(shard)
@@ -91,12 +96,12 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     return found
 
 
-def _stray_files(folder: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
+def _stray_files(there: Iterable[str], manifest: dict[str, Any]) -> Iterator[Problem]:
     known = {shard_name(index) for index in range(shard_count(manifest))}
-    for path in sorted(folder.glob("shard-*.parquet")):
-        if path.name not in known:
-            yield Problem(path.name, f"is not one of this label set's {len(known)} shards: move it away")
-    if (folder / JOURNAL).exists():
+    for name in sorted(there):
+        if fnmatch(name, "shard-*.parquet") and name not in known:
+            yield Problem(name, f"is not one of this label set's {len(known)} shards: move it away")
+    if JOURNAL in there:
         yield Problem(JOURNAL, "the labelling is not finished: run it again, and it continues")
 
 

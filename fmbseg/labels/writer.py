@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from fmbseg.labels.place import Remote
     from fmbseg.labels.record import LabeledImage
 
 
@@ -27,10 +28,11 @@ class LabelWriter:
     current photograph, and since records are written in order, a resumed run ends with the same bytes. Memory
     holds the current record, not the journal.
 
-    Use it as a context manager; it holds the folder's lock.
+    Use it as a context manager; it holds the folder's lock. Of labels in object storage, the journal lies in
+    fmbseg's cache folder on this machine, and whole shards alone are sent.
 
     Args:
-        folder: to write to; created if it does not exist.
+        folder: to write to, or a URI; created if it does not exist.
         manifest: of the whole label set, without ``hash``.
         part: the shards that this writer makes. The manifest and every shard's bytes do not depend on it.
 
@@ -43,9 +45,12 @@ class LabelWriter:
         OSError: the folder cannot be written to. A full disk loses nothing that was written before.
     """
 
-    def __init__(self, folder: str | Path, manifest: dict[str, Any], part: Part | None = None) -> None:
-        self._claimed = Claimed(folder, manifest)
-        self.folder, self.manifest = self._claimed.folder, self._claimed.manifest
+    def __init__(
+        self, folder: str | Path | Remote, manifest: dict[str, Any], part: Part | None = None
+    ) -> None:
+        self._claimed = Claimed(folder, manifest, part)
+        self.place, self.manifest = self._claimed.place, self._claimed.manifest
+        self._journal_path = self._claimed.work / JOURNAL
         self._part = part or Part()
         self._todo: deque[int] = deque()  # places of this part's missing shards
         self._journal: RowJournal | None = None
@@ -118,7 +123,7 @@ class LabelWriter:
                 self._pending, end, chain = self._pending + 1, row_end, row_chain
             elif row["shard"] not in own and row["shard"] in absent:
                 raise ValueError(
-                    f"{self.folder} holds the begun shard {row['shard']}, which is not of part {self._part}: "
+                    f"{self.place} holds the begun shard {row['shard']}, which is not of part {self._part}: "
                     "finish the part that began it, or give each part a folder of its own"
                 )
         self._begin(end, chain)
@@ -126,21 +131,21 @@ class LabelWriter:
     def _begin(self, end: int = 0, chain: int = 0) -> None:
         """Begin the next shard, with what is to be kept of the journal: a line cut short by a kill goes."""
         if self.done:
-            (self.folder / JOURNAL).unlink(missing_ok=True)
+            self._journal_path.unlink(missing_ok=True)
             return
-        self._journal = RowJournal(self.folder / JOURNAL, end, chain)
+        self._journal = RowJournal(self._journal_path, end, chain)
         self._close_full_shard()
 
     def _write(self, path: str, result: LabeledImage | str) -> None:
         row = to_result_row(path, result, Path(self.manifest["root"]))
         if self._journal is None:
-            raise ValueError(f"all {self.count} photographs are already in {self.folder}")
+            raise ValueError(f"all {self.count} photographs are already in {self.place}")
         self._journal.append({"manifest": self.manifest["hash"], "shard": self._todo[0], "row": row})
         self._pending += 1
         self._close_full_shard()
 
     def _journal_rows(self) -> Iterator[tuple[dict[str, Any], int, int]]:
-        path = self.folder / JOURNAL
+        path = self._journal_path
         try:
             for found in iterate_rows(path):
                 if found[0].get("manifest") != self.manifest["hash"]:

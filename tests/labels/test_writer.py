@@ -29,7 +29,9 @@ PHOTOGRAPHS: list[LabeledImage | str] = [
 ]
 
 
-def write(folder: Path, stop_after: int | None = None, *, part: Part | None = None, **changes: Any) -> None:
+def write(
+    folder: Path | str, stop_after: int | None = None, *, part: Part | None = None, **changes: Any
+) -> None:
     """Write what is missing, as a run does; stop after so many photographs."""
     with LabelWriter(folder, manifest(len(PHOTOGRAPHS), **changes), part) as writer:
         for count, position in enumerate(writer.positions()):

@@ -15,6 +15,7 @@ from fmbseg.labels.formats.coco_records import CocoRecords
 from fmbseg.labels.formats.label_studio_file import coco_of_tasks
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import MANIFEST, new_manifest, shard_count
+from fmbseg.labels.place import check_local
 from fmbseg.labels.shards import shard_name
 from fmbseg.labels.writer import LabelWriter
 
@@ -46,8 +47,8 @@ def import_coco(
     Args:
         path: of the JSON file, COCO's or Label Studio's own ("JSON"). It is read whole.
         photographs: folder of the photographs; see :class:`PhotographFinder` for names that a tool changed.
-        out: folder for the label set; a run that was stopped continues where it stopped. An import that fails
-            removes the folder again if it made it.
+        out: local folder for the label set; a run that was stopped continues where it stopped. An import that
+            fails removes the folder again if it made it.
         vocabulary: the classes, by whose names the categories are known. If not given, that of the labels
             that were exported, or else the categories' names, but for those that mean background or pixels
             that do not count, and for an unused one that others name as their ``supercategory``.
@@ -58,6 +59,7 @@ def import_coco(
             photograph; the message names the entry's id.
         OSError: a file cannot be read, or ``out`` cannot be written.
     """
+    check_local(out)
     path, root, out = Path(path), Path(photographs).absolute(), Path(out)
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}: it must be 1 or more")
