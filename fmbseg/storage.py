@@ -7,6 +7,7 @@ import os
 import random
 import re
 import time
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -173,6 +174,32 @@ def _s3_pages(uri: str) -> Iterator[tuple[str, int]]:
         if not page.get("IsTruncated"):
             return
         asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def modified(uri: str) -> dict[str, float]:
+    """When the objects below a URI were written, in seconds since 1970, by their names from there.
+
+    Those of which the storage does not tell are left out.
+
+    Raises:
+        StorageError: it may not or cannot be listed.
+    """
+    path, found = _tried(uri, "list", lambda system, path: (path, system.find(path, detail=True)))
+    base = path.rstrip("/") + "/"
+    times = {name.removeprefix(base): _written(about) for name, about in found.items()}
+    return {name: when for name, when in times.items() if when is not None}
+
+
+def _written(about: dict[str, Any]) -> float | None:
+    for name in ("LastModified", "updated", "last_modified", "mtime", "created"):  # as file systems call it
+        found = about.get(name)
+        if isinstance(found, str):
+            found = datetime.fromisoformat(found.replace("Z", "+00:00"))
+        if isinstance(found, datetime):
+            return found.timestamp()
+        if isinstance(found, int | float):
+            return float(found)
+    return None
 
 
 def put(uri: str, content: bytes, *, new: bool = False) -> None:

@@ -9,6 +9,7 @@ import typer
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.labels_compare import compare
 from fmbseg.cli.labels_export import export_labels, push
+from fmbseg.cli.labels_status import status
 from fmbseg.cli.options import (
     ChosenMasks,
     Classes,
@@ -28,6 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="Inspect, check, export and import 
 app.command("export")(export_labels)
 app.command()(push)
 app.command()(compare)
+app.command()(status)
 _SHEET = "contact sheet"
 
 
