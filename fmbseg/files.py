@@ -255,6 +255,24 @@ def inside(root: Path, name: str | Path, *, links_may_leave: bool = True) -> Pat
         Traceback (most recent call last):
         ValueError: '../b.jpg' leads out of the folder photos: only paths within it are taken
     """
+    path = root / check_inside(root, name)
+    if not links_may_leave and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root)):
+        raise ValueError(
+            f"{str(name)!r} leads out of the folder {root} by a link: only places within it are written to"
+        )
+    return path
+
+
+def check_inside(root: Path | str, name: str | Path) -> PurePosixPath:
+    """Make sure that an untrusted path leads out of no folder that it may be joined to.
+
+    Args:
+        root: the folder or the URI that it is to start from, for the message.
+        name: a relative path with forward slashes.
+
+    Raises:
+        ValueError: as :func:`inside` does, but for links.
+    """
     text = name.as_posix() if isinstance(name, Path) else name
     if not isinstance(text, str) or (not text.strip("/.")) or "\0" in text:
         raise ValueError(f"{text!r} is not a path of a file within the folder {root}")
@@ -268,9 +286,4 @@ def inside(root: Path, name: str | Path, *, links_may_leave: bool = True) -> Pat
     )
     if absolute or ".." in posix.parts or ".." in windows.parts:
         raise ValueError(f"{text!r} leads out of the folder {root}: only paths within it are taken")
-    path = root / posix
-    if not links_may_leave and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root)):
-        raise ValueError(
-            f"{text!r} leads out of the folder {root} by a link: only places within it are written to"
-        )
-    return path
+    return posix

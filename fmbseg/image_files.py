@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from fmbseg.signatures import ImageError
@@ -42,7 +42,7 @@ class PassedOver:
         paths: sorted by their text with forward slashes.
     """
 
-    paths: tuple[Path, ...] = ()
+    paths: tuple[PurePath, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -136,7 +136,7 @@ def passed_over(folder_or_paths: ImageFiles, *, recursive: bool = True) -> Passe
     return PassedOver(tuple(_in_order(found)))
 
 
-def missing(path: Path) -> ImageError:
+def missing(path: Path | str) -> ImageError:
     """The error for a path that does not exist."""
     return ImageError(f"{path} does not exist (looked from {Path.cwd()}); check its spelling")
 
@@ -166,17 +166,19 @@ def _is_folder(path: Path) -> bool:
         raise unreadable(path, error) from error
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: PurePath) -> bool:
+    """Whether a file's extension is that of an image."""
     return path.suffix.lower() in IMAGE_EXTENSIONS
 
 
-def _is_companion(path: Path) -> bool:
+def is_companion(path: PurePath) -> bool:
+    """Whether a file is one that is kept beside photographs, by its name."""
     return path.suffix.lower() in _COMPANIONS or path.stem.lower() in _COMPANION_NAMES
 
 
 def _images_in(folder: Path, own: OwnResults, *, recursive: bool) -> list[Path]:
     files = list(_files_in(folder, recursive=recursive))
-    candidates = [file for file in files if _is_image(file)]
+    candidates = [file for file in files if is_image(file)]
     images = [file for file in candidates if file not in own]
     if not images:
         results = f", fmbseg's own results: {len(candidates)}" if candidates else ""
@@ -191,7 +193,7 @@ def _images_in(folder: Path, own: OwnResults, *, recursive: bool) -> list[Path]:
 
 def _others_in(folder: Path, own: OwnResults, *, recursive: bool) -> Iterator[Path]:
     for file in _files_in(folder, recursive=recursive):
-        if not (_is_image(file) or _is_companion(file) or file in own):
+        if not (is_image(file) or is_companion(file) or file in own):
             yield file
 
 

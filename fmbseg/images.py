@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +26,10 @@ from fmbseg.image_files import (
     unreadable,
 )
 from fmbseg.rgb import rgb_from_array, rgb_from_pillow
-from fmbseg.signatures import ImageError, kind_of
+from fmbseg.signatures import READ, ImageError, kind_of
+from fmbseg.sources.contract import StoredImage
+from fmbseg.sources.stored import stored_image
+from fmbseg.storage import is_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +44,14 @@ __all__ = [
     "ImageFiles",
     "ImageInput",
     "PassedOver",
+    "decode_image",
     "find_images",
     "load_image",
     "passed_over",
+    "read_image_file",
 ]
 
-ImageInput: TypeAlias = "str | Path | Image.Image | NDArray[Any] | torch.Tensor"
+ImageInput: TypeAlias = "str | Path | StoredImage | Image.Image | NDArray[Any] | torch.Tensor"
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs."""
@@ -62,8 +68,9 @@ def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> N
     bits that hold them, with a warning for fewer than 16. Colour profiles are not applied.
 
     Args:
-        source: a path; a Pillow image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float
-            in [0, 1]; or a tensor (3, H, W), uint8 or float in [0, 1].
+        source: a path, or a URI such as ``s3://bucket/dog.jpg``; a photograph of a
+            :class:`~fmbseg.sources.contract.Source`; a Pillow image; an array (H, W), (H, W, 3) or (H, W, 4),
+            uint8, uint16 or float in [0, 1]; or a tensor (3, H, W), uint8 or float in [0, 1].
         max_pixels: refuse larger images; files are checked by their header, before decoding.
 
     Returns:
@@ -77,6 +84,10 @@ def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> N
         >>> load_image(np.array([[0.0, 1.0]])).tolist()
         [[[0, 0, 0], [255, 255, 255]]]
     """
+    if isinstance(source, str) and is_uri(source):
+        source = stored_image(source)
+    if isinstance(source, StoredImage):
+        return decode_image(source.read(), str(source), max_pixels=max_pixels)
     if isinstance(source, (str, os.PathLike)):
         with _open(Path(source)) as image:
             return _decode(image, str(source), max_pixels)
@@ -93,49 +104,97 @@ def load_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> N
     )
 
 
+def decode_image(content: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode the bytes of an image's file as :func:`load_image` does.
+
+    Args:
+        content: of the file.
+        name: for messages.
+        max_pixels: as in :func:`load_image`.
+
+    Raises:
+        ImageError: as in :func:`load_image`.
+    """
+    try:
+        image = Image.open(BytesIO(content))
+    except Exception as error:  # readers of headers fail on damaged bytes with nearly any exception
+        raise _header_error(name, error, len(content), content) from error
+    with image:
+        return _decode(image, name, max_pixels)
+
+
+def read_image_file(path: Path, name: str) -> bytes:
+    """Read the bytes of an image's file, whole.
+
+    Args:
+        path: of the file.
+        name: for messages.
+
+    Raises:
+        ImageError: it is missing, no regular file, larger than a gibibyte, or cannot be read.
+    """
+    try:
+        check_regular(path)
+        size = path.stat().st_size
+        if size > _MAX_WHOLE:
+            raise _too_large(name, size)
+        return path.read_bytes()
+    except OSError as error:
+        raise _opening_error(path, error, name) from error
+
+
 def _open(path: Path) -> Image.Image:
     try:
         check_regular(path)
-        _check_bytes(path)
+        size = path.stat().st_size
+        # Of these, Pillow would read the whole file before it checks the image's size.
+        if size > _MAX_WHOLE and kind_of(_start(path)) in ("WebP", "AVIF", "HEIC"):
+            raise _too_large(str(path), size)
         return Image.open(path)
     except ImageError:
         raise
-    except Exception as error:  # readers of headers fail on damaged bytes with nearly any exception
-        raise _opening_error(path, error) from error
+    except Exception as error:
+        raise _opening_error(path, error, str(path)) from error
 
 
-def _check_bytes(path: Path) -> None:
-    """Refuse files that Pillow would read whole before it checks the image's size."""
-    size = path.stat().st_size
-    if size > _MAX_WHOLE and kind_of(path) in ("WebP", "AVIF", "HEIC"):
-        raise ImageError(
-            f"{path} is too large: {size:,} bytes, at most {_MAX_WHOLE:,} are read of this format; "
-            "save it as JPEG or PNG, or get the file again"
-        )
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(READ)
 
 
-def _opening_error(path: Path, error: Exception) -> ImageError:
+def _too_large(name: str, size: int) -> ImageError:
+    return ImageError(
+        f"{name} is too large: {size:,} bytes, at most {_MAX_WHOLE:,} are read of this format; "
+        "save it as JPEG or PNG, or get the file again"
+    )
+
+
+def _opening_error(path: Path, error: Exception, name: str) -> ImageError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return missing(path)
+        return missing(name)
     if isinstance(error, IsADirectoryError):
-        return ImageError(f"{path} is a folder; name a file, or list its files with find_images")
+        return ImageError(f"{name} is a folder; name a file, or list its files with find_images")
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # of check_regular
+        return ImageError(f"{name} {error.strerror}; leave it out")
+    if isinstance(error, OSError) and error.errno is not None:  # from the system, not from a decoder
+        return unreadable(name, error)
+    return _header_error(name, error, path.stat().st_size, _start(path))
+
+
+def _header_error(name: str, error: Exception, size: int, start: bytes) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
-        size, kind = path.stat().st_size, kind_of(path)
+        kind = kind_of(start)
         what = f"it looks like {kind}" if kind else "of an unknown kind"
         return ImageError(
-            f"{path} is not an image that Pillow can read ({size} bytes{f', {what}' if size else ''}); "
+            f"{name} is not an image that Pillow can read ({size} bytes{f', {what}' if size else ''}); "
             "leave it out, or save it as JPEG or PNG"
         )
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(
-            f"{path} is too large: {error} Make it smaller, or if you trust it, raise max_pixels and "
+            f"{name} is too large: {error} Make it smaller, or if you trust it, raise max_pixels and "
             f"PIL.Image.MAX_IMAGE_PIXELS"
         )
-    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # of check_regular
-        return ImageError(f"{path} {error.strerror}; leave it out")
-    if isinstance(error, OSError) and error.errno is not None:  # from the system, not from a decoder
-        return unreadable(path, error)
-    return _damaged(str(path), error)
+    return _damaged(name, error)
 
 
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:

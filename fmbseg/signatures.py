@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class ImageError(ValueError):
     """An image cannot be used; the message names it and says what to do."""
 
 
-_READ = 512
+READ = 512
+"""As many bytes as the kind is told by."""
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -63,20 +60,13 @@ _BRANDS = {  # of ISO media files: four letters behind "ftyp"
 _TEXTS = {b"<!doctype html": "HTML", b"<html": "HTML", b"<svg": "SVG", b"<?xml": "XML"}
 
 
-def kind_of(path: Path) -> str | None:
+def kind_of(start: bytes) -> str | None:
     """What a file looks like, such as ``"HEIC"``, ``"HTML"`` or ``"gzip"``; empty if unknown.
 
     Args:
-        path: of a regular file; only its first bytes are read.
-
-    Raises:
-        OSError: it cannot be read.
+        start: its first :data:`READ` bytes, or more; or all of a shorter one.
     """
-    with path.open("rb") as file:
-        return _kind(file.read(_READ))
-
-
-def _kind(start: bytes) -> str | None:
+    start = start[:READ]
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12], "a video (MP4 or the like)")
     if start[:4] == b"RIFF":
@@ -96,7 +86,7 @@ def _text_kind(start: bytes) -> str | None:
             return kind
     try:
         # Where more follows, the last character may be cut.
-        shown = getincrementaldecoder("utf-8")().decode(text, final=len(start) < _READ)
+        shown = getincrementaldecoder("utf-8")().decode(text, final=len(start) < READ)
     except UnicodeDecodeError:
         return None
     if not shown or not all(letter.isprintable() or letter.isspace() for letter in shown):

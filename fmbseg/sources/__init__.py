@@ -1,0 +1,1 @@
+"""Photographs wherever they are: folders, lists, tar files and tables, here or in object storage."""
