@@ -9,6 +9,10 @@ class ImageError(ValueError):
     """An image cannot be used; the message names it and says what to do."""
 
 
+class MissingImageError(ImageError):
+    """An image is not there."""
+
+
 READ = 512
 """As many bytes as the kind is told by."""
 _SIGNATURES = {

@@ -8,6 +8,7 @@ import random
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +52,11 @@ def is_uri(place: object) -> bool:
         (True, False, False)
     """
     return isinstance(place, str) and bool(_URI.match(place))
+
+
+def path_or_uri(text: str) -> Path | str:
+    """A path, or a URI as it is."""
+    return text if is_uri(text) else Path(text)
 
 
 def scheme_of(uri: str) -> str:

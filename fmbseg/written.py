@@ -30,6 +30,7 @@ from fmbseg.marker import (
     is_same,
     read_marker,
 )
+from fmbseg.sources.contract import StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -169,13 +170,19 @@ class WrittenFiles:
         with self.path(name) as temporary:
             temporary.write_bytes(content)
 
-    def copy(self, name: str, photograph: Path) -> None:
+    def copy(self, name: str, photograph: Path | StoredImage) -> None:
         """Copy a photograph; the copy may be an input again. Raises as :meth:`path` does."""
         with self.path(name, photograph=True) as temporary:
-            shutil.copyfile(photograph, temporary)
+            if isinstance(photograph, StoredImage):
+                temporary.write_bytes(photograph.read())
+            else:
+                shutil.copyfile(photograph, temporary)
 
-    def link(self, name: str, photograph: Path) -> None:
+    def link(self, name: str, photograph: Path | StoredImage) -> None:
         """Link to a photograph, or copy it where links cannot be made; raises as :meth:`path` does."""
+        if isinstance(photograph, StoredImage):
+            self.copy(name, photograph)
+            return
         place = self._place(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         target = os.path.realpath(photograph)

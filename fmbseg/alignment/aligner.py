@@ -21,6 +21,7 @@ from fmbseg.files import cache_home
 from fmbseg.progress import Progress
 from fmbseg.recipes import AUTO, RECIPES
 from fmbseg.recipes.auto import ByRecipe
+from fmbseg.storage import path_or_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,7 +137,7 @@ class Aligner(Shareable):
         Args:
             labels: a LabelSet, its folder, or records (with their ``vocabulary``).
             vocabulary: the classes of records; a LabelSet has its own.
-            root: folder that the paths of records start from.
+            root: folder or URI that the paths of records start from.
             checkpoint: folder to save the training in, after each epoch and every five minutes. A training
                 that it already holds is continued, and ends as if it had never been stopped.
             logs: folder for ``steps.csv`` and ``epochs.csv``.
@@ -158,7 +159,7 @@ class Aligner(Shareable):
             MissingPackageError: ``tensorboard`` is asked for and not installed.
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
         """
-        source = open_labels(labels, vocabulary, Path(root))
+        source = open_labels(labels, vocabulary, path_or_uri(str(root)))
         self._stay_with(source)
         keeping = Keeping(checkpoint, logs, tensorboard)
         with Progress(progress and self._ground.processes.main) as bars, ExitStack() as files:

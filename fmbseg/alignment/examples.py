@@ -17,12 +17,11 @@ from fmbseg.alignment.training_example import TrainingExample, training_size
 from fmbseg.labels.record import PhotographError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.settings import TrainingSettings
+    from fmbseg.labels.record import PhotographFile
     from fmbseg.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -155,7 +154,7 @@ def hold_out(data: TrainingData, settings: TrainingSettings) -> TrainingData:
     return replace(data, examples=kept, held_out=held)
 
 
-def _photographs(source: LabelSource, track: Track[Any]) -> list[Path]:
+def _photographs(source: LabelSource, track: Track[Any]) -> list[PhotographFile]:
     """Where the photographs are, in the order of their records; every file is read and compared."""
     paths, problems = [], []
     for record in track(source, "checking", len(source)):
@@ -169,7 +168,7 @@ def _photographs(source: LabelSource, track: Track[Any]) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
-def _photograph(source: LabelSource, record: LabelRecord) -> tuple[Path | None, str]:
+def _photograph(source: LabelSource, record: LabelRecord) -> tuple[PhotographFile | None, str]:
     try:
         return source.photograph_of(record), ""
     except PhotographError as error:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fmbseg.contract_check import missing_members
 from fmbseg.labels.collection import LabelCollection
-from fmbseg.labels.record import checked_photograph
+from fmbseg.labels.record import PhotographFile, checked_photograph
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class LabelSource(Protocol):
 
     def __iter__(self) -> Iterator[LabelRecord]: ...
 
-    def photograph_of(self, record: LabelRecord) -> Path:
+    def photograph_of(self, record: LabelRecord) -> PhotographFile:
         """Where the photograph of a record is.
 
         Raises:
@@ -119,13 +119,13 @@ class RecordedLabels:
     Args:
         records: of the photographs.
         vocabulary: the classes that their indices point to.
-        root: folder that their paths start from, and may not leave.
+        root: folder or URI that their paths start from, and may not leave.
         origin: what made them, if known; ``models`` has specs by role.
     """
 
     records: tuple[LabelRecord, ...]
     vocabulary: Vocabulary
-    root: Path = Path()
+    root: Path | str = Path()
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -143,7 +143,7 @@ class RecordedLabels:
     def __iter__(self) -> Iterator[LabelRecord]:
         return iter(self.records)
 
-    def photograph_of(self, record: LabelRecord) -> Path:
+    def photograph_of(self, record: LabelRecord) -> PhotographFile:
         """Where the photograph of a record is.
 
         Raises:
@@ -156,7 +156,7 @@ class RecordedLabels:
 def open_labels(
     labels: LabelSource | str | Path | Iterable[LabelRecord],
     vocabulary: VocabularySource | None,
-    root: Path,
+    root: Path | str,
 ) -> LabelSource:
     """Labels in any accepted form, as a :class:`LabelSource`.
 
@@ -165,7 +165,7 @@ def open_labels(
     Args:
         labels: a source, the folder of a label set, or records.
         vocabulary: the classes of records; a source has its own.
-        root: folder that the paths of records start from.
+        root: folder or URI that the paths of records start from.
 
     Raises:
         ValueError: a vocabulary is given twice, or not at all.

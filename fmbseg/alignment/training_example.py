@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from fmbseg.alignment.mask_targets import MaskFeatures
+    from fmbseg.labels.record import PhotographFile
 
 _LONGEST_OVER_SHORTEST = 4  # a longer panorama is made smaller, or it would not fit in memory
 
@@ -23,7 +22,7 @@ class TrainingExample:
     """One photograph.
 
     Attributes:
-        path: of its file.
+        path: where its file is.
         sha256: that of the file.
         size: height and width in pixels that it is encoded at.
         labels: class of each patch among the training's K classes, -1 for none, int16 (h, w).
@@ -31,7 +30,7 @@ class TrainingExample:
         masks: the photograph's masks with their features; None if they are not asked for.
     """
 
-    path: Path
+    path: PhotographFile
     sha256: str
     size: tuple[int, int]
     labels: NDArray[np.int16]

@@ -9,6 +9,7 @@ import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
+    PHOTOGRAPHS,
     Classes,
     DeviceName,
     OutPlace,
@@ -63,7 +64,7 @@ _MASKS = {
 class LabelOptions:
     """What ``fmbseg label`` takes."""
 
-    photographs: Annotated[list[Path], typer.Argument(help="A folder of photographs, or files.")]
+    photographs: Annotated[list[str], typer.Argument(help=PHOTOGRAPHS)]
     out: OutPlace
     classes: Classes = None
     vocabulary: VocabularyName = None
@@ -172,11 +173,9 @@ class LabelOptions:
 def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
     """Label photographs without human annotation (Stage 1); a stopped run continues where it stopped."""
     wanted, chosen, run = words(asked.classes, asked.vocabulary), asked.chosen(), asked.run()
-    from fmbseg.image_files import passed_over
     from fmbseg.labeling.look_ahead import look_ahead
 
-    source = asked.photographs[0] if len(asked.photographs) == 1 else asked.photographs
-    labels = look_ahead(source, wanted, asked.out, **chosen, **run)
+    source, labels = look_ahead(asked.photographs, wanted, asked.out, **chosen, **run)
     if labels is None:
         from fmbseg.devices import find_device
         from fmbseg.labeling.labeler import PseudoLabeler
@@ -187,7 +186,9 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
         precision = None if asked.precision is None else check_precision(asked.precision)
         with warnings.catch_warnings():
             # Every failure and what was passed over is told below.
-            warnings.filterwarnings("ignore", message=".*(photographs could not be labelled|passed over)")
+            warnings.filterwarnings(
+                "ignore", message=".*(photographs could not be labelled|passed over|cut short)"
+            )
             labeler = PseudoLabeler(
                 **chosen, device=device, hub=hub, precision=precision, compiled=asked.compiled
             )
@@ -198,7 +199,7 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
     typer.echo(summary(labels))
     for failure in labels.errors:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")
-    if left := passed_over(source):
+    if left := source.told():
         complain(left, "warning")
     if asked.strict and (labels.errors or left):
         raise typer.Exit(1)

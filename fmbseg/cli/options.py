@@ -50,6 +50,10 @@ OutFolder = Annotated[
 OutPlace = Annotated[
     str, typer.Option(help="Folder or URI (s3://bucket/labels) to write to; created if it does not exist.")
 ]
+PHOTOGRAPHS = (
+    "A folder of photographs, or files; by path or URI (s3://, gs://, hf://). Also lists (.txt, "
+    "list.parquet#url), tar files ({000..099}.tar) and Parquet files of images."
+)
 DeviceName = Annotated[
     str | None,
     typer.Option(

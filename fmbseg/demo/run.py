@@ -23,6 +23,7 @@ from fmbseg.files import encode
 from fmbseg.images import find_images, load_image
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labels.manifest import MANIFEST
+from fmbseg.labels.record import photograph_at
 from fmbseg.labels.shards import shard_name
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
@@ -191,7 +192,7 @@ def _rows(
 
 
 def _truth(labels: LabelSet, labeler: PseudoLabeler, segmenter: OpenVocabSegmenter) -> dict[str, Any]:
-    return measure(load_image(labels.root / KNOWN), labeler, segmenter)
+    return measure(load_image(photograph_at(labels.root, KNOWN)), labeler, segmenter)
 
 
 def _count(images: Path, out: Path) -> int:

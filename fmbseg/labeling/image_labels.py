@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fmbseg.sources.contract import joined
+from fmbseg.storage import is_uri
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class ImageLabels:
             starts with ``path`` is a heading). A photograph with no name shows none of the classes; one that
             is left out is looked at by the image-text model as usual.
         vocabulary: of the classes.
-        root: folder that the photographs' paths start from; paths may also be absolute.
+        root: folder or URI that the photographs' paths start from; paths may also be whole.
         paths: of the photographs that are labelled, from the root.
 
     Raises:
@@ -42,19 +44,20 @@ class ImageLabels:
         >>> from fmbseg.vocabulary import Vocabulary
         >>> words = Vocabulary.of(["dog", "sofa"])
         >>> known = {"a.jpg": ["sofa"], "b.jpg": []}
-        >>> labels = ImageLabels(known, words, Path("."), ["a.jpg", "b.jpg", "c.jpg"])
+        >>> labels = ImageLabels(known, words, ".", ["a.jpg", "b.jpg", "c.jpg"])
         >>> labels.of("a.jpg"), labels.of("b.jpg"), labels.of("c.jpg")
         ((1,), (), None)
     """
 
     def __init__(
-        self, source: ImageLabelSource, vocabulary: Vocabulary, root: Path, paths: Sequence[str]
+        self, source: ImageLabelSource, vocabulary: Vocabulary, root: str, paths: Sequence[str]
     ) -> None:
         where = "image_labels" if isinstance(source, Mapping) else str(source)
         indices = {name: index for index, name in enumerate(vocabulary.names)}
-        known, unknown = set(paths), []
+        entries = list(_entries(source))
+        known, unknown = set(paths if entries else ()), []
         present: dict[str, set[int]] = {}
-        for given, names in _entries(source):
+        for given, names in entries:
             path = _from_root(given, root)
             if path not in known:
                 unknown.append(given)
@@ -98,7 +101,9 @@ def _entries(source: ImageLabelSource) -> Iterator[tuple[str, Sequence[str]]]:
         raise ValueError(f"the image-level labels {source} cannot be read: {error}") from error
 
 
-def _from_root(given: str, root: Path) -> str:
+def _from_root(given: str, root: str) -> str:
+    if is_uri(given):
+        return given.removeprefix(joined(root, ""))
     path = Path(given.replace("\\", "/"))
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmbseg.devices import Device, find_device
 from fmbseg.engines.engine import engine_of
-from fmbseg.image_files import passed_over
 from fmbseg.images import load_image
-from fmbseg.labeling.look_ahead import check_workers, photographs_of, planned
+from fmbseg.labeling.look_ahead import check_workers, planned
 from fmbseg.labeling.on_engine import EngineRun, label_on
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.teacher import refuse_beside_a_teacher, refuse_without_a_teacher
@@ -25,10 +24,11 @@ from fmbseg.progress import Progress
 from fmbseg.reasons import Reasons
 from fmbseg.recipes import AUTO
 from fmbseg.recipes.auto import ByRecipe
+from fmbseg.sources.opened import open_source
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fmbseg.aligned.encoder import AlignedEncoder
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from fmbseg.models.loading.precision import Precision
     from fmbseg.part import Part
     from fmbseg.recipes import Recipe
+    from fmbseg.sources.contract import Source
+    from fmbseg.sources.opened import Photographs
     from fmbseg.vocabulary import VocabularySource
 
 
@@ -210,7 +212,7 @@ class PseudoLabeler:
 
     def label(
         self,
-        photographs: str | Path | Sequence[str | Path],
+        photographs: Photographs,
         vocabulary: VocabularySource,
         out: str | Path,
         *,
@@ -226,7 +228,8 @@ class PseudoLabeler:
         A photograph that cannot be read is noted in its shard (``labels.errors``) and passed over.
 
         Args:
-            photographs: a folder, or files.
+            photographs: a folder, files, or what else :func:`~fmbseg.sources.opened.open_source` takes, by
+                path or URI.
             vocabulary: the classes to look for: a list, a mapping, a file or a benchmark's name.
             out: folder for ``manifest.json`` and the shards; or a URI, such as ``s3://bucket/labels``, to
                 which whole shards are sent; what is not sent yet lies in fmbseg's cache folder here.
@@ -250,6 +253,7 @@ class PseudoLabeler:
 
         Raises:
             ImageError: no photograph found.
+            StorageError: object storage cannot be reached, or refuses; repeating the call continues the run.
             ValueError: a vocabulary that is none; image labels that name other photographs or classes; or
                 ``out`` holds labels of another configuration, or another run is writing to it.
             OSError: ``out`` cannot be written. After a full disk, repeating the call continues the run.
@@ -258,35 +262,36 @@ class PseudoLabeler:
         """
         check_workers(workers)
         chosen = engine_of(engine)
-        classes, found = Vocabulary.of(vocabulary), photographs_of(photographs)
+        classes, source = Vocabulary.of(vocabulary), open_source(photographs)
+        if told := source.told():
+            warnings.warn(told, stacklevel=2)
         if chosen is not None:
-            what = EngineRun(found, classes, place_of(out), image_labels, shard_size, part, workers)
+            what = EngineRun(source, classes, place_of(out), image_labels, shard_size, part, workers)
             label_on(chosen, PseudoLabeler, self._given, what, shown=progress)
             return finished(LabelSet(out, part), stacklevel=3)
         self._way.made(recorded_recipe(place_of(out)), out)
-        for left in (passed_over(photographs), self.way.left_out):
-            if left:
-                warnings.warn(str(left), stacklevel=2)
-        run = planned(self.origin, classes, found, place_of(out), image_labels, shard_size)
+        if left := self.way.left_out:
+            warnings.warn(left, stacklevel=2)
+        run = planned(self.origin, classes, source, place_of(out), image_labels, shard_size)
         with LabelWriter(out, run.manifest, part) as writer:
             if not writer.done:
-                self._write(writer, classes, found, run.known, workers, Progress(progress))
+                self._write(writer, classes, source, run.known, workers, Progress(progress))
         return finished(LabelSet(out, part), stacklevel=3)
 
     def _write(
         self,
         writer: LabelWriter,
         classes: Vocabulary,
-        photographs: tuple[Path, list[str]],
+        photographs: Source,
         known: ImageLabels,
         workers: int,
         progress: Progress,
     ) -> None:
         """Label the photographs that are not written yet."""
-        root, paths = photographs
-        todo = [paths[position] for position in writer.positions()]
+        keys, todo = photographs.keys(), writer.positions()
         steps = self.way.steps(classes, len(todo))
-        results = label_files(root, todo, steps, present=known.of, workers=workers)
+        wanted = (keys[position] for position in todo)
+        results = label_files(photographs, wanted, steps, present=known.of, workers=workers)
         failures = Reasons()
         with progress as bars, closing(results):
             bar = bars.bar("labelling", writer.count, done=writer.count - len(todo))

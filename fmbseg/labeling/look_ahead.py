@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fmbseg.image_files import find_images
 from fmbseg.labeling.competition import CompetitionSettings
 from fmbseg.labeling.image_labels import ImageLabels
 from fmbseg.labeling.settings import LabelingSettings
@@ -29,20 +26,36 @@ from fmbseg.labels.writer import LabelWriter
 from fmbseg.models.registries import CONCEPTS, IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.recipes import AUTO, RECIPES, get_recipe
 from fmbseg.recipes.auto import named_by_environment
+from fmbseg.sources.opened import open_source
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fmbseg.labeling.image_labels import ImageLabelSource
     from fmbseg.labels.place import Place
     from fmbseg.part import Part
     from fmbseg.recipes import Recipe
+    from fmbseg.sources.contract import Source
+    from fmbseg.sources.opened import Photographs
     from fmbseg.vocabulary import VocabularySource
 
 
+class Ahead(NamedTuple):
+    """What is known of a run before it.
+
+    Attributes:
+        photographs: listed.
+        labels: where all that the run would make is there already; else None.
+    """
+
+    photographs: Source
+    labels: LabelSet | None
+
+
 def look_ahead(
-    photographs: str | Path | Sequence[str | Path],
+    photographs: Photographs,
     vocabulary: VocabularySource,
     out: str | Path,
     *,
@@ -58,7 +71,7 @@ def look_ahead(
     part: Part | None = None,
     workers: int = 1,
     settings: LabelingSettings | None = None,
-) -> LabelSet | None:
+) -> Ahead:
     """Check what a run is asked to do, as ``PseudoLabeler`` does, but with no model loaded.
 
     Args:
@@ -78,9 +91,6 @@ def look_ahead(
         workers: photographs that masks are made for at once.
         settings: of Stage 1, instead of the recipe's.
 
-    Returns:
-        The labels, where ``out`` holds all that the run would make; else None.
-
     Raises:
         UnknownNameError: a recipe or a spec that does not exist.
         ImageError: no photograph found.
@@ -99,11 +109,10 @@ def look_ahead(
         refuse_without_a_teacher(None, teacher_options, prefilter)
         own = settings or LabelingSettings.of_recipe(chosen, image_text, aligned=aligned is not None)
         origin = _origin_of_two(chosen, image_text, mask_generator, own)
-    found = photographs_of(photographs)
-    run = planned(origin, Vocabulary.of(vocabulary), found, place_of(out), image_labels, shard_size)
-    return _finished(
-        place_of(out), json.loads(json.dumps(run.manifest)), part, teacher=teacher, aligned=aligned
-    )
+    source = open_source(photographs)
+    run = planned(origin, Vocabulary.of(vocabulary), source, place_of(out), image_labels, shard_size)
+    wanted = json.loads(json.dumps(run.manifest))
+    return Ahead(source, _finished(place_of(out), wanted, part, teacher=teacher, aligned=aligned))
 
 
 def _finished(
@@ -146,7 +155,7 @@ class PlannedRun(NamedTuple):
 def planned(
     origin: Mapping[str, Any],
     classes: Vocabulary,
-    photographs: tuple[Path, list[str]],
+    photographs: Source,
     out: Place,
     image_labels: ImageLabelSource | None,
     shard_size: int,
@@ -156,13 +165,13 @@ def planned(
     Args:
         origin: models and settings.
         classes: to look for.
-        photographs: see :func:`photographs_of`.
+        photographs: that are to be labelled.
         out: folder of the label set.
         image_labels: the classes that photographs are known to show.
         shard_size: photographs a shard.
     """
-    known = ImageLabels(image_labels or {}, classes, *photographs)
-    manifest = run_manifest(classes, as_begun(origin, out), *photographs, shard_size)
+    known = ImageLabels(image_labels or {}, classes, photographs.root, photographs.keys())
+    manifest = run_manifest(classes, as_begun(origin, out), photographs, shard_size)
     if image_labels is not None:
         manifest["image_labels"] = known.to_manifest()
     return PlannedRun(known, manifest)
@@ -182,37 +191,38 @@ def as_begun(origin: Mapping[str, Any], out: Place) -> dict[str, Any]:
     return {**origin, "models": models}
 
 
-def photographs_of(source: str | Path | Sequence[str | Path]) -> tuple[Path, list[str]]:
-    """The folder that all photographs lie in, and their sorted paths from there."""
-    found = [path.absolute() for path in find_images(source)]
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        root = Path(source).absolute()
-    else:
-        root = Path(os.path.commonpath([path.parent for path in found]))
-    return root, sorted(path.relative_to(root).as_posix() for path in found)
-
-
 def run_manifest(
-    vocabulary: Vocabulary, origin: Mapping[str, Any], root: Path, paths: Sequence[str], shard_size: int
+    vocabulary: Vocabulary, origin: Mapping[str, Any], photographs: Source, shard_size: int
 ) -> dict[str, Any]:
     """The manifest of a run.
 
     Args:
         vocabulary: the classes to look for.
         origin: the models and settings.
-        root: folder of the photographs.
-        paths: of the photographs, from the root.
+        photographs: that are to be labelled.
         shard_size: photographs a shard.
 
     Raises:
         ValueError: ``shard_size`` is below 1.
     """
-    # Sizes too: another folder whose files have the same names must not pass for this one.
-    listing = json.dumps([(path, _bytes(root / path)) for path in paths]).encode()
-    known = {"sha256_of_paths_and_sizes": sha256(listing).hexdigest()}
+    keys = photographs.keys()
+    known = {"sha256_of_paths_and_sizes": _fingerprint(keys, photographs.sizes())}
     return new_manifest(
-        vocabulary, count=len(paths), shard_size=shard_size, root=root, images=known, **origin
+        vocabulary, count=len(keys), shard_size=shard_size, root=photographs.root, images=known, **origin
     )
+
+
+def _fingerprint(keys: Sequence[str], sizes: Sequence[int]) -> str:
+    """SHA-256 of all keys and sizes as one JSON array, which is never whole in memory.
+
+    Sizes too: another folder whose files have the same names must not pass for this one.
+    """
+    digest, before = sha256(), "["
+    for key, size in zip(keys, sizes, strict=True):
+        digest.update(f"{before}{json.dumps((key, int(size)))}".encode())
+        before = ", "
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def _recipe_of(name: str, out: Place, *, needed: bool) -> Recipe | None:
@@ -281,11 +291,3 @@ def _teacher(models: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_models(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in manifest.items() if name != "models"}
-
-
-def _bytes(path: Path) -> int:
-    """Size of a file; -1 if it cannot be found out, which labelling will report."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -19,13 +19,13 @@ from fmbseg.recipes.auto import decided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from fmbseg.engines.crew import Crew
     from fmbseg.engines.engine import Engine
     from fmbseg.labeling.image_labels import ImageLabels, ImageLabelSource
     from fmbseg.labeling.shard_work import Labeler
     from fmbseg.labels.place import Place
+    from fmbseg.sources.contract import Source
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -33,7 +33,7 @@ class EngineRun(NamedTuple):
     """What is to be labelled, and how, whichever engine does it.
 
     Attributes:
-        photographs: their root, and their paths from there.
+        photographs: wherever they are.
         classes: to look for.
         out: folder or URI of the label set.
         image_labels: the classes that photographs are known to show.
@@ -42,7 +42,7 @@ class EngineRun(NamedTuple):
         workers: photographs that one worker labels at once.
     """
 
-    photographs: tuple[Path, Sequence[str]]
+    photographs: Source
     classes: Vocabulary
     out: Place
     image_labels: ImageLabelSource | None
@@ -68,9 +68,14 @@ def label_on(
         WorkFailedError: shards failed on every try; all others are written.
         ValueError: ``out`` holds labels of another configuration.
     """
-    root, paths = run.photographs
+    source = run.photographs
     work = LabelWork(
-        partial(make, **_decided(given, run.out)), root, run.classes, len(paths), run.out, run.workers
+        partial(make, **_decided(given, run.out)),
+        source,
+        run.classes,
+        len(source.keys()),
+        run.out,
+        run.workers,
     )
     device = given.get("device")
     asked = None if device is None else str(device)
@@ -79,9 +84,7 @@ def label_on(
         ((_, described),) = crew.map([None])
         for told in (*described.warned, *filter(None, [described.left_out])):
             warnings.warn(told, stacklevel=4)
-        plan = planned(
-            described.origin, run.classes, (root, list(paths)), run.out, run.image_labels, run.shard_size
-        )
+        plan = planned(described.origin, run.classes, source, run.out, run.image_labels, run.shard_size)
         with Claimed(run.out, plan.manifest, run.part) as claimed:
             _label(crew, claimed, run, plan.known, bars)
             if not set(claimed.absent) - set(claimed.absent_of(run.part or Part())):
@@ -100,11 +103,11 @@ def _decided(given: Mapping[str, Any], out: Place) -> dict[str, Any]:
 def _label(crew: Crew, claimed: Claimed, run: EngineRun, known: ImageLabels, bars: Progress) -> None:
     manifest, part = claimed.manifest, run.part or Part()
     todo = claimed.absent_of(part)
-    own = part.take(range(-(-len(run.photographs[1]) // run.shard_size)))
+    own = part.take(range(-(-len(run.photographs.keys()) // run.shard_size)))
     total = sum(shard_length(manifest, index) for index in own)
     left = sum(shard_length(manifest, index) for index in todo)
     watch = Watch(bars, bars.bar("labelling", total, done=total - left), crew)
-    for _, labelled in crew.map(_shards(todo, claimed, run.photographs[1], known)):
+    for _, labelled in crew.map(_shards(todo, claimed, run.photographs.keys(), known)):
         watch.done(labelled.photographs, labelled.failures)
 
 

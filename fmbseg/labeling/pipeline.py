@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from fmbseg.ahead import ordered_map, readers
-from fmbseg.files import inside, sha256_of
-from fmbseg.images import ImageError, load_image
+from fmbseg.files import check_inside, sha256_of
+from fmbseg.images import ImageError, decode_image, load_image
+from fmbseg.sources.contract import joined
+from fmbseg.sources.local import LocalFiles
+from fmbseg.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from fmbseg.labeling.competition import CompetitionSettings
     from fmbseg.labeling.settings import LabelingSettings
     from fmbseg.labels.record import LabeledImage
+    from fmbseg.sources.contract import Source
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -42,6 +47,8 @@ class _Unreadable(NamedTuple):
     path: str
     error: str
 
+
+_FETCHERS = 8
 
 PreparedT = TypeVar("PreparedT")
 DescribedT = TypeVar("DescribedT")
@@ -99,25 +106,30 @@ class Way(Protocol):
 
 
 def label_files(
-    root: Path,
-    paths: Sequence[str],
+    photographs: Source,
+    keys: Iterable[str],
     steps: Steps[PreparedT, DescribedT],
     *,
     present: Callable[[str], tuple[int, ...] | None],
     workers: int,
 ) -> Generator[tuple[str, LabeledImage | str], None, None]:
-    """Label photographs; yield (path, labels or why there are none) in the order of ``paths``.
+    """Label photographs; yield (key, labels or why there are none) in the order of ``keys``.
 
     Args:
-        root: folder that the paths start from.
-        paths: of the photographs.
+        photographs: that have them.
+        keys: of those that are to be labelled.
         steps: of labelling.
         present: the classes that a photograph is known to show; ``None`` where nothing is known.
         workers: photographs that are labelled at once, each on a thread.
     """
 
-    def read(path: str) -> tuple[Photograph | _Unreadable, PreparedT | None]:
-        photograph = _read(root, path)
+    def fetch(key: str) -> bytes | Path | _Unreadable:
+        return _fetched(photographs, key)
+
+    def read(
+        fetched: tuple[str, bytes | Path | _Unreadable],
+    ) -> tuple[Photograph | _Unreadable, PreparedT | None]:
+        photograph = _read(*fetched)
         return photograph, None if isinstance(photograph, _Unreadable) else steps.prepare(photograph.image)
 
     def label(described: tuple[Photograph | _Unreadable, DescribedT | None]) -> LabeledImage | str:
@@ -127,30 +139,47 @@ def label_files(
         assert description is not None
         return steps.label(photograph, description, present(photograph.path))
 
-    with closing(ordered_map(read, paths, workers=readers())) as found:
+    # Waiting for storage takes more threads than decoding does, and what waits is small.
+    fetched = ordered_map(fetch, keys, workers=_FETCHERS)
+    with closing(fetched), closing(ordered_map(read, fetched, workers=readers())) as found:
         described = _described((result for _, result in found), steps)
         with closing(ordered_map(label, described, workers=workers)) as labelled:
             for (photograph, _), result in labelled:
                 yield photograph.path, result
 
 
-def _read(root: Path, path: str) -> Photograph | _Unreadable:
+def _fetched(photographs: Source, key: str) -> bytes | Path | _Unreadable:
+    """The bytes of a photograph; the path of one on this machine, whose file may be far larger than it."""
     try:
-        path.encode()  # the table's text is UTF-8
-        inside(root, path)  # as whoever reads the labels will ask
-        image = load_image(root / path)  # first: its errors say what to do
-        digest = sha256_of(root / path)
+        key.encode()  # the table's text is UTF-8
+        path = check_inside(photographs.root, key)  # as whoever reads the labels will ask
+        if path.as_posix() != key:
+            raise ValueError(f"{key!r} is not the plainest form of a path, {path.as_posix()!r}")
+        return photographs.path(key) if isinstance(photographs, LocalFiles) else photographs.read(key)
+    except StorageError:  # not of this photograph: all that follow would fail alike
+        raise
     except UnicodeEncodeError:
-        return _Unreadable(path, f"the name {path!r} is not UTF-8; rename the file")
+        return _Unreadable(key, f"the name {key!r} is not UTF-8; rename the file")
     except ImageError as error:
-        return _Unreadable(path, str(error).replace(str(root / path), path))
-    except OSError as error:
-        return _Unreadable(path, f"{path} cannot be read ({error.strerror}); leave it out")
+        return _Unreadable(key, str(error).replace(joined(photographs.root, key), key))
     except ValueError as error:
-        # Not where the folder lies: the labels of equal photographs are equal wherever they are made.
-        where = str(error).replace(f"the folder {root}", "the folder of the photographs")
-        return _Unreadable(path, f"{where}; rename the file")
-    return Photograph(path, digest, image)
+        # Where the photographs lie is no part of the labels: those in another folder have the same bytes.
+        where = str(error).replace(f"the folder {photographs.root}", "the folder of the photographs")
+        return _Unreadable(key, f"{where}; rename the file")
+
+
+def _read(key: str, fetched: bytes | Path | _Unreadable) -> Photograph | _Unreadable:
+    if isinstance(fetched, _Unreadable):
+        return fetched
+    try:
+        if isinstance(fetched, bytes):
+            return Photograph(key, sha256(fetched).hexdigest(), decode_image(fetched, key))
+        image = load_image(fetched)  # first: its errors say what to do
+        return Photograph(key, sha256_of(fetched), image)
+    except ImageError as error:
+        return _Unreadable(key, str(error).replace(str(fetched), key))
+    except OSError as error:
+        return _Unreadable(key, f"{key} cannot be read ({error.strerror}); leave it out")
 
 
 def _described(

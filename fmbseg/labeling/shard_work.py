@@ -14,11 +14,11 @@ from fmbseg.reasons import Reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from fmbseg.labeling.pipeline import Steps, Way
     from fmbseg.labels.place import Place
     from fmbseg.labels.record import LabeledImage
+    from fmbseg.sources.contract import Source
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -42,7 +42,7 @@ class Shard(NamedTuple):
     Attributes:
         place: in the label set.
         manifest: hash of the label set's manifest.
-        paths: of its photographs, from their root.
+        paths: keys of its photographs.
         present: the classes that each is known to show.
     """
 
@@ -84,17 +84,17 @@ class LabelWork:
 
     Args:
         make_labeler: makes what labels.
-        root: folder of the photographs.
+        photographs: that have them; a worker reads by key.
         vocabulary: the classes to look for.
-        photographs: how many there are in all.
+        count: how many there are in all.
         out: folder or URI of the label set, the same for all workers.
         workers: photographs that one worker labels at once.
     """
 
     make_labeler: Callable[[], Labeler]
-    root: Path
+    photographs: Source
     vocabulary: Vocabulary
-    photographs: int
+    count: int
     out: Place
     workers: int
 
@@ -115,7 +115,7 @@ class ShardWorker:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             self._labeler = work.make_labeler()
-            self._steps: Steps[Any, Any] = self._labeler.way.steps(work.vocabulary, work.photographs)
+            self._steps: Steps[Any, Any] = self._labeler.way.steps(work.vocabulary, work.count)
         self._warned = tuple(str(one.message) for one in caught if one.category is UserWarning)
         self._manifest: dict[str, Any] = {}
 
@@ -132,7 +132,7 @@ class ShardWorker:
         failures = Reasons()
         known = dict(zip(unit.paths, unit.present, strict=True))
         results = label_files(
-            work.root, unit.paths, self._steps, present=known.__getitem__, workers=work.workers
+            work.photographs, unit.paths, self._steps, present=known.__getitem__, workers=work.workers
         )
         manifest = self._checked(unit.manifest)
         write_whole_shard(work.out, manifest, unit.place, _counted(results, failures, tell))

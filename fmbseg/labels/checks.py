@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.ahead import ordered_map
-from fmbseg.files import DamagedFileError, inside
+from fmbseg.files import DamagedFileError, check_inside
 from fmbseg.labels.manifest import shard_length
 from fmbseg.labels.place import AT_ONCE, Remote
 from fmbseg.labels.record import STAGES
@@ -74,13 +74,13 @@ _ALWAYS = ("path", "sha256", "height", "width", "detected", "presences", "masks"
 _PLAIN = ("class_id", "stage", "predicted_iou", "stability", "similarity", "kept")
 
 
-def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]:
+def row_problems(row: dict[str, Any], classes: int, root: Path | str) -> Iterator[str]:
     """Yield every reason why a row is not a valid record of its label set.
 
     Args:
         row: as it is read from a shard.
         classes: of the vocabulary.
-        root: folder that the photographs' paths start from; a path may not leave it.
+        root: folder or URI that the photographs' paths start from; a path may not leave it.
     """
     path, size = row["path"], (row["height"], row["width"])
     if any(
@@ -108,9 +108,9 @@ def row_problems(row: dict[str, Any], classes: int, root: Path) -> Iterator[str]
         yield f"{path} has masks with features of different lengths"
 
 
-def _path_problems(root: Path, path: str) -> Iterator[str]:
+def _path_problems(root: Path | str, path: str) -> Iterator[str]:
     try:
-        inside(root, path)
+        check_inside(root, path)
     except ValueError as error:
         yield str(error)
         return

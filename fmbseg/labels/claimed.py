@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from fmbseg.files import encode_json, inside, remove_leftovers
+from fmbseg.files import check_inside, encode_json, remove_leftovers
 from fmbseg.labels.checks import check_shards
 from fmbseg.labels.manifest import (
     MANIFEST,
@@ -27,6 +26,7 @@ from fmbseg.written import WouldReplaceError, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from fmbseg.labels.place import Place, Remote
@@ -144,27 +144,27 @@ def first_counts(shard: Place, manifest: Mapping[str, Any], index: int) -> Itera
         check_shards({index: shard}, manifest)
 
 
-def to_result_row(path: str, result: LabeledImage | str, root: Path) -> dict[str, Any]:
+def to_result_row(path: str, result: LabeledImage | str, root: Path | str) -> dict[str, Any]:
     """What a shard holds of a photograph: its record, or its path and why there is none.
 
     Args:
         path: of the photograph.
         result: its labels, or why there are none.
-        root: folder that paths start from.
+        root: folder or URI that paths start from.
 
     Raises:
         ValueError: a record's path leads out of the photographs' folder.
     """
     if isinstance(result, str):
         return {"path": path, "error": result}
-    inside(root, path)
+    check_inside(root, path)
     return to_row(result)
 
 
 def _rows(
     results: Iterable[tuple[str, LabeledImage | str]], manifest: Mapping[str, Any], index: int
 ) -> Iterator[dict[str, Any]]:
-    root, expected, count = Path(manifest["root"]), shard_length(manifest, index), 0
+    root, expected, count = manifest["root"], shard_length(manifest, index), 0
     for path, result in results:
         count += 1
         yield to_result_row(path, result, root)

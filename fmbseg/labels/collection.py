@@ -8,8 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.certainty import check_certainty
-from fmbseg.files import inside
-from fmbseg.labels.record import EVERYTHING_STAGE, checked_photograph
+from fmbseg.labels.record import EVERYTHING_STAGE, checked_photograph, photograph_at
 from fmbseg.labels.selection import MaskFilter, keep_classes, redraw
 from fmbseg.labels.statistics import Statistics
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from fmbseg.labels.record import HasPhotograph, LabeledImage
+    from fmbseg.labels.record import HasPhotograph, LabeledImage, PhotographFile
     from fmbseg.vocabulary import Vocabulary
 
 
@@ -38,8 +37,8 @@ class LabelCollection(ABC):
 
     @property
     @abstractmethod
-    def root(self) -> Path:
-        """Folder that the photographs' paths start from."""
+    def root(self) -> Path | str:
+        """Folder, or URI, that the photographs' paths start from."""
 
     @property
     @abstractmethod
@@ -57,15 +56,15 @@ class LabelCollection(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[LabeledImage]: ...
 
-    def image_path(self, record: HasPhotograph) -> Path:
-        """The path of a record's photograph, whether or not it exists.
+    def image_path(self, record: HasPhotograph) -> PhotographFile:
+        """Where a record's photograph should be, whether or not it exists.
 
         Raises:
             ValueError: the record's path leads out of :attr:`root`.
         """
-        return inside(self.root, record.path)
+        return photograph_at(self.root, record.path)
 
-    def photograph_of(self, record: HasPhotograph) -> Path:
+    def photograph_of(self, record: HasPhotograph) -> PhotographFile:
         """Find the photograph of a record and make sure that it is the one that was labelled.
 
         Every reader of a record's photograph calls this, so masks are never laid on another photograph.
@@ -241,7 +240,7 @@ class ChangedLabels(LabelCollection):
         return self._labels.vocabulary
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Path | str:
         """That of the underlying labels."""
         return self._labels.root
 

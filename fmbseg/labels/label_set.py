@@ -17,6 +17,7 @@ from fmbseg.labels.place import place_of
 from fmbseg.labels.shards import damaged, from_row, read_failures, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
+from fmbseg.storage import path_or_uri
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class LabelSet(LabelCollection):
         return {"certainty": self._asked}
 
     @property
-    def root(self) -> Path:
-        """Folder that the photographs' paths start from."""
-        return Path(self.manifest["root"])
+    def root(self) -> Path | str:
+        """Folder, or URI, that the photographs' paths start from."""
+        return path_or_uri(self.manifest["root"])
 
     @property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ import fmbseg
 from fmbseg.certainty import check_certainty
 from fmbseg.files import DamagedFileError, parse_json
 from fmbseg.labels.place import is_there, read_whole
+from fmbseg.storage import is_uri
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def new_manifest(
     *,
     count: int,
     shard_size: int,
-    root: Path,
+    root: Path | str,
     images: Mapping[str, Any] | None = None,
     **about: Any,
 ) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def new_manifest(
         vocabulary: their classes.
         count: photographs.
         shard_size: photographs a shard.
-        root: folder that the photographs' paths start from.
+        root: folder or URI that the photographs' paths start from.
         images: what else identifies the photographs.
         about: ``models``, ``settings`` and what else made them.
 
@@ -162,8 +163,9 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
             f"{_MOST_SHARDS} shards"
         )
     root = manifest["root"]
-    if "\0" in root or not (PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()):
-        raise ValueError(f"root is {short(root)}: it must be the whole path of the photographs' folder")
+    is_whole = is_uri(root) or PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()
+    if "\0" in root or not is_whole:
+        raise ValueError(f"root is {short(root)}: it must be the photographs' folder, a whole path or a URI")
     try:
         check_certainty("settings.certainty", shown_from(manifest))
     except (TypeError, AttributeError) as error:

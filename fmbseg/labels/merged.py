@@ -7,12 +7,14 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fmbseg.labels.collection import LabelCollection
+from fmbseg.sources.contract import joined
+from fmbseg.sources.listing import common_root
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class MergedLabels(LabelCollection):
         self._parts = tuple(parts)
         self._repeated = repeated
         self._vocabulary = merge_vocabularies([part.vocabulary for part in self._parts])
-        self._root = Path(os.path.commonpath([part.root.absolute() for part in self._parts]))
+        self._root = _common([part.root for part in self._parts])
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -69,8 +71,8 @@ class MergedLabels(LabelCollection):
         return self._vocabulary
 
     @property
-    def root(self) -> Path:
-        """The folder that contains the roots of all parts."""
+    def root(self) -> Path | str:
+        """The folder or URI that contains the roots of all parts."""
         return self._root
 
     @property
@@ -114,7 +116,7 @@ class MergedLabels(LabelCollection):
     def __iter__(self) -> Iterator[LabeledImage]:
         seen: set[str] = set()
         for part in self._parts:
-            prefix = part.root.absolute().relative_to(self._root)
+            prefix = _below(self._root, part.root)
             indices = np.array([self._vocabulary.index(name) for name in part.vocabulary.names], np.int32)
             for image in part:
                 path = (prefix / image.path).as_posix()
@@ -123,8 +125,8 @@ class MergedLabels(LabelCollection):
                     yield _moved(image, path, indices)
                 elif self._repeated == "refuse":
                     raise ValueError(
-                        f"{self._root / path} is in two of the label sets: merge sets of different "
-                        'photographs, or take each from the first that has it with repeated="first"'
+                        f"{joined(str(self._root), path)} is in two of the label sets: merge sets of "
+                        'different photographs, or take each from the first that has it with repeated="first"'
                     )
 
     @cached_property
@@ -176,3 +178,17 @@ def _moved(image: LabeledImage, path: str, indices: NDArray[np.int32]) -> Labele
         presences=image.presences[order],
         class_ids=indices[image.class_ids],
     )
+
+
+def _common(roots: Sequence[Path | str]) -> Path | str:
+    """The folder or URI that all roots lie in; a ValueError if there is none."""
+    paths = [root.absolute() for root in roots if isinstance(root, Path)]
+    if len(paths) == len(roots):
+        return Path(os.path.commonpath(paths))
+    return common_root([joined(str(root), "a photograph") for root in roots])
+
+
+def _below(whole: Path | str, root: Path | str) -> PurePosixPath:
+    if isinstance(root, Path):
+        return PurePosixPath(root.absolute().relative_to(whole).as_posix())
+    return PurePosixPath(joined(root, "")[len(joined(str(whole), "")) :])

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from fmbseg.files import inside, sha256_of
+from fmbseg.files import check_inside, sha256_of
+from fmbseg.signatures import ImageError, MissingImageError
+from fmbseg.sources.contract import StoredImage
+from fmbseg.sources.stored import StoredPhotographs, is_held
+from fmbseg.storage import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
+
+PhotographFile: TypeAlias = Path | StoredImage
+"""Where a photograph is: a file here, or one that is read from elsewhere."""
 
 POINT_STAGE = 11
 """Stage 1.1: masks from point prompts."""
@@ -190,7 +198,32 @@ class PhotographError(ValueError):
     """A photograph is missing, or is not the one that was labelled; the message names it."""
 
 
-def checked_photograph(root: Path, record: HasPhotograph) -> Path:
+class MissingPhotographError(PhotographError):
+    """A photograph is not where it was labelled."""
+
+
+def photograph_at(root: Path | str, path: str) -> PhotographFile:
+    """Where a photograph should be: a path, or what reads it from storage, a tar file or a table.
+
+    Args:
+        root: folder or URI that the path starts from.
+        path: of the record.
+
+    Raises:
+        ValueError: the path leads out of the root.
+    """
+    check_inside(root, path)
+    if isinstance(root, str) or is_held(path):
+        return StoredImage(StoredPhotographs(str(root)), path)
+    return root / path
+
+
+def photograph_bytes(photograph: PhotographFile) -> bytes:
+    """The bytes of a photograph's file."""
+    return photograph.read() if isinstance(photograph, StoredImage) else photograph.read_bytes()
+
+
+def checked_photograph(root: Path | str, record: HasPhotograph) -> PhotographFile:
     """Find the photograph of a record and make sure that it is the one that was labelled.
 
     The file is read and hashed at every call: its size and date do not show what is in it, and reading it
@@ -198,20 +231,20 @@ def checked_photograph(root: Path, record: HasPhotograph) -> Path:
     that it is what the record is of.
 
     Args:
-        root: folder that the record's path starts from.
+        root: folder or URI that the record's path starts from.
         record: with the photograph's path and hash.
 
     Returns:
-        The path of the photograph.
+        The path of the photograph, or what reads it from elsewhere.
 
     Raises:
         PhotographError: it is missing, cannot be read, is not a regular file or was changed; or the
             record's path leads out of ``root``.
+        StorageError: object storage cannot be reached, or refuses.
 
     Example:
         >>> import tempfile
         >>> from hashlib import sha256
-        >>> from pathlib import Path
         >>> from types import SimpleNamespace
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.jpg").write_bytes(b"a photograph")
@@ -220,13 +253,24 @@ def checked_photograph(root: Path, record: HasPhotograph) -> Path:
         'a.jpg'
     """
     try:
-        path = inside(root, record.path)
+        photograph = photograph_at(root, record.path)
     except ValueError as error:
         raise PhotographError(str(error)) from error
     try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise PhotographError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+        digest = _digest(photograph)
+    except StorageError:
+        raise
+    except (OSError, ImageError) as error:
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | MissingImageError)
+        kind = MissingPhotographError if is_missing else PhotographError
+        why = f"{photograph} cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise kind(f"{why}: {_REMEDY}") from error
     if digest != record.sha256:
-        raise PhotographError(f"{path} was changed since it was labelled: {_REMEDY}")
-    return path
+        raise PhotographError(f"{photograph} was changed since it was labelled: {_REMEDY}")
+    return photograph
+
+
+def _digest(photograph: PhotographFile) -> str:
+    if isinstance(photograph, StoredImage):
+        return sha256(photograph.read()).hexdigest()
+    return sha256_of(photograph)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fmbseg.labels.checks import REDO, row_problems, shard_problems
@@ -14,9 +13,11 @@ from fmbseg.labels.manifest import read_manifest, shard_count
 from fmbseg.labels.place import files_in, place_of
 from fmbseg.labels.record import PhotographError, checked_photograph
 from fmbseg.labels.shards import encode_row, read_facts, read_shard, shard_name
+from fmbseg.storage import path_or_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     there = files_in(place)
     found = list(_stray_files(there, manifest))
     seen: set[str] = set()
-    root, classes = Path(manifest["root"]), len(manifest["vocabulary"]["names"])
+    root, classes = path_or_uri(manifest["root"]), len(manifest["vocabulary"]["names"])
     for index in range(shard_count(manifest)):
         shard = there.get(shard_name(index))
         if shard is None:
@@ -105,7 +106,7 @@ def _stray_files(there: Iterable[str], manifest: dict[str, Any]) -> Iterator[Pro
         yield Problem(JOURNAL, "the labelling is not finished: run it again, and it continues")
 
 
-def _check_photograph(root: Path, row: dict[str, Any]) -> Iterator[Problem]:
+def _check_photograph(root: Path | str, row: dict[str, Any]) -> Iterator[Problem]:
     try:
         checked_photograph(root, _Photograph(row["path"], row["sha256"]))
     except PhotographError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.checksums import RowJournal, iterate_rows
@@ -14,6 +13,7 @@ from fmbseg.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from fmbseg.labels.place import Remote
@@ -137,7 +137,7 @@ class LabelWriter:
         self._close_full_shard()
 
     def _write(self, path: str, result: LabeledImage | str) -> None:
-        row = to_result_row(path, result, Path(self.manifest["root"]))
+        row = to_result_row(path, result, self.manifest["root"])
         if self._journal is None:
             raise ValueError(f"all {self.count} photographs are already in {self.place}")
         self._journal.append({"manifest": self.manifest["hash"], "shard": self._todo[0], "row": row})

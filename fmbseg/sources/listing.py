@@ -99,7 +99,7 @@ def _of_list(name: str, names: Iterable[str]) -> Listing:
     ).distinct()
     if not len(entries):
         raise ImageError(f"{name} names no photograph")
-    root = _common_root([entries[0], entries[-1]])  # sorted: what these share, all share
+    root = common_root([entries[0], entries[-1]])  # sorted: what these share, all share
     cut = len(joined(root, ""))
     return Listing(root, KeyList.of(entry[cut:] for entry in entries), _same(-1, len(entries)))
 
@@ -147,7 +147,7 @@ def _entries(name: str) -> Iterator[tuple[str, int]]:
 
 def _together(parts: Sequence[Listing], root: str | None = None) -> Listing:
     """Several listings as one, from what their roots have in common."""
-    root = _common_root([joined(part.root, "x") for part in parts]) if root is None else root
+    root = common_root([joined(part.root, "x") for part in parts]) if root is None else root
     cut = len(joined(root, ""))
 
     def keys() -> Iterator[str]:
@@ -164,11 +164,11 @@ def _together(parts: Sequence[Listing], root: str | None = None) -> Listing:
     return Listing(root, every, sizes, tuple(told for part in parts for told in part.told))
 
 
-def _common_root(names: Sequence[str]) -> str:
+def common_root(names: Sequence[str]) -> str:
     """The longest folder that all names lie in.
 
     Example:
-        >>> _common_root(["s3://a/b/c.jpg", "s3://a/bd.jpg"]), _common_root(["s3://a/x", "s3://b/x"])
+        >>> common_root(["s3://a/b/c.jpg", "s3://a/bd.jpg"]), common_root(["s3://a/x", "s3://b/x"])
         ('s3://a', 's3://')
     """
     folders = [name.split("/")[:-1] for name in names]

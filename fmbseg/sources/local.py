@@ -53,7 +53,11 @@ class LocalFiles:
 
     def read(self, key: str) -> bytes:
         """The bytes of a file; an ImageError if it is none, or cannot be read."""
-        return read_image_file(inside(self._root, key), key)
+        return read_image_file(self.path(key), key)
+
+    def path(self, key: str) -> Path:
+        """The file itself, of which a reader may need a part; a ValueError if the key leads elsewhere."""
+        return inside(self._root, key)
 
     def told(self) -> str:
         """Which files of the folders were passed over."""

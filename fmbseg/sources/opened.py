@@ -54,8 +54,8 @@ def open_source(photographs: Photographs) -> Source:
     remote = [is_uri(one) for one in given]
     if any(remote) and not all(remote):
         raise ValueError(
-            f"{given[remote.index(False)]} is a path and {given[remote.index(True)]} a URI: work on one after "
-            "the other"
+            f"{given[remote.index(False)]} is a path and {given[remote.index(True)]} a URI: work on one "
+            "after the other"
         )
     if not any(remote):
         if not any(map(_is_holder, given)):

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fmbseg.files import check_inside
-from fmbseg.signatures import ImageError
+from fmbseg.signatures import ImageError, MissingImageError
 from fmbseg.sources.contract import StoredImage, joined
 from fmbseg.sources.listing import Listing, list_photographs
 from fmbseg.sources.reading import read_range, read_whole
@@ -73,7 +73,7 @@ class StoredPhotographs:
         except StorageError:
             raise
         except FileNotFoundError as error:
-            raise ImageError(f"{name} does not exist; check its spelling") from error
+            raise MissingImageError(f"{name} does not exist; check its spelling") from error
         except OSError as error:
             why = error.strerror or str(error)
             raise ImageError(f"{name} cannot be read ({why}); get it again or leave it out") from error
@@ -85,7 +85,9 @@ class StoredPhotographs:
             holder = joined(self._root, found["holder"])
             place = _tars.of(holder).get(found["rest"])
             if place is None:
-                raise ImageError(f"{holder} holds no {found['rest']}; it was changed since it was listed")
+                raise MissingImageError(
+                    f"{holder} holds no {found['rest']}; it was changed since it was listed"
+                )
             return read_range(holder, *place)
         return read_whole(joined(self._root, key))
 

@@ -18,6 +18,7 @@ from fmbseg import LabelSet, PseudoLabeler
 from fmbseg.labeling.pipeline import label_files
 from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.models.mask_generators.superpixels import superpixels
+from fmbseg.sources.local import LocalFiles
 from fmbseg.vocabulary import Vocabulary
 from tests.labeling.colours import ColourEncoder
 from tests.models.photographs import photograph
@@ -144,7 +145,7 @@ def test_a_file_far_larger_than_its_image_is_not_read_whole(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda path: refuse(path) if path.suffix == ".jpg" else b"")
         steps = labeler.two_models.steps(Vocabulary.of(["red", "blue"]), 1)
-        results = label_files(source, ["a.jpg"], steps, present=lambda _: None, workers=1)
+        results = label_files(LocalFiles(source), ["a.jpg"], steps, present=lambda _: None, workers=1)
         ((_, image),) = list(results)
     assert not isinstance(image, str)
     assert image.sha256 == whole

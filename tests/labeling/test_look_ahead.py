@@ -89,13 +89,13 @@ def known(folder: Path) -> list[str]:
 
 def test_an_unfinished_run_and_a_new_one_go_on(photographs: Path, finished: LabelSet, tmp_path: Path) -> None:
     given: dict[str, Any] = {"mask_generator": "superpixels"}
-    again = look_ahead(photographs, WORDS, finished.folder, **given)
+    again = look_ahead(photographs, WORDS, finished.folder, **given).labels
     assert again is not None
     assert again.fingerprint == finished.fingerprint
-    assert look_ahead(photographs, WORDS, tmp_path / "new", **given) is None
+    assert look_ahead(photographs, WORDS, tmp_path / "new", **given).labels is None
     assert not (tmp_path / "new").exists()
     (finished.folder / "shard-00000.parquet").unlink()
-    assert look_ahead(photographs, WORDS, finished.folder, **given) is None
+    assert look_ahead(photographs, WORDS, finished.folder, **given).labels is None
     with pytest.raises(UnknownNameError, match="conse"):
         look_ahead(photographs, WORDS, finished.folder, image_text="cnose", **given)
 

@@ -14,6 +14,7 @@ from fmbseg.labeling.shard_work import LabelWork, Shard
 from fmbseg.labels.manifest import read_manifest
 from fmbseg.labels.verification import verify
 from fmbseg.part import Part
+from fmbseg.sources.local import LocalFiles
 from fmbseg.vocabulary import Vocabulary
 from tests.labeling.runs import make_labeler, pictures
 
@@ -90,7 +91,9 @@ def test_workers_with_other_models_than_the_first_are_refused(
     out = tmp_path / "labels"
     label(labeler, source, out, part=Part(1, 3))
     other = {**labeler._given, "settings": None}
-    work = LabelWork(partial(PseudoLabeler, **other), source, Vocabulary.of(WORDS), PHOTOGRAPHS, out, 1)
+    work = LabelWork(
+        partial(PseudoLabeler, **other), LocalFiles(source), Vocabulary.of(WORDS), PHOTOGRAPHS, out, 1
+    )
     unit = Shard(1, read_manifest(out)["hash"], ("0004.png",), (None,))
     with pytest.raises(ValueError, match="labels of another configuration: settings"):
         work()(unit, lambda _: None)

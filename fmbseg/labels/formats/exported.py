@@ -12,13 +12,14 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from fmbseg.labels.record import MissingPhotographError
 from fmbseg.written import WouldReplaceError, WrittenFiles, read_marker
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from fmbseg.labels.collection import LabelCollection
-    from fmbseg.labels.record import LabeledImage
+    from fmbseg.labels.record import LabeledImage, PhotographFile
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Survey:
         counts: numbers of what will be written.
     """
 
-    photographs: dict[str, Path]
+    photographs: dict[str, PhotographFile]
     without_mask: set[str]
     counts: Exported
 
@@ -153,12 +154,13 @@ def survey(labels: LabelCollection, path: Path, *, for_training: bool, photograp
         counts["masks_not_drawn"] += len(some.masks) - len(last.masks)
         if not len(last.masks) and (len(image.masks) or image.detected):
             found.without_mask.add(image.path)
-        place = labels.image_path(image)
-        if place.exists() or photographs_needed:
-            place = labels.photograph_of(image)
-        else:
+        try:
+            found.photographs[image.path] = labels.photograph_of(image)
+        except MissingPhotographError:
+            if photographs_needed:
+                raise
             counts["not_compared"] += 1
-        found.photographs[image.path] = place
+            found.photographs[image.path] = labels.image_path(image)
     return replace(found, counts=Exported(path, without_mask=len(found.without_mask), **counts))
 
 
@@ -232,7 +234,9 @@ def first_clash(places: dict[str, str]) -> tuple[str, str] | None:
 
 
 @contextmanager
-def export_folder(folder: str | Path, kind: str, photographs: Iterable[Path]) -> Iterator[WrittenFiles]:
+def export_folder(
+    folder: str | Path, kind: str, photographs: Iterable[PhotographFile]
+) -> Iterator[WrittenFiles]:
     """Open a folder for an export.
 
     Args:
@@ -262,11 +266,13 @@ def _refuse_another_kind(folder: Path, kind: str, listed: dict[str, list[dict[st
                 )
 
 
-def _refuse_own_photographs(folder: Path, listed: Collection[str], photographs: Iterable[Path]) -> None:
+def _refuse_own_photographs(
+    folder: Path, listed: Collection[str], photographs: Iterable[PhotographFile]
+) -> None:
     """An export replaces and removes what the previous one wrote, but never its own photographs."""
     own = {os.path.join(place, name) for place in _names_of(folder) for name in listed}  # noqa: PTH118
     for photograph in photographs:
-        if own & _names_of(photograph):
+        if isinstance(photograph, Path) and own & _names_of(photograph):
             raise WouldReplaceError(
                 f"{photograph} is a photograph of these labels, and {folder} has it from an earlier export: "
                 "give another folder"

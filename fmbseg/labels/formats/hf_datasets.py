@@ -16,6 +16,7 @@ from PIL import Image
 from fmbseg.escaping import markdown, markdown_code
 from fmbseg.files import encode
 from fmbseg.labels.formats.exported import DATASETS, Exported, export_folder, survey, with_pixels
+from fmbseg.labels.record import photograph_bytes
 from fmbseg.labels.shards import SCHEMA, to_row
 from fmbseg.missing_package import require
 from fmbseg.models.hub_push import push_errors, push_folder, ready_repository
@@ -126,7 +127,7 @@ def _row(labels: LabelCollection, image: LabeledImage) -> dict[str, Any]:
     photograph = labels.photograph_of(image)  # again, for all were compared before the first was written
     return {
         **to_row(image),
-        "image": {"bytes": photograph.read_bytes(), "path": photograph.name},
+        "image": {"bytes": photograph_bytes(photograph), "path": photograph.name},
         "label": {"bytes": _png(image), "path": None},
     }
 

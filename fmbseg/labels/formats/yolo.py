@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from fmbseg.labels.formats.exported import (
     survey,
 )
 from fmbseg.labels.formats.outlined import Outlines, outlined, points_of
+from fmbseg.labels.record import photograph_bytes
 from fmbseg.written import check_folder
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmbseg.labels.collection import LabelCollection
-    from fmbseg.labels.record import LabeledImage
+    from fmbseg.labels.record import LabeledImage, PhotographFile
     from fmbseg.written import WrittenFiles
 
 # What YAML does not take as it is within quotes, and JSON does.
@@ -112,14 +114,14 @@ def export_yolo(
 class _Entry:
     """One photograph: its path, and the names of its files relative to the export's folder."""
 
-    photograph: Path
+    photograph: PhotographFile
     image: str
     text: str
     converted: bool
     validation: bool
 
 
-def _entries(photographs: dict[str, Path], val: float, seed: int) -> dict[str, _Entry]:
+def _entries(photographs: dict[str, PhotographFile], val: float, seed: int) -> dict[str, _Entry]:
     entries = {}
     for path, (part, stem) in places_of(list(photographs), val=val, seed=seed).items():
         converted = not is_read_by_yolo(photographs[path])
@@ -187,15 +189,15 @@ _FORMATS = {"BMP", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}
 _IMAGES = "images"
 
 
-def is_read_by_yolo(photograph: Path) -> bool:
+def is_read_by_yolo(photograph: PhotographFile) -> bool:
     """Whether Ultralytics reads a photograph, judged by its suffix and by its format according to Pillow.
 
     Raises:
         OSError: it cannot be read, or is not an image.
     """
-    if photograph.suffix.lower() not in _SUFFIXES:
+    if PurePosixPath(photograph.name).suffix.lower() not in _SUFFIXES:
         return False
-    with Image.open(photograph) as image:
+    with Image.open(BytesIO(photograph_bytes(photograph))) as image:
         return image.format in _FORMATS
 
 
