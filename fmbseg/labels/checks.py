@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fmbseg.ahead import ordered_map
 from fmbseg.files import DamagedFileError, check_inside
 from fmbseg.labels.manifest import shard_length
-from fmbseg.labels.place import AT_ONCE, Remote
+from fmbseg.labels.place import at_once
 from fmbseg.labels.record import STAGES
 from fmbseg.labels.run_lengths import check_counts
 from fmbseg.labels.shards import read_facts
@@ -57,9 +57,9 @@ def check_shards(shards: Mapping[int, Place], manifest: Mapping[str, Any]) -> li
     Raises:
         DamagedFileError: one is damaged, of another label set, of another place in it, or lacks a photograph.
     """
-    at_once = AT_ONCE if any(isinstance(shard, Remote) for shard in shards.values()) else 1
     found = []
-    with closing(ordered_map(lambda one: read_facts(one[1]), shards.items(), workers=at_once)) as read:
+    workers = at_once(shards.values())
+    with closing(ordered_map(lambda one: read_facts(one[1]), shards.items(), workers=workers)) as read:
         for (index, shard), facts in read:
             for problem in shard_problems(facts, index, manifest):
                 raise DamagedFileError(f"{shard} {problem}")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.ahead import ordered_map
 from fmbseg.certainty import check_certainty
 from fmbseg.labels.checks import check_shards, row_problems
 from fmbseg.labels.claimed import present
 from fmbseg.labels.collection import LabelCollection
 from fmbseg.labels.manifest import new_manifest, read_manifest, shard_count, shown_from
-from fmbseg.labels.place import place_of
-from fmbseg.labels.shards import damaged, from_row, read_failures, read_shard, shard_name
+from fmbseg.labels.place import at_once, place_of
+from fmbseg.labels.shards import damaged, from_row, read_about, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
 from fmbseg.storage import path_or_uri
@@ -134,12 +136,9 @@ class LabelSet(LabelCollection):
         Raises:
             DamagedFileError: a shard was changed since the label set was opened.
         """
-        return [
-            {"shard": facts.shard, **row}
-            for facts in self._facts
-            if facts.failed
-            for row in read_failures(self._shards[facts.shard])
-        ]
+        shards = [self._shards[facts.shard] for facts in self._facts if facts.failed]
+        with closing(ordered_map(read_about, shards, workers=at_once(shards))) as read:
+            return [{"shard": facts.shard, **row} for _, (facts, failed) in read for row in failed]
 
     def __len__(self) -> int:
         return sum(one.rows for one in self._facts)

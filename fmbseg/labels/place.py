@@ -19,10 +19,10 @@ from fmbseg import storage
 from fmbseg.files import cache_home, check_regular, open_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 AT_ONCE = 16
-"""Requests to object storage at a time."""
+"""Requests to object storage at a time, on threads."""
 _URI_AS_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\][^/\\]")
 
 
@@ -104,6 +104,11 @@ def files_in(place: Place) -> dict[str, Place]:
     except FileNotFoundError:
         return {}
     return {name: Remote(f"{place.uri}/{name}", size) for name, size in found if "/" not in name}
+
+
+def at_once(places: Iterable[Place]) -> int:
+    """How many files are read at a time: object storage takes many requests."""
+    return AT_ONCE if any(isinstance(place, Remote) for place in places) else 1
 
 
 def is_there(place: Place) -> bool:

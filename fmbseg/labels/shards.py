@@ -207,30 +207,25 @@ def encode_row(row: dict[str, Any]) -> bytes:
 
 
 def read_facts(place: Place) -> ShardFacts:
-    """Read and check what a shard records about itself, without reading its rows.
+    """Read and check what a shard records about itself, without reading its rows; see :func:`read_about`."""
+    return read_about(place)[0]
+
+
+def read_about(place: Place) -> tuple[ShardFacts, list[dict[str, Any]]]:
+    """Read and check a shard's footer: what it records about itself, and the photographs that failed.
+
+    Returns:
+        The facts, and of each photograph that could not be labelled ``path`` and ``error``.
 
     Raises:
         DamagedFileError: it was changed since it was written, or is not a shard.
         OSError: it cannot be read.
     """
-    return _read_footer(place)[0]
-
-
-def read_failures(place: Place) -> list[dict[str, Any]]:
-    """The photographs of a shard that could not be labelled, each with ``path`` and ``error``.
-
-    Raises:
-        DamagedFileError: it was changed since it was written, or is not a shard.
-        OSError: it cannot be read.
-    """
-    return [{"path": name, "error": error} for name, error in _read_footer(place)[1]]
-
-
-def _read_footer(place: Place) -> tuple[ShardFacts, list[list[str]]]:
     try:
-        return _facts(_open(BytesIO(read_footer(place).content)))
+        facts, failed = _facts(_open(BytesIO(read_footer(place).content)))
     except DamagedFileError as error:
         raise damaged(place, str(error)) from error
+    return facts, [{"path": path, "error": error} for path, error in failed]
 
 
 def read_shard(place: Place) -> Iterator[dict[str, Any]]:

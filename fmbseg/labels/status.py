@@ -15,7 +15,7 @@ from fmbseg.labels.checks import shard_problems
 from fmbseg.labels.claimed import JOURNAL, present
 from fmbseg.labels.manifest import MANIFEST, read_manifest, shard_count, shard_length
 from fmbseg.labels.place import AT_ONCE, place_of
-from fmbseg.labels.shards import read_facts, read_failures
+from fmbseg.labels.shards import read_about
 from fmbseg.reasons import Reasons
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def status(place: str | Path | Remote, *, now: float | None = None, failures: bo
     def read(shard: tuple[int, Place]) -> list[dict[str, Any]] | str:
         index, file = shard
         try:
-            facts = read_facts(file)
+            facts, failed = read_about(file)
             for problem in shard_problems(facts, index, manifest):
                 return problem
-            return read_failures(file) if facts.failed else []
+            return failed
         except DamagedFileError as error:
             return str(error)
 

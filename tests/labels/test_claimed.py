@@ -11,7 +11,7 @@ from fmbseg.files import DamagedFileError
 from fmbseg.labels.claimed import Claimed, write_whole_shard
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import shard_positions
-from fmbseg.labels.shards import read_failures, shard_name
+from fmbseg.labels.shards import read_about, shard_name
 from fmbseg.part import Part
 from fmbseg.written import WouldReplaceError
 from tests.labels.examples import manifest, record
@@ -58,7 +58,7 @@ def test_one_process_goes_on_with_what_workers_left(tmp_path: Path) -> None:
 
 def test_failures_are_part_of_their_shard(tmp_path: Path) -> None:
     write(tmp_path)
-    assert read_failures(tmp_path / shard_name(2)) == [
+    assert read_about(tmp_path / shard_name(2))[1] == [
         {"path": "4.jpg", "error": "4.jpg is damaged"},
         {"path": "5.jpg", "error": "5.jpg is damaged"},
     ]
@@ -67,7 +67,7 @@ def test_failures_are_part_of_their_shard(tmp_path: Path) -> None:
         write_whole_shard(
             tmp_path, LabelSet(tmp_path).manifest, 0, [("0.jpg", record("0.jpg")), (name, said)]
         )
-        assert read_failures(tmp_path / shard_name(0)) == [{"path": name, "error": said}]
+        assert read_about(tmp_path / shard_name(0))[1] == [{"path": name, "error": said}]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
