@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import fmbseg
-from fmbseg.cli import labels, models
+from fmbseg.cli import labels, models, review
 from fmbseg.cli.app import app as open_page
 from fmbseg.cli.calibrate import calibrate
 from fmbseg.cli.compare import compare
@@ -35,6 +35,7 @@ app.command("app")(open_page)
 app.command("words")(show_words)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")
+app.add_typer(review.app, name="review")
 
 
 def _show_version(wanted: bool) -> None:

@@ -19,6 +19,7 @@ from fmbseg.labels.place import at_once, place_of
 from fmbseg.labels.shards import damaged, from_row, read_about, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
+from fmbseg.review.layer import Layer
 from fmbseg.storage import path_or_uri
 from fmbseg.vocabulary import Vocabulary
 
@@ -43,11 +44,14 @@ class LabelSet(LabelCollection):
         certainty: read masks and classes that are as certain as this, 0 to 1, and those of which it is not
             known; by default what the settings of the labels say, of which ``Aligner.fit`` and :func:`save`
             take everything all the same (:attr:`whole`).
+        corrected: with what people decided about masks (``fmbseg app``, page Review), if anybody did; else as
+            the models made them.
 
     Raises:
         FileNotFoundError: no manifest, or a shard that the manifest counts is missing.
         DamagedFileError: a manifest that was changed since it was written, or a shard that is damaged, of
-            another label set, or of another place in this one.
+            another label set, or of another place in this one; or people's corrections that are damaged or of
+            other labels.
         ValueError: a manifest that is not of this version, or a certainty outside 0 to 1.
 
     Example:
@@ -57,7 +61,12 @@ class LabelSet(LabelCollection):
     """
 
     def __init__(
-        self, folder: str | Path | Remote, part: Part | None = None, certainty: float | None = None
+        self,
+        folder: str | Path | Remote,
+        part: Part | None = None,
+        certainty: float | None = None,
+        *,
+        corrected: bool = True,
     ) -> None:
         self.place = place_of(folder)
         self.manifest = read_manifest(self.place)
@@ -74,6 +83,10 @@ class LabelSet(LabelCollection):
             )
         self._shards = {index: there[index] for index in wanted}
         self._facts = check_shards(self._shards, self.manifest)
+        # People correct labels in a folder; there is no journal in object storage.
+        here = self.place if corrected and isinstance(self.place, Path) else None
+        names = self._vocabulary.names
+        self.layer = Layer(names) if here is None else Layer.read(here, self.manifest["hash"], names)
 
     @property
     def folder(self) -> Path:
@@ -89,13 +102,14 @@ class LabelSet(LabelCollection):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The models and settings that made the labels, and the certainty that was asked for."""
+        """The models and settings that made the labels, who corrected them, and the certainty asked for."""
         origin = {key: self.manifest.get(key, {}) for key in ("models", "settings")}
-        return origin if self._asked is None else {**origin, "steps": [self._step]}
+        return {**origin, "steps": self._steps} if self._steps else origin
 
     @property
-    def _step(self) -> dict[str, Any]:
-        return {"certainty": self._asked}
+    def _steps(self) -> list[dict[str, Any]]:
+        review = [{"review": self.layer.fingerprint}] if self.layer else []
+        return [*review, *([] if self._asked is None else [{"certainty": self._asked}])]
 
     @property
     def root(self) -> Path | str:
@@ -106,12 +120,11 @@ class LabelSet(LabelCollection):
     def fingerprint(self) -> str:
         """Hash over the manifest (except the photographs' folder) and the content of every shard.
 
-        It does not depend on how shards are packed into files; it is read from their footers. A certainty
-        that was asked for is hashed, too.
+        It does not depend on how shards are packed into files; it is read from their footers. Corrections,
+        and a certainty that was asked for, are hashed, too.
         """
         content = [self.manifest["hash"], *(one.content for one in self._facts)]
-        if self._asked is not None:
-            content.append(json.dumps(self._step))
+        content += map(json.dumps, self._steps)
         return sha256(json.dumps(content).encode()).hexdigest()
 
     def certain(self, certainty: float) -> LabelSet:
@@ -144,12 +157,30 @@ class LabelSet(LabelCollection):
         return sum(one.rows for one in self._facts)
 
     def __iter__(self) -> Iterator[LabeledImage]:
-        root, classes = self.root, len(self._vocabulary)
-        for shard in self._shards.values():
-            for row in read_shard(shard):
-                for problem in row_problems(row, classes, root):
-                    raise damaged(shard, problem)
-                yield from_row(row).certain(self._least)
+        for shard in self._shards:
+            for row in self.rows(shard):
+                yield self.shown(from_row(self.layer.corrected(row)))
+
+    @property
+    def least(self) -> float:
+        """Masks and classes that are less certain are not read, 0 to 1."""
+        return self._least
+
+    def shown(self, image: LabeledImage) -> LabeledImage:
+        """A record with what is certain enough alone."""
+        return image.certain(self._least)
+
+    @property
+    def shards(self) -> list[int]:
+        """Places of the shards that are read."""
+        return list(self._shards)
+
+    def rows(self, shard: int) -> Iterator[dict[str, Any]]:
+        """A shard's rows, each checked, as the models made them."""
+        for row in read_shard(self._shards[shard]):
+            for problem in row_problems(row, len(self._vocabulary), self.root):
+                raise damaged(self._shards[shard], problem)
+            yield row
 
 
 def save(labels: LabelCollection, out: str | Path, *, shard_size: int = 1000) -> LabelSet:

@@ -61,7 +61,9 @@ def _regions(image: LabeledImage, top: NDArray[np.int32], min_area: float) -> La
         shares[row] = np.bincount(of, minlength=len(image.masks)) / len(of)
 
     def mean(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(shares @ scores, np.float32)
+        known = shares * ~np.isnan(scores)
+        with np.errstate(invalid="ignore"):  # where no certainty is known, none is made
+            return np.asarray(known @ np.nan_to_num(scores) / known.sum(axis=1), np.float32)
 
     masks = MaskSet(
         size=image.size,
@@ -75,6 +77,7 @@ def _regions(image: LabeledImage, top: NDArray[np.int32], min_area: float) -> La
         class_ids=np.array(found, np.int32),
         stages=np.array([_most(image.stages, row) for row in shares], np.int8),
         similarities=mean(image.similarities),
+        certainties=mean(image.certainties),
         kept=np.array([image.kept[row > 0].any() for row in shares], np.bool_),
         points=(np.zeros((0, 2), np.float32),) * len(found),
         features=None,

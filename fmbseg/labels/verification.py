@@ -7,12 +7,15 @@ from fnmatch import fnmatch
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fmbseg.files import DamagedFileError
 from fmbseg.labels.checks import REDO, row_problems, shard_problems
 from fmbseg.labels.claimed import JOURNAL
+from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.manifest import read_manifest, shard_count
 from fmbseg.labels.place import files_in, place_of
 from fmbseg.labels.record import PhotographError, checked_photograph
 from fmbseg.labels.shards import encode_row, read_facts, read_shard, shard_name
+from fmbseg.review.journal import FOLDER
 from fmbseg.storage import path_or_uri
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
     The manifest's own hash; that every shard is there, whole (by its checksums), of this label set and of
     this place in it, and holds as many records as it should, errors counted; that every photograph comes
     once and no path leaves the photographs' folder; that every mask fills its photograph and has a known
-    class and stage.
+    class and stage; and, where all that is well, that people's corrections fit.
 
     Args:
         folder: of the label set, or its URI.
@@ -94,7 +97,7 @@ def verify(folder: str | Path, *, photographs: bool = False) -> list[Problem]:
                 found.append(Problem(shard.name, f"does not have the records that its hash is of: {REDO}"))
         except (ValueError, OSError) as error:
             found.append(Problem(shard.name, str(error)))
-    return found
+    return found + ([] if found else list(_check_corrections(folder)))
 
 
 def _stray_files(there: Iterable[str], manifest: dict[str, Any]) -> Iterator[Problem]:
@@ -104,6 +107,14 @@ def _stray_files(there: Iterable[str], manifest: dict[str, Any]) -> Iterator[Pro
             yield Problem(name, f"is not one of this label set's {len(known)} shards: move it away")
     if JOURNAL in there:
         yield Problem(JOURNAL, "the labelling is not finished: run it again, and it continues")
+
+
+def _check_corrections(folder: str | Path) -> Iterator[Problem]:
+    try:
+        for _ in LabelSet(folder):
+            pass
+    except DamagedFileError as error:
+        yield Problem(FOLDER, str(error))
 
 
 def _check_photograph(root: Path | str, row: dict[str, Any]) -> Iterator[Problem]:

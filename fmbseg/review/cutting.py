@@ -1,0 +1,142 @@
+"""New masks from a few clicks or a box, by the mask model; each photograph is encoded once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fmbseg.masks import MaskSet
+    from fmbseg.models.contracts import MaskGenerator, Prompter
+
+_KEPT = 3
+"""Photographs whose encodings are kept."""
+Point = tuple[float, float]
+
+
+class ThingCutter:
+    """Cuts things out where a person points.
+
+    Mask models are asked for the thing at a point or in a box; that a point lies outside is not part of their
+    contract. So what the model finds at such a point is taken away; where it is the same thing, the pixels
+    that are nearer to that point than to any point inside go. A model that takes no prompts (superpixels)
+    finds all its masks once, and the smallest that fits is taken.
+
+    Args:
+        generator: a mask model.
+    """
+
+    def __init__(self, generator: MaskGenerator) -> None:
+        self._generator = generator
+        self._begun: OrderedDict[str, Prompter] = OrderedDict()
+        self._everything: dict[str, MaskSet] = {}
+
+    def cut(
+        self,
+        key: str,
+        image: NDArray[np.uint8],
+        *,
+        inside: Sequence[Point] = (),
+        outside: Sequence[Point] = (),
+        box: tuple[float, float, float, float] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Cut one thing out.
+
+        Args:
+            key: of the photograph; its SHA-256.
+            image: RGB, (H, W, 3).
+            inside: points on the thing, (x, y) in pixels.
+            outside: points that are not on it.
+            box: x0, y0, x1, y1 around it, in pixels; points inside are then not needed.
+
+        Returns:
+            (H, W).
+
+        Raises:
+            ValueError: neither a point inside nor a box, or one that leaves the image.
+        """
+        if not inside and box is None:
+            raise ValueError("point at the thing, or draw a box around it")
+        _check(image.shape[:2], [*inside, *outside, *([box[:2], box[2:]] if box else [])])
+        self._begin(key, image)
+        found = np.zeros(image.shape[:2], np.bool_)
+        if box is not None:
+            found |= self._in_box(key, box)
+        if inside and not (box is not None and all(_at(found, point) for point in inside)):
+            found |= self._at_points(key, inside)
+        for point in outside:
+            found &= ~self._taken_away(key, point, inside, found)
+        return found
+
+    def _begin(self, key: str, image: NDArray[np.uint8]) -> None:
+        if key not in self._begun:
+            self._begun[key] = self._generator.begin(image)
+        self._begun.move_to_end(key)
+        while len(self._begun) > _KEPT:
+            self._everything.pop(self._begun.popitem(last=False)[0], None)
+
+    def _at_points(self, key: str, points: Sequence[Point]) -> NDArray[np.bool_]:
+        if self._generator.promptable:
+            return self._begun[key].prompt([np.array(points, np.float32)]).decode(0)
+        return self._smallest(key, points)
+
+    def _in_box(self, key: str, box: tuple[float, float, float, float]) -> NDArray[np.bool_]:
+        given = np.array([box], np.float32)
+        if self._generator.promptable:
+            return self._begun[key].prompt(boxes=given).decode(0)
+        masks = self._all(key)
+        if not len(masks):
+            return np.zeros(masks.size, np.bool_)
+        top, bottom = (
+            np.maximum(masks.boxes[:, :2], given[:, :2]),
+            np.minimum(masks.boxes[:, 2:], given[:, 2:]),
+        )
+        shared = np.clip(bottom - top, 0, None).prod(axis=1)
+        both = (masks.boxes[:, 2:] - masks.boxes[:, :2]).prod(axis=1) + (given[0, 2:] - given[0, :2]).prod()
+        return masks.decode(int((shared / (both - shared)).argmax()))
+
+    def _taken_away(
+        self, key: str, point: Point, inside: Sequence[Point], found: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        other = self._at_points(key, [point])
+        if not any(_at(other, one) for one in inside) and _at(other, point) and (found & ~other).any():
+            return other
+        ys, xs = np.indices(found.shape)
+        away = (xs - point[0]) ** 2 + (ys - point[1]) ** 2
+        near = [(xs - x) ** 2 + (ys - y) ** 2 for x, y in inside]
+        if near:
+            return np.asarray(away < np.min(near, axis=0))
+        radius = max(found.shape) / 40  # in a box without a point inside: a small disc
+        return np.asarray(away <= radius**2)
+
+    def _all(self, key: str) -> MaskSet:
+        if key not in self._everything:
+            self._everything[key] = self._begun[key].everything()
+        return self._everything[key]
+
+    def _smallest(self, key: str, points: Sequence[Point]) -> NDArray[np.bool_]:
+        masks = self._all(key)
+        whole = np.zeros(masks.size, np.bool_)
+        for index in np.argsort(masks.areas, kind="stable"):
+            mask = masks.decode(int(index))
+            if all(_at(mask, point) for point in points):
+                return mask
+        return whole
+
+
+def _at(mask: NDArray[np.bool_], point: Point) -> bool:
+    height, width = mask.shape
+    return bool(mask[min(int(point[1]), height - 1), min(int(point[0]), width - 1)])
+
+
+def _check(size: tuple[int, ...], points: Sequence[Sequence[float]]) -> None:
+    height, width = size
+    for x, y in points:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise ValueError(f"({x:g}, {y:g}) lies outside the photograph of {width} x {height} pixels")
