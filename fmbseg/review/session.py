@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco
 
+from fmbseg.images import load_image
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.record import STAGES
 from fmbseg.labels.shards import from_row
@@ -119,13 +120,17 @@ class Review:
                 found.append((self._shown(state, int(mask.sum())), mask))
         return sorted(found, key=lambda one: -one[0].pixels)
 
-    def photograph(self, path: str) -> Path:
-        """The file, if it is still the one that was labelled.
+    def photograph(self, path: str) -> NDArray[np.uint8]:
+        """Its pixels, RGB (H, W, 3).
 
         Raises:
-            PhotographError: it is not, or is gone.
+            PhotographError: it is not the one that was labelled, or is gone.
         """
-        return self.labels.photograph_of(from_row(self._raw(path)))
+        return load_image(self.labels.photograph_of(from_row(self._raw(path))))
+
+    def sha256(self, path: str) -> str:
+        """Hash of the photograph's file."""
+        return str(self._raw(path)["sha256"])
 
     def accept(self, path: str, *masks: str) -> list[Decision]:
         """Masks are right, and so are the names that they have now."""
