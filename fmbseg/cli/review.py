@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbseg.cli.options import Folder, OutFolder
+from fmbseg.cli.options import Labels, OutPlace
 from fmbseg.cli.streams import print_table
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Labels that people correct on the 
 
 @app.command()
 def status(
-    folder: Folder,
+    folder: Labels,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Tell what is done and what is left, and where people and models agreed, class by class."""
@@ -34,7 +34,7 @@ def status(
 
 
 @app.command()
-def bake(folder: Folder, out: OutFolder) -> None:
+def bake(folder: Labels, out: OutPlace) -> None:
     """Write a label set with the corrections in it, which needs its journal of decisions no more.
 
     `fit`, `export`, `stats` and all else read corrections all the same; this is for giving labels away.
