@@ -87,19 +87,14 @@ class ThingCutter:
         return self._smallest(key, points)
 
     def _in_box(self, key: str, box: tuple[float, float, float, float]) -> NDArray[np.bool_]:
-        given = np.array([box], np.float32)
         if self._generator.promptable:
-            return self._begun[key].prompt(boxes=given).decode(0)
+            return self._begun[key].prompt(boxes=np.array([box], np.float32)).decode(0)
         masks = self._all(key)
         if not len(masks):
             return np.zeros(masks.size, np.bool_)
-        top, bottom = (
-            np.maximum(masks.boxes[:, :2], given[:, :2]),
-            np.minimum(masks.boxes[:, 2:], given[:, 2:]),
-        )
-        shared = np.clip(bottom - top, 0, None).prod(axis=1)
-        both = (masks.boxes[:, 2:] - masks.boxes[:, :2]).prod(axis=1) + (given[0, 2:] - given[0, :2]).prod()
-        return masks.decode(int((shared / (both - shared)).argmax()))
+        x0, y0, x1, y1 = (round(value) for value in box)
+        shared = np.array([masks.decode(index)[y0:y1, x0:x1].sum() for index in range(len(masks))])
+        return masks.decode(int((shared / (masks.areas + (x1 - x0) * (y1 - y0) - shared)).argmax()))
 
     def _taken_away(
         self, key: str, point: Point, inside: Sequence[Point], found: NDArray[np.bool_]
