@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
+from fmbseg.cli.engine_options import EngineOptions
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import (
     PHOTOGRAPHS,
@@ -26,9 +27,12 @@ from fmbseg.cli.words import warn_of_words
 from fmbseg.recipes import AUTO
 
 if TYPE_CHECKING:
+    from fmbseg.labeling.labeler import PseudoLabeler
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.part import Part
+    from fmbseg.sources.contract import Source
+    from fmbseg.vocabulary import Vocabulary
 
 
 class LabelRun(TypedDict):
@@ -60,8 +64,8 @@ _MASKS = {
 }
 
 
-@dataclass(frozen=True)
-class LabelOptions:
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(EngineOptions):
     """What ``fmbseg label`` takes."""
 
     photographs: Annotated[list[str], typer.Argument(help=PHOTOGRAPHS)]
@@ -103,7 +107,13 @@ class LabelOptions:
         str | None,
         typer.Option(help="A head from an earlier round (folder or name) that makes the dense map."),
     ] = None
-    workers: Annotated[int, typer.Option(help="Number of photographs labelled in parallel.")] = 1
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of photographs that a process labels in parallel; with --engine ray MIN:MAX workers "
+            "of its own."
+        ),
+    ] = None
     shard_size: Annotated[int, typer.Option(help="Photographs in a file of labels.")] = 1000
     part: Annotated[
         str | None,
@@ -111,6 +121,16 @@ class LabelOptions:
             help="Label one part: 3/40 is the third of forty, every fortieth file of labels. Each part has "
             "a folder of its own; `fmbseg labels merge` joins them."
         ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Label --sample photographs into nothing, and tell time, size and cost of all."
+        ),
+    ] = False
+    sample: Annotated[int, typer.Option(help="With --dry-run: number of photographs to measure on.")] = 20
+    price: Annotated[
+        float | None, typer.Option(help="With --dry-run: price of an hour of a machine that runs one worker.")
     ] = None
     strict: Strict = False
     device: DeviceName = None
@@ -141,6 +161,22 @@ class LabelOptions:
             "prefilter": self._prefilter(),
         }
 
+    def given(self, hub: "HubOptions") -> dict[str, Any]:
+        """The arguments of ``PseudoLabeler``.
+
+        Raises:
+            ValueError: no such precision.
+        """
+        from fmbseg.models.loading.precision import check_precision
+
+        return {
+            **self.chosen(),
+            "device": self.device,
+            "hub": hub,
+            "precision": None if self.precision is None else check_precision(self.precision),
+            "compiled": self.compiled,
+        }
+
     def run(self) -> LabelRun:
         """How to go through the photographs.
 
@@ -153,7 +189,7 @@ class LabelOptions:
             "image_labels": self.image_labels,
             "shard_size": self.shard_size,
             "part": None if self.part is None else Part.of(self.part),
-            "workers": self.workers,
+            "workers": self.threads(),
         }
 
     def _prefilter(self) -> tuple[str, int] | None:
@@ -175,27 +211,23 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
     wanted, chosen, run = words(asked.classes, asked.vocabulary), asked.chosen(), asked.run()
     from fmbseg.labeling.look_ahead import look_ahead
 
+    engine = asked.chosen_engine()
     source, labels = look_ahead(asked.photographs, wanted, asked.out, **chosen, **run)
+    if asked.dry_run:
+        typer.echo(_estimated(asked, source, wanted, hub))
+        return
     if labels is None:
-        from fmbseg.devices import find_device
-        from fmbseg.labeling.labeler import PseudoLabeler
-        from fmbseg.labeling.two_models import TwoModels
-        from fmbseg.models.loading.precision import check_precision
-
-        device = find_device(asked.device)
-        precision = None if asked.precision is None else check_precision(asked.precision)
         with warnings.catch_warnings():
             # Every failure and what was passed over is told below.
             warnings.filterwarnings(
                 "ignore", message=".*(photographs could not be labelled|passed over|cut short)"
             )
-            labeler = PseudoLabeler(
-                **chosen, device=device, hub=hub, precision=precision, compiled=asked.compiled
-            )
-            if isinstance(labeler.way, TwoModels):
-                warn_of_words(labeler.encoder, wanted)
-            tell_device(device)
-            labels = labeler.label(source, wanted, asked.out, **run)
+            if engine is None:
+                labels = _labeler(asked, wanted, hub).label(source, wanted, asked.out, **run)
+            else:
+                from fmbseg.labeling.labeler import label_elsewhere
+
+                labels = label_elsewhere(engine, asked.given(hub), source, wanted, asked.out, **run)
     typer.echo(summary(labels))
     for failure in labels.errors:
         complain(f"{failure['path']}: {failure['error']}", "not labelled")
@@ -203,6 +235,34 @@ def label(asked: LabelOptions, *, hub: "HubOptions") -> None:
         complain(left, "warning")
     if asked.strict and (labels.errors or left):
         raise typer.Exit(1)
+
+
+def _labeler(asked: LabelOptions, wanted: "Vocabulary", hub: "HubOptions") -> "PseudoLabeler":
+    """Load the models, and tell what they are and do not know."""
+    from fmbseg.devices import find_device
+    from fmbseg.labeling.labeler import PseudoLabeler
+    from fmbseg.labeling.two_models import TwoModels
+
+    labeler = PseudoLabeler(**asked.given(hub))
+    if isinstance(labeler.way, TwoModels):
+        warn_of_words(labeler.encoder, wanted)
+    tell_device(find_device(asked.device))
+    return labeler
+
+
+def _estimated(asked: LabelOptions, source: "Source", wanted: "Vocabulary", hub: "HubOptions") -> str:
+    """Time, size and cost of the whole run, measured on a sample."""
+    from fmbseg.labeling.estimate import estimate
+
+    measured = estimate(
+        _labeler(asked, wanted, hub),
+        source,
+        wanted,
+        image_labels=asked.image_labels,
+        sample=asked.sample,
+        workers=asked.threads(),
+    )
+    return measured.told(asked.numbers_of_workers(), asked.price)
 
 
 def summary(labels: "LabelSet") -> str:

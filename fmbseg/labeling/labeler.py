@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmbseg.aligned.encoder import AlignedEncoder
-    from fmbseg.engines.engine import EngineName
+    from fmbseg.engines.engine import Engine, EngineName
     from fmbseg.images import ImageInput
     from fmbseg.labeling.competition import CompetitionSettings
     from fmbseg.labeling.image_labels import ImageLabels, ImageLabelSource
@@ -261,14 +261,22 @@ class PseudoLabeler:
             WorkFailedError: shards failed on every try; all others are written.
         """
         check_workers(workers)
-        chosen = engine_of(engine)
+        if (chosen := engine_of(engine)) is not None:
+            return label_elsewhere(
+                chosen,
+                self._given,
+                photographs,
+                vocabulary,
+                out,
+                image_labels=image_labels,
+                shard_size=shard_size,
+                part=part,
+                workers=workers,
+                progress=progress,
+            )
         classes, source = Vocabulary.of(vocabulary), open_source(photographs)
         if told := source.told():
             warnings.warn(told, stacklevel=2)
-        if chosen is not None:
-            what = EngineRun(source, classes, place_of(out), image_labels, shard_size, part, workers)
-            label_on(chosen, PseudoLabeler, self._given, what, shown=progress)
-            return finished(LabelSet(out, part), stacklevel=3)
         self._way.made(recorded_recipe(place_of(out)), out)
         if left := self.way.left_out:
             warnings.warn(left, stacklevel=2)
@@ -276,7 +284,7 @@ class PseudoLabeler:
         with LabelWriter(out, run.manifest, part) as writer:
             if not writer.done:
                 self._write(writer, classes, source, run.known, workers, Progress(progress))
-        return finished(LabelSet(out, part), stacklevel=3)
+        return _finished(LabelSet(out, part), stacklevel=3)
 
     def _write(
         self,
@@ -304,7 +312,43 @@ class PseudoLabeler:
                 bar.advance(1, detail=str(failures))
 
 
-def finished(labels: LabelSet, stacklevel: int = 2) -> LabelSet:
+def label_elsewhere(
+    engine: Engine,
+    given: Mapping[str, Any],
+    photographs: str | Path | Sequence[str | Path],
+    vocabulary: VocabularySource,
+    out: str | Path,
+    *,
+    image_labels: ImageLabelSource | None = None,
+    shard_size: int = 1000,
+    part: Part | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> LabelSet:
+    """Label on an engine, with no model loaded here: what ``PseudoLabeler(**given).label`` does.
+
+    Args:
+        engine: that does the work.
+        given: arguments of :class:`PseudoLabeler`; models as specs, or picklable.
+        photographs: and all that follows, as in :meth:`PseudoLabeler.label`.
+        vocabulary: the classes to look for.
+        out: folder of the label set.
+        image_labels: the classes that photographs are known to show.
+        shard_size: photographs a shard.
+        part: of the run.
+        workers: photographs that one worker labels at once.
+        progress: show a bar.
+    """
+    check_workers(workers)
+    classes, source = Vocabulary.of(vocabulary), open_source(photographs)
+    if told := source.told():
+        warnings.warn(told, stacklevel=3)
+    run = EngineRun(source, classes, place_of(out), image_labels, shard_size, part, workers)
+    label_on(engine, PseudoLabeler, given, run, shown=progress)
+    return _finished(LabelSet(out, part), stacklevel=4)
+
+
+def _finished(labels: LabelSet, stacklevel: int) -> LabelSet:
     """Warn of the photographs that are not labelled."""
     if errors := labels.errors:
         warnings.warn(

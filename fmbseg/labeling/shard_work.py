@@ -7,9 +7,12 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from fmbseg.aligned.image_text import AlignedImageText
 from fmbseg.labeling.pipeline import label_files
+from fmbseg.labeling.two_models import TwoModels
 from fmbseg.labels.claimed import check_same_run, write_whole_shard
 from fmbseg.labels.manifest import read_manifest
+from fmbseg.models.familiarity import told_of
 from fmbseg.reasons import Reasons
 
 if TYPE_CHECKING:
@@ -128,7 +131,9 @@ class ShardWorker:
         """
         work = self._work
         if unit is None:
-            return Described(self._labeler.origin, self._labeler.way.left_out, self._warned)
+            return Described(
+                self._labeler.origin, self._labeler.way.left_out, (*self._warned, *self._of_words())
+            )
         failures = Reasons()
         known = dict(zip(unit.paths, unit.present, strict=True))
         results = label_files(
@@ -137,6 +142,16 @@ class ShardWorker:
         manifest = self._checked(unit.manifest)
         write_whole_shard(work.out, manifest, unit.place, _counted(results, failures, tell))
         return Labelled(len(unit.paths), failures)
+
+    def _of_words(self) -> Iterable[str]:
+        """What is told of words that the image-text model hardly knows."""
+        way = self._labeler.way
+        if not isinstance(way, TwoModels):
+            return ()
+        encoder = way.encoder
+        return told_of(
+            encoder.encoder if isinstance(encoder, AlignedImageText) else encoder, self._work.vocabulary
+        )
 
     def _checked(self, wanted: str) -> dict[str, Any]:
         """The manifest, once it is sure that this worker's models are those it names."""

@@ -1,0 +1,95 @@
+"""A real Ray cluster on this machine: a head that does no work, and nodes that are started and killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_STORE = 80_000_000  # bytes of a node's object store: about the least that Ray takes
+
+
+class Nodes:
+    """The cluster; each node has one core, so that it has one worker.
+
+    Args:
+        count: nodes that work.
+    """
+
+    def __init__(self, count: int = 3) -> None:
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.count, self.working = count, list[Any]()
+        self.fill()
+        ray.init(address=self.cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+
+    @property
+    def address(self) -> str:
+        """Where others find it."""
+        return str(self.cluster.address)
+
+    def fill(self) -> None:
+        """Start nodes in the place of those that were killed."""
+        while len(self.working) < self.count:
+            self.working.append(self.cluster.add_node(num_cpus=1, object_store_memory=_STORE, wait=False))
+
+    def kill(self) -> None:
+        """Kill the oldest node with all that runs on it, as a lack of power would."""
+        self.cluster.remove_node(self.working.pop(0), allow_graceful=False)
+
+    def close(self) -> None:
+        """End all of it."""
+        ray.shutdown()
+        self.cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def kill_a_worker() -> None:
+    """Kill the process of one actor that is alive."""
+    from ray.util.state import list_actors
+
+    pids = [one.pid for one in list_actors(filters=[("state", "=", "ALIVE")]) if one.pid]
+    os.kill(pids[0], signal.SIGKILL)
+
+
+def shards(out: Path) -> int:
+    """How many shards of a label set are there."""
+    return len(list(out.glob("shard-*.parquet")))
+
+
+@contextmanager
+def happening(out: Path, events: Sequence[tuple[int, Callable[[], None]]]) -> Iterator[list[int]]:
+    """While a run lasts, do something whenever so many shards are there; tell how many were, each time.
+
+    Args:
+        out: folder of the label set.
+        events: numbers of shards, ascending, and what is done then.
+    """
+    ended, seen = threading.Event(), list[int]()
+
+    def watch() -> None:
+        for goal, act in events:
+            while shards(out) < goal and not ended.wait(0.01):
+                pass
+            if ended.is_set():
+                return
+            seen.append(shards(out))
+            act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
