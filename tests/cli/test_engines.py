@@ -8,12 +8,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from fmbseg import LabelSet
 from fmbseg.cli.main import app
+from fmbseg.engines.engine import OnProcesses, OnRay
 from tests.labeling.colours import painted
+from tests.labeling.runs import make_labeler
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fmbseg import LabelSet
 
 pytestmark = pytest.mark.filterwarnings("ignore:superpixels takes no point prompts")
 
@@ -33,7 +36,8 @@ def run(photographs: Path, out: Path, *more: str) -> Any:
     return CliRunner().invoke(app, [*arguments, "--out", str(out), *more])
 
 
-def test_labels_by_processes_and_what_they_would_take(photographs: Path, tmp_path: Path) -> None:
+def test_what_it_would_take(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmbseg.cli.label._labeler", lambda *_: make_labeler("stand-ins"))
     tried = run(
         photographs, tmp_path / "out", "--dry-run", "--sample", "2", "--price", "2", "--processes", "3"
     )
@@ -43,11 +47,30 @@ def test_labels_by_processes_and_what_they_would_take(photographs: Path, tmp_pat
     assert " with 3 workers; " in tried.stdout
     assert " at 2 a machine hour; " in tried.stdout
     assert not (tmp_path / "out").exists()
-    made = run(photographs, tmp_path / "out", "--processes", "1", "--shard-size", "2")
+
+
+def test_an_engine_is_given_all_and_no_model_is_loaded_here(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def elsewhere(engine: Any, given: dict[str, Any], *rest: Any, **run: Any) -> LabelSet:
+        asked.append((engine, given, run))
+        return make_labeler("stand-ins").label(*rest, **run, progress=False)
+
+    monkeypatch.setattr("fmbseg.labeling.labeler.label_elsewhere", elsewhere)
+    monkeypatch.setattr("fmbseg.cli.label._labeler", None)
+    ray = ["--engine", "ray", "--workers", "2:5", "--gpus-per-worker", "0.5", "--cpus-per-worker", "4"]
+    made = run(photographs, tmp_path / "out", *ray, "--address", "10.0.0.1:6379", "--shard-size", "2")
     assert made.exit_code == 0, made.output
     assert "3 photographs labelled, 1 not" in made.stdout
     assert "not labelled: d.png" in made.stderr
-    assert len(LabelSet(tmp_path / "out")) == 3
+    ((engine, given, how),) = asked
+    assert engine == OnRay((2, 5), 0.5, 4.0, "10.0.0.1:6379")
+    assert (given["mask_generator"], given["device"]) == ("superpixels", None)
+    assert (how["shard_size"], how["workers"]) == (2, 2)
+    assert run(photographs, tmp_path / "two", "--processes", "3", "--workers", "4").exit_code == 0
+    assert (asked[1][0], asked[1][2]["workers"]) == (OnProcesses(3), 4)
 
 
 @pytest.mark.parametrize(
