@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -14,7 +15,6 @@ from ray.cluster_utils import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 _STORE = 80_000_000  # bytes of a node's object store: about the least that Ray takes
 
@@ -48,18 +48,28 @@ class Nodes:
         """Kill the oldest node with all that runs on it, as a lack of power would."""
         self.cluster.remove_node(self.working.pop(0), allow_graceful=False)
 
+    def kill_a_worker(self) -> None:
+        """Kill the process of one actor that works."""
+        raylets = {node.all_processes["raylet"][0].process.pid for node in self.working}
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        workers = [pid for pid in pids if _parent(pid) in raylets and _command(pid) == "ray::WorkerActor.do"]
+        os.kill(workers[0], signal.SIGKILL)
+
     def close(self) -> None:
         """End all of it."""
         ray.shutdown()
         self.cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def kill_a_worker() -> None:
-    """Kill the process of one actor that is alive."""
-    from ray.util.state import list_actors
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return 0
 
-    pids = [one.pid for one in list_actors(filters=[("state", "=", "ALIVE")]) if one.pid]
-    os.kill(pids[0], signal.SIGKILL)
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().strip()
 
 
 def shards(out: Path) -> int:
@@ -75,9 +85,15 @@ def happening(out: Path, events: Sequence[tuple[int, Callable[[], None]]]) -> It
         out: folder of the label set.
         events: numbers of shards, ascending, and what is done then.
     """
-    ended, seen = threading.Event(), list[int]()
+    ended, seen, failed = threading.Event(), list[int](), list[Exception]()
 
     def watch() -> None:
+        try:
+            follow()
+        except Exception as error:  # noqa: BLE001 - raised where the run ends
+            failed.append(error)
+
+    def follow() -> None:
         for goal, act in events:
             while shards(out) < goal and not ended.wait(0.01):
                 pass
@@ -93,3 +109,5 @@ def happening(out: Path, events: Sequence[tuple[int, Callable[[], None]]]) -> It
     finally:
         ended.set()
         thread.join()
+    if failed:
+        raise failed[0]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.engines.cluster import Nodes, happening, kill_a_worker, shards
+from tests.engines.cluster import Nodes, happening, shards
 from tests.labeling.runs import pictures
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _matrix(folder: Path, run: Run, kills: int) -> None:
             tell("a node", run.through(nodes, out, [(goal, nodes.kill)]), out)
         nodes.fill()
         out = folder / "worker"
-        tell("a worker", run.through(nodes, out, [(count // 3, kill_a_worker)]), out)
+        tell("a worker", run.through(nodes, out, [(count // 3, nodes.kill_a_worker)]), out)
         out = folder / "driver"
         tell("the driver", run.through_the_drivers_death(nodes, out, count // 2), out)
     finally:

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 import fmbseg
 from fmbseg.engines.crew import Crew
 from fmbseg.engines.on_ray import RayTeam, check_address
 from fmbseg.engines.work import EngineError, WorkFailedError
+from fmbseg.labels.verification import verify
+from tests.engines.cluster import Nodes, shards
+from tests.engines.kills import Run, files
 from tests.engines.works import Squares
+from tests.labeling.runs import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_STORE = 80_000_000  # bytes of a node's object store: the least that Ray takes
-
-
-class Nodes:
-    """The cluster, whose head does no work."""
-
-    def __init__(self) -> None:
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.working: list[Any] = []
-        self.fill()
-        ray.init(address=self.cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-
-    def fill(self) -> None:
-        """Let there be three nodes."""
-        while len(self.working) < 3:
-            self.working.append(self.cluster.add_node(num_cpus=1, object_store_memory=_STORE, wait=False))
-
-    def kill(self) -> None:
-        """Kill one node, with all that runs on it, as a lack of power would."""
-        self.cluster.remove_node(self.working.pop(0), allow_graceful=False)
-
-    def close(self) -> None:
-        ray.shutdown()
-        self.cluster.shutdown()  # type: ignore[no-untyped-call]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +105,22 @@ def test_where_no_cluster_is_that_is_told_with_how_to_start_one() -> None:
         check_address(address)
     with pytest.raises(EngineError, match=r"'ray://10.0.0.1:10001' is no address of a cluster"):
         check_address("ray://10.0.0.1:10001")
+
+
+def test_nodes_a_worker_and_the_driver_die_and_the_label_set_is_that_of_one_process(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    nodes.fill()
+    pictures(tmp_path / "photographs", 36, bad=2)
+    run = Run(tmp_path / "photographs", shard=2, seconds=0.2)
+    labels = run.label(tmp_path / "whole")
+    assert (len(labels), len(labels.errors), shards(tmp_path / "whole")) == (34, 2, 18)
+    out = tmp_path / "killed"
+    seen = run.through(nodes, out, [(0, nodes.kill), (3, nodes.kill_a_worker), (6, nodes.kill)])
+    assert len(seen) == 3
+    assert seen[-1] < 18
+    assert files(out) == files(tmp_path / "whole")
+    assert verify(out, photographs=True) == []
+    nodes.fill()
+    assert run.through_the_drivers_death(nodes, tmp_path / "driver", 4) < 18
+    assert files(tmp_path / "driver") == files(tmp_path / "whole")
