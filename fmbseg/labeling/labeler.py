@@ -315,7 +315,7 @@ class PseudoLabeler:
 def label_elsewhere(
     engine: Engine,
     given: Mapping[str, Any],
-    photographs: str | Path | Sequence[str | Path],
+    photographs: Photographs,
     vocabulary: VocabularySource,
     out: str | Path,
     *,

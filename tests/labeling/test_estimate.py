@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmbseg.labeling.estimate import Estimate, estimate
-from fmbseg.labeling.look_ahead import photographs_of
 from fmbseg.reasons import Reasons
+from fmbseg.sources.opened import open_source
 from fmbseg.vocabulary import Vocabulary
 from tests.labeling.runs import make_labeler, pictures
 
@@ -40,7 +40,7 @@ def test_a_sample_is_spread_over_all_and_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "photographs"
     pictures(source, 40, bad=2)
     labeler = make_labeler("stand-ins")
-    found = photographs_of(source)
+    found = open_source(source)
     measured = estimate(labeler, found, Vocabulary.of(["red", "blue"]), sample=10)
     assert (measured.photographs, len(measured.seconds)) == (40, 10)
     assert measured.failures == {"is not an image that Pillow can read": 1}  # of the last four, one in four
