@@ -23,6 +23,7 @@ import sys
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice, product
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -53,7 +54,6 @@ from fmbseg.recipes import get_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
@@ -127,7 +127,7 @@ class FirstPhotographs:
 
     def photograph_of(self, record: LabeledImage) -> Path:
         """Where the photograph of a record is."""
-        return self.labels.photograph_of(record)
+        return Path(str(self.labels.photograph_of(record)))
 
 
 def trials(base: TrainingSettings, arguments: argparse.Namespace) -> list[Trial]:

@@ -166,7 +166,8 @@ def read(path: Path, size: tuple[int, int], transform: Any) -> float:
 
 def reading(backbone: Backbone, examples: list[TrainingExample], *, quick: bool) -> dict[str, Any]:
     """Decoders, threads and processes, without the backbone."""
-    jpegs = [one.path for one in examples if one.path.suffix.lower() in (".jpg", ".jpeg")]
+    paths = [Path(str(one.path)) for one in examples]
+    jpegs = [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
 
     def by_torchvision(path: Path) -> np.ndarray[Any, Any]:
         pixels = decode_jpeg(read_file(str(path)), mode=ImageReadMode.RGB)

@@ -95,7 +95,7 @@ def test_over_the_budget_the_batches_that_come_next_are_computed_together(tmp_pa
 
 def test_a_photograph_that_cannot_be_read_stops_the_work_and_those_before_it_are_kept(tmp_path: Path) -> None:
     photographs = examples(tmp_path)
-    photographs[2].path.write_bytes(b"no image")
+    Path(str(photographs[2].path)).write_bytes(b"no image")
     cache = FeatureCache(TinyBackbone(), CPU, tmp_path / "f", 1)
     cache.open(photographs)
     with pytest.raises(ImageError, match=f"{photographs[2].path.name} is not an image"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +18,6 @@ from fmbseg.labels.record import POINT_STAGE
 from fmbseg.labels.regions import class_regions
 from tests.labels.examples import assert_equal
 from tests.labels.pictures import SIZES, write_labels
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -177,7 +174,7 @@ def test_show_replaces_its_own_sheet_alone(labels: LabelSet, tmp_path: Path) -> 
 
 
 def test_show_of_a_replaced_photograph(labels: LabelSet, tmp_path: Path) -> None:
-    shutil.copyfile(labels.root / "a.png", labels.root / "z.png")
+    shutil.copyfile(Path(labels.root) / "a.png", Path(labels.root) / "z.png")
     refused = run("show", labels.folder, "--out", tmp_path / "sheet.png")
     assert refused.exit_code == 1
     assert "z.png was changed since it was labelled" in refused.stderr

@@ -23,7 +23,7 @@ PATHS = ["a.png", "deep/b, c.png", "d.png"]
 
 
 def read(source: Any) -> list[tuple[int, ...] | None]:
-    labels = ImageLabels(source, WORDS, Path("/root"), PATHS)
+    labels = ImageLabels(source, WORDS, "/root", PATHS)
     return [labels.of(path) for path in PATHS]
 
 
@@ -77,10 +77,10 @@ def test_the_hash_is_of_what_is_said_alone(tmp_path: Path) -> None:
         {"/root/a.png": ["white", "red"]},
         tmp_path / "known.csv",
     ]
-    said = [ImageLabels(source, WORDS, Path("/root"), PATHS).to_manifest() for source in sources]
+    said = [ImageLabels(source, WORDS, "/root", PATHS).to_manifest() for source in sources]
     assert said[0] == said[1] == said[2]
     assert said[0]["count"] == 1
-    other = ImageLabels({"a.png": ["red"]}, WORDS, Path("/root"), PATHS).to_manifest()
+    other = ImageLabels({"a.png": ["red"]}, WORDS, "/root", PATHS).to_manifest()
     assert other["sha256"] != said[0]["sha256"]
 
 

@@ -169,7 +169,7 @@ class TestMerge:
         assert merged.vocabulary.prompts[0] == ("a", "alpha")
         assert merged.root == Path("/")
         assert len(merged) == 4
-        paths = [merged.image_path(image).as_posix() for image in merged]
+        paths = [Path(str(merged.image_path(image))).as_posix() for image in merged]
         assert paths == [f"/photographs/{n}.jpg" for n in range(3)] + ["/elsewhere/deep/9.jpg"]
         last = list(merged)[-1]
         assert [merged.vocabulary.names[index] for index in last.class_ids] == ["a", "e", "a"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.sheets import contact_sheet
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import boxes, manifest, record
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -78,7 +75,7 @@ def test_numbers_that_are_too_small(labels: LabelSet, wrong: dict[str, int]) -> 
 
 
 def test_a_photograph_that_was_replaced_is_not_drawn_under_old_masks(labels: LabelSet) -> None:
-    Image.new("RGB", (200, 100), "blue").save(labels.root / "2.png")
+    Image.new("RGB", (200, 100), "blue").save(Path(labels.root) / "2.png")
     with pytest.raises(ValueError, match=r"2\.png was changed since it was labelled: put it back, or label"):
         contact_sheet(labels, count=5)
 

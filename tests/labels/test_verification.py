@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,10 +18,6 @@ from fmbseg.labels.verification import verify
 from fmbseg.labels.writer import LabelWriter
 from tests.labels.examples import manifest
 from tests.labels.pictures import write_labels
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 REMEDY = "put it back, or label again"
 
@@ -157,12 +154,13 @@ def test_an_unfinished_run_and_a_stray_shard(labels: LabelSet) -> None:
 
 
 def test_photographs_that_changed_or_are_gone(labels: LabelSet) -> None:
-    (labels.root / "a.png").write_bytes((labels.root / "z.png").read_bytes())
-    (labels.root / "z.png").unlink()
+    root = Path(labels.root)
+    (root / "a.png").write_bytes((root / "z.png").read_bytes())
+    (root / "z.png").unlink()
     assert problems(labels) == []
     first, last = problems(labels, photographs=True)
-    assert first == f"a.png: {labels.root / 'a.png'} was changed since it was labelled: {REMEDY}"
-    assert last == f"z.png: {labels.root / 'z.png'} cannot be read (No such file or directory): {REMEDY}"
+    assert first == f"a.png: {root / 'a.png'} was changed since it was labelled: {REMEDY}"
+    assert last == f"z.png: {root / 'z.png'} cannot be read (No such file or directory): {REMEDY}"
 
 
 @pytest.mark.parametrize(

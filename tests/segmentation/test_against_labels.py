@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,6 @@ from tests.labeling.colours import painted
 from tests.labeling.concepts import ColourConcepts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from fmbseg import LabelSet
@@ -79,7 +78,7 @@ def test_everywhere_what_is_found_in_the_open_counts_but_background_agrees(label
 
 
 def test_a_changed_photograph_is_told(labels: LabelSet) -> None:
-    Image.fromarray(painted((4, 6))).save(labels.root / "b.png")
+    Image.fromarray(painted((4, 6))).save(Path(labels.root) / "b.png")
     with pytest.raises(PhotographError, match=r"b\.png was changed since it was labelled"):
         compared(labels, ["red"] * 6)
 

@@ -46,7 +46,7 @@ def test_the_export_loads_with_classes_and_pictures(labels: LabelSet, tmp_path: 
     assert found.features["detected"].feature.names == NAMES
     for row, wanted in zip(found, labels, strict=True):
         assert_equal(from_row(row), wanted)
-        with Image.open(labels.image_path(wanted)) as photograph:
+        with Image.open(str(labels.image_path(wanted))) as photograph:
             np.testing.assert_array_equal(np.asarray(row["image"]), np.asarray(photograph))
         np.testing.assert_array_equal(np.asarray(row["label"]), wanted.label_map() + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
@@ -19,8 +20,6 @@ from fmbseg.labels.regions import class_regions
 from tests.labels.pictures import NAMES, SIZES, blobs, write_labels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from fmbseg.labels.label_set import LabelSet
@@ -109,7 +108,7 @@ def test_tasks_name_photographs_and_carry_predictions(labels: LabelSet, tmp_path
     tasks = json.loads(done.path.read_text("utf-8"))
     for task, image in zip(tasks, labels, strict=True):
         place = unquote(task["data"]["image"].partition("?d=")[2])
-        assert (tmp_path / "out" / place).read_bytes() == (labels.root / image.path).read_bytes()
+        assert (tmp_path / "out" / place).read_bytes() == (Path(labels.root) / image.path).read_bytes()
         (prediction,) = task["predictions"]
         assert len(prediction["result"]) == len(image.masks)
         for region in prediction["result"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from tests.labels.formats.everywhere import EXPORTS, FILES, FOLDERS, files, only
 from tests.labels.pictures import write_labels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmbseg.labels.collection import LabelCollection
     from fmbseg.labels.record import LabeledImage
 
@@ -59,7 +58,7 @@ class TestEveryExport:
         assert left == files(tmp_path / "once")
 
     def test_a_replaced_photograph_is_refused(self, labels: LabelSet, tmp_path: Path, name: str) -> None:
-        shutil.copyfile(labels.root / "a.png", labels.root / "z.png")
+        shutil.copyfile(Path(labels.root) / "a.png", Path(labels.root) / "z.png")
         with pytest.raises(ValueError, match=r"z\.png was changed since it was labelled: put it back"):
             EXPORTS[name](labels, tmp_path / "out")
         assert files(tmp_path / "out") == {}
@@ -69,7 +68,7 @@ class TestEveryExport:
         self, labels: LabelSet, tmp_path: Path, name: str, path: str
     ) -> None:
         outside = tmp_path / "outside.png"
-        shutil.copyfile(labels.root / "a.png", outside)
+        shutil.copyfile(Path(labels.root) / "a.png", outside)
         hostile = path.format(root=labels.root)
 
         def move(image: LabeledImage) -> LabeledImage:
@@ -78,7 +77,7 @@ class TestEveryExport:
         with pytest.raises(ValueError, match=r"leads out of the folder .*photographs"):
             EXPORTS[name](ChangedLabels(labels, move, {}), tmp_path / "out")
         assert files(tmp_path / "out") == {}
-        assert outside.read_bytes() == (labels.root / "a.png").read_bytes()
+        assert outside.read_bytes() == (Path(labels.root) / "a.png").read_bytes()
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -110,7 +109,7 @@ class TestPhotographsInThePlaceOfTheExport:
     def test_that_lie_in_images(self, tmp_path: Path) -> None:
         root = write_labels(tmp_path).root
         images = tmp_path / "data/images"
-        root.rename(tmp_path / "moved")
+        Path(root).rename(tmp_path / "moved")
         (tmp_path / "data").mkdir()
         (tmp_path / "moved").rename(images)
         before = files(tmp_path / "data")

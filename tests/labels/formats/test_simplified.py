@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,6 @@ from tests.labels.examples import assert_equal
 from tests.labels.pictures import SIZES, write_labels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmbseg.labels.label_set import LabelSet
     from fmbseg.labels.record import LabeledImage
 
@@ -92,7 +91,7 @@ def test_a_folder_of_coco_with_its_photographs(labels: LabelSet, tmp_path: Path,
         for image in found:
             photograph = out / "images" / part / image.path
             assert photograph.is_symlink() != copy
-            assert photograph.read_bytes() == (labels.root / image.path).read_bytes()
+            assert photograph.read_bytes() == (Path(labels.root) / image.path).read_bytes()
     assert set(seen) == set(SIZES)
     assert {path for path in seen if (out / "images/val" / path).exists()} == set_apart([*SIZES], 0.5, 2)
     for image in labels:

@@ -50,7 +50,7 @@ def test_the_layout_that_ultralytics_expects(labels: LabelSet, tmp_path: Path) -
     images = data.parent / content["train"]
     assert content["val"] == content["train"]
     for path in SIZES:
-        assert (images / path).read_bytes() == (labels.root / path).read_bytes()
+        assert (images / path).read_bytes() == (Path(labels.root) / path).read_bytes()
         # Where Ultralytics looks: "/images/" replaced by "/labels/", another extension.
         text = Path(str(images / path).replace("/images/", "/labels/")).with_suffix(".txt")
         assert text.is_file()
@@ -67,11 +67,11 @@ def test_photographs_are_copied_where_there_are_no_links(
     export_yolo(labels, tmp_path / "yolo")
     copied = tmp_path / "yolo/images/deep/b.png"
     assert not copied.is_symlink()
-    assert copied.read_bytes() == (labels.root / "deep/b.png").read_bytes()
+    assert copied.read_bytes() == (Path(labels.root) / "deep/b.png").read_bytes()
 
 
 def test_a_photograph_that_is_gone(labels: LabelSet, tmp_path: Path) -> None:
-    (labels.root / "z.png").unlink()
+    (Path(labels.root) / "z.png").unlink()
     with pytest.raises(ValueError, match=r"z\.png cannot be read .*: put it back"):
         export_yolo(labels, tmp_path / "yolo")
 
@@ -143,7 +143,7 @@ def test_ultralytics_finds_every_photograph_and_its_labels(
 
 def test_a_gif_that_is_called_jpg_is_converted(tmp_path: Path) -> None:
     labels = of_photographs(tmp_path, "a.wrong")
-    wrong, named = (labels.root / name for name in ("a.wrong", "a.jpg"))
+    wrong, named = (Path(labels.root) / name for name in ("a.wrong", "a.jpg"))
     wrong.rename(named)
     done = export_yolo(ChangedLabels(labels, lambda one: replace(one, path="a.jpg"), {}), tmp_path / "yolo")
     assert found_by_ultralytics(done.path, "train") == {"a.png": SQUARE}
@@ -152,7 +152,7 @@ def test_a_gif_that_is_called_jpg_is_converted(tmp_path: Path) -> None:
 def test_copies_travel_to_another_place(labels: LabelSet, tmp_path: Path) -> None:
     export_yolo(labels, tmp_path / "yolo", copy=True)
     (tmp_path / "yolo").rename(tmp_path / "elsewhere")
-    labels.root.rename(tmp_path / "gone")
+    Path(labels.root).rename(tmp_path / "gone")
     found = found_by_ultralytics(tmp_path / "elsewhere" / "data.yaml", "val")
     assert sorted(found) == sorted(SIZES)
     assert "none" not in found.values()
