@@ -2,17 +2,26 @@
 
 import random
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import CALIBRATION_FILE, load_segmenter
-from fmbseg.cli.options import Classes, DeviceName, VocabularyName, with_hub_options, with_options, words
+from fmbseg.cli.options import (
+    PHOTOGRAPHS,
+    Classes,
+    DeviceName,
+    VocabularyName,
+    with_hub_options,
+    with_options,
+    words,
+)
 from fmbseg.cli.segment_options import images_of
 from fmbseg.cli.words import warn_of_words_for
 from fmbseg.heads import packaged_head
+from fmbseg.sources.contract import StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +42,7 @@ class CalibrateOptions:
     """What ``fmbseg calibrate`` takes."""
 
     head: Annotated[str, typer.Argument(help="Head, as `fmbseg segment` takes it, but no .onnx file.")]
-    paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them; without labels.")]
+    paths: Annotated[list[str], typer.Argument(help=PHOTOGRAPHS)]
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to; by default the head's own, if it is one of yours."),
@@ -75,15 +84,16 @@ def calibrate(asked: CalibrateOptions, *, hub: "HubOptions") -> None:
     from fmbseg.written import WrittenFiles, check_folder
 
     check_folder(place, _KIND, _FILES)
-    found = sorted({image for path in asked.paths for image in images_of(path).images})
+    found = sorted({image for path in asked.paths for image in images_of(path).images}, key=_by_parts)
     if not found:
         raise typer.Exit(1)
-    chosen = sorted(random.Random(0).sample(found, min(asked.count, len(found))))  # noqa: S311 - no secret
+    drawn_at_random = random.Random(0).sample(found, min(asked.count, len(found)))  # noqa: S311 - no secret
+    chosen = sorted(drawn_at_random, key=_by_parts)
     settings = SegmentSettings() if asked.plain else segmenting_with(asked.head)
     settings = replace(settings, background=Background("common"))
     segmenter = load_segmenter(asked.head, settings, hub, asked.device)
     warn_of_words_for(segmenter, wanted)
-    readable: list[Path] = []
+    readable: list[Path | StoredImage] = []
     with Progress() as bars:
         calibration = find(segmenter, _readable(chosen, readable, bars), wanted, asked.certainty)
         calibrated = calibration.applied_to(segmenter)
@@ -111,7 +121,13 @@ def _place(head: str, out: Path | None) -> Path:
     raise typer.BadParameter(f"--out is needed: {head} is no folder of yours to write the calibration beside")
 
 
-def _readable(paths: list[Path], readable: list[Path], bars: "Progress") -> "Iterator[NDArray[np.uint8]]":
+def _by_parts(image: Path | StoredImage) -> PurePosixPath:
+    return PurePosixPath(str(image))
+
+
+def _readable(
+    paths: list[Path | StoredImage], readable: list[Path | StoredImage], bars: "Progress"
+) -> "Iterator[NDArray[np.uint8]]":
     """Yield the photographs that can be read, and note their paths."""
     from fmbseg.images import ImageError, load_image
 

@@ -1,7 +1,6 @@
 """``fmbseg segment``: any words, any images."""
 
 import json
-import os
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.classes import ResultClasses
+    from fmbseg.sources.contract import StoredImage
     from fmbseg.written import WrittenFiles
 
 _KIND = "segmentation"
@@ -108,7 +108,11 @@ class SegmentRun:
     """
 
     def __init__(
-        self, targets: "Mapping[Path, Path]", extras: Extras, written: "WrittenFiles", bars: "Progress"
+        self,
+        targets: "Mapping[Path | StoredImage, Path]",
+        extras: Extras,
+        written: "WrittenFiles",
+        bars: "Progress",
     ) -> None:
         from fmbseg.drawing.colours import ClassColours
 
@@ -117,7 +121,7 @@ class SegmentRun:
         self._areas: Counter[str] = Counter()
         self._images = self._pixels = self._unknown = 0
 
-    def finish(self, segmented: "tuple[Path, Segmentation | ImageError]") -> bool:
+    def finish(self, segmented: "tuple[Path | StoredImage, Segmentation | ImageError]") -> bool:
         """Save a result and print its line; return False and print to stderr if the image cannot be read."""
         from fmbseg.results import Segmentation
 
@@ -140,7 +144,7 @@ class SegmentRun:
         return f"{self._images} images: {_shares(self._areas, self._unknown, self._pixels)}"
 
 
-def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
+def target_names(images: "Sequence[Path | StoredImage]") -> "dict[Path | StoredImage, Path]":
     """The path of each image's results in the output folder, without a suffix.
 
     Folders below the images' common one are kept. Names lose their extension if they stay distinct.
@@ -152,8 +156,13 @@ def target_names(images: "Sequence[Path]") -> dict[Path, Path]:
     """
     if not images:
         return {}
-    root = Path(os.path.commonpath([image.absolute().parent for image in images]))
-    whole = {image: image.absolute().relative_to(root) for image in images}
+    from fmbseg.sources.contract import joined
+    from fmbseg.sources.listing import common_root
+
+    names = {image: (image.absolute() if isinstance(image, Path) else image) for image in images}
+    posix = {image: name.as_posix() if isinstance(name, Path) else str(name) for image, name in names.items()}
+    cut = len(joined(common_root(list(posix.values())), ""))
+    whole = {image: Path(name[cut:]) for image, name in posix.items()}
     short = {image: name.with_suffix("") for image, name in whole.items()}
     return short if len(set(short.values())) == len(short) else whole
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.options import Classes, DeviceName, OutFolder, Strict, VocabularyName
+from fmbseg.cli.options import PHOTOGRAPHS, Classes, DeviceName, OutFolder, Strict, VocabularyName
 from fmbseg.heads import DEFAULT_HEAD
+from fmbseg.sources.contract import StoredImage, stored_images
 
 if TYPE_CHECKING:
     from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr, SegmentSettings
@@ -21,17 +22,20 @@ _BY_MASKS = ("regions", "masks", "snap")
 class FoundImages:
     """The images of a path, and whether nothing that may be an image was left out."""
 
-    images: "list[Path]"
+    images: "list[Path | StoredImage]"
     complete: bool
 
 
-def images_of(path: Path) -> FoundImages:
-    """The images of a path; missing images and skipped files are reported on stderr."""
+def images_of(place: str) -> FoundImages:
+    """The images of a path or URI; missing images and skipped files are reported on stderr."""
     from fmbseg.images import ImageError, find_images, passed_over
+    from fmbseg.sources.opened import is_local
 
-    images: list[Path] = []
+    if not is_local(place):
+        return _stored_images(place)
+    path, images = Path(place), list[Path | StoredImage]()
     try:
-        images = find_images(path)
+        images.extend(find_images(path))
     except ImageError as error:
         complain(error, "not segmented")
     left = passed_over(path) if path.is_dir() and (images or os.access(path, os.R_OK)) else ()
@@ -40,12 +44,26 @@ def images_of(path: Path) -> FoundImages:
     return FoundImages(images, bool(images) and not left)
 
 
+def _stored_images(place: str) -> FoundImages:
+    from fmbseg.signatures import ImageError
+    from fmbseg.sources.opened import open_source
+
+    try:
+        source = open_source(place)
+    except (ImageError, FileNotFoundError) as error:
+        complain(error, "not segmented")
+        return FoundImages([], complete=False)
+    if told := source.told():
+        complain(told, "warning")
+    return FoundImages([*stored_images(source)], not told)
+
+
 @dataclass(frozen=True)
 class SegmentOptions:
     """What ``fmbseg segment`` takes."""
 
     out: OutFolder
-    paths: Annotated[list[Path] | None, typer.Argument(help="Images, or folders of images.")] = None
+    paths: Annotated[list[str] | None, typer.Argument(help=PHOTOGRAPHS)] = None
     example: Annotated[
         bool, typer.Option("--example", help="Segment a photograph that comes with the extra `offline`.")
     ] = False
@@ -163,7 +181,7 @@ class SegmentOptions:
         if self.example:
             from fmbseg.demo.photographs import EXAMPLE, packaged_path
 
-            paths.append(packaged_path(EXAMPLE.module, EXAMPLE.file))
+            paths.append(str(packaged_path(EXAMPLE.module, EXAMPLE.file)))
         if not paths:
             raise typer.BadParameter("give images or folders of images, or --example for a photograph to try")
         return [images_of(path) for path in paths]

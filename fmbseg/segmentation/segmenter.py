@@ -17,7 +17,7 @@ from PIL import Image
 from fmbseg.ahead import ordered_map
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
-from fmbseg.images import ImageError, find_images
+from fmbseg.images import ImageError
 from fmbseg.models.batching import batch_size_for
 from fmbseg.models.familiarity import NEAR, nearness
 from fmbseg.models.hubness import hubness_of
@@ -30,6 +30,8 @@ from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import Cutter, SecondView
 from fmbseg.segmentation.generators import Generators
 from fmbseg.segmentation.reduction import segment_encoded
+from fmbseg.sources.contract import StoredImage, stored_images
+from fmbseg.sources.opened import is_many, open_source
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from fmbseg.vocabulary import VocabularySource
 
 _ImageT = TypeVar("_ImageT", bound="ImageInput")
-_PathT = TypeVar("_PathT", str, Path)
+_PathT = TypeVar("_PathT", bound="str | Path | StoredImage")
 
 _VOCABULARIES_KEPT = 8
 _NO_IMAGE = "an image is a path, a Pillow image, a numpy array or a torch tensor, or images a list, not {}"
@@ -112,7 +114,7 @@ class OpenVocabSegmenter(Shareable):
     @overload
     def segment(
         self,
-        images: Image.Image | NDArray[Any] | torch.Tensor,
+        images: StoredImage | Image.Image | NDArray[Any] | torch.Tensor,
         vocabulary: VocabularySource,
         *,
         settings: SegmentSettings | None = None,
@@ -147,8 +149,9 @@ class OpenVocabSegmenter(Shareable):
         """Give every pixel the class whose words are most similar to it.
 
         Args:
-            images: one image (see :func:`fmbseg.images.load_image`); a list or tuple of images; a folder; or
-                any stream of images, such as a generator, which is read as its results are taken.
+            images: one image (see :func:`fmbseg.images.load_image`); a list or tuple of images; a folder, or
+                what else :func:`~fmbseg.sources.opened.open_source` takes as text; or any stream of images,
+                such as a generator, which is read as its results are taken.
             vocabulary: the classes to choose from.
             settings: for this call only.
 
@@ -161,9 +164,10 @@ class OpenVocabSegmenter(Shareable):
             ValueError: the vocabulary is invalid, or leaves nothing but background.
         """
         wanted, classes = self._asked(vocabulary, settings)
-        if isinstance(images, str | Path) and Path(images).is_dir():
-            return list(_readable(self._stream(find_images(images), classes, wanted, ahead=True)))
-        if isinstance(images, str | Path | Image.Image | np.ndarray | torch.Tensor):
+        if isinstance(images, str | Path) and is_many(images):
+            stored = stored_images(open_source(images))
+            return list(_readable(self._stream(stored, classes, wanted, ahead=True)))
+        if isinstance(images, str | Path | StoredImage | Image.Image | np.ndarray | torch.Tensor):
             return next(_readable(self._stream([images], classes, wanted)))
         if isinstance(images, list | tuple):
             return list(_readable(self._stream(images, classes, wanted, ahead=True)))
@@ -181,7 +185,7 @@ class OpenVocabSegmenter(Shareable):
         """Segment files in their order, the next ones read while the device computes.
 
         Args:
-            paths: of image files.
+            paths: of image files, by path or URI, or photographs of a source.
             vocabulary: the classes to choose from.
             settings: for this call only.
 

@@ -69,6 +69,11 @@ class StoredImage:
         return joined(self.source.root, self.key)
 
 
+def stored_images(source: Source) -> list[StoredImage]:
+    """All photographs of a source, in the order of its keys."""
+    return [StoredImage(source, key) for key in iter(source.keys())]
+
+
 def joined(root: str, key: str) -> str:
     """The whole name of a key.
 

@@ -72,7 +72,7 @@ def _listed(name: str) -> Listing:
     if is_tar(name):
         index = tar_index(name)
         keys = KeyList.of(f"{last}/{key}" for key in index.names)
-        return Listing(root, keys, array("q", index.sizes.tobytes()), index.told)
+        return Listing(root, keys, index.sizes, index.told)
     if is_table(name):
         table = open_table(name)
         if table.has_text:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
+from fmbseg.image_files import is_image
 from fmbseg.signatures import ImageError
 from fmbseg.sources.contract import Source
 from fmbseg.sources.listing import list_photographs
@@ -65,6 +66,18 @@ def open_source(photographs: Photographs) -> Source:
                 "photographs and files that hold or list photographs are mixed: work on one after the other"
             )
     return _stored([one if is_uri(one) else str(Path(one).absolute()) for one in given])  # type: ignore[misc]
+
+
+def is_local(place: str | Path) -> bool:
+    """Whether a place is a folder or an image on this machine; not a URI, a list, a tar or a table."""
+    return not (is_uri(place) or _is_holder(place))
+
+
+def is_many(place: str | Path) -> bool:
+    """Whether a place is not of one image: a folder, a list, a tar file or a table."""
+    if is_local(place):
+        return Path(place).is_dir()
+    return not is_image(PurePosixPath(str(place)))
 
 
 def open_root(root: str | Path) -> Source:

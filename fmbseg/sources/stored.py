@@ -134,7 +134,7 @@ class _Recent(Generic[_Made]):
 
 def _places_in(name: str) -> dict[str, tuple[int, int]]:
     index = tar_index(name)
-    places = zip(index.offsets.tolist(), index.sizes.tolist(), strict=True)
+    places = zip(index.offsets, index.sizes, strict=True)
     return dict(zip(index.names, places, strict=True))
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tarfile
+from array import array
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fmbseg.image_files import is_image
 from fmbseg.signatures import ImageError
@@ -16,8 +15,6 @@ from fmbseg.sources.reading import open_file, read_range, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 _END = 512  # zero bytes behind the last member, at the least
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -49,8 +46,8 @@ class TarIndex:
     """
 
     names: KeyList
-    offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    offsets: array[int]
+    sizes: array[int]
     told: tuple[str, ...]
 
 
@@ -67,14 +64,15 @@ def tar_index(name: str) -> TarIndex:
         ImageError: it is no tar file, or holds two photographs of one name.
         OSError: it cannot be read.
     """
-    places: list[tuple[int, int]] = []
+    offsets, sizes = array("q"), array("q")
     reason: list[str] = []
 
     def names() -> Iterator[str]:
         for member in _members(name, reason):
             path = PurePosixPath(member.name)
             if member.isreg() and is_image(path) and not path.name.startswith("."):
-                places.append((member.offset_data, member.size))
+                offsets.append(member.offset_data)
+                sizes.append(member.size)
                 yield path.as_posix()
 
     found = KeyList.of(names())
@@ -85,8 +83,7 @@ def tar_index(name: str) -> TarIndex:
             "tar anew"
         )
     told = tuple(f"{name} {why}: its {len(found)} whole photographs count; get it again" for why in reason)
-    where = np.array(places, np.int64).reshape(-1, 2)
-    return TarIndex(found, where[:, 0].copy(), where[:, 1].copy(), told)
+    return TarIndex(found, offsets, sizes, told)
 
 
 def _members(name: str, reason: list[str]) -> Iterator[tarfile.TarInfo]:
