@@ -58,7 +58,7 @@ def test_a_failing_block_points_to_its_line(tmp_path: Path) -> None:
         ("from fmbseg import Aligner\nAligner(backbon='x')", "line 2: Aligner: got an unexpected keyword"),
         ("from fmbseg import Aligner\na = Aligner()\na.fitt(1)", "line 3: Aligner has no fitt"),
         ("from fmbseg import Aligner\nAligner().fit()", "line 2: Aligner().fit: missing a required argument"),
-        ("from fmbseg import LabelSet\nLabelSet('a', 'b', 'c')", "line 2: LabelSet: too many"),
+        ("from fmbseg import LabelSet\nLabelSet('a', 'b', 0.5, 'd')", "line 2: LabelSet: too many"),
     ],
 )
 def test_what_cannot_run_is_checked(tmp_path: Path, code: str, wrong: str | None) -> None:
