@@ -98,7 +98,7 @@ class RayTeam:
         address: str | None = None,
     ) -> None:
         self._ray = ray = require("ray", "cluster", "the engine ray")
-        work = packed(make_worker)  # before there is anything to end
+        work = packed(make_worker, ray.cloudpickle.dumps)  # before there is anything to end
         self._own = connect(address)
         cluster = ray.cluster_resources()
         gpus = (1.0 if cluster.get("GPU") else 0.0) if gpus is None else gpus

@@ -82,14 +82,18 @@ class Team(Protocol):
         ...
 
 
-def packed(make_worker: Callable[[], Any]) -> bytes:
+def packed(make_worker: Callable[[], Any], dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
     """What makes a worker, to be sent.
+
+    Args:
+        make_worker: that is sent.
+        dumps: pickles it.
 
     Raises:
         ValueError: something in it cannot be sent.
     """
     try:
-        return pickle.dumps(make_worker)
+        return dumps(make_worker)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"the work cannot be sent to other processes ({error}): give models by spec, or as objects of a "
