@@ -278,3 +278,36 @@ def test_every_step_may_be_the_last(bucket: Bucket, tmp_path: Path) -> None:
         # Whatever is there is whole, and goes on here or on a machine that has no journal.
         assert run(out, -1, tmp_path / f"home{step if step % 2 else 'new'}") == 0
         assert objects(out) == files(tmp_path / "whole")
+
+
+def _written_with_another(uri: str, home: str, together: Any) -> None:
+    os.environ["FMBSEG_HOME"] = home
+    real = storage.put
+
+    def put(*given: Any, **named: Any) -> None:
+        together.wait(30)  # both try to write the same object at the same moment
+        real(*given, **named)
+
+    vars(storage)["put"] = put
+    write(uri)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
+def test_two_machines_that_write_every_object_at_the_same_moment(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "whole")
+    fork = multiprocessing.get_context("fork")
+    together, out = fork.Barrier(2), f"{bucket.uri}/labels"
+    with unreliable(bucket, Faults(delay=0.01)) as proxy:
+        point_to(proxy, monkeypatch)
+        runs = [
+            fork.Process(target=_written_with_another, args=(out, str(tmp_path / name), together))
+            for name in ("here", "there")
+        ]
+        for one in runs:
+            one.start()
+        for one in runs:
+            one.join()
+        assert [one.exitcode for one in runs] == [0, 0]
+        assert objects(out) == files(tmp_path / "whole")
