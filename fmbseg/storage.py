@@ -91,8 +91,13 @@ def _make(scheme: str) -> Any:
     module = known.get(scheme, {}).get("class", "fsspec")
     package = "aiohttp" if scheme in ("http", "https") else module.partition(".")[0]
     require(package, "cloud" if package in ("s3fs", "gcsfs") else None, use)
-    # Another run may write what this one has listed.
-    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+    options: dict[str, Any] = {
+        "use_listings_cache": False,
+        "skip_instance_cache": True,
+    }  # others may write what was listed
+    if package == "s3fs":
+        options["max_concurrency"] = 1  # more would ask for an object's size before each reading of it
+    return fsspec.filesystem(scheme, **options)
 
 
 def forget() -> None:
