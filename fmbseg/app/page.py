@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fmbseg.app.review_tab import review_tab
 from fmbseg.app.segment_tab import SegmentTab
 from fmbseg.app.widgets import gr, static
 from fmbseg.missing_package import require
@@ -23,8 +24,11 @@ def build_page(place: Place) -> Any:
         title="fmbseg", analytics_enabled=False, fill_width=True, delete_cache=_FILES_KEPT
     ) as page:
         gr.Markdown("# fmbseg: segment with words")
-        with gr.Tabs(), gr.Tab("Segment", id="segment"):
-            SegmentTab(place)
+        with gr.Tabs():
+            with gr.Tab("Segment", id="segment"):
+                SegmentTab(place)
+            with gr.Tab("Review", id="review"):
+                review_tab(place)
     return page.queue(api_open=False, max_size=32)
 
 
