@@ -30,7 +30,7 @@ from fmbseg.models.text import embed_vocabulary
 from fmbseg.progress import Progress
 from fmbseg.segment_settings import WindowSettings
 from fmbseg.segmentation.agreement import View, gather_evidence
-from fmbseg.segmentation.encoding import encode_images, second_map
+from fmbseg.segmentation.encoding import SecondView, encode_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +99,7 @@ class Encoders:
                 return {name: encoded.text_map}
             mixed = self.recipe.segmenting.preserve
             assert mixed is not None
-            return {name: second_map(encoded, self.text, short_side=mixed.short_side, batch_size=16)}
+            return {name: SecondView(self.text, short_side=mixed.short_side, batch_size=16).of(encoded)}
         if name in ("dense", "pooled"):
             found = describe(image, self.text, self.labeling)
             return {"dense": found.dense, "pooled": found.pooled}

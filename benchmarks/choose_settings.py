@@ -9,9 +9,10 @@ and prints the choice beside the recipe's own settings. No photograph of another
   are 0, chosen by ``benchmarks.certainty``), and no points are asked for, which change little and cost much.
 
 The best has the highest mIoU as ``fmbseg eval`` has it, over classes shown or found; of equals the first, and
-candidates stand in the order of their cost. How sure the choice is: the paired difference between the
-recipe's own settings and the choice, 90 % of draws of the photographs. All candidates share what the models
-compute of a photograph. What was trained (the head, and the settings of its training) is not chosen here.
+candidates stand in the order of their cost. The recipe's own settings stay where the best is not surely
+better: where the paired difference between the two, 90 % of draws of the photographs, holds 0. All candidates
+share what the models compute of a photograph. What was trained (the head, and the settings of its training)
+is not chosen here.
 
 ``--report DIR`` measures the packaged head with the recipe's and with the chosen settings side by side on
 fold ``val``, as ``fmbseg compare`` does. Parts that the file ``--out`` has already are not chosen again. The
@@ -49,7 +50,7 @@ from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import Background, KnowledgePreservation, SegmentSettings, WindowSettings
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
-from fmbseg.segmentation.encoding import encode_images, second_map
+from fmbseg.segmentation.encoding import SecondView, encode_images
 from fmbseg.segmentation.reduction import segment_encoded
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class Counts:
             "chosen_miou": round(self.miou(chosen), 4),
             "recipe_miou": round(self.miou(own), 4),
             "chosen_over_recipe": [round(low, 4), round(high, 4)],
+            "recipe_stays": low <= 0,
             "candidates": [[*one, round(self.miou(one), 4)] for one in candidates],
         }
 
@@ -211,7 +213,7 @@ class Segmenting:
         for side in SEGMENTING["short_side"]:
             encoded = next(encode_images(self._encoder, [image], WindowSettings(side, None), batch_size=1))
             maps = {
-                own: second_map(encoded, self._text, short_side=own, batch_size=1)
+                own: SecondView(self._text, short_side=own, batch_size=1).of(encoded)
                 for own in SEGMENTING["own_short_side"]
             }
             for candidate in combinations(SEGMENTING):

@@ -46,7 +46,7 @@ from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import Background, MaskNaming, SegmentSettings
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap
-from fmbseg.segmentation.encoding import encode_images, second_map
+from fmbseg.segmentation.encoding import SecondView, encode_images
 from fmbseg.segmentation.reduction import segment_encoded
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Measurer:
         encoded = next(encode_images(encoder, [image], settings.windows, batch_size=4))
         if settings.preserve is not None:
             side = settings.preserve.short_side
-            own = second_map(encoded, encoder.text_encoder, short_side=side, batch_size=16)
+            own = SecondView(encoder.text_encoder, short_side=side, batch_size=16).of(encoded)
             encoded = replace(encoded, second=SecondMap(own, settings.preserve))
         return encoded.with_constant(), process_time() - start
 

@@ -53,6 +53,7 @@ TITLES = {
     "training": "An epoch of training beside the former way",
     "compare": "Methods side by side",
     "compare_cost": "Methods side by side: what they cost together",
+    "compare_cost_dense": "Dense maps of one model side by side: what they share",
 }
 """Titles of the sections, in the order of the page; results of other names come last, under their names."""
 

@@ -12,7 +12,7 @@ import fmbseg
 
 PACKAGE = Path(fmbseg.__file__).parent
 STAGES = {"labeling", "alignment", "segmentation", "evaluation"}
-ABOVE = {"methods", "cli", "demo", "app"}
+ABOVE = {"methods", "reproduce", "cli", "demo", "app"}
 MODEL_LIBRARIES = {"timm", "transformers", "open_clip", "segment_anything", "onnxruntime", "skimage"}
 
 

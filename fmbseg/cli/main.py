@@ -14,6 +14,7 @@ from fmbseg.cli.eval import evaluate
 from fmbseg.cli.fit import fit
 from fmbseg.cli.friendly import FriendlyGroup
 from fmbseg.cli.label import label
+from fmbseg.cli.reproduce import reproduce
 from fmbseg.cli.segment import segment
 from fmbseg.cli.share import export, pull, push
 from fmbseg.cli.streams import any_streams
@@ -32,6 +33,7 @@ for command in (demo, label, fit, calibrate, segment, export, push, pull):
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command("app")(open_page)
+app.command()(reproduce)
 app.command("words")(show_words)
 app.add_typer(models.app, name="models")
 app.add_typer(labels.app, name="labels")

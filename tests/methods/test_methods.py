@@ -14,7 +14,7 @@ from fmbseg.methods import ModelPool, load_method
 from fmbseg.methods.dense import DenseMethod
 from fmbseg.methods.dense_protocols import SCLIP_BACKGROUND, DenseProtocol
 from fmbseg.methods.load import check_method
-from fmbseg.models.image_text.towers import Seen, TransformerTower
+from fmbseg.models.image_text.towers import TowerState, TransformerTower
 from fmbseg.models.loading.errors import SpecError
 from fmbseg.segment_settings import SegmentSettings
 from fmbseg.unknown_name import UnknownNameError
@@ -144,7 +144,7 @@ def test_dense_maps_of_one_model_share_its_encode(clip: Path, monkeypatch: pytes
     seen: Counter[str] = Counter()
     see = TransformerTower.see
 
-    def counted(self: TransformerTower, pixels: torch.Tensor) -> Seen:
+    def counted(self: TransformerTower, pixels: torch.Tensor) -> TowerState:
         seen[self.positions] += len(pixels)
         return see(self, pixels)
 

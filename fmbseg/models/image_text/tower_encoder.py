@@ -17,7 +17,7 @@ from fmbseg.models.loading.speed import compiled
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from fmbseg.models.image_text.towers import Seen, Tower, TowerOutput
+    from fmbseg.models.image_text.towers import Tower, TowerOutput, TowerState
     from fmbseg.models.transform import PixelTransform
 
 _TEXTS_A_BATCH = 256
@@ -108,7 +108,7 @@ class TowerEncoder:
         return self.source, self.crop_size, self.tower.positions, self.precision
 
     @torch.no_grad()
-    def see(self, crops: torch.Tensor) -> Seen:
+    def see(self, crops: torch.Tensor) -> TowerState:
         """The first step of :meth:`encode_image`, which encoders of one ``sight`` share."""
         assert isinstance(self.tower, TransformerTower)
         self._check(crops)
@@ -116,7 +116,7 @@ class TowerEncoder:
             return self.tower.see(crops.to(self.device))
 
     @torch.no_grad()
-    def features_of(self, seen: Seen) -> ImageTextFeatures:
+    def features_of(self, seen: TowerState) -> ImageTextFeatures:
         """The second step."""
         assert isinstance(self.tower, TransformerTower)
         with autocast(self.device, self.precision):

@@ -32,7 +32,7 @@ class TowerOutput(NamedTuple):
     dense: torch.Tensor
 
 
-class Seen(NamedTuple):
+class TowerState(NamedTuple):
     """What a transformer makes of images before the dense variant comes in.
 
     Attributes:
@@ -112,13 +112,13 @@ class TransformerTower:
         """Encode (B, 3, H, W): all blocks once, the last one once more for the cells."""
         return self.finish(self.see(pixels))
 
-    def see(self, pixels: torch.Tensor) -> Seen:
+    def see(self, pixels: torch.Tensor) -> TowerState:
         """All that does not depend on the variant."""
         pooled = self.forward(pixels)
         grid = (pixels.shape[2] // self.stride, pixels.shape[3] // self.stride)
-        return Seen(pooled, BlockInput(self.tap.take(), self.prefix, grid))
+        return TowerState(pooled, BlockInput(self.tap.take(), self.prefix, grid))
 
-    def finish(self, seen: Seen) -> TowerOutput:
+    def finish(self, seen: TowerState) -> TowerOutput:
         """The last block once more, for the cells."""
         tokens = seen.tokens
         cells = dense_variant(self.variant)(self.block, tokens)[:, self.prefix :]
