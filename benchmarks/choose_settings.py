@@ -5,8 +5,8 @@ and prints the choice beside the recipe's own settings. No photograph of another
 
 - **Segmenting**, without masks: every combination of :data:`SEGMENTING`, by the packaged head.
 - **Stage 1**, its masks of everything painted: every combination of :data:`DESCRIBING`; then, around the best
-  of these, each value of :data:`MASKS` by itself. Nothing is left blank (``certainty`` and ``min_presence``
-  are 0, chosen by ``benchmarks.certainty``), and no points are asked for, which change little and cost much.
+  of these, each value of :data:`MASKS` by itself. Nothing is left blank, and no points are asked for, which
+  change little and cost much.
 
 The best has the highest mIoU as ``fmbseg eval`` has it, over classes shown or found; of equals the first, and
 candidates stand in the order of their cost. The recipe's own settings stay where the best is not surely
@@ -246,7 +246,7 @@ class Labeling:
         self._encoder = pool.image_text(recipe.image_text)
         self._masks = pool.mask_generator(recipe.mask_generator, recipe.mask_options)
         given = LabelingSettings.from_dict(recipe.labeling)
-        self.settings = replace(given, certainty=0.0, min_presence=0.0, keep_features=False)
+        self.settings = replace(given, certainty=0.0, keep_features=False)
         words = Vocabulary.of(names)
         self._classes = {
             hubness: Classes.embed(self._encoder, words, hubness=hubness) for hubness in DESCRIBING["hubness"]

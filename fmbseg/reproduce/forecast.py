@@ -15,13 +15,11 @@ from fmbseg.evaluation.datasets import open_data
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.images import load_image
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.methods import ModelPool, load_method
 from fmbseg.models.loading.hub_files import HubOptions
 from fmbseg.recipes import get_recipe
 from fmbseg.recipes.sources import describe_recipe
 from fmbseg.reproduce.plan import Evaluate, Fit, Label
-from fmbseg.reproduce.run import EVERYTHING
 from fmbseg.reproduce.sets import TRAINING, FoundSet, look_for, look_for_training, training_photographs
 from fmbseg.vocabulary import Vocabulary
 
@@ -245,11 +243,10 @@ def _of_step(step: Step, root: Path) -> list[Path]:
 def _probed(plan: Plan, photographs: Sequence[Path], hub: HubOptions, device: Device) -> Probe:
     """Label, fit and segment a few photographs in a folder that is then removed."""
     recipe, on = get_recipe(plan.recipe), find_device(device)
-    own = None if recipe.teacher else LabelingSettings.from_dict({**recipe.labeling, **EVERYTHING})
     words = Vocabulary.of("coco_stuff171:clean")
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        labeler = PseudoLabeler(recipe.name, settings=own, device=on, hub=hub)
+        labeler = PseudoLabeler(recipe.name, device=on, hub=hub)
         labeler.label_image(load_image(photographs[0]), words)  # loads what is loaded late
         label, labels = _timed(lambda: labeler.label(photographs, words, work / "labels", progress=False))
         size = sum(path.stat().st_size for path in (work / "labels").glob("*.parquet"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fmbseg.alignment.settings import LossName
 from fmbseg.evaluation.table import COLUMNS
+from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.methods.load import check_method
 from fmbseg.recipes import get_recipe
@@ -146,7 +147,8 @@ class Plan:
         told: dict[str, Any] = {"step": {**asdict(step), "kind": type(step).__name__}, "limit": self.limit}
         if isinstance(step, Label):
             told["models"] = recipe.models
-            told["settings"] = {**recipe.labeling, "masks": dict(recipe.mask_options)}
+            own = asdict(LabelingSettings.from_dict(recipe.labeling))
+            told["settings"] = {**own, "masks": dict(recipe.mask_options)}
         elif isinstance(step, Fit):
             told["models"] = recipe.models
             told["settings"] = dict(recipe.training)

@@ -22,7 +22,6 @@ from fmbseg.evaluation.journal import RunError, differences
 from fmbseg.evaluation.report import REPORT_FILE
 from fmbseg.files import encode
 from fmbseg.labeling.labeler import PseudoLabeler
-from fmbseg.labeling.settings import LabelingSettings
 from fmbseg.labels.joined import join
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.methods import ModelPool, load_method
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 KIND = "reproduction"
 _STEP = "step.json"
 _SHARD = 1000
-EVERYTHING = {"certainty": 0.0, "min_presence": 0.0}
-"""Of Stage 1: to train a head from nothing, nothing is left blank; the paper leaves nothing blank either."""
 
 
 class Waiting(Exception):  # noqa: N818 - nothing is wrong
@@ -226,9 +223,7 @@ class _Run:
 
     def _label(self, step: Label) -> str:
         photographs, words = self._photographs(step), Vocabulary.of(f"{step.data}:clean")
-        labeler = PseudoLabeler(
-            self._recipe.name, settings=self._labeling(), device=self._place.device, hub=self._place.hub
-        )
+        labeler = PseudoLabeler(self._recipe.name, device=self._place.device, hub=self._place.hub)
         part = self._place.part
         # As many files of labels as parts, at least: a part is made of whole files.
         size = min(_SHARD, -(-len(photographs) // part.count))
@@ -252,11 +247,6 @@ class _Run:
             self._wait(step, parts, lambda other: LabelSet(self._of_part(step, other), other))
             join([self._of_part(step, other) for other in parts], self._folder(step))
         return self._digest(step)
-
-    def _labeling(self) -> LabelingSettings | None:
-        if self._recipe.teacher is not None:
-            return None
-        return LabelingSettings.from_dict({**self._recipe.labeling, **EVERYTHING})
 
     def _told(self, step: Label) -> dict[str, list[str]]:
         """The classes that each photograph's masks have."""
@@ -286,8 +276,8 @@ class _Run:
         return self._digest(step)
 
     def _chosen(self, step: Fit) -> LabelCollection:
-        """The masks that a head is fitted on."""
-        labels: LabelCollection = LabelSet(self._place.out / step.labels)
+        """The masks that a head is fitted on, whatever the recipe shows people of them."""
+        labels: LabelCollection = LabelSet(self._place.out / step.labels).whole
         if step.stages:
             labels = labels.stage(*step.stages)
         return labels if step.fraction is None else labels.resample(step.fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -55,3 +56,5 @@ def test_a_plan_says_what_each_step_depends_on() -> None:
     assert told[0]["settings"]["keep_fraction"] == 0.75
     assert told[1]["settings"]["epochs"] == 10
     assert told[2]["protocol"] == "paper"
+    offline = table_1("offline", ["voc21"])  # whose settings hold curves
+    assert json.loads(json.dumps(offline.to_dict(offline.steps[0])))["settings"]["mask_curve"]
