@@ -1,11 +1,15 @@
 """``fmbseg eval``: measure a method on a data set, join parts, and compare runs with the paper's table."""
 
+import io
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmbseg.cli.engine_options import EngineOptions
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.heads import load_segmenter
 from fmbseg.cli.methods import OnDataSet, load_methods, warn_of_words_of
@@ -14,11 +18,12 @@ from fmbseg.cli.options import with_hub_options, with_options
 if TYPE_CHECKING:
     from fmbseg.evaluation.report import EvaluationReport
     from fmbseg.images import PassedOver
+    from fmbseg.method import Method
     from fmbseg.models.loading.hub_files import HubOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(OnDataSet):
+class EvalOptions(OnDataSet, EngineOptions):
     """What ``fmbseg eval`` takes."""
 
     paths: Annotated[
@@ -87,6 +92,24 @@ def _measured(asked: EvalOptions, out: Path, hub: "HubOptions") -> "tuple[Evalua
     part = asked.own_part()
     # All that can be wrong comes before the models.
     check_evaluation(data, protocol, out=out, names=asked.names, part=part, limit=asked.limit)
+    engine = asked.chosen_engine()
+    if engine is not None:
+        from fmbseg.evaluation.on_engine import evaluate_on
+
+        make = partial(_method, asked.paths[0], hub, asked.device)
+        return evaluate_on(
+            engine,
+            make,
+            data,
+            protocol,
+            out=out,
+            names=asked.names,
+            part=part,
+            limit=asked.limit,
+            pictures=asked.pictures,
+            device=asked.device,
+            progress=True,
+        ), data.passed_over
     method = load_methods(asked.paths, hub=hub, device=asked.device)[0]
     warn_of_words_of(method, protocol.vocabulary(data, asked.names))
     report = measure(
@@ -101,6 +124,12 @@ def _measured(asked: EvalOptions, out: Path, hub: "HubOptions") -> "tuple[Evalua
         progress=True,
     )
     return report, data.passed_over
+
+
+def _method(spec: str, hub: "HubOptions", device: str | None) -> "Method":
+    """Load a method on a worker, where nobody reads what is said of it."""
+    with redirect_stderr(io.StringIO()):
+        return load_methods([spec], hub=hub, device=device)[0]
 
 
 def _against(asked: EvalOptions, folder: str, hub: "HubOptions") -> None:

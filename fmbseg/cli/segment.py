@@ -1,35 +1,35 @@
 """``fmbseg segment``: any words, any images."""
 
-import json
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.heads import find_calibration, load_segmenter
+from fmbseg.cli.heads import find_calibration
 from fmbseg.cli.options import with_hub_options, with_options, words
 from fmbseg.cli.segment_options import SegmentOptions, told
+from fmbseg.cli.segment_work import Drawn, Extras, SegmentWork, drawn, in_a_file_name, in_chunks
 from fmbseg.cli.words import warn_of_words_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from fmbseg.engines.engine import Engine
     from fmbseg.images import ImageError
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.results import Segmentation
     from fmbseg.segmentation.classes import ResultClasses
+    from fmbseg.segmentation.segmenter import OpenVocabSegmenter
     from fmbseg.sources.contract import StoredImage
+    from fmbseg.vocabulary import Vocabulary
     from fmbseg.written import WrittenFiles
 
 _KIND = "segmentation"
 _CLASSES = "classes.txt"
-_LONGEST_SIDE = 1600
-"""Longest side of an overlay in pixels; the class map keeps the image's size."""
 
 
 @with_hub_options
@@ -42,7 +42,6 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     OUT holds the results of one run: those of an earlier run are removed; other files are never touched.
     """
     wanted = words(asked.classes, asked.vocabulary)
-    from fmbseg.ahead import ordered_map
     from fmbseg.files import encode
     from fmbseg.progress import Progress
     from fmbseg.recipes import segmenting_with
@@ -62,39 +61,46 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     targets = target_names(list(dict.fromkeys(image for found in listed for image in found.images)))
     if not targets:
         raise typer.Exit(1)
-    names = [_CLASSES, *(name for target in targets.values() for name in _files(target, extras))]
+    names = [_CLASSES, *(name for target in targets.values() for name in extras.files(target))]
     check_folder(asked.out, _KIND, names)
-    segmenter = load_segmenter(asked.head, settings, hub, asked.device)
-    if calibrated is not None:
-        segmenter = calibrated.applied_to(segmenter, wanted, asked.certainty)
+    work = SegmentWork(asked.head, settings, hub, asked.device, calibrated, asked.certainty, wanted, extras)
+    engine = asked.chosen_engine()
+    segmenter = None if engine else work.segmenter()
     if base != SegmentSettings():
         typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
-    warn_of_words_for(segmenter, wanted)
+    if segmenter is not None:
+        warn_of_words_for(segmenter, wanted)
     with WrittenFiles(asked.out, _KIND) as written, Progress() as bars:
         written.check(names)
         written.write(_CLASSES, encode("".join(f"{name}\n" for name in result_classes.names)))
         run = SegmentRun(targets, extras, written, bars)
-        results = segmenter.segment_files(list(targets), wanted)
-        # One result is drawn and written while the next one is computed.
-        with closing(ordered_map(run.finish, results, workers=1)) as finished:
-            done = [one for _, one in bars.track(finished, "segmenting", len(targets))]
+        done = list(_here(segmenter, wanted, run) if segmenter else _elsewhere(engine, work, run))
     if sum(done) > 1:
         typer.echo(run.told())
     if asked.strict and not (all(done) and all(found.complete for found in listed)):
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class Extras:
-    """What is written for an image besides class map and overlay.
+def _here(segmenter: "OpenVocabSegmenter", wanted: "Vocabulary", run: "SegmentRun") -> "Iterator[bool]":
+    """Segment in this process; for each image, in order, whether it was."""
+    from fmbseg.ahead import ordered_map
 
-    Args:
-        heatmaps: words whose similarity is drawn.
-        geojson: whether to write outlines.
-    """
+    results = segmenter.segment_files(list(run.targets), wanted)
+    # One result is drawn and written while the next one is computed.
+    with closing(ordered_map(lambda one: run.finish(run.draw(one)), results, workers=1)) as finished:
+        yield from (one for _, one in run.bars.track(finished, "segmenting", len(run.targets)))
 
-    heatmaps: tuple[str, ...] = ()
-    geojson: bool = False
+
+def _elsewhere(engine: "Engine | None", work: SegmentWork, run: "SegmentRun") -> "Iterator[bool]":
+    """Segment on an engine; for each image, as it comes, whether it was."""
+    from fmbseg.engines.watch import Watch
+
+    assert engine is not None
+    with engine.crew(work, device=work.device) as crew:
+        watch = Watch(run.bars, run.bars.bar("segmenting", len(run.targets)), crew)
+        for _, found in crew.map(in_chunks(run.targets)):
+            yield from [run.finish(one) for one in found]
+            watch.done(len(found))
 
 
 class SegmentRun:
@@ -121,23 +127,25 @@ class SegmentRun:
         self._areas: Counter[str] = Counter()
         self._images = self._pixels = self._unknown = 0
 
-    def finish(self, segmented: "tuple[Path | StoredImage, Segmentation | ImageError]") -> bool:
-        """Save a result and print its line; return False and print to stderr if the image cannot be read."""
-        from fmbseg.results import Segmentation
-
+    def draw(self, segmented: "tuple[Path | StoredImage, Segmentation | ImageError]") -> Drawn:
+        """Draw a result of this process."""
         image, result = segmented
-        if not isinstance(result, Segmentation):
-            complain(result, "not segmented")
-            return False
-        self._count(result)
-        self.bars.result(f"{image}: {shares(result)} -> {_save(result, self.targets[image], self)}")
-        return True
+        return drawn(image, result, self.targets[image], self.extras, self.colours)
 
-    def _count(self, result: "Segmentation") -> None:
-        self._areas.update(result.areas)
+    def finish(self, done: Drawn) -> bool:
+        """Write a result and print its line; return False and print to stderr if the image cannot be read."""
+        if done.error:
+            complain(done.error, "not segmented")
+            return False
+        self._areas.update(done.areas)
         self._images += 1
-        self._pixels += result.labels.size
-        self._unknown += result.unknown
+        self._pixels += done.pixels
+        self._unknown += done.unknown
+        for name, content in done.files.items():
+            self.written.write(name, content)
+        overlay = self.written.folder / self.extras.files(self.targets[done.image])[1]
+        self.bars.result(f"{done.image}: {_shares(done.areas, done.unknown, done.pixels)} -> {overlay}")
+        return True
 
     def told(self) -> str:
         """The summary in a line."""
@@ -187,38 +195,6 @@ def _shares(areas: "Mapping[str, int]", unknown: int, pixels: int, most: int = 4
     return ", ".join([*named, *(["..."] if len(shown) > most else [])])
 
 
-def _save(result: "Segmentation", target: Path, run: SegmentRun) -> str:
-    """Write the class map, the overlay and the extras of a target (a path without a suffix).
-
-    Returns:
-        The overlay's path.
-    """
-    from fmbseg.files import encode
-
-    written, extras = run.written, run.extras
-    class_map, overlay, *others = _files(target, extras)
-    written.write(class_map, result.png())
-    with written.path(overlay) as file:
-        result.plot(max_side=_LONGEST_SIDE, colours=run.colours).save(file, quality=90)
-    for word, name in zip(extras.heatmaps, others, strict=False):
-        with written.path(name) as file:
-            result.heatmap(word).save(file, quality=90)
-    if extras.geojson:
-        written.write(others[-1], encode(json.dumps(result.to_geojson())))
-    return str(written.folder / overlay)
-
-
-def _files(target: Path, extras: Extras) -> list[str]:
-    """The files of an image: class map, overlay, heat maps in order, outlines."""
-    heatmaps = [f"heatmap_{_in_a_file_name(word)}.jpg" for word in extras.heatmaps]
-    endings = ["classes.png", "overlay.jpg", *heatmaps, *(["outlines.geojson"] if extras.geojson else [])]
-    return [target.with_name(f"{target.name}_{ending}").as_posix() for ending in endings]
-
-
-def _in_a_file_name(word: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in word)[:60]
-
-
 def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> None:
     """Raise, before any work, whatever would fail when the first result is saved."""
     from fmbseg.results import MOST_PNG_CLASSES
@@ -231,7 +207,7 @@ def _refuse_what_cannot_be_written(classes: "ResultClasses", extras: Extras) -> 
     named: dict[str, str] = {}
     for word in extras.heatmaps:
         classes.asked.index(word)
-        other = named.setdefault(_in_a_file_name(word), word)
+        other = named.setdefault(in_a_file_name(word), word)
         if other != word:
             raise ValueError(
                 f"the heat maps of {other!r} and {word!r} would have one file name: draw them in two runs"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from fmbseg.cli.engine_options import EngineOptions
 from fmbseg.cli.friendly import complain
 from fmbseg.cli.options import PHOTOGRAPHS, Classes, DeviceName, OutFolder, Strict, VocabularyName
 from fmbseg.heads import DEFAULT_HEAD
@@ -58,8 +59,8 @@ def _stored_images(place: str) -> FoundImages:
     return FoundImages([*stored_images(source)], not told)
 
 
-@dataclass(frozen=True)
-class SegmentOptions:
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(EngineOptions):
     """What ``fmbseg segment`` takes."""
 
     out: OutFolder

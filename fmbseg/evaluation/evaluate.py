@@ -85,7 +85,7 @@ def evaluate(
     part = part or Part()
     samples = chosen_samples(data, part, limit)
     run = {"model": segmenter.describe(), **describe_run(data, chosen, names, part, limit)}
-    measurer = _Measurer(segmenter, data, chosen.vocabulary(data, names), chosen.settings(data))
+    measurer = Measurer(segmenter, data, chosen.vocabulary(data, names), chosen.settings(data))
     if out is None:
         done = {row["key"]: row for row, _, _ in measurer.measure(samples, len(samples), shown=progress)}
         return EvaluationReport.of(run, [done[sample.key] for sample in samples])
@@ -149,7 +149,7 @@ def merge_runs(folders: Iterable[str | Path], out: str | Path, *, pictures: int 
 
 
 @dataclass(frozen=True)
-class _Measurer:
+class Measurer:
     """Segments images and counts."""
 
     segmenter: Segmenter
@@ -168,9 +168,9 @@ class _Measurer:
             shown: whether there is a bar.
         """
         with Progress(shown=shown) as bars:
-            yield from bars.track(self._each(samples), self.data.name, of, done=of - len(samples))
+            yield from bars.track(self.each(samples), self.data.name, of, done=of - len(samples))
 
-    def _each(
+    def each(
         self, samples: Iterable[Sample]
     ) -> Iterator[tuple[dict[str, Any], Segmentation | None, NDArray[np.int32] | None]]:
         """Measure one image while threads read the next ones, and count the last one."""

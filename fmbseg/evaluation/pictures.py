@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fmbseg.written import WrittenFiles
 
 FOLDER = "pictures"
-_LONGEST_SIDE = 360
+LONGEST_SIDE = 360
 _QUALITY = 80
 
 
@@ -49,7 +49,7 @@ class RunPictures:
         self.scores[key] = score
         if key in self.chosen(self.scores):
             with self._files.path(picture_name(key)) as path:
-                draw(_LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
+                draw(LONGEST_SIDE).save(path, format="JPEG", quality=_QUALITY)
         else:
             del self.scores[key]
         self._drop_the_rest()

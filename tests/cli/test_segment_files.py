@@ -16,6 +16,7 @@ from fmbseg.aligned.head import AlignmentHead
 from fmbseg.cli.main import app
 from fmbseg.written import LOCK, MARKER
 from tests.aligned.tiny import TinyBackbone, TinyImageText
+from tests.cli.tiny_work import TinySegmentWork
 from tests.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,20 +110,34 @@ def test_what_is_passed_over_is_told_and_counts_for_strict(
 def test_a_full_disk_names_the_file(
     photographs: Path, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = Image.Image.save
+    write = Path.write_bytes
 
-    def full(self: Image.Image, fp: Path, *given: object, **options: object) -> None:
-        save(self, fp, *given, **options)  # type: ignore[arg-type]
-        if getattr(fp, "suffix", "") == ".jpg":
+    def full(self: Path, data: bytes) -> int:
+        if self.suffix == ".jpg":
+            write(self, data[:10])
             raise OSError(28, "No space left on device")
+        return write(self, data)
 
     with monkeypatch.context() as context:
-        context.setattr(Image.Image, "save", full)
+        context.setattr(Path, "write_bytes", full)
         done = segment(photographs, head, tmp_path / "out")
     assert done.exit_code == 1
     assert f"no room to write {tmp_path / 'out' / 'a_overlay.jpg'}" in done.stderr
     assert set(results(tmp_path / "out")) == {"classes.txt", "a_classes.png"}
     assert segment(photographs, head, tmp_path / "out").exit_code == 0
+
+
+def test_processes_write_what_one_process_writes(
+    photographs: Path, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photographs / "c.png").write_text("no picture", encoding="utf-8")
+    alone = segment(photographs, head, tmp_path / "one", "--heatmap", "cat", "--geojson")
+    monkeypatch.setattr("fmbseg.cli.segment.SegmentWork", TinySegmentWork)
+    two = segment(photographs, head, tmp_path / "two", "--heatmap", "cat", "--geojson", "--processes", "1")
+    assert (alone.exit_code, two.exit_code) == (0, 0), two.output
+    assert results(tmp_path / "two") == results(tmp_path / "one")
+    assert two.stdout == alone.stdout.replace(str(tmp_path / "one"), str(tmp_path / "two"))
+    assert "not segmented:" in two.stderr
 
 
 SEGMENT = (
