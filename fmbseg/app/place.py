@@ -19,6 +19,7 @@ from fmbseg.recipes import RECIPES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fmbseg.app.jobs import CommandJob
     from fmbseg.method import Method
     from fmbseg.methods import ModelPool
 
@@ -82,6 +83,7 @@ class Place:
         pool: of the models.
         recipe: that labels and trains.
         lock: held by whoever runs a model, so that one computes at a time.
+        jobs: commands of the tabs, which end when the page does.
     """
 
     folders: Folders
@@ -89,6 +91,7 @@ class Place:
     pool: ModelPool
     recipe: str
     lock: RLock = field(default_factory=RLock)
+    jobs: list[CommandJob] = field(default_factory=list)
     _methods: dict[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -171,6 +174,11 @@ class Place:
     def forget(self, head: Path) -> None:
         """A head was trained anew: it is read again when it is next asked for."""
         self._methods.pop(str(head), None)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for job in self.jobs:
+            job.stop()
 
     def _made(self, kind: str, marker: str) -> dict[str, Path]:
         named = {name: path for name, path in self.folders.items() if (path / marker).is_file()}

@@ -224,6 +224,16 @@ class SegmentTab:
             event(told(self.compare), [self.seen, self.other], [self.slider], **options)
         self.make.click(told(self.make_files), [self.seen], [self.files], **options)
 
+    @property
+    def fields(self) -> list[Any]:
+        """What :meth:`refresh` fills."""
+        return [self.method, self.other]
+
+    def refresh(self) -> tuple[Any, ...]:
+        """The heads that are there now."""
+        choices = list(self.place.choices())
+        return gr.update(choices=choices), gr.update(choices=choices)
+
     def take_upload(self, seen: Visit, path: str | None) -> None:
         """Read the photograph that was dropped, pasted or chosen."""
         name = Path(path).name if path else ""

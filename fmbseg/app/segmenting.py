@@ -123,18 +123,32 @@ def question(
         >>> question(["cat, dog", "cat"], "offline", "nothing", 0.2, None)
         Question(words=('cat', 'dog'), method='offline', rule='none', threshold=None, certainty=None)
     """
-    named = tuple(dict.fromkeys(word for tag in words for word in split_words(tag)))
+    named = words_of(words)
+    if rule not in _RULES:
+        raise ValueError(f"{rule!r} is none of: {', '.join(RULES)}")
+    low = float(threshold) if _RULES[rule] == "similarity" else None
+    return Question(named, method, _RULES[rule], low, certainty)
+
+
+def words_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """The words of tags, each of which may hold several with commas between.
+
+    Raises:
+        ValueError: no word, too many, or words that are no vocabulary.
+
+    Example:
+        >>> words_of(["cat, dog", "cat"])
+        ('cat', 'dog')
+    """
+    named = tuple(dict.fromkeys(word for tag in tags for word in split_words(tag)))
     if not named:
         raise ValueError("give one or more words, such as: cat, sofa, grass")
     if len(named) > MOST_WORDS:
         raise ValueError(
-            f"{len(named)} words: the page takes {MOST_WORDS}; `fmbseg segment` takes any number"
+            f"{len(named)} words: the page takes {MOST_WORDS}; the command line takes any number"
         )
-    if rule not in _RULES:
-        raise ValueError(f"{rule!r} is none of: {', '.join(RULES)}")
     Vocabulary.of(list(named))  # its errors are told before any work
-    low = float(threshold) if _RULES[rule] == "similarity" else None
-    return Question(named, method, _RULES[rule], low, certainty)
+    return named
 
 
 def answer(place: Place, photograph: OpenPhotograph, asked: Question, *, whole: bool = False) -> Segmentation:

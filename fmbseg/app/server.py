@@ -102,6 +102,7 @@ def serve(
             finally:
                 server.should_exit = server.force_exit = True  # heartbeats of open pages never end
                 thread.join(timeout=10)
+                place.close()
 
 
 def _page(place: Place, limits: Limits) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WIDE, NARROW = 1280, 390
-_SECONDS = 60
+_SECONDS = 180
 
 
 class Page:
@@ -91,6 +91,19 @@ class Page:
         for word in words:
             field.send_keys(word, Keys.ENTER)
         self.browser.execute_script("arguments[0].blur()", field)  # closes the suggestions
+
+    def choose(self, css: str, value: str) -> None:
+        """Choose in a list."""
+        field = self.find(f"{css} input")
+        self.click(field)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(value, Keys.ENTER)
+
+    def fill(self, css: str, value: str) -> None:
+        """Put a value in the place of another."""
+        field = self.find(css)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(value, Keys.TAB)
 
     def until(self, said: Callable[[], T], seconds: float = _SECONDS) -> T:
         """Wait until something is so."""
