@@ -51,6 +51,7 @@ TITLES = {
     "inference": "Inference",
     "beside_composition": "Segmentation beside the plainest composition of its parts",
     "training": "An epoch of training beside the former way",
+    "choose_settings": "Settings of the offline recipe, chosen anew on fold train",
     "compare": "Methods side by side",
     "compare_cost": "Methods side by side: what they cost together",
     "compare_cost_dense": "Dense maps of one model side by side: what they share",
@@ -242,13 +243,53 @@ def comparison(result: Mapping[str, Any]) -> str:
     about = (
         f"{result['measured']} images of `{data['name']}`, fold {data['split']}, protocol "
         f"`{result['protocol']['name']}`; differences are paired. The settings of the offline recipe were "
-        "chosen on these images, but for region prompts, certainty and masks' names. What `stage1` leaves "
-        f"blank counts as missed. `{result['command']}`"
+        "chosen on these images, but for region prompts, certainty and masks' names; those for segmenting "
+        "were held against others on fold train and stay (`choose_settings`). What `stage1` leaves blank "
+        f"counts as missed. `{result['command']}`"
     )
     return f"{table([*heads, 'boundary IoU', 's/image'], rows)}\n\n{about}"
 
 
+def chosen_settings(result: Mapping[str, Any]) -> str:
+    """What ``choose_settings`` chose, beside the recipe's own; of the candidates the best ten."""
+    found = result["segmenting"]
+    names = list(found["chosen"])
+    best = sorted(found["candidates"], key=lambda one: -one[-1])[:10]
+    ends = " to ".join(f"{100 * end:+.1f}" for end in found["chosen_over_recipe"])
+    told = (
+        f"The best of {len(found['candidates'])} on the {result['photographs']} photographs of fold "
+        f"{result['fold']}, without masks: {_settings(found['chosen'])}, mIoU "
+        f"{100 * found['chosen_miou']:.1f} %; the recipe's own: {_settings(found['recipe'])}, "
+        f"{100 * found['recipe_miou']:.1f} %. Difference {ends}: the recipe's "
+        f"{'stay' if found['recipe_stays'] else 'go'}."
+    )
+    rows = [[*map(_text, one[:-1]), f"{100 * one[-1]:.1f}"] for one in best]
+    return "\n\n".join([told, table([*names, "mIoU, %"], rows), *_reported(result)])
+
+
+def _settings(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}` {_text(value)}" for name, value in found.items())
+
+
+def _reported(result: Mapping[str, Any]) -> list[str]:
+    """The recipe's and the chosen settings, with masks, on the other fold."""
+    if "val" not in result:
+        return []
+    told = []
+    for name, one in result["val"]["methods"].items():
+        low, high = (100 * end for end in one["interval"])
+        over = one["over_first"]
+        beside = (
+            "" if over is None else ", difference " + " to ".join(f"{100 * end:+.1f}" for end in over[1:])
+        )
+        told.append(f"`{name}` {100 * one['miou']:.1f} % ({low:.1f} to {high:.1f}){beside}")
+    return [
+        f"With masks, the first {result['val']['photographs']} photographs of fold val: {'; '.join(told)}."
+    ]
+
+
 RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "choose_settings": chosen_settings,
     "backbones": _backbones_elsewhere,
     "compare": comparison,
     "ablations": ablations,
