@@ -1,0 +1,80 @@
+"""What the page segments with, without a browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmbseg.app.place import Folders, Place
+from fmbseg.app.segmenting import RULES, question, words_of
+from fmbseg.methods.remembering import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc", "..", "photos/..", "photos/../photos", "", None, 3, "photos\x00", "PHOTOS/"]
+)
+def test_only_folders_named_at_start_are_found(tmp_path: Path, name: object) -> None:
+    (tmp_path / "photos").mkdir()
+    folders = Folders([tmp_path / "photos"])
+    assert folders.find(str(tmp_path / "photos")) == tmp_path / "photos"
+    with pytest.raises(ValueError, match="is not among the folders"):
+        folders.find(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/tmp/x", "a/b", "", ".hidden", "..", "a\\b", "x" * 65, "nul\x00", "a."]
+)
+def test_what_the_page_makes_stays_in_its_folder(place: Place, name: str) -> None:
+    with pytest.raises(ValueError, match="is no name for a folder"):
+        place.new("labels", name)
+    assert place.new("labels", " my set ") == place.work / "labels" / "my set"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "nothing.png", "./cat.png"])
+def test_only_photographs_of_the_folder_are_opened(place: Place, name: str) -> None:
+    (folder,) = place.photographs()
+    assert place.image(folder, "cat.png").is_file()
+    with pytest.raises(ValueError, match="is not among the photographs"):
+        place.image(folder, name)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: words_of([]), "give one or more words"),
+        (lambda: words_of([" , "]), "give one or more words"),
+        (lambda: words_of([f"word {number}" for number in range(201)]), "201 words"),
+        (lambda: question(["cat"], "offline", "sky", 0.2, None), "'sky' is none of"),
+        (lambda: question(["cat"], "offline", RULES[0], 0.2, 1.5).settings, "certainty"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask()
+
+
+def test_the_images_used_last_are_remembered_and_no_more_than_allowed() -> None:
+    memory, images = Memory(), [object() for _ in range(3)]
+    memory.keep(images=2, results=2)
+    for image in images:
+        memory.turn_to(image)
+        for key in ("a", "b", "c"):
+            memory.get((key,), lambda: object())
+    made: list[str] = []
+
+    def known(image: object, key: str) -> bool:
+        memory.turn_to(image)
+        before = len(made)
+        memory.get((key,), lambda: made.append(key))
+        return len(made) == before
+
+    assert known(images[2], "b")
+    assert known(images[2], "c")
+    assert not known(images[2], "a")  # the third result took its place
+    assert known(images[1], "c")
+    assert not known(images[0], "c")  # the third image took its place
