@@ -51,7 +51,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReproducedTable:
     """What a reproduction found.
 
     Args:

@@ -28,7 +28,7 @@ from fmbseg.methods import ModelPool, load_method
 from fmbseg.part import Part
 from fmbseg.recipes import get_recipe
 from fmbseg.reproduce.plan import PROTOCOL, Evaluate, Fit, Label
-from fmbseg.reproduce.result import RESULT_FILES, Cell, Table
+from fmbseg.reproduce.result import RESULT_FILES, Cell, ReproducedTable
 from fmbseg.reproduce.sets import TRAINING, training_photographs
 from fmbseg.vocabulary import Vocabulary
 from fmbseg.written import WrittenFiles, check_folder
@@ -52,7 +52,7 @@ class Waiting(Exception):  # noqa: N818 - nothing is wrong
 
 
 @dataclass(frozen=True)
-class Place:
+class Workshop:
     """Where a reproduction reads and writes, and how it computes.
 
     Args:
@@ -84,7 +84,7 @@ def reproduce(
     part: Part | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda _line: None,
-) -> Table:
+) -> ReproducedTable:
     """Carry out a plan; what was stopped goes on, and what is done is not done again.
 
     Args:
@@ -112,13 +112,15 @@ def reproduce(
             table = reproduce(table_1("base", limit=5), "data/", "runs/few")
             print(table.to_markdown())
     """
-    place = Place(Path(root), Path(out), hub, find_device(device), part or Part(), progress, say)
+    place = Workshop(Path(root), Path(out), hub, find_device(device), part or Part(), progress, say)
     check_folder(place.out, KIND, RESULT_FILES)
     run = _Run(plan, place)
     run.check()
     for number, step in enumerate(plan.steps, start=1):
         run.do(step, f"{number} of {len(plan.steps)}, {step.name}")
-    table = Table(plan, {step.name: run.cell(step) for step in plan.steps if isinstance(step, Evaluate)})
+    table = ReproducedTable(
+        plan, {step.name: run.cell(step) for step in plan.steps if isinstance(step, Evaluate)}
+    )
     with WrittenFiles(place.out, KIND) as files:
         table.write(files)
     return table
@@ -127,7 +129,7 @@ def reproduce(
 class _Run:
     """The steps of a plan, with the digests of those that are done."""
 
-    def __init__(self, plan: Plan, place: Place) -> None:
+    def __init__(self, plan: Plan, place: Workshop) -> None:
         self._plan, self._place = plan, place
         self._recipe: Recipe = get_recipe(plan.recipe)
         self._done: dict[str, str] = {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WIDE, NARROW = 1280, 390
-_SECONDS = 180
+_SECONDS = 400
 
 
 class Page:

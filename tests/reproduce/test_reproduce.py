@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fmbseg.reproduce.result import Table
+    from fmbseg.reproduce.result import ReproducedTable
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 BESIDE = "stage1:base@1.2"
@@ -54,12 +54,12 @@ def root(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(root: Path, home: Path) -> tuple[Path, Table]:
+def whole(root: Path, home: Path) -> tuple[Path, ReproducedTable]:
     """One run of everything, without a stop."""
     return home / "whole", reproduce(table_1("base", beside=[BESIDE]), root, home / "whole", device="cpu")
 
 
-def test_the_table_has_a_row_beside_the_printed_ones(whole: tuple[Path, Table]) -> None:
+def test_the_table_has_a_row_beside_the_printed_ones(whole: tuple[Path, ReproducedTable]) -> None:
     out, table = whole
     rows = table.rows()
     assert [row[0] for row in rows] == [
@@ -82,7 +82,7 @@ def test_the_table_has_a_row_beside_the_printed_ones(whole: tuple[Path, Table]) 
 
 
 def test_killed_after_each_step_and_started_again_it_gives_the_same_table(
-    whole: tuple[Path, Table], root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    whole: tuple[Path, ReproducedTable], root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, done, do = table_1("base", beside=[BESIDE]), [], _Run.do
 
@@ -111,11 +111,11 @@ def test_killed_after_each_step_and_started_again_it_gives_the_same_table(
 
 
 def test_parts_that_share_a_folder_give_the_same_figures(
-    whole: tuple[Path, Table], root: Path, home: Path
+    whole: tuple[Path, ReproducedTable], root: Path, home: Path
 ) -> None:
     plan = table_1("base", ["voc21", "ade20k150"])
 
-    def turn(index: int) -> Table | str:
+    def turn(index: int) -> ReproducedTable | str:
         try:
             return reproduce(plan, root, home / "parts", device="cpu", part=Part(index, 2))
         except Waiting as waiting:
@@ -132,7 +132,7 @@ def test_parts_that_share_a_folder_give_the_same_figures(
 
 
 def test_another_plan_in_the_folder_is_refused_with_the_difference(
-    whole: tuple[Path, Table], root: Path
+    whole: tuple[Path, ReproducedTable], root: Path
 ) -> None:
     with pytest.raises(RunError, match=r"step labels of another plan, which differs in limit \(None and 2\)"):
         reproduce(table_1("base", limit=2), root, whole[0], device="cpu")
