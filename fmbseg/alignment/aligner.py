@@ -17,6 +17,7 @@ from fmbseg.alignment.label_source import open_labels
 from fmbseg.alignment.parts import Parts, loaded_backbone, make_parts
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.alignment.trainer import EpochRecord
+from fmbseg.engines.engine import engine_of
 from fmbseg.files import cache_home
 from fmbseg.progress import Progress
 from fmbseg.recipes import AUTO, RECIPES
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fmbseg.alignment.label_source import LabelRecord, LabelSource
     from fmbseg.alignment.selection import Selection
     from fmbseg.devices import Device
+    from fmbseg.engines.engine import EngineName
     from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.recipes import Recipe
@@ -127,6 +129,7 @@ class Aligner(Shareable):
         checkpoint: Checkpoint | str | Path | None = None,
         logs: str | Path | None = None,
         tensorboard: bool = False,
+        engine: EngineName = None,
         progress: bool = True,
     ) -> Aligner:
         """Train the head on pseudo labels.
@@ -142,6 +145,9 @@ class Aligner(Shareable):
                 that it already holds is continued, and ends as if it had never been stopped.
             logs: folder for ``steps.csv`` and ``epochs.csv``.
             tensorboard: also write events for TensorBoard to ``logs``.
+            engine: compute the backbone's features on :class:`~fmbseg.engines.engine.OnRay` (``"ray"``) or
+                :class:`~fmbseg.engines.engine.OnProcesses`, into ``features_dir``, which all workers must
+                reach; the head is trained here.
             progress: show bars with the loss, the rate and the time left.
 
         Returns:
@@ -163,7 +169,8 @@ class Aligner(Shareable):
         self._stay_with(source)
         keeping = Keeping(checkpoint, logs, tensorboard)
         with Progress(progress and self._ground.processes.main) as bars, ExitStack() as files:
-            fitting = Fitting(self._parts, self._ground, source, keeping, bars, files)
+            ground = replace(self._ground, engine=engine_of(engine))
+            fitting = Fitting(self._parts, ground, source, keeping, bars, files)
             self.history, self.selection = (), fitting.selection
             try:
                 fitting.train()

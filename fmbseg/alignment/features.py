@@ -26,7 +26,7 @@ from fmbseg.models.batching import Batches, batch_size_for, pinned
 from fmbseg.models.weight_probe import probe_backbone, same_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fmbseg.alignment.distributed import Processes
@@ -288,6 +288,7 @@ def filled(
     name: str,
     bars: Progress,
     processes: Processes,
+    elsewhere: Callable[[Sequence[TrainingExample], str, Progress], None] | None = None,
 ) -> Iterator[FeatureCache]:
     """Open a cache, compute what is missing and fits, and close it at the end.
 
@@ -300,6 +301,7 @@ def filled(
         name: what to call the features in the bars.
         bars: where to show the plan and the progress.
         processes: those that share the folder.
+        elsewhere: computes features in this one's place, into the same folder.
     """
     with processes.main_first():
         plan = cache.open(examples)
@@ -307,10 +309,13 @@ def filled(
     try:
         if plan.kept:
             mine = processes.share(examples)
-            for _ in bars.track(cache.fill(mine), name, len(mine)):
-                pass
+            if elsewhere is not None:
+                elsewhere(mine, name, bars)
+            else:
+                for _ in bars.track(cache.fill(mine), name, len(mine)):
+                    pass
         processes.wait()
-        if processes.count > 1:  # to find what the others computed
+        if processes.count > 1 or elsewhere is not None:  # to find what the others computed
             cache.close()
             cache.open(examples)
         yield cache

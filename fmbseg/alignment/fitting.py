@@ -17,6 +17,7 @@ from fmbseg.alignment.checkpoint import Checkpoint
 from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
 from fmbseg.alignment.early_checks import check_early, open_checkpoint, training_identity
 from fmbseg.alignment.examples import training_data
+from fmbseg.alignment.feature_work import FeatureWork, fill_on, sent_as
 from fmbseg.alignment.features import FeatureCache, check_grid, filled
 from fmbseg.alignment.label_source import models_without_paths
 from fmbseg.alignment.objective import Objective
@@ -29,6 +30,7 @@ from fmbseg.models.hubness import NEIGHBOURS
 from fmbseg.models.text import embed_vocabulary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from fmbseg.alignment.distributed import Processes
@@ -37,10 +39,13 @@ if TYPE_CHECKING:
     from fmbseg.alignment.selection import Selection
     from fmbseg.alignment.settings import TrainingSettings
     from fmbseg.alignment.training_example import TrainingExample
+    from fmbseg.engines.engine import Engine
     from fmbseg.models.contracts import Backbone
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
     from fmbseg.vocabulary import Vocabulary
+
+    Elsewhere = Callable[[Sequence[TrainingExample], str, Progress], None] | None
 
 _FEWEST_WORDS = 10 * NEIGHBOURS
 """Fewest training words that hubness is measured against: of fewer, the nearest would be most of them."""
@@ -57,6 +62,7 @@ class Ground:
         features_dir: where features of the backbone are kept.
         head: that is copied and trained; None for a new one.
         start: the trained encoder that ``head`` is of, if it is of one.
+        engine: computes the backbone's features; None for this process.
     """
 
     processes: Processes
@@ -65,6 +71,7 @@ class Ground:
     features_dir: Path
     head: AlignmentHead | None = None
     start: AlignedEncoder | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -235,11 +242,21 @@ class Fitting:
         """Features of all photographs and, if they are wanted, the dense maps of those to train on."""
         ground, settings, data = self._ground, self._settings, self._data
 
-        def cached(backbone: Backbone, name: str, examples: tuple[TrainingExample, ...]) -> FeatureCache:
+        def cached(
+            backbone: Backbone, name: str, examples: tuple[TrainingExample, ...], elsewhere: Elsewhere = None
+        ) -> FeatureCache:
             cache = FeatureCache(backbone, ground.device, ground.features_dir, settings.cache_gb)
-            return files.enter_context(filled(cache, examples, name, bars, ground.processes))
+            return files.enter_context(filled(cache, examples, name, bars, ground.processes, elsewhere))
 
-        features = cached(self._parts.backbone, "features", (*data.examples, *data.held_out))
+        def on_engine(examples: Sequence[TrainingExample], name: str, bars: Progress) -> None:
+            assert ground.engine is not None
+            work = FeatureWork(
+                sent_as(self._parts.backbone), ground.hub, ground.device.type, ground.features_dir
+            )
+            fill_on(ground.engine, work, examples, name, bars)
+
+        every = (*data.examples, *data.held_out)
+        features = cached(self._parts.backbone, "features", every, on_engine if ground.engine else None)
         if not settings.dense_weight:
             return features, None
         dense = DenseBackbone(self._text_encoder, self._parts.backbone.stride)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbseg.cli.engine_options import EngineOptions
 from fmbseg.cli.options import (
     DeviceName,
     OutFolder,
@@ -45,8 +46,8 @@ _SETTINGS = (
 _CAREFULLY: dict[str, Any] = {"distillation": 1.0, "cross_validation": 5}
 
 
-@dataclass(frozen=True)
-class FitOptions:
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(EngineOptions):
     """What ``fmbseg fit`` takes."""
 
     labels: Annotated[str, typer.Argument(help="Folder or URI written by `fmbseg label`.")]
@@ -178,7 +179,13 @@ def fit(asked: FitOptions, *, hub: "HubOptions") -> None:
         if processes.main:  # once, however many train
             tell_device(device)
             warn_of_words(aligner.loaded_text_encoder(), source.vocabulary)
-        aligner.fit(source, checkpoint=kept, logs=logs, tensorboard=asked.tensorboard)
+        aligner.fit(
+            source,
+            checkpoint=kept,
+            logs=logs,
+            tensorboard=asked.tensorboard,
+            engine=asked.chosen_engine(),
+        )
         if processes.main:
             aligner.save_pretrained(asked.out)
             typer.echo(f"{asked.out}: {_outcome(aligner, len(source), asked.start)}")
