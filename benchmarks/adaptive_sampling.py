@@ -16,6 +16,7 @@ output is one JSON object.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from dataclasses import asdict, replace
@@ -62,8 +63,9 @@ class RememberingDecoder:
         """Height and width of the image in pixels."""
         return self._decoder.size
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         """Decode N prompts, those that are not known yet."""
+        del least  # all are kept
         self.asked += len(points)
         for point in points:
             if point.tobytes() not in self._known:

@@ -166,7 +166,7 @@ def random_models(options: argparse.Namespace, first: Path, *, tiny: bool) -> Mo
             min_predicted_iou=0.5,
             max_area=1.0,
             short_side=224 if tiny else 448,
-            batch_size=4,  # a batch is filled up, and here few photographs share the last
+            batch_size=1,  # a batch is filled up, and a CPU gains nothing by larger ones
         ),
         {
             "image-text model": [(encoder, "encode_image")],
@@ -203,7 +203,11 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
     encoder = conse()
     sessions = (generator._encoder, generator._decoder)
     settings = LabelingSettings(
-        **{**recipe.labeling, "label_remainder": False, "scales": (1.0,), "hubness": 0.0, "certainty": 0.0}
+        **{
+            **recipe.labeling,
+            **{"label_remainder": False, "scales": (1.0,), "hubness": 0.0, "certainty": 0.0},
+            "batch_size": 1,
+        }
     )
     return Models(
         encoder,

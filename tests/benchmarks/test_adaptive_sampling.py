@@ -1,6 +1,7 @@
 """The benchmark of adaptive sampling at toy size: what it prints, and its sums."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Blank:
     def __init__(self) -> None:
         self.decoded = 0
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         self.decoded += len(points)
         sums = torch.from_numpy(points.sum(axis=(1, 2)))
         return Candidates(sums[:, None, None, None].expand(-1, 1, 2, 2), torch.zeros(len(points), 1))

@@ -1,10 +1,12 @@
 """From a decoder's coarse logits to full-size masks with their scores, filtered where they were computed.
 
-Everything runs on the decoder's device; only masks that pass go to the CPU, as run lengths.
+Everything runs on the decoder's device, where a mask is kept as one bit a pixel until it is known which boxes
+overlap; only what is left then goes to the CPU, as run lengths.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -49,8 +51,13 @@ class SamDecoder(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102 - said above
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
-        """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image."""
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+        """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image.
+
+        Args:
+            points: the prompts.
+            least: prompts none of whose candidates has a predicted IoU above this may be left out.
+        """
         ...
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
@@ -84,13 +91,46 @@ class Crop(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
 
+class Passed(NamedTuple):
+    """N masks of a crop that passed, and the scores they passed with.
+
+    Attributes:
+        bits: their pixels, see :func:`pack`.
+        boxes: (N, 4) left, top, right, bottom between the outermost pixels' centres, as SAM measures them, in
+            the whole image.
+        predicted_iou: (N,).
+        stability: (N,).
+    """
+
+    bits: torch.Tensor
+    boxes: torch.Tensor
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+
+    @classmethod
+    def concat(cls, parts: Sequence[Passed]) -> Passed:
+        """Join at least one part, in order."""
+        return cls(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def coded(self, positions: torch.Tensor, crop: Crop, size: tuple[int, int]) -> Found:
+        """The masks at these positions, in this order, with their run lengths in an image of ``size``."""
+        bits, boxes, predicted_iou, stability = (each[positions] for each in self)
+        rles = tuple(
+            rle
+            for some in bits.split(_FULL_SIZE_AT_ONCE)  # type: ignore[no-untyped-call]
+            for rle in run_lengths(unpack(some, crop.size), crop, size)
+        )
+        rank = torch.full((len(rles),), 1 / (crop.size[0] * crop.size[1]), device=boxes.device)
+        return Found(rles, boxes, predicted_iou, stability, rank)
+
+
 @dataclass(frozen=True)
 class Found:
-    """N masks of the whole image that passed, and the scores they passed with.
+    """N masks of the whole image, and the scores they passed with.
 
     Args:
         rles: run lengths of each mask.
-        boxes: (N, 4) left, top, right, bottom between the outermost pixels' centres, as SAM measures them.
+        boxes: (N, 4), as in :class:`Passed`.
         predicted_iou: (N,).
         stability: (N,).
         rank: (N,) decides which of several crops' duplicates is kept: the highest.
@@ -160,7 +200,7 @@ def passing(
     crop: Crop,
     size: tuple[int, int],
     places: NDArray[np.float32],
-) -> tuple[Found, NDArray[np.bool_]]:
+) -> tuple[Passed, NDArray[np.bool_]]:
     """Keep the masks of single-point prompts that pass the filters of the settings.
 
     Args:
@@ -179,7 +219,7 @@ def passing(
         sure = torch.nonzero(ious > settings.predicted_iou_threshold).flatten()
         logits, ious = logits[sure], ious[sure]
     x, y = (torch.from_numpy(places[:, axis].astype(np.int64)).to(logits.device) for axis in (0, 1))
-    parts, inside = [_none(ious)], [np.zeros((0, len(places)), np.bool_)]
+    parts, inside = [_none(ious, crop)], [np.zeros((0, len(places)), np.bool_)]
     for part, whole in full_size(decoder, logits, settings.stability_offset):
         boxes = boxes_of(whole.masks)
         areas = whole.masks.sum(dim=(1, 2))
@@ -193,18 +233,49 @@ def passing(
         )
         masks = whole.masks[good]
         corner = torch.tensor([crop.left, crop.top, crop.left, crop.top], device=boxes.device)
-        rank = torch.full((len(masks),), 1 / (crop.size[0] * crop.size[1]), device=boxes.device)
-        parts.append(
-            Found(
-                run_lengths(masks, crop, size),
-                boxes[good] + corner,
-                ious[part][good],
-                whole.stability[good],
-                rank,
-            )
-        )
+        parts.append(Passed(pack(masks), boxes[good] + corner, ious[part][good], whole.stability[good]))
         inside.append(masks[:, y, x].cpu().numpy())
-    return Found.concat(parts), np.concatenate(inside)
+    return Passed.concat(parts), np.concatenate(inside)
+
+
+def pack(masks: torch.Tensor) -> torch.Tensor:
+    """Pack masks (N, H, W) bool where they are, eight pixels a byte, (N, bytes) uint8.
+
+    Example:
+        >>> pack(torch.tensor([[[True, False, False], [False, True, True]]])).tolist()
+        [[140]]
+    """
+    if masks.device.type == "cpu":
+        return torch.from_numpy(np.packbits(masks.flatten(1).numpy(), axis=1))
+    return packed_by_shifts(masks)
+
+
+def packed_by_shifts(masks: torch.Tensor) -> torch.Tensor:
+    """The same by PyTorch's own operations, which every device has."""
+    flat = masks.flatten(1).byte()
+    flat = F.pad(flat, (0, -flat.shape[1] % 8)).view(len(masks), (flat.shape[1] + 7) // 8, 8)
+    packed: torch.Tensor = (flat << _shifts(masks.device)).sum(dim=2, dtype=torch.uint8)
+    return packed
+
+
+def unpack(bits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The masks (N, H, W) of a size that were packed."""
+    count = size[0] * size[1]
+    if bits.device.type == "cpu":
+        flat = torch.from_numpy(np.unpackbits(bits.numpy(), axis=1, count=count).astype(np.bool_))
+    else:
+        flat = unpacked_by_shifts(bits, count)
+    return flat.view(len(bits), *size)
+
+
+def unpacked_by_shifts(bits: torch.Tensor, count: int) -> torch.Tensor:
+    """So many pixels of each mask (N, count) bool, by PyTorch's own operations."""
+    flat = (bits[:, :, None] >> _shifts(bits.device)) & 1
+    return flat.flatten(1)[:, :count].bool()
+
+
+def _shifts(device: torch.device) -> torch.Tensor:
+    return torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
 
 
 def boxes_of(masks: torch.Tensor) -> torch.Tensor:
@@ -217,15 +288,16 @@ def boxes_of(masks: torch.Tensor) -> torch.Tensor:
         tensor([[3., 2., 7., 4.]])
     """
     ends = []
+    pixels = masks.view(torch.uint8)  # whose maximum takes a small part of the time of `any`
     for axis in (1, 2):  # over the rows gives columns, over the columns gives rows
-        line = masks.any(dim=axis)
+        line = pixels.amax(dim=axis)
         count = line.shape[1]
         first = line.float().argmax(dim=1)
         last = count - 1 - line.flip(1).float().argmax(dim=1)
         ends.append((first, last))
     (left, right), (top, bottom) = ends
     boxes = torch.stack([left, top, right, bottom], dim=1).float()
-    return boxes * masks.any(dim=2).any(dim=1)[:, None]
+    return boxes * line.amax(dim=1)[:, None]
 
 
 def run_lengths(masks: torch.Tensor, crop: Crop, size: tuple[int, int]) -> tuple[bytes, ...]:
@@ -261,9 +333,10 @@ def runs_of(masks: torch.Tensor) -> tuple[bytes, ...]:
     return tuple(rle["counts"] for rle in rles[: len(masks)])
 
 
-def _none(like: torch.Tensor) -> Found:
+def _none(like: torch.Tensor, crop: Crop) -> Passed:
     empty = like.new_zeros(0)
-    return Found((), like.new_zeros(0, 4), empty, empty, empty)
+    bits = like.new_zeros(0, (crop.size[0] * crop.size[1] + 7) // 8, dtype=torch.uint8)
+    return Passed(bits, like.new_zeros(0, 4), empty, empty)
 
 
 def _cut_by_crop(boxes: torch.Tensor, crop: Crop, size: tuple[int, int]) -> torch.Tensor:

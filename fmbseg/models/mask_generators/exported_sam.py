@@ -6,6 +6,7 @@ back in the modules, :class:`~fmbseg.models.mask_generators.lean_decoder.LeanDec
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from fmbseg.models.mask_generators.candidates import Candidates
-from fmbseg.models.mask_generators.lean_decoder import EncodedFrame, LeanDecoder, three_masks
+from fmbseg.models.mask_generators.lean_decoder import LeanDecoder, three_masks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
     from segment_anything.modeling import MaskDecoder, PromptEncoder
+
+    from fmbseg.models.mask_generators.lean_transformer import EncodedFrame
 
 _DECODER, _PROMPTS = "mask_decoder.", "model.prompt_encoder."
 _UPSCALING_NORM = "/output_upscaling/output_upscaling.1/"
@@ -42,11 +45,12 @@ class ExportedDecoder:
     lean: LeanDecoder
     single: bool
 
-    def decode(self, image: EncodedFrame, points: torch.Tensor) -> Candidates:
+    def decode(self, image: EncodedFrame, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2) in pixels of the frame."""
-        if not self.single:
-            return self.lean.decode(image, points, three_masks)
-        return self.lean.decode(image, points, _best_of_three if points.shape[1] == 1 else _first)
+        choose = three_masks
+        if self.single:
+            choose = _best_of_three if points.shape[1] == 1 else _first
+        return self.lean.decode(image, points, choose, least=least)
 
     def decode_boxes(self, image: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) in pixels of the frame."""

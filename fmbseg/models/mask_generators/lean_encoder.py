@@ -18,6 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
 _PAIRS_AT_ONCE_ON_CPU = 64 * 4096  # a megabyte, which fits in the cache
+_PLACES_AT_ONCE_ON_CPU = 512
 
 
 class LeanEncoder:
@@ -50,9 +51,18 @@ class LeanEncoder:
         for block in encoder.blocks:
             mixed = _mix(block.attn, block.norm1(places), block.window_size)
             places = places + block.attn.proj(mixed)
-            places = places + block.mlp(block.norm2(places))
+            for some in _few_rows(places):
+                some += block.mlp(block.norm2(some))
         encoded: torch.Tensor = encoder.neck(rearrange(places, "b h w c -> b c h w"))
         return encoded
+
+
+def _few_rows(places: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Views of places (B, H, W, C), a few rows each on a CPU, whose cache what is made of them fits."""
+    rows = places.shape[1]
+    if places.device.type == "cpu":
+        rows = max(1, _PLACES_AT_ONCE_ON_CPU // places.shape[2])
+    return places.split(rows, dim=1)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _mix(attention: Any, places: torch.Tensor, window: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ Kirillov et al. 2023, "Segment Anything" (arXiv 2304.02643).
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,8 +219,9 @@ class GraphDecoder(FramedDecoder):
         super().__init__(frame, embedding)
         self._session, self._embedding = session, embedding
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
+        del least  # the graph draws every mask
         return self._run([point_prompt(one) for one in self._frame.points(points)])
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
@@ -250,9 +252,9 @@ class WeightsDecoder(FramedDecoder):
         self._decoder = decoder
         self._image = decoder.lean.begin(torch.from_numpy(embedding))
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2)."""
-        return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)))
+        return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)), least=least)
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4)."""

@@ -80,7 +80,15 @@ class SamFrame:
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize logits of the frame (N, h, w) to the image, (N, H, W): bilinear twice, as SAM does."""
         height, width = self.resized
-        frame = F.interpolate(logits[:, None], (self.side, self.side), mode="bilinear", align_corners=False)
+        stride = self.side // logits.shape[-1]
+        # Of the padding only what the image's last pixels are mixed from.
+        rows, columns = (min(-(-length // stride) + 1, logits.shape[-1]) for length in (height, width))
+        frame = F.interpolate(
+            logits[:, None, :rows, :columns],
+            (rows * stride, columns * stride),
+            mode="bilinear",
+            align_corners=False,
+        )
         whole = F.interpolate(frame[..., :height, :width], self.size, mode="bilinear", align_corners=False)
         return whole[:, 0]
 

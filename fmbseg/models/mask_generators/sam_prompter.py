@@ -6,6 +6,7 @@ prompt and "segment everything" (Kirillov et al. 2023, arXiv 2304.02643, §5 and
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from fmbseg.masks import MaskSet
 from fmbseg.models.checks import check_boxes
-from fmbseg.models.mask_generators.candidates import Crop, Found, full_size, passing, run_lengths
+from fmbseg.models.mask_generators.candidates import Crop, Found, Passed, full_size, passing, run_lengths
 from fmbseg.models.mask_generators.crops import CropPlan, plan_crops
 from fmbseg.models.mask_generators.sampling import Seen, grid_points, make_sampler
 
@@ -131,15 +132,18 @@ class SamPrompter:
             )
         points = grid_points(crop.size, plan.points_per_side)
         sampler = make_sampler(settings, plan.points_per_side, decoder.features(points))
-        kept: list[Found] = []
+        # What no candidate of a point can pass with need not be drawn, unless the sampler learns from it.
+        least = settings.predicted_iou_threshold if not sampler.learns else 0.0
+        kept: list[Passed] = []
         while len(batch := sampler.take(settings.points_per_batch)):
-            decoded = decoder.decode(points[batch][:, None])
-            found, inside = passing(decoder, decoded, settings, crop, size, points)
-            kept.append(found)
+            decoded = decoder.decode(points[batch][:, None], least=least or -math.inf)
+            passed, inside = passing(decoder, decoded, settings, crop, size, points)
+            kept.append(passed)
             if sampler.learns:
-                sampler.tell(_seen(decoder, decoded, found, inside, points))
-        every = Found.concat(kept)
-        return every.select(nms(every.boxes, every.predicted_iou, settings.box_nms_threshold))
+                sampler.tell(_seen(decoder, decoded, passed, inside, points))
+        every = Passed.concat(kept)
+        survivors = nms(every.boxes, every.predicted_iou, settings.box_nms_threshold)
+        return every.coded(survivors, crop, size)
 
 
 def _best_logits(decoded: Candidates) -> torch.Tensor:
@@ -151,7 +155,7 @@ def _best_logits(decoded: Candidates) -> torch.Tensor:
 def _seen(
     decoder: SamDecoder,
     decoded: Candidates,
-    found: Found,
+    passed: Passed,
     inside: NDArray[np.bool_],
     points: NDArray[np.float32],
 ) -> Seen:
@@ -159,8 +163,8 @@ def _seen(
     return Seen(
         _likely(decoder, decoded, points).cpu().numpy(),
         inside,
-        found.predicted_iou.cpu().numpy(),
-        found.stability.cpu().numpy(),
+        passed.predicted_iou.cpu().numpy(),
+        passed.stability.cpu().numpy(),
     )
 
 

@@ -7,6 +7,7 @@ tensor resize reads the wrong axes.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import torch
 from fmbseg.models.loading.spec_options import check_name
 from fmbseg.models.loading.weights import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Candidates
-from fmbseg.models.mask_generators.lean_decoder import EncodedFrame, LeanDecoder
+from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -26,6 +27,7 @@ from fmbseg.unknown_name import UnknownNameError
 if TYPE_CHECKING:
     from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
+    from fmbseg.models.mask_generators.lean_transformer import EncodedFrame
 
 TYPES = ("vit_h", "vit_l", "vit_b")
 _WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}
@@ -59,8 +61,9 @@ class SegmentAnything:
         features: torch.Tensor = embedding[0]
         return features
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
+    def decode(self, embedding: Any, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
+        del least  # the package's decoder draws every mask
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         return self._decoded(embedding, points=(points, labels), boxes=None)
 
@@ -100,9 +103,11 @@ class LeanSegmentAnything(SegmentAnything):
         """Return the map (256, side / 16, side / 16)."""
         return embedding.embedding[0]
 
-    def decode(self, embedding: EncodedFrame, points: torch.Tensor) -> Candidates:
+    def decode(
+        self, embedding: EncodedFrame, points: torch.Tensor, *, least: float = -math.inf
+    ) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
-        return self._lean.decode(embedding, points)
+        return self._lean.decode(embedding, points, least=least)
 
     def decode_boxes(self, embedding: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) to SAM's three masks each."""

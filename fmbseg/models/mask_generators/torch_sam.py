@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -46,8 +48,11 @@ class SamModel(Protocol):
         """Return the map (C, h, w) that covers the frame, from what ``encode`` gave."""
         ...
 
-    def decode(self, embedding: Any, points: torch.Tensor) -> Candidates:
-        """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each."""
+    def decode(self, embedding: Any, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
+        """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each.
+
+        Prompts none of whose candidates has a predicted IoU above ``least`` may be left out.
+        """
         ...
 
     def decode_boxes(self, embedding: Any, boxes: torch.Tensor) -> Candidates:
@@ -178,9 +183,9 @@ class TorchSamDecoder:
         """Height and width of the image in pixels."""
         return self.frame.size
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
-        return self._by(self.model.decode, self.frame.points(points))
+        return self._by(partial(self.model.decode, least=least), self.frame.points(points))
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4), all at once, to 3 candidates each."""

@@ -6,6 +6,7 @@ Images and Videos" (arXiv 2408.00714); Ke et al. 2023, "Segment Anything in High
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -91,8 +92,11 @@ class TransformersSam:
         smallest: torch.Tensor = maps if isinstance(maps, torch.Tensor) else maps[-1]
         return smallest[0]
 
-    def decode(self, embedding: dict[str, Any], points: torch.Tensor) -> Candidates:
+    def decode(
+        self, embedding: dict[str, Any], points: torch.Tensor, *, least: float = -math.inf
+    ) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
+        del least  # transformers' decoders draw every mask
         labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)
         return self._decoded(embedding, input_points=points[None], input_labels=labels)
 

@@ -13,6 +13,7 @@ from segment_anything.modeling import MaskDecoder
 
 from fmbseg.models.mask_generators import lean_decoder
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
+from fmbseg.models.mask_generators.lean_transformer import together
 
 if TYPE_CHECKING:
     from fmbseg.models.mask_generators.candidates import Candidates
@@ -116,3 +117,24 @@ def test_bfloat16_autocast_is_near(sam: Any) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = decode(sam, embedding, places)
     assert ((found.logits > 0) == (masks > 0)).float().mean() > 0.95
+
+
+def test_prompts_that_cannot_pass_are_not_drawn_and_several_images_decode_together(sam: Any) -> None:
+    random = torch.Generator().manual_seed(1)
+    embeddings = torch.randn(2, 256, 64, 64, generator=random)
+    places = 1024 * torch.rand(6, 1, 2, generator=random)
+    lean = LeanDecoder(sam.prompt_encoder, sam.mask_decoder)
+    with torch.no_grad():
+        frames = [lean.begin(one[None]) for one in embeddings]
+        apart = [
+            lean.decode(frame, some) for frame, some in zip(frames, (places[:3], places[3:]), strict=True)
+        ]
+        joined = lean.decode(together(frames), places)
+        for found, expected in zip(joined, map(torch.cat, zip(*apart, strict=True)), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+        best = apart[0].predicted_iou.amax(dim=1)
+        least = float(best.sort().values[0])  # just too little for one of the three
+        passing = lean.decode(frames[0], places[:3], least=least)
+    assert len(passing.logits) == 2
+    for found, expected in zip(passing, apart[0], strict=True):
+        torch.testing.assert_close(found, expected[best > least], rtol=1e-3, atol=1e-3)

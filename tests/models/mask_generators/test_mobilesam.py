@@ -132,9 +132,9 @@ def test_the_cat_is_found_with_fewer_prompts(
 ) -> None:
     spent, decode = [], WeightsDecoder.decode
 
-    def count(decoder: WeightsDecoder, points: NDArray[np.float32]) -> Candidates:
+    def count(decoder: WeightsDecoder, points: NDArray[np.float32], **named: float) -> Candidates:
         spent.append(len(points))
-        return decode(decoder, points)
+        return decode(decoder, points, **named)
 
     monkeypatch.setattr(WeightsDecoder, "decode", count)
     generator = MASK_GENERATORS.create("mobilesam", **SETTINGS, **options)

@@ -1,5 +1,8 @@
 """The shared loop on a world of rectangles, where every answer can be worked out."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, calculate_stability_score
 
-from fmbseg.models.mask_generators import sam_prompter
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators import candidates, sam_prompter
+from fmbseg.models.mask_generators.candidates import Candidates, run_lengths
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.sampling import GridSampler, Seen
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -33,7 +36,7 @@ class Rectangles:
         self.batches: list[int] = []
         self.upscaled = 0
 
-    def decode(self, points: NDArray[np.float32]) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         self.batches.append(len(points))
         logits = torch.full((len(points), len(self.rectangles), HEIGHT, WIDTH), -3.0)
         ious = torch.zeros(len(points), len(self.rectangles))
@@ -167,6 +170,26 @@ def test_cover_goes_on_where_no_mask_was_accepted() -> None:
     assert len(decoder.points) == 64
     assert set(decoder.points) == grid
     assert decoder.upscaled == 0  # nothing is brought to full size for a mask that cannot pass
+
+
+def test_run_lengths_are_made_of_those_masks_only_whose_boxes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(masks: torch.Tensor, *where: Any) -> tuple[bytes, ...]:
+        made.append(len(masks))
+        return run_lengths(masks, *where)
+
+    monkeypatch.setattr(candidates, "run_lengths", counted)
+    decoder = Rectangles(QUARTERS, [0.95, 0.9, 0.99, 0.97])
+    settings = EverythingSettings(points_per_side=8, points_per_batch=5)  # 64 points find four masks
+    masks = prompter_of(decoder, settings).everything()
+    assert len(masks) == 4
+    assert sum(made) == 4
+    assert masks.predicted_iou.tolist() == pytest.approx([0.99, 0.97, 0.95, 0.9])
+    for index, (top, bottom, left, right) in enumerate([QUARTERS[place] for place in (2, 3, 0, 1)]):
+        expected = np.zeros((HEIGHT, WIDTH), np.bool_)
+        expected[top:bottom, left:right] = True
+        assert np.array_equal(masks.decode(index), expected)
 
 
 @hypothesis_settings(deadline=None)  # a busy machine is not an error

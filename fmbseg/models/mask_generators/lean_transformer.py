@@ -1,0 +1,362 @@
+"""The two-way transformer of SAM's decoder, in which prompts' tokens and places attend to each other.
+
+It never forms the places: see :mod:`fmbseg.models.mask_generators.lean_decoder`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from einops import rearrange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_PLACES_AT_ONCE_ON_CPU = 8192  # times prompts
+
+
+class Projection(NamedTuple):
+    """A linear map of the places of B images, for each head.
+
+    Attributes:
+        image: that of the image, (B, heads, D, places).
+        constant: that of positions and bias, (1, heads, D, places), or of the bias alone, (1, heads, D, 1).
+        weight: the map's matrix, (heads D, C).
+    """
+
+    image: torch.Tensor
+    constant: torch.Tensor
+    weight: torch.Tensor
+
+
+class Layer(NamedTuple):
+    """What all prompts of an image share in one layer, for B images.
+
+    Attributes:
+        keys: keys that tokens attend to.
+        values: values that they get.
+        queries: queries by which the places attend to tokens.
+        image: the image, centred, over the number of channels, (B, C, places).
+        square: the mean of its squares, (B, 1, places).
+        products: its products with what the heads of this layer and of those before make of a value, each
+            (B, heads, D, places).
+    """
+
+    keys: Projection
+    values: Projection
+    queries: Projection
+    image: torch.Tensor
+    square: torch.Tensor
+    products: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class EncodedFrame:
+    """B images, and what all prompts of each share.
+
+    Attributes:
+        embedding: the image encoder's output, (B, C, h, w).
+        layers: what is shared in each layer of the two-way transformer.
+        keys: keys of its last attention.
+        values: values of its last attention.
+        pixels: what the first up-scaling makes of the image, (B, h w, 4 D).
+    """
+
+    embedding: torch.Tensor
+    layers: tuple[Layer, ...]
+    keys: Projection
+    values: Projection
+    pixels: torch.Tensor
+
+
+@dataclass
+class Places:
+    """The places of N prompts, ``scale * image + mix^T rows``, for a mixture of R rows.
+
+    Attributes:
+        scale: (N, 1, places).
+        mix: (N, R or more, places); beyond R there is room for layers to come. The last of the R is 1.
+        rows: (N, R, C).
+        told: what each layer so far told the places: values of the heads, (N, T - 1, heads D), less those of
+            the first token.
+    """
+
+    scale: torch.Tensor
+    mix: torch.Tensor
+    rows: torch.Tensor
+    told: list[torch.Tensor]
+
+    @classmethod
+    def untold(cls, image: EncodedFrame, transformer: Any, tokens: torch.Tensor) -> Places:
+        """The image's places, with room for what these tokens (N, T, C) are going to tell."""
+        count, size = len(tokens), image.pixels.shape[1]
+        heads = [layer.cross_attn_image_to_token.num_heads for layer in transformer.layers]
+        room = 1 + sum(1 + each * (tokens.shape[1] - 1) for each in heads)
+        mix = tokens.new_empty(count, room, size)
+        mix[:, 0] = 1
+        return cls(tokens.new_ones(count, 1, size), mix, tokens.new_zeros(count, 1, tokens.shape[2]), [])
+
+    def mixed(self, part: slice) -> torch.Tensor:
+        """The mixture of some places, (N, R, places)."""
+        return self.mix[:, : self.rows.shape[1], part]
+
+    def parts(self) -> Iterator[slice]:
+        """All places, as many at a time as is good for their device."""
+        count, _, size = self.mix.shape
+        step = max(1, _PLACES_AT_ONCE_ON_CPU // count) if self.mix.device.type == "cpu" else size
+        return (slice(start, min(start + step, size)) for start in range(0, size, step))
+
+    def select(self, wanted: torch.Tensor) -> Places:
+        """Those of some prompts."""
+        told = [each[wanted] for each in self.told]
+        return Places(self.scale[wanted], self.mix[wanted], self.rows[wanted], told)
+
+
+def together(frames: Sequence[EncodedFrame]) -> EncodedFrame:
+    """Several images as one."""
+    if len(frames) == 1:
+        return frames[0]
+    layers = [
+        Layer(
+            _joined([one.keys for one in same]),
+            _joined([one.values for one in same]),
+            _joined([one.queries for one in same]),
+            torch.cat([one.image for one in same]),
+            torch.cat([one.square for one in same]),
+            tuple(torch.cat(each) for each in zip(*(one.products for one in same), strict=True)),
+        )
+        for same in zip(*(frame.layers for frame in frames), strict=True)
+    ]
+    return EncodedFrame(
+        torch.cat([frame.embedding for frame in frames]),
+        tuple(layers),
+        _joined([frame.keys for frame in frames]),
+        _joined([frame.values for frame in frames]),
+        torch.cat([frame.pixels for frame in frames]),
+    )
+
+
+def _joined(projections: Sequence[Projection]) -> Projection:
+    first = projections[0]
+    return Projection(torch.cat([one.image for one in projections]), first.constant, first.weight)
+
+
+def share(
+    transformer: Any, image: torch.Tensor, positions: torch.Tensor
+) -> tuple[tuple[Layer, ...], torch.Tensor, Projection, Projection]:
+    """Compute what all prompts of images share.
+
+    Args:
+        transformer: the two-way transformer.
+        image: the images' places, (B, places, C).
+        positions: those of the places, (1, places, C).
+
+    Returns:
+        What is shared in each layer; the places as the norms leave them, with neither scale nor rows; keys
+        and values of the last attention.
+    """
+    layers, bases = [], []
+    for layer in transformer.layers:
+        ask, tell = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        keys = _project(ask.k_proj, ask.num_heads, image, positions)
+        values = _project(ask.v_proj, ask.num_heads, image)
+        queries = _project(tell.q_proj, tell.num_heads, image, positions)
+        bases.append(_basis(tell))
+        image = _centred(image)
+        bases = [_centred(basis) for basis in bases]
+        over = (image / image.shape[2]).transpose(1, 2).contiguous()
+        products = tuple(basis @ over[:, None] for basis in bases)
+        square = image.square().mean(dim=2)[:, None]
+        layers.append(Layer(keys, values, queries, over, square, products))
+        gain = layer.norm4.weight
+        image, bases = image * gain, [basis * gain for basis in bases]
+    last = transformer.final_attn_token_to_image
+    keys = _project(last.k_proj, last.num_heads, image, positions)
+    return tuple(layers), image, keys, _project(last.v_proj, last.num_heads, image)
+
+
+def _basis(attention: Any) -> torch.Tensor:
+    """What the output of an attention makes of a head's values, (heads, D, C)."""
+    weight: torch.Tensor = attention.out_proj.weight
+    return rearrange(weight, "c (h d) -> h d c", h=attention.num_heads)
+
+
+def _centred(rows: torch.Tensor) -> torch.Tensor:
+    """Less the mean over the channels, as a norm does first."""
+    mean: torch.Tensor = rows.mean(dim=-1, keepdim=True)
+    return rows - mean
+
+
+def of_each(of_image: torch.Tensor, count: int) -> torch.Tensor:
+    """What B images have, for ``count`` prompts, as many of each image."""
+    return of_image if len(of_image) == 1 else of_image.repeat_interleave(count // len(of_image), dim=0)
+
+
+def _project(
+    linear: Any, heads: int, image: torch.Tensor, positions: torch.Tensor | None = None
+) -> Projection:
+    """Project the places of images (B, places, C), and their positions (1, places, C) if they count."""
+    constant = linear.bias[None, None] if positions is None else positions @ linear.weight.T + linear.bias
+    of_image, constant = (
+        rearrange(rows, "b p (h d) -> b h d p", h=heads).contiguous()
+        for rows in (image @ linear.weight.T, constant)
+    )
+    return Projection(of_image, constant, linear.weight)
+
+
+def two_way(transformer: Any, image: EncodedFrame, tokens: torch.Tensor) -> tuple[torch.Tensor, Places]:
+    """The layers of the two-way transformer: what becomes of the tokens (N, T, C) and of the places."""
+    places = Places.untold(image, transformer, tokens)
+    queries = tokens
+    for layer, shared in zip(transformer.layers, image.layers, strict=True):
+        if layer.skip_first_layer_pe:
+            queries = layer.self_attn(queries, queries, queries)
+        else:
+            placed = queries + tokens
+            queries = queries + layer.self_attn(placed, placed, queries)
+        queries = layer.norm1(queries)
+        asked = _ask(layer.cross_attn_token_to_image, queries + tokens, shared.keys, shared.values, places)
+        queries = layer.norm2(queries + asked)
+        queries = layer.norm3(queries + layer.mlp(queries))
+        _tell(layer.cross_attn_image_to_token, layer.norm4, shared, places, queries + tokens, queries)
+    return queries, places
+
+
+def last_attention(
+    transformer: Any,
+    image: EncodedFrame,
+    queries: torch.Tensor,
+    tokens: torch.Tensor,
+    places: Places,
+    which: torch.Tensor,
+) -> torch.Tensor:
+    """The last attention to the places, of some of each prompt's tokens, (N, M): what becomes of them."""
+    which = which.to(queries.device)[:, :, None]
+    queries, tokens = queries.take_along_dim(which, dim=1), tokens.take_along_dim(which, dim=1)
+    asked = _ask(transformer.final_attn_token_to_image, queries + tokens, image.keys, image.values, places)
+    found: torch.Tensor = transformer.norm_final_attn(queries + asked)
+    return found
+
+
+def _by_image(tokens: torch.Tensor, of_image: torch.Tensor) -> torch.Tensor:
+    """Products of tokens (N, T, heads D) with what B images have (B, heads, D, places), (N, heads T, places).
+
+    All prompts of an image are one product.
+    """
+    images, heads = of_image.shape[:2]
+    rows = rearrange(tokens, "(b n) t (h d) -> (b h) (n t) d", b=images, h=heads)
+    found = rows @ of_image.flatten(0, 1)
+    return rearrange(found, "(b h) (n t) p -> (b n) (h t) p", b=images, t=tokens.shape[1])
+
+
+def _scores(
+    tokens: torch.Tensor, of_rows: torch.Tensor, projection: Projection, places: Places, part: slice
+) -> torch.Tensor:
+    """Products of projected tokens (N, T, heads D) with the projections of some places, (N, heads T, places).
+
+    Args:
+        tokens: projected, and divided by the root of D.
+        of_rows: see :func:`_of_rows`.
+        projection: of the places.
+        places: of all prompts.
+        part: of the places.
+    """
+    image, constant = projection.image[..., part], projection.constant[..., part]
+    if not places.told:  # the scale is 1, and there are no rows
+        return _by_image(tokens, image + constant)
+    found = torch.addcmul(_by_image(tokens, constant), _by_image(tokens, image), places.scale[:, :, part])
+    return found.baddbmm_(of_rows, places.mixed(part))
+
+
+def _of_rows(tokens: torch.Tensor, projection: Projection, places: Places) -> torch.Tensor:
+    """Products of projected tokens (N, T, heads D) with the projected rows, (N, heads T, R)."""
+    heads = projection.image.shape[1]
+    rows = rearrange(places.rows @ projection.weight.T, "n r (h d) -> n h d r", h=heads)
+    return (rearrange(tokens, "n t (h d) -> n h t d", h=heads) @ rows).flatten(1, 2)
+
+
+def _ask(
+    attention: Any, tokens: torch.Tensor, keys: Projection, values: Projection, places: Places
+) -> torch.Tensor:
+    """Attention of tokens (N, T, C) to the places, (N, T, C)."""
+    images, heads, width, size = keys.image.shape
+    queries = attention.q_proj(tokens) / math.sqrt(width)
+    count, length = queries.shape[:2]
+    of_rows = _of_rows(queries, keys, places)
+    weights = queries.new_empty(count, heads * length, size)
+    for part in places.parts():
+        weights[:, :, part] = _scores(queries, of_rows, keys, places, part)
+    torch.softmax(weights, dim=-1, out=weights)
+    image = queries.new_zeros(images * heads, count // images * length, width)
+    mixture = torch.zeros_like(of_rows)
+    for part in places.parts():
+        some = weights[:, :, part]
+        mixture = mixture + some @ places.mixed(part).transpose(1, 2)
+        scaled = rearrange(
+            some * places.scale[:, :, part], "(b n) (h t) p -> (b h) (n t) p", b=images, h=heads
+        )
+        image = image + scaled @ values.image[..., part].flatten(0, 1).transpose(1, 2)
+    of_values = rearrange(places.rows @ values.weight.T, "n r (h d) -> n h r d", h=heads)
+    mixed = rearrange(mixture, "n (h t) r -> n h t r", h=heads) @ of_values
+    of_image = rearrange(image, "(b h) (n t) d -> (b n) h t d", b=images, t=length)
+    # A token's attention weights sum to 1, so the bias passes through.
+    found = of_image + mixed + values.constant.transpose(2, 3)
+    projected: torch.Tensor = attention.out_proj(rearrange(found, "n h t d -> n t (h d)"))
+    return projected
+
+
+def _tell(
+    attention: Any,
+    norm: Any,
+    shared: Layer,
+    places: Places,
+    tokens: torch.Tensor,
+    queries: torch.Tensor,
+) -> None:
+    """Let the places attend to tokens (N, T, C), receive what they make of ``queries``, be normalised."""
+    heads, width = shared.queries.image.shape[1:3]
+    keys = attention.k_proj(tokens) / math.sqrt(width)
+    of_rows = _of_rows(keys, shared.queries, places)
+    values = attention.v_proj(queries)
+    told = values[:, 1:] - values[:, :1]
+    answers = rearrange(told, "n t (h d) -> n h t d", h=heads) @ _basis(attention)
+    before = places.rows.shape[1]
+    rows = torch.cat([places.rows, answers.flatten(1, 2)], dim=1)
+    rows[:, before - 1] += attention.out_proj(values[:, 0])
+    rows = _centred(rows)
+    among = rows @ rows.transpose(1, 2) / rows.shape[2]
+    factors = [*places.told, told]
+    ones = [0]  # the rows that places got alike, of which the last still counts once in each
+    for each in places.told:
+        ones.append(ones[-1] + 1 + heads * each.shape[1])
+    alike = rows[:, ones]
+    for part in places.parts():
+        scores = _scores(keys, of_rows, shared.queries, places, part)
+        weights = rearrange(scores, "n (h t) p -> n h t p", h=heads).softmax(dim=2)
+        mixed = places.mix[:, : rows.shape[1], part]
+        mixed[:, before:] = weights[:, :, 1:].flatten(1, 2)
+        with_image = _with_image(alike, factors, shared, part)
+        scale = places.scale[:, :, part]
+        of_mix = with_image.mul_(2 * scale).baddbmm_(among, mixed)
+        square = of_each(shared.square[..., part], len(scale)) * scale.square()
+        square += of_mix.mul_(mixed).sum(dim=1, keepdim=True)
+        shrink = square.add_(norm.eps).rsqrt_()
+        mixed.mul_(shrink)
+        scale.mul_(shrink)
+    places.mix[:, rows.shape[1]] = 1
+    places.rows = torch.cat([rows * norm.weight, norm.bias.expand(len(rows), 1, -1)], dim=1)
+    places.told = factors
+
+
+def _with_image(alike: torch.Tensor, factors: list[torch.Tensor], shared: Layer, part: slice) -> torch.Tensor:
+    """Mean products of all rows with the image, (N, R, places), in the order of the rows."""
+    images = len(shared.image)
+    of_alike = rearrange(alike, "(b n) r c -> b (n r) c", b=images) @ shared.image[..., part]
+    of_alike = rearrange(of_alike, "b (n r) p -> (b n) r p", r=alike.shape[1])
+    blocks = []
+    for index, (told, product) in enumerate(zip(factors, shared.products, strict=True)):
+        blocks += [of_alike[:, index : index + 1], _by_image(told, product[..., part])]
+    return torch.cat(blocks, dim=1)
