@@ -205,7 +205,10 @@ def offline_models(options: argparse.Namespace, *, adaptive: bool) -> Models:
     settings = LabelingSettings(
         **{
             **recipe.labeling,
-            **{"label_remainder": False, "scales": (1.0,), "hubness": 0.0, "certainty": 0.0},
+            "label_remainder": False,
+            "scales": (1.0,),
+            "hubness": 0.0,
+            "certainty": 0.0,
             "batch_size": 1,
         }
     )
