@@ -6,7 +6,7 @@ prompt and "segment everything" (Kirillov et al. 2023, arXiv 2304.02643, §5 and
 
 from __future__ import annotations
 
-import math
+import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,9 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from fmbseg.masks import MaskSet
 from fmbseg.models.checks import check_boxes
-from fmbseg.models.mask_generators.candidates import Crop, Found, Passed, full_size, passing, run_lengths
+from fmbseg.models.mask_generators.candidates import Crop, Found, full_size, run_lengths
 from fmbseg.models.mask_generators.crops import CropPlan, plan_crops
-from fmbseg.models.mask_generators.sampling import Seen, grid_points, make_sampler
+from fmbseg.models.mask_generators.search import DecodesTogether, Search, run, run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +50,18 @@ class SamPrompter:
         self._encode = encode
         self._settings = settings
         self._decoder = encode(image) if decoder is None else decoder
+        self.group: _InStep | None = None
+
+    @property
+    def decoder(self) -> SamDecoder:
+        """That of the whole image."""
+        return self._decoder
+
+    @property
+    def whole(self) -> CropPlan | None:
+        """How the whole image is searched; None if crops of it are, too."""
+        plans = plan_crops(self._decoder.size, self._settings)
+        return plans[0] if len(plans) == 1 else None
 
     @torch.no_grad()
     def prompt(
@@ -103,8 +115,10 @@ class SamPrompter:
     @torch.no_grad()
     def everything(self) -> MaskSet:
         """Return all masks of a grid of points that pass the filters of the settings, best first."""
+        if self.group is not None:
+            return self.group.found(self).masks(self._decoder.size)
         plans = plan_crops(self._decoder.size, self._settings)
-        found = Found.concat([self._everything_in(plan) for plan in plans])
+        found = Found.concat([run(self.search(plan)) for plan in plans])
         if len(plans) > 1:
             kept = nms(found.boxes, found.rank, self._settings.crop_nms_threshold)
             found = found.select(kept[found.predicted_iou[kept].argsort(descending=True, stable=True)])
@@ -122,59 +136,54 @@ class SamPrompter:
             stability.append(part.stability)
         return MaskSet(size, tuple(rles), ious.cpu().numpy(), torch.cat(stability).cpu().numpy())
 
-    def _everything_in(self, plan: CropPlan) -> Found:
-        """Try the points of one crop and drop all but the best of masks whose boxes overlap."""
-        crop, size, settings = plan.crop, self._decoder.size, self._settings
-        decoder = self._decoder
-        if crop.size != size:
+    def search(self, plan: CropPlan) -> Search:
+        """Begin to look for everything in one crop."""
+        crop, decoder = plan.crop, self._decoder
+        if crop.size != decoder.size:
             decoder = self._encode(
                 np.ascontiguousarray(self._image[crop.top : crop.bottom, crop.left : crop.right])
             )
-        points = grid_points(crop.size, plan.points_per_side)
-        sampler = make_sampler(settings, plan.points_per_side, decoder.features(points))
-        # What no candidate of a point can pass with need not be drawn, unless the sampler learns from it.
-        least = settings.predicted_iou_threshold if not sampler.learns else 0.0
-        kept: list[Passed] = []
-        while len(batch := sampler.take(settings.points_per_batch)):
-            decoded = decoder.decode(points[batch][:, None], least=least or -math.inf)
-            passed, inside = passing(decoder, decoded, settings, crop, size, points)
-            kept.append(passed)
-            if sampler.learns:
-                sampler.tell(_seen(decoder, decoded, passed, inside, points))
-        every = Passed.concat(kept)
-        survivors = nms(every.boxes, every.predicted_iou, settings.box_nms_threshold)
-        return every.coded(survivors, crop, size)
+        return Search(decoder, plan, self._decoder.size, self._settings)
+
+
+def search_in_step(prompters: Sequence[SamPrompter]) -> None:
+    """Let several prompters look for everything in step, when one of them is first asked to.
+
+    Args:
+        prompters: of one model. Those whose decoder takes prompts of one image only go on by themselves, as
+            do those that look at crops.
+    """
+    able = [one for one in prompters if one.whole is not None and isinstance(one.decoder, DecodesTogether)]
+    if len(able) > 1:
+        group = _InStep(able)
+        for one in able:
+            one.group = group
+
+
+class _InStep:
+    def __init__(self, prompters: Sequence[SamPrompter]) -> None:
+        self._prompters = prompters
+        self._found: list[Found] = []
+        self._lock = threading.Lock()
+
+    def found(self, prompter: SamPrompter) -> Found:
+        with self._lock:
+            if not self._found:
+                plans = [one.whole for one in self._prompters]
+                self._found = run_together(
+                    [
+                        one.search(plan)
+                        for one, plan in zip(self._prompters, plans, strict=True)
+                        if plan is not None
+                    ]
+                )
+            return self._found[self._prompters.index(prompter)]
 
 
 def _best_logits(decoded: Candidates) -> torch.Tensor:
     """Take each prompt's candidate with the highest predicted IoU, (N, h, w)."""
     best = decoded.predicted_iou.argmax(dim=1)
     return decoded.logits[torch.arange(len(best), device=best.device), best]
-
-
-def _seen(
-    decoder: SamDecoder,
-    decoded: Candidates,
-    passed: Passed,
-    inside: NDArray[np.bool_],
-    points: NDArray[np.float32],
-) -> Seen:
-    """Gather what samplers learn from."""
-    return Seen(
-        _likely(decoder, decoded, points).cpu().numpy(),
-        inside,
-        passed.predicted_iou.cpu().numpy(),
-        passed.stability.cpu().numpy(),
-    )
-
-
-def _likely(decoder: SamDecoder, decoded: Candidates, points: NDArray[np.float32]) -> torch.Tensor:
-    """How likely it is that each point lies in what each prompt found, (N, P); see :class:`Seen`."""
-    count, candidates = decoded.predicted_iou.shape
-    inside = decoder.sample(decoded.logits.flatten(0, 1), points).view(count, candidates, -1).sigmoid()
-    trust = decoded.predicted_iou.clamp(0, 1)
-    shares = trust / trust.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    return (inside * shares[:, :, None]).sum(dim=1) * trust.amax(dim=1, keepdim=True)
 
 
 def _check_points(points: NDArray[np.float32], size: tuple[int, int], index: int) -> None:

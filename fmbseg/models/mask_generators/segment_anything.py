@@ -18,6 +18,7 @@ from fmbseg.models.loading.weights import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
+from fmbseg.models.mask_generators.lean_transformer import together
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -25,6 +26,8 @@ from fmbseg.models.transform import PixelTransform
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
     from fmbseg.models.mask_generators.lean_transformer import EncodedFrame
@@ -108,6 +111,10 @@ class LeanSegmentAnything(SegmentAnything):
     ) -> Candidates:
         """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
         return self._lean.decode(embedding, points, least=least)
+
+    def decode_several(self, embeddings: Sequence[EncodedFrame], points: torch.Tensor) -> Candidates:
+        """Decode as many prompts of each of B images, (B, N, P, 2), to SAM's three masks each."""
+        return self._lean.decode(together(embeddings), points.flatten(0, 1))
 
     def decode_boxes(self, embedding: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) to SAM's three masks each."""

@@ -6,8 +6,9 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from fmbseg.devices import Device, find_device, is_out_of_memory
@@ -16,12 +17,11 @@ from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.loading.speed import compiled
 from fmbseg.models.mask_generators.candidates import Candidates
 from fmbseg.models.mask_generators.sam_frame import boxes_in
-from fmbseg.models.mask_generators.sam_prompter import SamPrompter
+from fmbseg.models.mask_generators.sam_prompter import SamPrompter, search_in_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fmbseg.models.mask_generators.sam_frame import Frame
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 
 _FRAMES_AT_ONCE = 4
+
+
+@dataclass
+class _AtOnce:
+    """How many photographs are decoded at once; fewer from the time on that they did not fit."""
+
+    most: int = _FRAMES_AT_ONCE
 
 
 class SamModel(Protocol):
@@ -60,6 +67,15 @@ class SamModel(Protocol):
         ...
 
 
+@runtime_checkable
+class DecodesSeveral(Protocol):
+    """A SAM whose decoder takes prompts of several images at once."""
+
+    def decode_several(self, embeddings: Sequence[Any], points: torch.Tensor) -> Candidates:
+        """Decode as many prompts of each of B images, (B, N, P, 2), to B N times 3 candidates."""
+        ...
+
+
 @dataclass(eq=False)
 class TorchSam:
     """Promptable mask generator; see :class:`fmbseg.models.contracts.MaskGenerator`.
@@ -86,7 +102,7 @@ class TorchSam:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        self._most = _FRAMES_AT_ONCE
+        self._most, self._decoded = _FRAMES_AT_ONCE, _AtOnce()
         self.model.module.requires_grad_(False).train(False)
         self.to(find_device(self.device))
 
@@ -128,16 +144,21 @@ class TorchSam:
     def begin_all(self, images: Sequence[NDArray[np.uint8]]) -> list[SamPrompter]:
         """Encode RGB images (H, W, 3), ``images_at_once`` in a batch; fewer if the device's memory is short.
 
+        Where that is more than one, "everything" is looked for in all when it is first asked for in one.
+
         Raises:
             ValueError: one is not an RGB image of uint8.
         """
         for image in images:
             check_image(image, self.spec)
         decoders = self._decoders(images)
-        return [
+        prompters = [
             SamPrompter(image, self.decoder, self.settings, decoder)
             for image, decoder in zip(images, decoders, strict=True)
         ]
+        if self.images_at_once > 1 and isinstance(self.model, DecodesSeveral):
+            search_in_step(prompters)
+        return prompters
 
     def decoder(self, image: NDArray[np.uint8]) -> TorchSamDecoder:
         """Encode an image, or a crop of one, and return its decoder."""
@@ -163,7 +184,7 @@ class TorchSam:
                     stacklevel=3,
                 )
         return [
-            TorchSamDecoder(self.model, frame, embedding, self.device, self.precision)
+            TorchSamDecoder(self.model, frame, embedding, self.device, self.precision, self._decoded)
             for frame, embedding in zip(frames, embeddings, strict=True)
         ]
 
@@ -177,6 +198,7 @@ class TorchSamDecoder:
     embedding: Any
     device: torch.device
     precision: Precision
+    at_once: _AtOnce
 
     @property
     def size(self) -> tuple[int, int]:
@@ -185,18 +207,49 @@ class TorchSamDecoder:
 
     def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
-        return self._by(partial(self.model.decode, least=least), self.frame.points(points))
+        decode = partial(self.model.decode, self.embedding, least=least)
+        return self._by(decode, self.frame.points(points))
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4), all at once, to 3 candidates each."""
-        return self._by(self.model.decode_boxes, boxes_in(self.frame, boxes))
+        return self._by(partial(self.model.decode_boxes, self.embedding), boxes_in(self.frame, boxes))
 
-    def _by(
-        self, decode: Callable[[Any, torch.Tensor], Candidates], placed: NDArray[np.float32]
-    ) -> Candidates:
+    def _by(self, decode: Callable[[torch.Tensor], Candidates], placed: NDArray[np.float32]) -> Candidates:
         with autocast(self.device, self.precision):
-            decoded = decode(self.embedding, torch.from_numpy(placed).to(self.device))
+            decoded = decode(torch.from_numpy(placed).to(self.device))
         return Candidates(decoded.logits.float(), decoded.predicted_iou.float())
+
+    def decode_together(
+        self, decoders: Sequence[TorchSamDecoder], points: Sequence[NDArray[np.float32]]
+    ) -> list[Candidates]:
+        """Decode as many prompts (N, P, 2) of each of some images; fewer images if memory is short."""
+        found: list[Candidates] = []
+        while some := list(zip(decoders, points, strict=True))[len(found) :][: self.at_once.most]:
+            try:
+                found += self._decode_several([one for one, _ in some], [each for _, each in some])
+            except RuntimeError as error:  # noqa: PERF203 - each of which makes what follows smaller
+                if len(some) == 1 or not is_out_of_memory(error):
+                    raise
+                self.at_once.most = len(some) // 2
+                warnings.warn(
+                    f"prompts of {len(some)} photographs at once do not fit {self.device}'s memory, so "
+                    f"those of {self.at_once.most} are decoded together from here on",
+                    stacklevel=2,
+                )
+        return found
+
+    def _decode_several(
+        self, decoders: Sequence[TorchSamDecoder], points: Sequence[NDArray[np.float32]]
+    ) -> list[Candidates]:
+        if len(decoders) == 1:
+            return [decoders[0].decode(points[0])]
+        assert isinstance(self.model, DecodesSeveral)
+        embeddings = [one.embedding for one in decoders]
+        placed = np.stack([one.frame.points(each) for one, each in zip(decoders, points, strict=True)])
+        decoded = self._by(partial(self.model.decode_several, embeddings), placed)
+        return [
+            Candidates(*each) for each in zip(*(part.chunk(len(decoders)) for part in decoded), strict=True)
+        ]
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize coarse logits (N, h, w) to the image, (N, H, W)."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, calculate_stability_score
 
-from fmbseg.models.mask_generators import candidates, sam_prompter
+from fmbseg.models.mask_generators import candidates, search
 from fmbseg.models.mask_generators.candidates import Candidates, run_lengths
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter
 from fmbseg.models.mask_generators.sampling import GridSampler, Seen
@@ -112,7 +112,7 @@ def test_samplers_hear_of_every_candidate_by_how_sure_the_model_is_of_it(
         def tell(self, seen: Seen) -> None:
             heard.append(seen.likely)
 
-    monkeypatch.setattr(sam_prompter, "make_sampler", lambda *_: Listener(2))
+    monkeypatch.setattr(search, "make_sampler", lambda *_: Listener(2))
     decoder = Rectangles([(0, 32, 0, 48), (0, 16, 0, 24)], [0.8, 0.4])
     settings = EverythingSettings(points_per_side=2, points_per_batch=1)
     SamPrompter(np.zeros((HEIGHT, WIDTH, 3), np.uint8), lambda _: decoder, settings).everything()

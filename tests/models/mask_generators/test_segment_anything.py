@@ -1,5 +1,6 @@
 """SAM of segment-anything: equal to the package's own predictor and automatic mask generator."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from segment_anything.build_sam import _build_sam
 from segment_anything.modeling import MaskDecoder
 from segment_anything.utils.transforms import ResizeLongestSide
 
@@ -225,3 +227,36 @@ def test_photographs_of_any_sizes_are_encoded_together_and_fewer_where_memory_is
     monkeypatch.setattr(generator.model, "encode", lambda _: small(torch.zeros(3, 3, 8, 8)))
     with pytest.raises(torch.cuda.OutOfMemoryError):
         generator.begin(image)
+
+
+def test_everything_is_decoded_for_several_photographs_together_and_for_fewer_where_memory_is_short(
+    image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    module = _build_sam(8, 1, 1, [0]).eval()
+    options: dict[str, Any] = {"predicted_iou_threshold": 0.0, "stability_threshold": 0.0, "max_share": 1.0}
+    options |= {"points_per_side": 2, "points_per_batch": 2, "sampling": "adaptive"}
+    generator = sam("tiny", module=module, device="cpu", **options)
+    images = [image, image[20:, :100]]
+    singly = [generator.begin(one).everything() for one in images]
+    assert all(len(masks) for masks in singly)
+    asked: list[int] = []
+    real = generator.model.decode_several  # type: ignore[attr-defined]
+
+    def small(embeddings: list[Any], points: torch.Tensor) -> Any:
+        asked.append(len(embeddings))
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    monkeypatch.setattr(TorchSam, "images_at_once", property(lambda self: self._most))
+    for decode in (real, small):
+        monkeypatch.setattr(generator.model, "decode_several", decode)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")  # so that a second warning would be seen
+            found = [prompter.everything() for prompter in generator.begin_all(images)]
+        for masks, expected in zip(found, singly, strict=True):
+            assert len(masks) == len(expected)
+            np.testing.assert_allclose(masks.predicted_iou, expected.predicted_iou, atol=1e-4)
+            assert (masks.decode() != expected.decode()).mean() < 1e-3
+    assert len(told) == 1
+    assert "prompts of 2 photographs at once do not fit cpu's memory, so those of 1" in str(told[0].message)
+    assert asked == [2]
