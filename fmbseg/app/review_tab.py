@@ -27,6 +27,7 @@ _TEMPLATE = """<div class="review">
 <button type="button" data-tool="points" aria-pressed="false">Points (p)</button>
 <button type="button" data-tool="box" aria-pressed="false">Box (b)</button>
 <button type="button" data-tool="brush" aria-pressed="false">Brush (h)</button>
+<label class="review-away" hidden><input type="checkbox"> Outside, erase (x)</label>
 <label class="review-radius" hidden>Radius <input type="range" min="2" max="60" value="8" aria-label="Radius of the brush in pixels"></label>
 </div>
 <div class="review-masks" role="group" aria-label="Masks, the largest first"></div>
@@ -49,7 +50,7 @@ _TEMPLATE = """<div class="review">
 </div>
 <details><summary>Keys</summary><p>j and k: the next mask and the one before. n: to the class; Enter there renames the mask, or keeps
 the draft. s: without masks, and with them. On the picture, arrows move a cross (with Shift by one pixel), the space bar clicks there,
-x clicks outside the thing (with a mouse: Shift or the right button), + and - change the brush.</p></details>
+x clicks outside the thing, or erases (with a mouse: Shift or the right button), + and - change the brush.</p></details>
 </div></div>"""  # noqa: E501 - a template of HTML
 
 

@@ -176,6 +176,8 @@ function take(name) {
   corner = stroke = null;
   for (const button of root.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   part(".review-radius").hidden = name !== "brush";
+  part(".review-away").hidden = name !== "brush" && name !== "points";
+  canvas.style.touchAction = name === "box" || name === "brush" ? "none" : "manipulation";
   paint();
 }
 
@@ -218,7 +220,7 @@ canvas.onpointerdown = (event) => {
   event.preventDefault();
   canvas.focus();
   at = placed(event);
-  const away = event.shiftKey || event.button === 2;
+  const away = event.shiftKey || event.button === 2 || part(".review-away input").checked;
   if (tool === "brush") { stroke = [at]; drag = away; canvas.setPointerCapture(event.pointerId); paint(); return; }
   if (tool === "box" && !corner) { corner = at; drag = true; canvas.setPointerCapture(event.pointerId); paint(); return; }
   use(at, away);
@@ -289,7 +291,7 @@ function pressed(event) {
     paint();
   } else if (here && (event.key === " " || event.key === "x")) {
     at = at || [view.width / 2, view.height / 2];
-    use(at, event.key === "x");
+    use(at, event.key === "x" || part(".review-away input").checked);
   } else if (free && event.key === "Enter") act("done");
   else if (KEYS[event.key]) KEYS[event.key]();
   else return;
