@@ -215,6 +215,7 @@ def test_export_on_the_page(page: Page, place: Place, labels: Path) -> None:
     begin(page, labels)
     page.click(page.find_text("span", "Export for other tools"))
     field = page.find("#review-export-name textarea, #review-export-name input")
+    page.until(field.is_displayed)
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys("../out")
     page.press("#review-export")
