@@ -23,7 +23,7 @@ def is_table(name: str) -> bool:
     return name.partition("#")[0].lower().endswith((".parquet", ".arrow"))
 
 
-def open_table(name: str) -> Table:
+def open_table(name: str) -> ImageTable:
     """Open a table.
 
     Args:
@@ -42,7 +42,7 @@ def open_table(name: str) -> Table:
         raise ImageError(f"{file} is not a table that can be read ({error}); get it again") from error
 
 
-class Table:
+class ImageTable:
     """One column of a table.
 
     Args:
@@ -94,7 +94,7 @@ class Table:
         raise NotImplementedError
 
 
-class _Parquet(Table):
+class _Parquet(ImageTable):
     """A group of rows, as the file has them, is held at a time."""
 
     def __init__(self, name: str, column: str) -> None:
@@ -122,7 +122,7 @@ class _Parquet(Table):
             yield batch.column(0)
 
 
-class _Arrow(Table):
+class _Arrow(ImageTable):
     """A file on this machine is mapped into memory; one from elsewhere is read whole."""
 
     def __init__(self, name: str, column: str) -> None:
