@@ -272,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plain = in_one_process(max(1, given.shards[0] // 10))
     own = not ray.is_initialized()
     if own:
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # memory that others fill kills no worker
         ray.init(address="local", num_cpus=given.workers, include_dashboard=False, log_to_driver=False)
     runs = [on_ray(shards, given.workers) for shards in given.shards]
     if own:

@@ -28,6 +28,7 @@ class Nodes:
 
     def __init__(self, count: int = 3) -> None:
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # others may fill it: kill nobody here
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.count, self.working = count, list[Any]()
