@@ -32,7 +32,7 @@ class Projection(NamedTuple):
     weight: torch.Tensor
 
 
-class Layer(NamedTuple):
+class SharedLayer(NamedTuple):
     """What all prompts of an image share in one layer, for B images.
 
     Attributes:
@@ -66,7 +66,7 @@ class EncodedFrame:
     """
 
     embedding: torch.Tensor
-    layers: tuple[Layer, ...]
+    layers: tuple[SharedLayer, ...]
     keys: Projection
     values: Projection
     pixels: torch.Tensor
@@ -120,7 +120,7 @@ def together(frames: Sequence[EncodedFrame]) -> EncodedFrame:
     if len(frames) == 1:
         return frames[0]
     layers = [
-        Layer(
+        SharedLayer(
             _joined([one.keys for one in same]),
             _joined([one.values for one in same]),
             _joined([one.queries for one in same]),
@@ -146,7 +146,7 @@ def _joined(projections: Sequence[Projection]) -> Projection:
 
 def share(
     transformer: Any, image: torch.Tensor, positions: torch.Tensor
-) -> tuple[tuple[Layer, ...], torch.Tensor, Projection, Projection]:
+) -> tuple[tuple[SharedLayer, ...], torch.Tensor, Projection, Projection]:
     """Compute what all prompts of images share.
 
     Args:
@@ -170,7 +170,7 @@ def share(
         over = (image / image.shape[2]).transpose(1, 2).contiguous()
         products = tuple(basis @ over[:, None] for basis in bases)
         square = image.square().mean(dim=2)[:, None]
-        layers.append(Layer(keys, values, queries, over, square, products))
+        layers.append(SharedLayer(keys, values, queries, over, square, products))
         gain = layer.norm4.weight
         image, bases = image * gain, [basis * gain for basis in bases]
     last = transformer.final_attn_token_to_image
@@ -311,7 +311,7 @@ def _ask(
 def _tell(
     attention: Any,
     norm: Any,
-    shared: Layer,
+    shared: SharedLayer,
     places: Places,
     tokens: torch.Tensor,
     queries: torch.Tensor,
@@ -351,7 +351,9 @@ def _tell(
     places.told = factors
 
 
-def _with_image(alike: torch.Tensor, factors: list[torch.Tensor], shared: Layer, part: slice) -> torch.Tensor:
+def _with_image(
+    alike: torch.Tensor, factors: list[torch.Tensor], shared: SharedLayer, part: slice
+) -> torch.Tensor:
     """Mean products of all rows with the image, (N, R, places), in the order of the rows."""
     images = len(shared.image)
     of_alike = rearrange(alike, "(b n) r c -> b (n r) c", b=images) @ shared.image[..., part]
