@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
@@ -106,17 +106,15 @@ def latency(place: Place, turns: int) -> dict[str, Any]:
             first.append(took[0])
             words += took[1:]
             threshold.append(last)
-    ratios = sorted(
-        np.mean([one[1] for one in words[3 * at : 3 * at + 3]]) / first[at][1] for at in range(turns)
-    )
+    ratios = sorted(fmean(one[1] for one in words[3 * at : 3 * at + 3]) / first[at][1] for at in range(turns))
     return {
         "first": _told(first),
         "words": _told(words),
         "threshold": _told(threshold),
         "ratio": {
-            "median": round(float(median(ratios)), 3),
-            "least": round(float(ratios[0]), 3),
-            "most": round(float(ratios[-1]), 3),
+            "median": round(median(ratios), 3),
+            "least": round(ratios[0], 3),
+            "most": round(ratios[-1], 3),
         },
     }
 
