@@ -67,12 +67,13 @@ from fmbseg.segmentation.decoding import SecondMap, decode
 from fmbseg.segmentation.reduction import EncodedImage, segment_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fmbseg.models.contracts import Prompter
 
+    Count = Callable[[str, float, NDArray[np.integer]], None]
     Maps = dict[str, torch.Tensor]
     Rows = Sequence[Mapping[str, Any]]
 
@@ -151,19 +152,9 @@ class Measurer:
         self._classes = Classes(prototypes[:, :-1], -prototypes[:, -1])
 
     def row(self, photograph: MaskedPhotograph) -> dict[str, Any]:
-        """Counts by way and certainty, and the classes' scores, as JSON values."""
+        """Counts of what segmenters paint by way and certainty, and the classes' scores, as JSON values."""
         maps = self.models.encode(photograph, ("head", "head640", "second", "dense", "pooled"))
-        image, target = self.folder.load(photograph)
-        with Image.open(photograph.mask) as mask:
-            counted = np.asarray(mask) != _IGNORED
-        self._masks.forget()
-        here = np.s_[1::_EVERY, 1::_EVERY]
-        ways: dict[str, dict[float, list[list[int]]]] = {}
-
-        def count(way: str, level: float, painted: NDArray[np.integer]) -> None:
-            cells = counts(painted[here], target[here], counted[here], len(self.words))
-            ways.setdefault(way, {})[level] = cells
-
+        image, target, count, ways = self._begun(photograph)
         for way in ("head", "dense"):
             labels, certainty = self._map(maps[way], way, image.shape[:2])
             for level in LEVELS:
@@ -175,13 +166,36 @@ class Measurer:
             labels, certainty = self._segmented(image, maps, rule)
             for level in LEVELS:
                 count(way, level, np.where(certainty < level, -1, labels))
+        return {"key": photograph.key, "ways": ways, "presence": self._presence(maps, target)}
+
+    def labels_row(self, photograph: MaskedPhotograph) -> dict[str, Any]:
+        """The same counts of the labels of Stage 1."""
+        maps = self.models.encode(photograph, ("dense", "pooled"))
+        image, _, count, ways = self._begun(photograph)
         seen = Description(pooled=maps["pooled"], dense=maps["dense"])
         labels = label_described(
             image, seen, photograph.key, self._classes, self._masks, self.models.labeling
         )
         for level in LABEL_LEVELS:
             count("stage1", level, labels.certain(level).label_map(kept_only=False))
-        return {"key": photograph.key, "ways": ways, "presence": self._presence(maps, target)}
+        return {"key": photograph.key, "ways": ways}
+
+    def _begun(
+        self, photograph: MaskedPhotograph
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], Count, dict[str, dict[float, list[list[int]]]]]:
+        """A photograph, its classes, what counts a way of painting it, and the counts."""
+        image, target = self.folder.load(photograph)
+        with Image.open(photograph.mask) as mask:
+            counted = np.asarray(mask) != _IGNORED
+        self._masks.forget()
+        here = np.s_[1::_EVERY, 1::_EVERY]
+        ways: dict[str, dict[float, list[list[int]]]] = {}
+
+        def count(way: str, level: float, painted: NDArray[np.integer]) -> None:
+            cells = counts(painted[here], target[here], counted[here], len(self.words))
+            ways.setdefault(way, {})[level] = cells
+
+        return image, target, count, ways
 
     def _map(
         self, text_map: torch.Tensor, way: str, size: tuple[int, int]
@@ -235,23 +249,40 @@ class Measurer:
 
 def measured(measurer: Measurer, fold: Sequence[MaskedPhotograph]) -> Rows:
     """The rows of a fold; those that were measured before are read."""
-    made_with = json.dumps(
-        [
-            measurer.models.encoder.describe(),
-            measurer.models.recipe.segmenting.describe(),
-            str(measurer.models.labeling),
-            measurer.words.names,
-            LEVELS,
-            LABEL_LEVELS,
-        ],
-        default=str,
-    )
-    journal = measurer.models.work / f"measured-{sha256(made_with.encode()).hexdigest()[:12]}.jsonl"
+    models, words = measurer.models, measurer.words.names
+    labeling = models.labeling
+    describing = replace(labeling, certainty=0.0)
+    segmenters = [
+        models.encoder.describe(),
+        models.recipe.segmenting.describe(),
+        str(describing),
+        words,
+        LEVELS,
+    ]
+    labels = [str(labeling), dict(models.recipe.mask_options), words, LABEL_LEVELS]
+    rows = _kept(models.work, "segmented", segmenters, measurer.row, fold)
+    for row, labelled in zip(
+        rows, _kept(models.work, "labelled", labels, measurer.labels_row, fold), strict=True
+    ):
+        row["ways"] |= labelled["ways"]
+    return rows
+
+
+def _kept(
+    work: Path,
+    name: str,
+    made_with: list[Any],
+    measure: Callable[[MaskedPhotograph], dict[str, Any]],
+    fold: Sequence[MaskedPhotograph],
+) -> list[dict[str, Any]]:
+    """Rows of one kind, each measured once."""
+    key = sha256(json.dumps(made_with, default=str).encode()).hexdigest()[:12]
+    journal = work / f"{name}-{key}.jsonl"
     rows = {row["key"]: row for row in read_rows(journal)}
     with Progress() as bars, RowJournal.after(journal) as file:
         todo = [one for one in fold if one.key not in rows]
-        for photograph in bars.track(todo, "measuring", len(fold), done=len(fold) - len(todo)):
-            row = json.loads(json.dumps(measurer.row(photograph)))
+        for photograph in bars.track(todo, name, len(fold), done=len(fold) - len(todo)):
+            row = json.loads(json.dumps(measure(photograph)))
             file.append(row)
             rows[photograph.key] = row
     return [rows[one.key] for one in fold]

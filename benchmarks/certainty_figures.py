@@ -106,8 +106,8 @@ def figures(here: Painted, everything: Painted) -> dict[str, list[float]]:
         found
         | against(here, everything)
         | {
-            "miou_of_everything": with_interval(everything.matrices, _miou),
-            "miou": with_interval(here.matrices, _miou),
+            "miou_of_everything": with_interval(everything.matrices, miou),
+            "miou": with_interval(here.matrices, miou),
         }
     )
 
@@ -125,7 +125,7 @@ def with_interval(
     return [round(float(one), 4) for one in (value, *interval(drawn_figure(counts, figure, draws=DRAWS)))]
 
 
-def _miou(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+def miou(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Over the classes that are shown, as the data set's own."""
     hits, shown = np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(2)
     return mean_of_classes(hits, shown + matrices[:, :, :-1].sum(1) - hits, shown > 0)

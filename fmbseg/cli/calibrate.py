@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.heads import CALIBRATION_FILE, load_segmenter
+from fmbseg.cli.heads import CALIBRATION_FILE, load_segmenter, settings_of
 from fmbseg.cli.options import (
     PHOTOGRAPHS,
     Classes,
@@ -54,9 +54,9 @@ class CalibrateOptions:
         typer.Option(help="Below which certainty pixels are to stay blank; by default the head's, or 0.5."),
     ] = None
     count: Annotated[int, typer.Option(min=1, help="Photographs to look at, at most; chosen by chance.")] = 50
-    plain: Annotated[
-        bool, typer.Option("--plain", help="For `fmbseg segment --plain`: a packaged head alone.")
-    ] = False
+    plain: Annotated[bool, typer.Option("--plain", help="For `fmbseg segment --plain`: the head alone.")] = (
+        False
+    )
     device: DeviceName = None
 
 
@@ -77,8 +77,7 @@ def calibrate(asked: CalibrateOptions, *, hub: "HubOptions") -> None:
     from fmbseg.checksums import write_sealed_json
     from fmbseg.files import encode
     from fmbseg.progress import Progress
-    from fmbseg.recipes import segmenting_with
-    from fmbseg.segment_settings import Background, SegmentSettings
+    from fmbseg.segment_settings import Background
     from fmbseg.segmentation.calibration import calibrate as find
     from fmbseg.segmentation.calibration_page import calibration_page
     from fmbseg.written import WrittenFiles, check_folder
@@ -89,8 +88,8 @@ def calibrate(asked: CalibrateOptions, *, hub: "HubOptions") -> None:
         raise typer.Exit(1)
     drawn_at_random = random.Random(0).sample(found, min(asked.count, len(found)))  # noqa: S311 - no secret
     chosen = sorted(drawn_at_random, key=_by_parts)
-    settings = SegmentSettings() if asked.plain else segmenting_with(asked.head)
-    settings = replace(settings, background=Background("common"))
+    base = settings_of(asked.head, hub, plain=asked.plain)
+    settings = replace(base, background=Background("common"))
     segmenter = load_segmenter(asked.head, settings, hub, asked.device)
     warn_of_words_for(segmenter, wanted)
     readable: list[Path | StoredImage] = []

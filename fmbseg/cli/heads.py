@@ -52,6 +52,25 @@ def load_segmenter(
     return segmenter
 
 
+def settings_of(head: str, hub: "HubOptions | None", *, plain: bool) -> "SegmentSettings":
+    """The settings that a head comes with: those of the recipe that has its models.
+
+    Args:
+        head: as for :func:`load_segmenter`; an exported file comes with none.
+        hub: how its files are found.
+        plain: the head alone, without what the recipe adds.
+    """
+    from fmbseg.recipes import segmenting_with
+    from fmbseg.segment_settings import SegmentSettings
+
+    if plain or Path(head).suffix == ".onnx":
+        return SegmentSettings()
+    from fmbseg.aligned.saved import SavedHead
+
+    config = SavedHead.find(head, hub).config
+    return segmenting_with(config.backbone, config.text_encoder)
+
+
 CALIBRATION_FILE = "calibration.json"
 _NONE = "none"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fmbseg.cli.friendly import complain
-from fmbseg.cli.heads import find_calibration
+from fmbseg.cli.heads import find_calibration, settings_of
 from fmbseg.cli.options import with_hub_options, with_options, words
 from fmbseg.cli.segment_options import SegmentOptions, told
 from fmbseg.cli.segment_work import Drawn, Extras, SegmentWork, drawn, in_a_file_name, in_chunks
@@ -44,7 +44,6 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     wanted = words(asked.classes, asked.vocabulary)
     from fmbseg.files import encode
     from fmbseg.progress import Progress
-    from fmbseg.recipes import segmenting_with
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
     from fmbseg.written import WrittenFiles, check_folder
@@ -52,7 +51,7 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     calibrated, threshold = find_calibration(asked.head, asked.calibration), asked.threshold
     if calibrated is not None and asked.background == "similarity" and threshold is None:
         threshold = calibrated.calibration.threshold
-    base = SegmentSettings() if asked.plain else segmenting_with(asked.head)
+    base = settings_of(asked.head, hub, plain=asked.plain)
     settings = asked.settings(base, threshold)
     extras = Extras(tuple(dict.fromkeys(asked.heatmap or ())), asked.geojson)
     result_classes = ResultClasses.of(wanted, settings.background)

@@ -133,7 +133,7 @@ class SegmentOptions(EngineOptions):
     ] = None
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="A packaged head alone, without what its recipe adds; faster."),
+        typer.Option("--plain", help="The head alone, without what the recipe of its models adds; faster."),
     ] = False
     heatmap: Annotated[
         list[str] | None, typer.Option(help="Also draw a heat map of this word; repeatable.")

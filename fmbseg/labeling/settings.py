@@ -34,8 +34,6 @@ class LabelingSettings:
             but not shown or exported unless they are asked for; 0 shows all, as in the paper.
         mask_curve: how likely a mask's class is right, by its score (similarity less hubness).
         presence_curve: how likely a class is present, by its highest score in any crop.
-        point_trust: factor of the certainty of masks from points, 0 to 1. Their points are where their class
-            scores highest, which flatters them.
         points_per_class: cells of a class's highest similarity that prompt one mask (paper §3.2: 5).
         min_predicted_iou: masks of a lower estimate are left out, in Stage 1.1 and 1.2.
         min_area: masks of a smaller fraction of the photograph are left out.
@@ -61,7 +59,6 @@ class LabelingSettings:
     certainty: float = 0.0
     mask_curve: CertaintyCurve | None = None
     presence_curve: CertaintyCurve | None = None
-    point_trust: float = 1.0
     points_per_class: int = 5
     min_predicted_iou: float = 0.88
     min_area: float = 0.001
@@ -76,7 +73,7 @@ class LabelingSettings:
         for name in ("short_side", "min_crops", "points_per_class", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 1 or more")
-        for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction", "point_trust"):
+        for name in ("min_predicted_iou", "min_area", "max_area", "keep_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if not -1 <= self.min_crop_similarity <= 1:

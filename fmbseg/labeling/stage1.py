@@ -155,7 +155,7 @@ def _from_points(
     good = np.flatnonzero(_passes(masks, settings))
     masks = masks.select(good)
     names = own_names(masks, dense, classes, np.asarray(detected, np.int32)[good])
-    certainties = settings.point_trust * _certainties(names, present, settings)
+    certainties = _certainties(names, present, settings)
     if len(masks):  # the curve tells of words where they win, and the points of a class may find another
         wins = name_masks(masks, dense, classes, detected).class_ids == names.class_ids
         certainties *= wins  # what is unknown, NaN, stays so

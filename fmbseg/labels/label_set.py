@@ -64,8 +64,8 @@ class LabelSet(LabelCollection):
         self,
         folder: str | Path | Remote,
         part: Part | None = None,
-        certainty: float | None = None,
         *,
+        certainty: float | None = None,
         corrected: bool = True,
     ) -> None:
         self.place = place_of(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.recipes.hub import BASE, GROUNDED, PAPER, SAM3, TIPSV2
@@ -37,17 +36,21 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def segmenting_with(head: str | Path) -> SegmentSettings:
-    """The settings for segmenting with a head if none are given: a packaged head's recipe has them.
+def segmenting_with(backbone: str, text_encoder: str) -> SegmentSettings:
+    """The settings for segmenting with a head of these models if none are given: their recipe's.
 
-    Any other head, even a folder with a packaged head's name, uses the plain settings.
+    Args:
+        backbone: spec of the frozen encoder.
+        text_encoder: spec of the model whose texts the head learned.
 
     Example:
-        >>> segmenting_with("offline").windows.short_side, segmenting_with("me/head").windows.short_side
-        (640, 448)
+        >>> segmenting_with("efficientnet_lite_classes", "conse").windows.short_side
+        640
+        >>> segmenting_with("hf:me/encoder", "conse") == SegmentSettings()
+        True
     """
     for recipe in RECIPES.values():
-        if head == recipe.head and not Path(head).exists():
+        if (backbone, text_encoder) == (recipe.backbone, recipe.image_text):
             return recipe.segmenting
     return SegmentSettings()
 

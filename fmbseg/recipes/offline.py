@@ -47,7 +47,6 @@ OFFLINE = Recipe(
         # What is shown: the most precise for which 95 of 100 draws of photographs keep half of what was right
         # (benchmarks/certainty, fold `train`). A head is trained on all.
         "certainty": 0.3,
-        "point_trust": 0.75,
         **_CURVES,
         "min_predicted_iou": 0.6,
         "min_area": 0.002,

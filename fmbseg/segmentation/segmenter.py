@@ -267,8 +267,8 @@ class OpenVocabSegmenter(Shareable):
             device: where to compute; by default the best there is.
             windows: how an image is resized and cut.
             hub: how files of the frozen models are found; by default like those of the head.
-            settings: background, thresholds, refinement and more; where left out, those of a packaged head's
-                recipe (``get_recipe("offline").segmenting``), and for any other head the paper's.
+            settings: background, thresholds, refinement and more; where left out, those of the recipe that
+                has the head's models (``get_recipe("offline").segmenting``), and for others the paper's.
         """
         encoder = AlignedEncoder.from_pretrained(
             source,
@@ -281,7 +281,8 @@ class OpenVocabSegmenter(Shareable):
             device=device,
             hub=hub,
         )
-        return cls(encoder, windows=windows, settings=settings or segmenting_with(source))
+        models = encoder.config.backbone, encoder.config.text_encoder
+        return cls(encoder, windows=windows, settings=settings or segmenting_with(*models))
 
     def _stream(
         self,

@@ -164,6 +164,7 @@ def test_the_whole_at_toy_size(
         raise AssertionError("measured again")
 
     monkeypatch.setattr(certainty.Measurer, "row", never)
+    monkeypatch.setattr(certainty.Measurer, "labels_row", never)
     certainty.main(given)
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == told
 

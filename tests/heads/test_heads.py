@@ -12,8 +12,8 @@ from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.saved import SavedHead
 from fmbseg.cli.main import app
 from fmbseg.heads import DEFAULT_HEAD, packaged_head, packaged_heads
-from fmbseg.recipes import RECIPES, get_recipe
-from fmbseg.segment_settings import Background, SegmentSettings, WindowSettings
+from fmbseg.recipes import RECIPES, get_recipe, segmenting_with
+from fmbseg.segment_settings import Background, SegmentSettings
 from tests.models.photographs import photograph
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ def test_the_command_takes_it_where_none_is_named(tmp_path: Path) -> None:
     assert told in result.stderr
 
 
-def test_its_recipes_settings_are_those_of_a_segmenter_of_it_alone(tmp_path: Path) -> None:
+def test_its_recipes_settings_are_those_of_heads_of_the_same_models(tmp_path: Path) -> None:
     suited = get_recipe(DEFAULT_HEAD).segmenting
     segmenter = OpenVocabSegmenter.from_pretrained(DEFAULT_HEAD)
     assert (segmenter.settings.windows, segmenter.settings.refine) == (suited.windows, suited.refine)
     assert segmenter.settings.preserve == suited.preserve
     assert segmenter.settings.background == Background("common")
     segmenter.save_pretrained(tmp_path / "own")
-    again = OpenVocabSegmenter.from_pretrained(tmp_path / "own").settings
-    assert (again.windows, again.preserve, again.refine) == (WindowSettings(), None, None)
+    assert OpenVocabSegmenter.from_pretrained(tmp_path / "own").settings == segmenter.settings
+    assert segmenting_with("hf:me/encoder", "conse") == SegmentSettings()
 
 
 def test_a_folder_of_its_name_goes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_what_the_paper_states_is_the_default() -> None:
         ({"points_per_class": -1}, "points_per_class is -1"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"certainty": 0.3}, "certainty is 0.3: it needs the curve that tells it, mask_curve"),
-        ({"point_trust": 1.2}, "point_trust is 1.2: it must be from 0 to 1"),
+        ({"certainty": 1.2}, "certainty is 1.2: it must be a number from 0 to 1"),
         ({"min_predicted_iou": 1.5}, "min_predicted_iou is 1.5: it must be from 0 to 1"),
         ({"keep_fraction": -0.1}, "keep_fraction is -0.1"),
         ({"keep_fraction": float("nan")}, "keep_fraction is nan"),

@@ -216,11 +216,8 @@ def test_a_mask_is_as_certain_as_its_class_is_likely_in_the_photograph() -> None
     np.testing.assert_allclose(known.certainties, 0.9)
 
 
-def test_masks_from_points_are_trusted_less_and_not_at_all_where_another_class_wins() -> None:
+def test_a_mask_from_points_is_not_certain_where_another_class_wins() -> None:
     always = CertaintyCurve((0.0,), (0.8,))
-    labels = labels_of(Boxes(), mask_curve=always, point_trust=0.5)
-    assert labels.class_ids.tolist() == [1, 2]
-    np.testing.assert_allclose(labels.certainties, 0.4)
     known = settings(mask_curve=always)
     prototypes = Classes.plain(ColourEncoder().encode_text(WORDS))
     # Green is said to be there: its points find red or blue, which win under that mask.
