@@ -19,7 +19,7 @@ from fmbseg.labels.place import at_once, place_of
 from fmbseg.labels.shards import damaged, from_row, read_about, read_shard, shard_name
 from fmbseg.labels.writer import LabelWriter
 from fmbseg.part import Part
-from fmbseg.review.layer import Layer
+from fmbseg.review.layer import Corrections
 from fmbseg.storage import path_or_uri
 from fmbseg.vocabulary import Vocabulary
 
@@ -86,7 +86,9 @@ class LabelSet(LabelCollection):
         # People correct labels in a folder; there is no journal in object storage.
         here = self.place if corrected and isinstance(self.place, Path) else None
         names = self._vocabulary.names
-        self.layer = Layer(names) if here is None else Layer.read(here, self.manifest["hash"], names)
+        self.layer = (
+            Corrections(names) if here is None else Corrections.read(here, self.manifest["hash"], names)
+        )
 
     @property
     def folder(self) -> Path:

@@ -42,7 +42,7 @@ class MaskState:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Corrections:
     """The decisions that count, by photograph, oldest first.
 
     Later decisions about a mask replace earlier ones, whoever made them; decisions about different masks
@@ -57,7 +57,7 @@ class Layer:
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: Sequence[str], decisions: Iterable[Decision]) -> Layer:
+    def of(cls, names: Sequence[str], decisions: Iterable[Decision]) -> Corrections:
         """Leave out what was undone.
 
         Args:
@@ -73,7 +73,7 @@ class Layer:
         return cls(names, dict(found))
 
     @classmethod
-    def read(cls, folder: Path, manifest: str, names: Sequence[str]) -> Layer:
+    def read(cls, folder: Path, manifest: str, names: Sequence[str]) -> Corrections:
         """The layer of a label set, which has no decision where nobody corrected it.
 
         Raises:

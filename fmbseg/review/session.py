@@ -15,7 +15,7 @@ from fmbseg.labels.record import STAGES
 from fmbseg.labels.shards import from_row
 from fmbseg.review.decisions import Decision
 from fmbseg.review.journal import DecisionJournal, read_decisions
-from fmbseg.review.layer import Layer, digest
+from fmbseg.review.layer import Corrections, digest
 from fmbseg.review.order import sureness
 from fmbseg.review.status import ReviewStatus
 from fmbseg.unknown_name import UnknownNameError
@@ -88,10 +88,10 @@ class Review:
         """The person's name."""
         return self._journal.reviewer
 
-    def layer(self) -> Layer:
+    def layer(self) -> Corrections:
         """All decisions so far, others' too."""
         decisions = read_decisions(self.labels.folder, self.labels.manifest["hash"])
-        return Layer.of(self.names, decisions)
+        return Corrections.of(self.names, decisions)
 
     def status(self) -> ReviewStatus:
         """How far the review is, and where people and models agreed."""

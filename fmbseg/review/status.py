@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmbseg.review.layer import Layer
+    from fmbseg.review.layer import Corrections
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ReviewStatus:
     classes: dict[str, ClassAgreement]
 
     @classmethod
-    def of(cls, layer: Layer, photographs: int) -> ReviewStatus:
+    def of(cls, layer: Corrections, photographs: int) -> ReviewStatus:
         """Count; nothing but the decisions is read.
 
         Args:
@@ -64,8 +64,8 @@ class ReviewStatus:
             photographs: how many it has.
 
         Example:
-            >>> from fmbseg.review.layer import Layer
-            >>> print(ReviewStatus.of(Layer(["cat"]), 3))
+            >>> from fmbseg.review.layer import Corrections
+            >>> print(ReviewStatus.of(Corrections(["cat"]), 3))
             0 of 3 photographs done, 0 begun, 3 left
         """
         counts: dict[str, Counter[str]] = defaultdict(Counter)
