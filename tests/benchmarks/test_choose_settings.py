@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from fmbseg.recipes import get_recipe
 
 def test_the_figure_and_its_draws_are_the_evaluations() -> None:
     random = np.random.default_rng(0)
-    counts, rows, whole = Counts(4), [], ConfusionMatrix(4)
+    counts, whole = Counts(4), ConfusionMatrix(4)
+    rows: list[dict[str, Any]] = []
     for _ in range(6):
         target = random.integers(-1, 3, (9, 7))
         labels = np.where(random.random(target.shape) < 0.5, np.maximum(target, 0), random.integers(0, 4))

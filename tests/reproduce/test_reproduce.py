@@ -84,7 +84,8 @@ def test_the_table_has_a_row_beside_the_printed_ones(whole: tuple[Path, Reproduc
 def test_killed_after_each_step_and_started_again_it_gives_the_same_table(
     whole: tuple[Path, ReproducedTable], root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, done, do = table_1("base", beside=[BESIDE]), [], _Run.do
+    plan, do = table_1("base", beside=[BESIDE]), _Run.do
+    done: list[str] = []
 
     def killed(self: _Run, step: Any, told: str) -> None:
         do(self, step, told)
