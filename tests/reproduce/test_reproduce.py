@@ -166,7 +166,7 @@ def test_a_dry_run_tells_what_is_missing(root: Path, home: Path, monkeypatch: py
     hours = all_here.hours()
     assert hours is not None
     assert list(hours) == [step.name for step in base.steps]
-    assert all(value > 0 for value in hours.values())
+    assert all(value >= 0 for value in hours.values())  # a pass over five may be too short to time
     assert all_here.probe is not None
     # Three photographs to label, and an evaluation's hours are as many as its photographs.
     assert hours["labels"] == pytest.approx(3 * all_here.probe.label / 3600)
