@@ -105,8 +105,7 @@ class MaskMethod:
             known = {vocabulary.names[index] for index in present}
             present = tuple(index for index, name in enumerate(classes.asked.names) if name in known)
         record = steps.label(Photograph("", "", image), described, present)
-        least = shown_from(self._way.origin) if settings.certainty is None else settings.certainty
-        record = record.certain(least)
+        record = record.certain(shown_from(self._way.origin))  # what labels show, others count as missed
         top = record.top_masks(self._stages, kept_only=False)
         nothing = -1 if classes.background is None else classes.background
         # The last of each is where -1 points to.
