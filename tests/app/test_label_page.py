@@ -26,6 +26,7 @@ def done(page: Page) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.long
 def test_six_photographs_paused_and_gone_on_with(page: Page, place: Place) -> None:
     page.tab("Label")
     page.words("#label-words", "cat", "coffee cup", "rocket")

@@ -74,6 +74,7 @@ def test_three_words_then_others_without_encoding_again(
     page.shot("segment")
 
 
+@pytest.mark.long
 def test_command_and_code_do_the_same(
     page: Page, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

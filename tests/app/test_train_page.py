@@ -31,6 +31,7 @@ def labels(place: Place) -> str:
     return "two"
 
 
+@pytest.mark.long
 def test_fit_and_compare(page: Page, place: Place, labels: str) -> None:
     page.tab("Train and compare")
     page.until(lambda: page.find("#train-labels input").get_property("value") == labels)
