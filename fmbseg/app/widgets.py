@@ -14,7 +14,15 @@ from fmbseg.missing_package import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-gr: Any = require("gradio", "app", "fmbseg app")
+
+class _Gradio:
+    """Gradio, imported when a tab is first laid out: the package's modules can be imported without it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(require("gradio", "app", "fmbseg app"), name)
+
+
+gr: Any = _Gradio()
 
 STATIC = Path(__file__).parent / "static"
 _LOG = logging.getLogger(__name__)
