@@ -158,6 +158,7 @@ def test_a_limit_is_told(root: Path, home: Path) -> None:
     assert "3 of 3, eval-voc21" in done.stderr
 
 
+@pytest.mark.usefixtures("whole")  # whose weights are then in the cache
 def test_a_dry_run_tells_what_is_missing(root: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = table_1("base")
     all_here = forecast(base, root, device="cpu")
