@@ -52,8 +52,11 @@ class Nodes:
     def kill_a_worker(self) -> None:
         """Kill the process of one actor that works."""
         raylets = {node.all_processes["raylet"][0].process.pid for node in self.working}
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-        workers = [pid for pid in pids if _parent(pid) in raylets and _command(pid) == "ray::WorkerActor.do"]
+        workers: list[int] = []
+        while not workers:  # of a killed one, the next is still to start
+            pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+            own = [pid for pid in pids if _parent(pid) in raylets]
+            workers = [pid for pid in own if _command(pid).startswith("ray::WorkerActor")]
         os.kill(workers[0], signal.SIGKILL)
 
     def close(self) -> None:
@@ -70,7 +73,10 @@ def _parent(pid: int) -> int:
 
 
 def _command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().strip()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except OSError:  # it has ended
+        return ""
 
 
 def shards(out: Path) -> int:
