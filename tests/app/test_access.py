@@ -67,7 +67,7 @@ def test_tab_goes_through_the_page_in_order_and_shows_where_it_is(page: Page) ->
 def test_colours_of_the_legend_differ_for_the_colour_blind() -> None:
     labels = np.repeat(np.arange(8, dtype=np.int32), 8).reshape(8, 8)
     names = tuple(f"thing {number}" for number in range(8))
-    result = Segmentation(labels, np.ones((8, 8)), names, image=np.zeros((8, 8, 3), np.uint8))
+    result = Segmentation(labels, np.ones((8, 8), np.float32), names, image=np.zeros((8, 8, 3), np.uint8))
     shown = [one["colour"] for one in json.loads(view_of(result))["classes"]]
     colours = [Color("srgb", [band / 255 for band in colour]) for colour in shown]
     assert len(colours) == 8
