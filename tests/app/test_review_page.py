@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from fmbseg.files import sha256_of
@@ -20,6 +21,8 @@ from tests.labels.examples import manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from selenium.webdriver.remote.webelement import WebElement
 
     from fmbseg.app.place import Place
 
@@ -213,15 +216,21 @@ def test_by_keys_alone(page: Page, labels: Path) -> None:
 
 def test_export_on_the_page(page: Page, place: Place, labels: Path) -> None:
     begin(page, labels)
-    page.click(page.find_text("span", "Export for other tools"))
-    field = page.find("#review-export-name textarea, #review-export-name input")
-    page.until(field.is_displayed)
-    field.send_keys(Keys.CONTROL, "a")
-    field.send_keys("../out")
+    heading = "//button[contains(., 'Export for other tools')]"
+
+    def field() -> WebElement:
+        return page.find("#review-export-name textarea, #review-export-name input")
+
+    def opened() -> bool:
+        return field().is_displayed() or not page.click(page.browser.find_element(By.XPATH, heading))
+
+    page.until(opened)
+    field().send_keys(Keys.CONTROL, "a")
+    field().send_keys("../out")
     page.press("#review-export")
     page.until(lambda: "is no name for a folder" in page.text("body"))
-    field.send_keys(Keys.CONTROL, "a")
-    field.send_keys(labels.name)
+    field().send_keys(Keys.CONTROL, "a")
+    field().send_keys(labels.name)
     page.press("#review-export")
     page.until(lambda: "3 photographs, 6 masks" in page.text("#review-written"))
     assert (place.work / "exports" / labels.name / "annotations/instances_default.json").is_file()
