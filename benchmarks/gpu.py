@@ -212,7 +212,8 @@ class Measured:
         meter = _Waiting(self.device)
         meter.watch(self.encoder, "encode_image", "image-text model")
         meter.watch(generator.model, "encode", "mask model, encoding")
-        meter.watch(generator.model, "decode", "mask model, decoding")
+        for decode in ("decode", "decode_several"):
+            meter.watch(generator.model, decode, "mask model, decoding")
         waiting = self.device.seconds(run)
         parts = {name: round(seconds / waiting, 4) for name, seconds in meter.seconds.items()}
         return {
