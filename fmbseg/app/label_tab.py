@@ -111,6 +111,7 @@ class LabelTab:
 
     def look(self) -> tuple[Any, ...]:
         """How far the run is; the timer goes on only while it runs."""
+        running = self.run.job.running  # first: what ends while the sheet is drawn is looked at once more
         text, done, count = self.run.state()
         bar = (
             f'<progress max="{count}" value="{done}" aria-label="photographs labelled"></progress>'
@@ -119,4 +120,4 @@ class LabelTab:
         )
         sheet = self.run.sheet()
         picture = None if sheet is None else np.asarray(sheet)
-        return escaped(text), bar, picture, self.run.job.command, gr.Timer(active=self.run.job.running)
+        return escaped(text), bar, picture, self.run.job.command, gr.Timer(active=running)
