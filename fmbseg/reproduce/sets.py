@@ -40,7 +40,7 @@ KNOWN = {
     "cityscapes30": _CITY,
     "ade20k150": Known(2000, 1.0),
 }
-"""Photographs of the usual split, and gigabytes to the nearest half or so: not looked up, and told as rough."""
+"""Photographs of the usual split, and gigabytes, which are rough: from memory, not from the sets' pages."""
 
 
 class Training(NamedTuple):
