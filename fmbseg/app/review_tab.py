@@ -110,7 +110,8 @@ class ReviewTab:
             self.kept = gr.Checkbox(label="Only masks that are trained on")
             self.copy = gr.Checkbox(value=True, label="Copy the photographs")
             self.write = gr.Button("Export", elem_id="review-export")
-            self.written = note(elem_id="review-written")
+            # Not empty: the page's style hides every block, this accordion too, that holds an empty note.
+            self.written = note("Nothing is exported yet.", elem_id="review-written")
         asked = [self.labels, self.format, self.name, self.area, self.simplify, self.kept, self.copy]
         self.write.click(told(self._write), asked, self.written)
 

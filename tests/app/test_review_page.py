@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from fmbseg.files import sha256_of
@@ -216,15 +215,12 @@ def test_by_keys_alone(page: Page, labels: Path) -> None:
 
 def test_export_on_the_page(page: Page, place: Place, labels: Path) -> None:
     begin(page, labels)
-    heading = "//button[contains(., 'Export for other tools')]"
+    page.click(page.find_text("span", "Export for other tools"))
 
     def field() -> WebElement:
         return page.find("#review-export-name textarea, #review-export-name input")
 
-    def opened() -> bool:
-        return field().is_displayed() or not page.click(page.browser.find_element(By.XPATH, heading))
-
-    page.until(opened)
+    page.until(lambda: field().is_displayed())
     field().send_keys(Keys.CONTROL, "a")
     field().send_keys("../out")
     page.press("#review-export")
