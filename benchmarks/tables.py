@@ -52,6 +52,7 @@ TITLES = {
     "beside_composition": "Segmentation beside the plainest composition of its parts",
     "training": "An epoch of training beside the former way",
     "choose_settings": "Settings of the offline recipe, chosen anew on fold train",
+    "scale": "Many machines: what labelling costs the process that asks",
     "compare": "Methods side by side",
     "compare_cost": "Methods side by side: what they cost together",
     "compare_cost_dense": "Dense maps of one model side by side: what they share",
