@@ -51,10 +51,9 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     calibrated, threshold = find_calibration(asked.head, asked.calibration), asked.threshold
     if calibrated is not None and asked.background == "similarity" and threshold is None:
         threshold = calibrated.calibration.threshold
-    base = settings_of(asked.head, hub, plain=asked.plain)
-    settings = asked.settings(base, threshold)
     extras = Extras(tuple(dict.fromkeys(asked.heatmap or ())), asked.geojson)
-    result_classes = ResultClasses.of(wanted, settings.background)
+    plain = SegmentSettings()
+    result_classes = ResultClasses.of(wanted, asked.settings(plain, threshold).background)
     _refuse_what_cannot_be_written(result_classes, extras)
     listed = asked.images()
     targets = target_names(list(dict.fromkeys(image for found in listed for image in found.images)))
@@ -62,10 +61,12 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
         raise typer.Exit(1)
     names = [_CLASSES, *(name for target in targets.values() for name in extras.files(target))]
     check_folder(asked.out, _KIND, names)
+    base = settings_of(asked.head, hub, plain=asked.plain)  # looks at the head, so it comes after the checks
+    settings = asked.settings(base, threshold)
     work = SegmentWork(asked.head, settings, hub, asked.device, calibrated, asked.certainty, wanted, extras)
     engine = asked.chosen_engine()
     segmenter = None if engine else work.segmenter()
-    if base != SegmentSettings():
+    if base != plain:
         typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
     if segmenter is not None:
         warn_of_words_for(segmenter, wanted)

@@ -32,11 +32,11 @@ def test_it_runs_and_its_last_line_is_json(tmp_path: Path, capsys: pytest.Captur
         )
         Image.fromarray(np.ones((64, 64), np.uint8)).save(tmp_path / "masks" / f"{name}.png")
     command = ["--data", str(tmp_path), "--photographs", "2"]
-    compare_cost.main([*command, "--methods", "dense:counted-colours", "stage1:colours"])
+    compare_cost.main([*command, "--methods", "stage1:colours@1.1", "stage1:colours"])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["class_maps_equal"]
     assert told["photographs"] == 2
-    assert set(told["methods"]) == {"dense:counted-colours", "stage1:colours"}
+    assert set(told["methods"]) == {"stage1:colours@1.1", "stage1:colours"}
     assert told["encodes"]["together"] < told["encodes"]["alone"]
     assert told["ratio_90"][0] <= told["ratio"] <= told["ratio_90"][1]
 

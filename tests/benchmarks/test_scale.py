@@ -21,7 +21,7 @@ def test_a_run_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told == json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert (told["photographs"], told["shards"], len(told["runs"])) == (4000, [2, 4], 2)
-    assert 0 < told["driver_gb"] < 4
+    assert told["driver_gb"] > 0  # of the whole process, tests before this one included
     assert abs(told["overhead"]) < 0.01
     assert -2 < told["exponent"] < 3
 

@@ -68,7 +68,7 @@ def test_a_command_hands_them_to_what_loads_its_models(
         raise _SeenError
 
     monkeypatch.setattr(MADE_BY[command], remember)
-    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda _: _Labels())
+    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda *_, **__: _Labels())
     result = RUNNER.invoke(app, [_placed(part, tmp_path) for part in COMMANDS[command] + GIVEN])
     assert isinstance(result.exception, _SeenError), result.output
     assert seen == [HubOptions(cache_dir=tmp_path / "CACHE", local_files_only=True, token="hf_mine")]
@@ -99,7 +99,7 @@ def test_a_device_that_is_not_there_is_refused_before_a_model_is_loaded(
         raise _SeenError
 
     monkeypatch.setattr("fmbseg.models.loading.create.create_model", load)
-    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda _: _Labels())
+    monkeypatch.setattr("fmbseg.labels.label_set.LabelSet", lambda *_, **__: _Labels())
     result = RUNNER.invoke(
         app, [*(_placed(part, tmp_path) for part in {**COMMANDS, **OTHERS}[command]), "--device", "cuda:99"]
     )
@@ -114,6 +114,10 @@ class _Labels:
 
     origin: dict[str, Any] = {"models": {}}  # noqa: RUF012 - never written
     vocabulary, fingerprint = ("cat", "dog"), "ab12"
+
+    @property
+    def whole(self) -> _Labels:
+        return self
 
     def __len__(self) -> int:
         return 1

@@ -106,7 +106,7 @@ class Places:
     def parts(self) -> Iterator[slice]:
         """All places, as many at a time as is good for their device."""
         count, _, size = self.mix.shape
-        step = max(1, _PLACES_AT_ONCE_ON_CPU // count) if self.mix.device.type == "cpu" else size
+        step = max(1, _PLACES_AT_ONCE_ON_CPU // max(1, count)) if self.mix.device.type == "cpu" else size
         return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
     def select(self, wanted: torch.Tensor) -> Places:
