@@ -126,13 +126,8 @@ class PseudoLabeler:
             "compiled": compiled,
         }
         on = find_device(device)
-        of_two = {
-            "image_text": image_text,
-            "mask_generator": mask_generator,
-            "mask_options": mask_options,
-            "mask_cache": mask_cache,
-            "aligned": aligned,
-        }
+        names = ("image_text", "mask_generator", "mask_options", "mask_cache", "aligned")
+        of_two = {name: self._given[name] for name in names}
         speed = Speed(precision, compiled)
         self._of_recipe = teacher is None and (image_text is None or mask_generator is None)
 
