@@ -55,7 +55,7 @@ class RememberingDecoder:
 
     def __init__(self, decoder: SamDecoder) -> None:
         self._decoder = decoder
-        self._known: dict[bytes, Candidates] = {}
+        self._known: dict[tuple[bytes, int], Candidates] = {}
         self.asked = 0
 
     @property
@@ -63,14 +63,14 @@ class RememberingDecoder:
         """Height and width of the image in pixels."""
         return self._decoder.size
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts, those that are not known yet."""
         del least  # all are kept
         self.asked += len(points)
         for point in points:
-            if point.tobytes() not in self._known:
-                self._known[point.tobytes()] = self._decoder.decode(point[None])
-        answers = [self._known[point.tobytes()] for point in points]
+            if (point.tobytes(), beside) not in self._known:
+                self._known[point.tobytes(), beside] = self._decoder.decode(point[None], beside=beside)
+        answers = [self._known[point.tobytes(), beside] for point in points]
         return Candidates(
             torch.cat([one.logits for one in answers]), torch.cat([one.predicted_iou for one in answers])
         )

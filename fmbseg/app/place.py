@@ -29,6 +29,8 @@ _NAME = re.compile(r"[^\W_][\w .-]{0,63}")
 _METHODS_KEPT = 4
 REMEMBERED_IMAGES = 4
 """Photographs whose encodings are kept, so that going back to one, or asking anew, encodes nothing."""
+REMEMBERED_BYTES = 512 * 2**20
+"""Of these encodings, at most; with the offline recipe a photograph as large as is shown has 90 MB."""
 
 
 class Folders:
@@ -95,7 +97,7 @@ class Place:
     _methods: dict[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.pool.memory.keep(images=REMEMBERED_IMAGES, results=512)
+        self.pool.memory.keep(images=REMEMBERED_IMAGES, size=REMEMBERED_BYTES)
 
     def photographs(self) -> dict[str, Path]:
         """The named folders that hold photographs and no labels, by name."""

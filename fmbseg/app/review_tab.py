@@ -140,7 +140,8 @@ class ReviewTab:
             recipe = RECIPES[self.place.recipe]
             spec = recipe.mask_generator
             options = dict(recipe.mask_options) if spec else None
-            self._cutter = ThingCutter(self.place.pool.mask_generator(spec or "superpixels", options))
+            # Not the pool's memory: the cutter keeps the photographs that it needs by itself.
+            self._cutter = ThingCutter(self.place.pool.mask_generator(spec or "superpixels", options).inner)
         return self._cutter
 
     def _shown(self, desk: Desk) -> tuple[Any, ...]:

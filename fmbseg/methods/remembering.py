@@ -29,11 +29,12 @@ T = TypeVar("T")
 
 
 class _Known(NamedTuple):
-    """A result, the seconds that it alone took, and the results that it was made from."""
+    """A result, the seconds that it alone took, the results that it was made from, and its bytes."""
 
     result: object
     seconds: float
     parts: list[tuple[object, ...]]
+    size: int
 
 
 class Memory:
@@ -53,16 +54,25 @@ class Memory:
     def __init__(self) -> None:
         self.saved = 0.0
         self.encodes = 0
-        self._most_images, self._most_results = 1, sys.maxsize
+        self._most_images, self._most_bytes = 1, sys.maxsize
         self._images: OrderedDict[int, tuple[object, OrderedDict[tuple[object, ...], _Known]]] = OrderedDict()
         self._known: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
         self._used: set[tuple[object, ...]] = set()
         self._making: list[list[tuple[object, ...]]] = []
         self._spent = 0.0
+        self._size = 0
 
-    def keep(self, *, images: int = 1, results: int = sys.maxsize) -> None:
-        """Remember that many images at most, and of each that many results; those used last are kept."""
-        self._most_images, self._most_results = images, results
+    def keep(self, *, images: int = 1, size: int = sys.maxsize) -> None:
+        """Remember that many images at most, and of all together that many bytes; those used last are kept.
+
+        The last result is kept, however large it is.
+        """
+        self._most_images, self._most_bytes = images, size
+
+    @property
+    def size(self) -> int:
+        """Bytes of all results that are remembered."""
+        return self._size
 
     def turn_to(self, image: object) -> None:
         """A method begins with an image; what is known of the one used longest ago is forgotten."""
@@ -71,7 +81,8 @@ class Memory:
         # The image is kept beside what is known of it, so that no other object takes its id.
         _, self._known = self._images[id(image)] = self._images.pop(id(image), (image, OrderedDict()))
         while len(self._images) > self._most_images:
-            self._images.popitem(last=False)
+            _, (_, gone) = self._images.popitem(last=False)
+            self._size -= sum(one.size for one in gone.values())
 
     def get(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """What is known by a key, or else what ``make`` gives."""
@@ -90,12 +101,20 @@ class Memory:
             self._making.pop()
         took = perf_counter() - start
         self.encodes += not parts  # what is made of others encodes nothing itself
-        self._known[key] = _Known(made, took - (self._spent - before), parts)
+        self._known[key] = _Known(made, took - (self._spent - before), parts, size_of(made))
+        self._size += self._known[key].size
         self._spent = before + took
         self._used.add(key)
-        while len(self._known) > self._most_results:
-            self._known.popitem(last=False)
+        self._make_room()
         return made
+
+    def _make_room(self) -> None:
+        """Forget what was used longest ago until there are no more bytes than allowed."""
+        while self._size > self._most_bytes:
+            oldest = next((known for _, known in self._images.values() if known), self._known)
+            if oldest is self._known and len(oldest) < 2:
+                return
+            self._size -= oldest.popitem(last=False)[1].size
 
     def _count(self, key: tuple[object, ...]) -> None:
         """Count what is known as saved, unless this method has made or counted it."""
@@ -105,6 +124,34 @@ class Memory:
         self.saved += self._known[key].seconds
         for part in self._known[key].parts:
             self._count(part)
+
+
+def size_of(result: object) -> int:
+    """Bytes of the tensors, arrays and texts that a result holds, each once; those of models do not count.
+
+    Example:
+        >>> size_of({"a": [np.zeros(3, np.float32)], "b": (torch.zeros(2), torch.nn.Linear(9, 9))})
+        20
+    """
+    found, seen, todo = 0, set[int](), [result]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, torch.Tensor):
+            found += one.untyped_storage().nbytes()
+        elif isinstance(one, np.ndarray):
+            found += one.nbytes
+        elif isinstance(one, bytes | str):
+            found += len(one)
+        elif isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, list | tuple):
+            todo += one
+        elif not callable(one):  # models are
+            todo += getattr(one, "__dict__", {}).values()
+    return found
 
 
 class RememberingImageText:

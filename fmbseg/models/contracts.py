@@ -169,6 +169,20 @@ class Prompter(Protocol):
 
 
 @runtime_checkable
+class TakesPointsBeside(Protocol):
+    """A prompter whose model can be told of points that are not on the thing."""
+
+    def prompt_thing(self, inside: NDArray[np.float32], outside: NDArray[np.float32]) -> MaskSet:
+        """Return the single best mask of one thing.
+
+        Args:
+            inside: points on it, (P, 2), one or more, as (x, y) in pixels of the image.
+            outside: points that are not on it, (Q, 2).
+        """
+        ...
+
+
+@runtime_checkable
 class MaskGenerator(Protocol):
     """A class-agnostic mask model.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmbseg.models.contracts import TakesPointsBeside
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,10 +25,9 @@ Point = tuple[float, float]
 class ThingCutter:
     """Cuts things out where a person points.
 
-    Mask models are asked for the thing at a point or in a box; that a point lies outside is not part of their
-    contract. So what the model finds at such a point is taken away; where it is the same thing, the pixels
-    that are nearer to that point than to any point inside go. A model that takes no prompts (superpixels)
-    finds all its masks once, and the smallest that fits is taken.
+    Points on a thing and points beside it go to the mask model together
+    (:class:`~fmbseg.models.contracts.TakesPointsBeside`: every SAM). A model that takes no prompts
+    (superpixels) finds all its masks once, and the smallest that fits is taken.
 
     Args:
         generator: a mask model.
@@ -46,33 +47,27 @@ class ThingCutter:
         outside: Sequence[Point] = (),
         box: tuple[float, float, float, float] | None = None,
     ) -> NDArray[np.bool_]:
-        """Cut one thing out.
+        """Cut one thing out, by points or by a box.
 
         Args:
             key: of the photograph; its SHA-256.
             image: RGB, (H, W, 3).
             inside: points on the thing, (x, y) in pixels.
             outside: points that are not on it.
-            box: x0, y0, x1, y1 around it, in pixels; points inside are then not needed.
+            box: x0, y0, x1, y1 around it, in pixels.
 
         Returns:
             (H, W).
 
         Raises:
-            ValueError: neither a point inside nor a box, or one that leaves the image.
+            ValueError: neither a point inside nor a box, or both; one that leaves the image; or points
+                outside, of which the model cannot be told.
         """
-        if not inside and box is None:
+        if bool(inside) == (box is not None) or (outside and not inside):
             raise ValueError("point at the thing, or draw a box around it")
         _check(image.shape[:2], [*inside, *outside, *([box[:2], box[2:]] if box else [])])
         self._begin(key, image)
-        found = np.zeros(image.shape[:2], np.bool_)
-        if box is not None:
-            found |= self._in_box(key, box)
-        if inside and not (box is not None and all(_at(found, point) for point in inside)):
-            found |= self._at_points(key, inside)
-        for point in outside:
-            found &= ~self._taken_away(key, point, inside, found)
-        return found
+        return self._at_points(key, inside, outside) if box is None else self._in_box(key, box)
 
     def _begin(self, key: str, image: NDArray[np.uint8]) -> None:
         if key not in self._begun:
@@ -81,10 +76,18 @@ class ThingCutter:
         while len(self._begun) > _KEPT:
             self._everything.pop(self._begun.popitem(last=False)[0], None)
 
-    def _at_points(self, key: str, points: Sequence[Point]) -> NDArray[np.bool_]:
-        if self._generator.promptable:
-            return self._begun[key].prompt([np.array(points, np.float32)]).decode(0)
-        return self._smallest(key, points)
+    def _at_points(self, key: str, inside: Sequence[Point], outside: Sequence[Point]) -> NDArray[np.bool_]:
+        if not self._generator.promptable:
+            return self._smallest(key, inside, outside)
+        begun, on = self._begun[key], np.array(inside, np.float32)
+        if not outside:
+            return begun.prompt([on]).decode(0)
+        if not isinstance(begun, TakesPointsBeside):
+            raise ValueError(
+                f"{self._generator.spec} cannot be told what is not part of a thing: "
+                "draw a box, or erase with the brush"
+            )
+        return begun.prompt_thing(on, np.array(outside, np.float32)).decode(0)
 
     def _in_box(self, key: str, box: tuple[float, float, float, float]) -> NDArray[np.bool_]:
         if self._generator.promptable:
@@ -96,31 +99,17 @@ class ThingCutter:
         shared = np.array([masks.decode(index)[y0:y1, x0:x1].sum() for index in range(len(masks))])
         return masks.decode(int((shared / (masks.areas + (x1 - x0) * (y1 - y0) - shared)).argmax()))
 
-    def _taken_away(
-        self, key: str, point: Point, inside: Sequence[Point], found: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        other = self._at_points(key, [point])
-        if not any(_at(other, one) for one in inside) and _at(other, point) and (found & ~other).any():
-            return other
-        ys, xs = np.indices(found.shape)
-        away = (xs - point[0]) ** 2 + (ys - point[1]) ** 2
-        near = [(xs - x) ** 2 + (ys - y) ** 2 for x, y in inside]
-        if near:
-            return np.asarray(away < np.min(near, axis=0))
-        radius = max(found.shape) / 40  # in a box without a point inside: a small disc
-        return np.asarray(away <= radius**2)
-
     def _all(self, key: str) -> MaskSet:
         if key not in self._everything:
             self._everything[key] = self._begun[key].everything()
         return self._everything[key]
 
-    def _smallest(self, key: str, points: Sequence[Point]) -> NDArray[np.bool_]:
+    def _smallest(self, key: str, inside: Sequence[Point], outside: Sequence[Point]) -> NDArray[np.bool_]:
         masks = self._all(key)
         whole = np.zeros(masks.size, np.bool_)
         for index in np.argsort(masks.areas, kind="stable"):
             mask = masks.decode(int(index))
-            if all(_at(mask, point) for point in points):
+            if all(_at(mask, one) for one in inside) and not any(_at(mask, one) for one in outside):
                 return mask
         return whole
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from fmbseg.app.place import Folders, Place
@@ -60,11 +61,12 @@ def test_what_cannot_be_asked_is_refused(ask: Callable[[], object], message: str
 
 def test_the_images_used_last_are_remembered_and_no_more_than_allowed() -> None:
     memory, images = Memory(), [object() for _ in range(3)]
-    memory.keep(images=2, results=2)
+    memory.keep(images=2, size=5000)
     for image in images:
         memory.turn_to(image)
         for key in ("a", "b", "c"):
-            memory.get((key,), lambda: object())
+            memory.get((key,), lambda: np.zeros(1000, np.uint8))
+            assert memory.size <= 5000
     made: list[str] = []
 
     def known(image: object, key: str) -> bool:
@@ -73,8 +75,11 @@ def test_the_images_used_last_are_remembered_and_no_more_than_allowed() -> None:
         memory.get((key,), lambda: made.append(key))
         return len(made) == before
 
-    assert known(images[2], "b")
-    assert known(images[2], "c")
-    assert not known(images[2], "a")  # the third result took its place
+    assert memory.size == 5000
+    assert all(known(images[2], key) for key in "abc")
     assert known(images[1], "c")
+    assert not known(images[1], "a")  # the sixth result took its place
     assert not known(images[0], "c")  # the third image took its place
+    memory.get(("large",), lambda: np.zeros(9000, np.uint8))
+    assert known(images[0], "large")  # the last one stays, alone
+    assert memory.size == 9000

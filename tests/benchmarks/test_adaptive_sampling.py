@@ -45,7 +45,7 @@ class Blank:
     def __init__(self) -> None:
         self.decoded = 0
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         self.decoded += len(points)
         sums = torch.from_numpy(points.sum(axis=(1, 2)))
         return Candidates(sums[:, None, None, None].expand(-1, 1, 2, 2), torch.zeros(len(points), 1))

@@ -28,12 +28,12 @@ class Colours:
 
     spec, promptable, license = "colours", True, "CC0-1.0"
 
-    def __init__(self) -> None:
-        self.encoded = 0
+    def __init__(self, *, beside: bool = True) -> None:
+        self.encoded, self.beside = 0, beside
 
     def begin(self, image: NDArray[np.uint8]) -> Any:
         self.encoded += 1
-        return ColourPrompter(image)
+        return BesidePrompter(image) if self.beside else ColourPrompter(image)
 
 
 class ColourPrompter:
@@ -60,6 +60,14 @@ class ColourPrompter:
         raise AssertionError("prompts are enough")
 
 
+class BesidePrompter(ColourPrompter):
+    """What the points outside mean is no part of the thing."""
+
+    def prompt_thing(self, inside: NDArray[np.float32], outside: NDArray[np.float32]) -> MaskSet:
+        on, beside = (self.prompt([points]).decode(0) for points in (inside, outside))
+        return MaskSet.from_masks((on & ~beside)[None])
+
+
 RED = np.zeros(SIZE, bool)
 RED[5:20, 5:25] = True
 GREEN = np.zeros(SIZE, bool)
@@ -74,6 +82,9 @@ def test_points_and_boxes_with_one_encode() -> None:
     np.testing.assert_array_equal(cutter.cut("a", IMAGE, inside=[(20, 10)]), RED)
     np.testing.assert_array_equal(cutter.cut("a", IMAGE, inside=[(20, 10), (40, 30)]), RED | BLUE)
     np.testing.assert_array_equal(cutter.cut("a", IMAGE, inside=[(20, 10)], outside=[(10, 10)]), RED & ~GREEN)
+    np.testing.assert_array_equal(
+        cutter.cut("a", IMAGE, inside=[(20, 10), (40, 30)], outside=[(10, 10)]), (RED | BLUE) & ~GREEN
+    )
     np.testing.assert_array_equal(cutter.cut("a", IMAGE, box=(28, 18, 55, 38)), BLUE)
     assert model.encoded == 1
     for key in "bcd":
@@ -84,19 +95,9 @@ def test_points_and_boxes_with_one_encode() -> None:
     assert model.encoded == 5
 
 
-def test_a_point_outside_on_the_same_thing_leaves_what_is_nearer_to_the_point_inside() -> None:
-    found = ThingCutter(Colours()).cut("a", IMAGE, inside=[(32, 25)], outside=[(48, 25)])
-    wanted = BLUE.copy()
-    wanted[:, 40:] = False
-    assert not found[25, 48]
-    np.testing.assert_array_equal(found[:, :40], wanted[:, :40])
-    assert not found[:, 41:].any()
-
-
-def test_a_point_outside_in_a_box_takes_a_disc_away() -> None:
-    found = ThingCutter(Colours()).cut("a", IMAGE, box=(28, 18, 55, 38), outside=[(40, 28)])
-    assert not found[28, 40]
-    assert 0 < (BLUE & ~found).sum() < BLUE.sum() / 2 or not found.any()
+def test_a_model_that_cannot_be_told_what_is_beside_a_thing_says_so() -> None:
+    with pytest.raises(ValueError, match="colours cannot be told what is not part of a thing: draw a box"):
+        ThingCutter(Colours(beside=False)).cut("a", IMAGE, inside=[(20, 10)], outside=[(10, 10)])
 
 
 def test_a_model_without_prompts_gives_the_smallest_mask_that_fits() -> None:
@@ -104,6 +105,10 @@ def test_a_model_without_prompts_gives_the_smallest_mask_that_fits() -> None:
     found = cutter.cut("a", IMAGE, inside=[(40, 28)])
     assert found[28, 40]
     assert (found & BLUE).sum() / (found | BLUE).sum() > 0.5  # superpixels are rough
+    beside = cutter.cut("a", IMAGE, inside=[(40, 28)], outside=[(1, 1)])
+    assert beside[28, 40]
+    assert not beside[1, 1]
+    assert not cutter.cut("a", IMAGE, inside=[(40, 28)], outside=[(40, 28)]).any()
     boxed = cutter.cut("a", IMAGE, box=(30, 20, 50, 35))
     assert (boxed & BLUE).sum() / (boxed | BLUE).sum() >= 0.5  # of all masks the one that fills the box best
 
@@ -112,6 +117,8 @@ def test_nothing_or_beside_the_photograph() -> None:
     cutter = ThingCutter(Colours())
     with pytest.raises(ValueError, match="point at the thing, or draw a box"):
         cutter.cut("a", IMAGE, outside=[(1, 1)])
+    with pytest.raises(ValueError, match="point at the thing, or draw a box"):
+        cutter.cut("a", IMAGE, inside=[(1, 1)], box=(0, 0, 10, 10))
     for wrong in ({"inside": [(61, 1)]}, {"box": (0, 0, 10, float("nan"))}, {"inside": [(1, -1)]}):
         with pytest.raises(ValueError, match="lies outside the photograph of 60 x 40 pixels"):
             cutter.cut("a", IMAGE, **wrong)

@@ -51,11 +51,12 @@ class SamDecoder(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102 - said above
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
-        """Decode N prompts of P foreground points each, (N, P, 2) as (x, y) in pixels of the image.
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
+        """Decode N prompts of P points each, (N, P, 2) as (x, y) in pixels of the image.
 
         Args:
             points: the prompts.
+            beside: how many points of each prompt, the last ones, are not on the thing.
             least: prompts none of whose candidates has a predicted IoU above this may be left out.
         """
         ...

@@ -45,12 +45,14 @@ class ExportedDecoder:
     lean: LeanDecoder
     single: bool
 
-    def decode(self, image: EncodedFrame, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
+    def decode(
+        self, image: EncodedFrame, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+    ) -> Candidates:
         """Decode N prompts of P points (N, P, 2) in pixels of the frame."""
         choose = three_masks
         if self.single:
             choose = _best_of_three if points.shape[1] == 1 else _first
-        return self.lean.decode(image, points, choose, least=least)
+        return self.lean.decode(image, points, choose, beside=beside, least=least)
 
     def decode_boxes(self, image: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) in pixels of the frame."""
@@ -168,9 +170,13 @@ class GraphPrompt(NamedTuple):
     labels: NDArray[np.float32]
 
 
-def point_prompt(points: NDArray[np.float32]) -> GraphPrompt:
-    """Foreground points (P, 2); without a box, the export wants (0, 0) labelled -1 as padding."""
+def point_prompt(points: NDArray[np.float32], beside: int = 0) -> GraphPrompt:
+    """Points (P, 2), of which the last ``beside`` are not on the thing.
+
+    Without a box, the export wants (0, 0) labelled -1 as padding.
+    """
     labels = np.append(np.ones(len(points), np.float32), np.float32(-1))
+    labels[len(points) - beside : -1] = 0
     return GraphPrompt(np.concatenate([points, np.zeros((1, 2), np.float32)]), labels)
 
 

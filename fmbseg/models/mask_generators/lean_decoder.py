@@ -51,6 +51,18 @@ def three_masks(predicted_iou: torch.Tensor) -> torch.Tensor:
     return torch.arange(1, 4, device=predicted_iou.device).expand(len(predicted_iou), -1)
 
 
+def point_labels(points: torch.Tensor, beside: int) -> torch.Tensor:
+    """Of each point of prompts (N, P, 2) whether it is on the thing, 1, or beside it, 0: (N, P) int32.
+
+    Example:
+        >>> point_labels(torch.zeros(1, 3, 2), beside=1).tolist()
+        [[1, 1, 0]]
+    """
+    labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+    labels[:, points.shape[1] - beside :] = 0
+    return labels
+
+
 class LeanDecoder:
     """Decodes prompts of points or boxes with the weights of a ``segment_anything`` module.
 
@@ -90,19 +102,21 @@ class LeanDecoder:
         points: torch.Tensor,
         choose: Callable[[torch.Tensor], torch.Tensor] = three_masks,
         *,
+        beside: int = 0,
         least: float = -math.inf,
     ) -> Candidates:
         """Decode N prompts, as many of each image, one image's after another's.
 
         Args:
             image: result of ``begin``.
-            points: foreground points (N, P, 2), (x, y) in pixels of the frame.
+            points: (N, P, 2), (x, y) in pixels of the frame.
             choose: from the predicted IoUs (N, 4) of SAM's single mask and its three for an ambiguous prompt,
                 selects which of the four to draw, (N, M).
+            beside: how many points of each prompt, the last ones, are not on the thing.
             least: a CPU leaves prompts out of whose masks none has a predicted IoU above this.
         """
-        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-        return self._decode_all(image, choose, least, points=(points, labels), boxes=None)
+        labelled = (points, point_labels(points, beside))
+        return self._decode_all(image, choose, least, points=labelled, boxes=None)
 
     def decode_boxes(
         self,

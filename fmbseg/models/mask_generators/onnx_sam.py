@@ -219,10 +219,10 @@ class GraphDecoder(FramedDecoder):
         super().__init__(frame, embedding)
         self._session, self._embedding = session, embedding
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), one after another as the graph wants it."""
         del least  # the graph draws every mask
-        return self._run([point_prompt(one) for one in self._frame.points(points)])
+        return self._run([point_prompt(one, beside) for one in self._frame.points(points)])
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4), one after another as the graph wants it."""
@@ -252,9 +252,10 @@ class WeightsDecoder(FramedDecoder):
         self._decoder = decoder
         self._image = decoder.lean.begin(torch.from_numpy(embedding))
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2)."""
-        return self._decoder.decode(self._image, torch.from_numpy(self._frame.points(points)), least=least)
+        placed = torch.from_numpy(self._frame.points(points))
+        return self._decoder.decode(self._image, placed, beside=beside, least=least)
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4)."""

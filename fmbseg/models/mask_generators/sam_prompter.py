@@ -87,6 +87,23 @@ class SamPrompter:
             raise ValueError("points and boxes are given: ask for the masks of each by a call of its own")
         return self._in_boxes(boxes)
 
+    @torch.no_grad()
+    def prompt_thing(self, inside: NDArray[np.float32], outside: NDArray[np.float32]) -> MaskSet:
+        """Return the candidate mask with the highest predicted IoU of one thing.
+
+        Args:
+            inside: points on it, (P, 2), one or more, as (x, y) in pixels of the image.
+            outside: points that are not on it, (Q, 2).
+
+        Raises:
+            ValueError: there is no point inside; points are of another shape, or outside the image.
+        """
+        given = [inside, *([outside] if len(outside) else [])]
+        for index, one in enumerate(given):
+            _check_points(one, self._decoder.size, index)
+        prompt = np.concatenate(given)[None].astype(np.float32)
+        return self._best(self._decoder.decode(prompt, beside=len(outside)))
+
     def _in_boxes(self, boxes: NDArray[np.float32]) -> MaskSet:
         check_boxes(boxes, self._decoder.size)
         step = self._settings.points_per_batch

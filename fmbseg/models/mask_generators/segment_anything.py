@@ -11,12 +11,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fmbseg.models.loading.spec_options import check_name
 from fmbseg.models.loading.weights import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import Candidates
-from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
+from fmbseg.models.mask_generators.lean_decoder import LeanDecoder, point_labels
 from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
 from fmbseg.models.mask_generators.lean_transformer import together
 from fmbseg.models.mask_generators.sam_frame import SamFrame
@@ -27,6 +25,8 @@ from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
     from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
@@ -64,11 +64,12 @@ class SegmentAnything:
         features: torch.Tensor = embedding[0]
         return features
 
-    def decode(self, embedding: Any, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
-        """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
+    def decode(
+        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+    ) -> Candidates:
+        """Decode N prompts of P points (N, P, 2) to SAM's three masks each."""
         del least  # the package's decoder draws every mask
-        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-        return self._decoded(embedding, points=(points, labels), boxes=None)
+        return self._decoded(embedding, points=(points, point_labels(points, beside)), boxes=None)
 
     def decode_boxes(self, embedding: Any, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) to SAM's three masks each."""
@@ -107,10 +108,10 @@ class LeanSegmentAnything(SegmentAnything):
         return embedding.embedding[0]
 
     def decode(
-        self, embedding: EncodedFrame, points: torch.Tensor, *, least: float = -math.inf
+        self, embedding: EncodedFrame, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
     ) -> Candidates:
-        """Decode N prompts of P foreground points (N, P, 2) to SAM's three masks each."""
-        return self._lean.decode(embedding, points, least=least)
+        """Decode N prompts of P points (N, P, 2) to SAM's three masks each."""
+        return self._lean.decode(embedding, points, beside=beside, least=least)
 
     def decode_several(self, embeddings: Sequence[EncodedFrame], points: torch.Tensor) -> Candidates:
         """Decode as many prompts of each of B images, (B, N, P, 2), to SAM's three masks each."""

@@ -55,10 +55,13 @@ class SamModel(Protocol):
         """Return the map (C, h, w) that covers the frame, from what ``encode`` gave."""
         ...
 
-    def decode(self, embedding: Any, points: torch.Tensor, *, least: float = -math.inf) -> Candidates:
-        """Decode N prompts of P foreground points (N, P, 2), in pixels of the frame, to 3 candidates each.
+    def decode(
+        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+    ) -> Candidates:
+        """Decode N prompts of P points (N, P, 2), in pixels of the frame, to 3 candidates each.
 
-        Prompts none of whose candidates has a predicted IoU above ``least`` may be left out.
+        The last ``beside`` points of each prompt are not on the thing. Prompts none of whose candidates has a
+        predicted IoU above ``least`` may be left out.
         """
         ...
 
@@ -205,9 +208,9 @@ class TorchSamDecoder:
         """Height and width of the image in pixels."""
         return self.frame.size
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
-        decode = partial(self.model.decode, self.embedding, least=least)
+        decode = partial(self.model.decode, self.embedding, beside=beside, least=least)
         return self._by(decode, self.frame.points(points))
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:

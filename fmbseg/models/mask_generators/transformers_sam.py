@@ -22,6 +22,7 @@ from fmbseg.models.loading.transformers_files import (
     transformers_folder,
 )
 from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.lean_decoder import point_labels
 from fmbseg.models.mask_generators.sam_frame import SamFrame, SquashedFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -93,11 +94,11 @@ class TransformersSam:
         return smallest[0]
 
     def decode(
-        self, embedding: dict[str, Any], points: torch.Tensor, *, least: float = -math.inf
+        self, embedding: dict[str, Any], points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
     ) -> Candidates:
-        """Decode N prompts of P foreground points (N, P, 2) to three masks each."""
+        """Decode N prompts of P points (N, P, 2) to three masks each."""
         del least  # transformers' decoders draw every mask
-        labels = torch.ones((1, *points.shape[:2]), dtype=torch.int, device=points.device)
+        labels = point_labels(points, beside)[None]
         return self._decoded(embedding, input_points=points[None], input_labels=labels)
 
     def decode_boxes(self, embedding: dict[str, Any], boxes: torch.Tensor) -> Candidates:

@@ -14,9 +14,16 @@ CLASSES = {"hf-sam": "SamModel", "hf-sam2": "Sam2Model", "hf-sam-hq": "SamHQMode
 
 
 def by_transformers(
-    family: str, folder: Path, image: NDArray[np.uint8], prompts: NDArray[np.float32]
+    family: str,
+    folder: Path,
+    image: NDArray[np.uint8],
+    prompts: NDArray[np.float32],
+    labels: list[int] | None = None,
 ) -> tuple[Any, Any]:
-    """Masks (N, 3, H, W) and IoUs (N, 3) of N points or boxes of an image of 150 x 225 px."""
+    """Masks (N, 3, H, W) and IoUs (N, 3) of N points or boxes of an image of 150 x 225 px.
+
+    With labels, the points are one prompt: 1 is on the thing, 0 beside it.
+    """
     height, width = image.shape[:2]
     inner = (128, 128) if family == "hf-sam2" else (85, 128)  # 150 * 128 / 225 = 85.3
     resized = Image.fromarray(image).resize(inner[::-1], Image.Resampling.BILINEAR)
@@ -35,6 +42,11 @@ def by_transformers(
             "input_labels": torch.ones(1, len(prompts), 1, dtype=torch.int),
         }
     )
+    if labels is not None:
+        given = {
+            "input_points": given["input_points"].transpose(1, 2),
+            "input_labels": torch.tensor([[labels]], dtype=torch.int),
+        }
     with torch.no_grad():
         output = model(pixel_values=pixels, multimask_output=True, **given)
     if family != "hf-sam2":

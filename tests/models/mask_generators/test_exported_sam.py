@@ -59,6 +59,7 @@ def test_mobilesam_decodes_by_its_graphs_weights(mobilesam_files: tuple[Path, Pa
     for ours, theirs in (
         (decoder.decode(points), graph.decode(points)),
         (decoder.decode(points.reshape(2, 3, 2)), graph.decode(points.reshape(2, 3, 2))),
+        (decoder.decode(points.reshape(2, 3, 2), beside=2), graph.decode(points.reshape(2, 3, 2), beside=2)),
         (decoder.decode_boxes(boxes), graph.decode_boxes(boxes)),
     ):
         torch.testing.assert_close(ours.predicted_iou, theirs.predicted_iou, rtol=0, atol=1e-5)

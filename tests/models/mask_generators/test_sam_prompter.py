@@ -36,14 +36,15 @@ class Rectangles:
         self.batches: list[int] = []
         self.upscaled = 0
 
-    def decode(self, points: NDArray[np.float32], *, least: float = -math.inf) -> Candidates:
+    def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         self.batches.append(len(points))
         logits = torch.full((len(points), len(self.rectangles), HEIGHT, WIDTH), -3.0)
         ious = torch.zeros(len(points), len(self.rectangles))
         for row, prompt in enumerate(points):
             self.points += [(float(x), float(y)) for x, y in prompt]
             for column, (top, bottom, left, right) in enumerate(self.rectangles):
-                if all(left <= x < right and top <= y < bottom for x, y in prompt):
+                held = [left <= x < right and top <= y < bottom for x, y in prompt]
+                if held == [True] * (len(prompt) - beside) + [False] * beside:
                     logits[row, column, top:bottom, left:right] = self.edge
                     logits[row, column, top + 1 : bottom - 1, left + 1 : right - 1] = 3.0
                     ious[row, column] = self.ious[column]
@@ -74,6 +75,19 @@ def prompter_of(decoder: Rectangles, settings: EverythingSettings) -> SamPrompte
 
 
 QUARTERS = [(0, 16, 0, 24), (0, 16, 24, 48), (16, 32, 0, 24), (16, 32, 24, 48)]
+
+
+def test_a_point_beside_a_thing_chooses_among_its_masks() -> None:
+    part, whole = (4, 12, 4, 12), (0, 16, 0, 24)
+    prompter = prompter_of(Rectangles([part, whole], [0.7, 0.9]), EverythingSettings())
+    inside, none = np.array([[8, 8]], np.float32), np.zeros((0, 2), np.float32)
+    for outside, wanted in ((none, whole), (np.array([[20, 8]], np.float32), part)):
+        found = prompter.prompt_thing(inside, outside)
+        assert found.areas.tolist() == [(wanted[1] - wanted[0]) * (wanted[3] - wanted[2])]
+    with pytest.raises(ValueError, match=r"must be \(P, 2\) with P >= 1"):
+        prompter.prompt_thing(none, inside)
+    with pytest.raises(ValueError, match="outside the image of 48 x 32 px"):
+        prompter.prompt_thing(inside, np.array([[60, 8]], np.float32))
 
 
 def test_grid_points_are_those_of_segment_anything() -> None:

@@ -50,7 +50,9 @@ def test_masks_from_points_are_those_of_sam_predictor(module: Any, image: NDArra
             assert 0 < masks.areas[index] < 150 * 225
 
 
-def test_masks_from_boxes_are_those_of_sam_predictor(module: Any, image: NDArray[np.uint8]) -> None:
+def test_masks_from_boxes_and_from_points_beside_a_thing_are_those_of_sam_predictor(
+    module: Any, image: NDArray[np.uint8]
+) -> None:
     """By its own decoder and by the leaner one: a class derived of SAM's decoder is used as it is."""
     boxes = np.array([[60, 20, 170, 130], [0, 0, 225, 150], [10.5, 80, 60.25, 149]], np.float32)
     lean = segment_anything_module()
@@ -67,6 +69,11 @@ def test_masks_from_boxes_are_those_of_sam_predictor(module: Any, image: NDArray
             assert (masks.decode(index) != theirs[ious.argmax()]).mean() < 1e-3
             assert 0 < masks.areas[index] < 150 * 225
         assert len(set(masks.rles)) == 3
+        points = np.array([[110, 75], [20, 30], [180, 120]], np.float32)
+        theirs, ious, _ = predictor.predict(points, np.array([1, 0, 0]), multimask_output=True)
+        mask = generator.begin(image).prompt_thing(points[:1], points[1:])
+        assert mask.predicted_iou[0] == pytest.approx(float(ious.max()), abs=1e-5)
+        assert (mask.decode(0) != theirs[ious.argmax()]).mean() < 1e-3
 
 
 @pytest.mark.parametrize(("layers", "downscale"), [(0, 1), (1, 1), (1, 2)])

@@ -60,6 +60,19 @@ def test_masks_from_points_and_boxes_are_those_of_transformers(
         assert len(set(masks.rles)) > 1
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_points_beside_a_thing_are_told_as_transformers_tells_them(
+    folders: dict[str, Path], family: str, image: NDArray[np.uint8]
+) -> None:
+    prompter = load(family, folders[family]).begin(image)
+    mask = prompter.prompt_thing(POINTS[:1], POINTS[1:3])
+    theirs, ious = by_transformers(family, folders[family], image, POINTS[:3], [1, 0, 0])
+    best = ious[0].argmax()
+    assert mask.predicted_iou[0] == pytest.approx(ious[0, best], abs=1e-5)
+    assert (mask.decode(0) != theirs[0, best]).mean() < 1e-3
+    assert mask.predicted_iou[0] != pytest.approx(prompter.prompt([POINTS[:3]]).predicted_iou[0], abs=1e-6)
+
+
 @pytest.mark.parametrize("family", ["hf-sam", "hf-sam2"])
 def test_everything_comes_from_every_candidate_of_the_grid(
     folders: dict[str, Path], family: str, image: NDArray[np.uint8]
