@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from contextlib import suppress
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -150,7 +151,8 @@ def size_of(result: object) -> int:
         elif isinstance(one, list | tuple):
             todo += one
         elif not callable(one):  # models are
-            todo += getattr(one, "__dict__", {}).values()
+            with suppress(TypeError):  # a number has no attributes
+                todo += vars(one).values()
     return found
 
 
