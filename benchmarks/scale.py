@@ -10,8 +10,11 @@ stand-in spins for a fixed time a photograph, and writes nothing.
   of the time on the clock.
 - overhead: processor time a photograph, in seconds, of that process and of the workers together, beyond
   that of the same work in one process.
-- efficiency: photographs a second of two processes that label with real models, over twice those of one: the
-  median of alternating runs, with the least and the most.
+- efficiency: photographs a second of two processes on a core each that label with real models, loaded before,
+  over twice those of one process on one core: the median of alternating rounds, with its 90 % interval.
+  ``without_others`` leaves out the time in which a worker was ready and something else had its core (on a
+  machine that does other work as well, ``efficiency`` says little); ``processor_ratio`` is the processor time
+  of two over that of one: above 1, they are in each other's way.
 
 The last line on standard output is one JSON object.
 """
@@ -27,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -35,7 +38,9 @@ from PIL import Image
 
 from benchmarks.output import measured_with, tell
 from fmbseg import PseudoLabeler, Vocabulary
-from fmbseg.engines.engine import OnProcesses, OnRay
+from fmbseg.engines.crew import Crew
+from fmbseg.engines.engine import OnRay
+from fmbseg.engines.processes import ProcessTeam, environments_of
 from fmbseg.engines.watch import Watch
 from fmbseg.labeling.look_ahead import planned
 from fmbseg.labeling.on_engine import EngineRun, label_on
@@ -208,7 +213,7 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def efficiency(photographs: int, rounds: int, models: Sequence[str]) -> dict[str, Any]:
-    """Photographs a second of two processes over twice those of one, in alternating runs."""
+    """Photographs a second of two processes on two cores over twice those of one process on one core."""
     given: dict[str, Any] = dict(zip(("recipe", "mask_generator"), models, strict=True))
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -219,8 +224,8 @@ def efficiency(photographs: int, rounds: int, models: Sequence[str]) -> dict[str
         source = open_source(folder)
         words = Vocabulary.of(_WORDS)
         work = LabelWork(partial(PseudoLabeler, **given), source, words, photographs, folder / "out", 1)
-        ratios, used = [], []
-        with OnProcesses(1).crew(work) as one, OnProcesses(2).crew(work) as two:
+        teams = [ProcessTeam(work, count, environments_of(2, "cpu", 0)[:count]) for count in (1, 2)]
+        with Crew(teams[0]) as one, Crew(teams[1]) as two:
             ((_, described),) = one.map([None])
             list(two.map([None, None]))
             manifest = planned(described.origin, words, source, folder / "out", None, 1).manifest
@@ -231,29 +236,69 @@ def efficiency(photographs: int, rounds: int, models: Sequence[str]) -> dict[str
                 ]
                 for crew in (one, two):
                     list(crew.map(units[:4]))  # what is done once
-                for _ in range(rounds):
-                    seconds = {}
-                    for crew in (one, two):
-                        started = time.perf_counter()
-                        list(crew.map(units))
-                        seconds[crew] = time.perf_counter() - started
-                    ratios.append(seconds[one] / seconds[two] / 2)
-                    used.append(seconds[one] / photographs)
+                spent = [[_spent(team, crew, units) for team, crew in zip(teams, (one, two), strict=True)]
+                         for _ in range(rounds)]  # fmt: skip
+    walls = [a.wall / b.wall / 2 for a, b in spent]
+    own = [(a.wall - a.queued) / (b.wall - b.queued) / 2 for a, b in spent]
     return {
-        "efficiency": round(median(ratios), 3),
-        "least": round(min(ratios), 3),
-        "most": round(max(ratios), 3),
+        "efficiency": _with_interval(walls),
+        "without_others": _with_interval(own),
+        "processor_ratio": _with_interval([b.used / a.used for a, b in spent]),
+        "queued_seconds": [[round(one.queued, 2) for one in pair] for pair in spent],
+        "seconds": [[round(one.wall, 2) for one in pair] for pair in spent],
+        "load": round(os.getloadavg()[1], 2),
         "rounds": rounds,
-        "photographs": photographs,
-        "seconds_of_one": round(median(used), 4),
+        "labelled": photographs,
     }
+
+
+class Spent(NamedTuple):
+    """What labelling took.
+
+    Attributes:
+        wall: seconds on the clock.
+        used: seconds of processor time, of all workers.
+        queued: seconds that a worker was ready and had no core, because something else ran on it; the mean
+            over workers, each of which computes on one thread.
+    """
+
+    wall: float
+    used: float
+    queued: float
+
+
+def _spent(team: ProcessTeam, crew: Crew, units: Sequence[Shard]) -> Spent:
+    pids = team.pids()
+    before, started = [_scheduled(pid) for pid in pids], time.perf_counter()
+    list(crew.map(units))
+    wall, after = time.perf_counter() - started, [_scheduled(pid) for pid in pids]
+    used, queued = (np.array(after) - np.array(before)).T
+    return Spent(wall, float(used.sum()), float(queued.mean()))
+
+
+def _scheduled(pid: int) -> tuple[float, float]:
+    """Seconds that the threads of a process ran, and that they waited for a core (Linux)."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    told = [path.read_text(encoding="ascii").split() for path in threads]
+    return sum(int(ran) for ran, _, _ in told) / 1e9, sum(int(queued) for _, queued, _ in told) / 1e9
+
+
+def _with_interval(ratios: Sequence[float]) -> dict[str, float]:
+    """The median over rounds, and its 90 % interval, rounds drawn anew."""
+    drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.05, 0.95))
+    return {"value": round(median(ratios), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "--shards", type=int, nargs="+", default=[1000, 3000, 10_000], help="sizes, ascending"
+        "--shards",
+        type=int,
+        nargs="*",
+        default=[1000, 3000, 10_000],
+        help="sizes, ascending; none leaves all but the efficiency out",
     )
     parser.add_argument(
         "--cost", type=float, default=5e-6, help="seconds that the stand-in takes a photograph"
@@ -267,34 +312,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     given = parser.parse_args(arguments)
     os.environ["FMBSEG_SCALE_COST"] = str(given.cost)
+    result = {
+        "benchmark": "scale",
+        "settings": {"cost": given.cost, "workers": given.workers, "models": given.models},
+        **measured_with("ray", "torch"),
+    }
+    if given.shards:
+        result |= scale(given.shards, given.workers)
+    if given.photographs:
+        result |= efficiency(given.photographs, given.rounds, given.models)
+    tell(result, given.out)
+
+
+def scale(sizes: Sequence[int], workers: int) -> dict[str, Any]:
+    """What runs of so many shards cost the process that asks."""
     import ray
 
-    plain = in_one_process(max(1, given.shards[0] // 10))
+    plain = in_one_process(max(1, sizes[0] // 10))
     own = not ray.is_initialized()
     if own:
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # memory that others fill kills no worker
-        ray.init(address="local", num_cpus=given.workers, include_dashboard=False, log_to_driver=False)
-    runs = [on_ray(shards, given.workers) for shards in given.shards]
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    runs = [on_ray(shards, workers) for shards in sizes]
     if own:
         ray.shutdown()
-    last, photographs = runs[-1], given.shards[-1] * SHARD
+    last, photographs = runs[-1], sizes[-1] * SHARD
     spent = (last["driver_seconds"] + last["worker_seconds"]) / photographs
-    shared = efficiency(given.photographs, given.rounds, given.models) if given.photographs else {}
-    result = {
-        "benchmark": "scale",
+    return {
         "photographs": photographs,
-        "shards": given.shards,
+        "shards": list(sizes),
         "runs": [{name: round(value, 3) for name, value in run.items()} for run in runs],
-        "efficiency": shared,
-        "settings": {"cost": given.cost, "workers": given.workers, "models": given.models},
-        **measured_with("ray", "torch"),
         "overhead": float(f"{spent - plain:.3g}"),
         "driver_gb": round(last["rss_mb"] / 1000, 3),
         "growth_mb": round(last["growth_mb"], 1),
-        "exponent": round(exponent(given.shards, [run["driver_seconds"] for run in runs]), 3),
-        "wall_exponent": round(exponent(given.shards, [run["wall"] for run in runs]), 3),
+        "exponent": round(exponent(sizes, [run["driver_seconds"] for run in runs]), 3),
+        "wall_exponent": round(exponent(sizes, [run["wall"] for run in runs]), 3),
     }
-    tell(result, given.out)
 
 
 if __name__ == "__main__":

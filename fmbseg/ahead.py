@@ -35,10 +35,20 @@ def readers(device: torch.device | None = None) -> int:
 
 def cores() -> int:
     """How many cores this process may use."""
+    return len(usable_cores())
+
+
+def onnx_threads() -> int:
+    """Threads for ONNX Runtime, which does not see that a process keeps to some cores; 0: it may choose."""
+    return 0 if cores() == os.cpu_count() else cores()
+
+
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may use, ascending."""
     try:
-        return len(os.sched_getaffinity(0))
+        return sorted(os.sched_getaffinity(0))
     except AttributeError:  # only Linux tells
-        return os.cpu_count() or 1
+        return list(range(os.cpu_count() or 1))
 
 
 def ordered_map(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
+CORES = "FMBSEG_CORES"
+"""Environment variable: numbers of the cores that the process keeps to, as "0,1"; absent for all."""
+
 _LENGTH = struct.Struct("!Q")
 
 
@@ -59,8 +62,15 @@ def told_of(error: BaseException) -> str:
     return text if plain and text else f"{type(error).__name__}: {text}"
 
 
+def _keep_to(cores: str | None) -> None:
+    """Keep to some cores, before any library asks how many there are; only Linux can."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, map(int, cores.split(",")))
+
+
 def main() -> None:
     """Make the worker, then do units until there are no more."""
+    _keep_to(os.environ.get(CORES))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come between the answers
     asked = os.fdopen(os.dup(0), "rb")

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from fmbseg.ahead import cores
-from fmbseg.engines.process_worker import receive, send
+from fmbseg.ahead import usable_cores
+from fmbseg.engines.process_worker import CORES, receive, send
 from fmbseg.engines.work import News, packed
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class ProcessTeam:
     def waiting_for(self) -> str:
         """Nothing: processes start by themselves."""
         return ""
+
+    def pids(self) -> list[int]:
+        """The processes that are alive."""
+        return [process.pid for process in self._processes.values()]
 
     def close(self) -> None:
         """End all processes, whatever they do."""
@@ -149,6 +154,9 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
 def environments_of(count: int, device: str | None, gpus: int) -> list[dict[str, str]]:
     """Environment variables that give each of several processes its GPU, or its share of the cores.
 
+    A share is cores of its own: whatever a process computes with, then takes as many threads, and all threads
+    of one process stay off the cores of the others.
+
     Args:
         count: of processes.
         device: that was asked for; where it has a number, all processes share that one.
@@ -162,6 +170,22 @@ def environments_of(count: int, device: str | None, gpus: int) -> list[dict[str,
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         names = allowed if len(allowed) == gpus else [str(index) for index in range(gpus)]
         return [{"CUDA_VISIBLE_DEVICES": names[worker % gpus].strip()} for worker in range(count)]
-    if "OMP_NUM_THREADS" in os.environ or device not in (None, "auto", "cpu"):
+    if device not in (None, "auto", "cpu"):
         return [{} for _ in range(count)]
-    return [{"OMP_NUM_THREADS": str(max(1, cores() // count))} for _ in range(count)]
+    shares = shared(usable_cores(), count)
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(len(shares[-1]))}
+    return [{CORES: ",".join(map(str, share)), **threads} for share in shares]
+
+
+def shared(cores: Sequence[int], count: int) -> list[list[int]]:
+    """Divide cores among processes: neighbours together, the first ones get one more if any are over.
+
+    Example:
+        >>> shared([0, 1, 2, 3, 4], 2), shared([4, 6], 3)
+        ([[0, 1, 2], [3, 4]], [[4], [6], [4]])
+    """
+    if count > len(cores):
+        return [[cores[worker % len(cores)]] for worker in range(count)]
+    each, more = divmod(len(cores), count)
+    left = iter(cores)
+    return [list(islice(left, each + (worker < more))) for worker in range(count)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fmbseg.ahead import onnx_threads
 from fmbseg.devices import AUTO, Device, DeviceError, find_device
 from fmbseg.files import DamagedFileError, check_regular, sha256_of
 from fmbseg.missing_package import require
@@ -132,8 +133,7 @@ class ExportedEncoder:
         self.device = _device(onnxruntime, device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; notes on graph optimisation help nobody here
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or onnx_threads()
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=_providers(self.device)

@@ -132,9 +132,23 @@ def test_each_process_gets_its_gpu_or_its_share_of_the_cores(monkeypatch: pytest
     assert environments_of(2, "cuda:1", 2) == [{}, {}]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
-    assert environments_of(5, None, 0) == [{"OMP_NUM_THREADS": "2"}] * 5
+    given = environments_of(5, None, 0)
+    assert [one["OMP_NUM_THREADS"] for one in given] == ["2"] * 5
+    assert [one["FMBSEG_CORES"] for one in given] == ["0,1,2", "3,4,5", "6,7", "8,9", "10,11"]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert environments_of(2, "cpu", 0) == [{}, {}]
+    assert environments_of(2, "cpu", 0) == [
+        {"FMBSEG_CORES": "0,1,2,3,4,5"},
+        {"FMBSEG_CORES": "6,7,8,9,10,11"},
+    ]
+    assert environments_of(2, "mps", 0) == [{}, {}]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux keeps a process to some cores")
+def test_a_process_keeps_to_its_cores(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    with Crew(ProcessTeam(Squares(tmp_path), 1, [{"FMBSEG_CORES": str(core)}])) as crew:
+        ((_, result),) = crew.map([3])
+    assert result["cores"] == [core]
 
 
 def test_engines_are_refused_that_cannot_be() -> None:

@@ -56,6 +56,7 @@ class Squares:
         return {
             "square": unit * unit,
             "threads": os.environ.get("OMP_NUM_THREADS"),
+            "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fmbseg.ahead import onnx_threads
 from fmbseg.missing_package import require
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.errors import WeightsError
@@ -60,7 +61,7 @@ class OnnxSam:
         settings: settings of ``everything``.
         spec: ``family:name`` that recreates this model.
         license: licence of the weights.
-        threads: CPU threads of each session; if ``None``, ONNX Runtime's own choice (every core).
+        threads: CPU threads of each session; if ``None``, as many as cores that it may use.
 
     Raises:
         ValueError: ``threads`` is below 1.
@@ -154,7 +155,7 @@ class OnnxSam:
         if not path.is_file():
             raise WeightsError(f"there is no file {path}: give the path of an ONNX graph")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
+        options.intra_op_num_threads = self._threads or onnx_threads()
         # Idle threads that spin between decodes take cores away from torch and other processes: with both
         # cores otherwise busy, a decode took 0.11 s with spinning and 0.06 s without.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
