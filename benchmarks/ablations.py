@@ -51,6 +51,7 @@ from fmbseg.labels.record import EVERYTHING_STAGE, POINT_STAGE
 from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
+from fmbseg.sources.stored_path import whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -318,7 +319,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     context = [
         part.fingerprint,
         backbone,
-        str(folder.folder.resolve()),
+        whole_name(folder.folder),
         *folder.names,
         *(photograph.key for photograph in photographs),
     ]

@@ -65,6 +65,7 @@ from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.decoding import SecondMap, decode
 from fmbseg.segmentation.reduction import EncodedImage, segment_encoded
+from fmbseg.sources.stored_path import local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -185,7 +186,7 @@ class Measurer:
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32], Count, dict[str, dict[float, list[list[int]]]]]:
         """A photograph, its classes, what counts a way of painting it, and the counts."""
         image, target = self.folder.load(photograph)
-        with Image.open(photograph.mask) as mask:
+        with Image.open(local(photograph.mask)) as mask:
             counted = np.asarray(mask) != _IGNORED
         self._masks.forget()
         here = np.s_[1::_EVERY, 1::_EVERY]

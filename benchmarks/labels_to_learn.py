@@ -31,6 +31,7 @@ from fmbseg.labels.label_set import save
 from fmbseg.labels.manifest import shown_from
 from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import SegmentSettings
+from fmbseg.sources.stored_path import local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ GOING_ON: dict[str, Any] = {"distillation": 1.0, "epochs": 8}
 
 def label(arguments: argparse.Namespace, folder: MaskFolder, words: Vocabulary) -> LabelSet:
     """Label the photographs to learn from, or go on where that was stopped."""
-    photographs = [one.image for one in folder.fold(arguments.learn)[: arguments.limit]]
+    photographs = [local(one.image) for one in folder.fold(arguments.learn)[: arguments.limit]]
     labeler = PseudoLabeler(DEFAULT_HEAD, mask_cache=arguments.work)
     return labeler.label(photographs, words, arguments.work / f"labels-{arguments.learn}")
 

@@ -43,6 +43,7 @@ from fmbseg.models.loading.create import create_model
 from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import SegmentSettings
+from fmbseg.sources.stored_path import local, whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +68,12 @@ class TrueMasks:
     @property
     def path(self) -> str:
         """Of its file, from the data set's folder."""
-        return self.photograph.image.relative_to(self.folder.folder).as_posix()
+        return local(self.photograph.image).relative_to(local(self.folder.folder)).as_posix()
 
     @cached_property
     def sha256(self) -> str:
         """Of its file."""
-        return sha256_of(self.photograph.image)
+        return sha256_of(local(self.photograph.image))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,7 +95,7 @@ class TrueMasks:
 def true_labels(folder: MaskFolder, fold: str) -> RecordedLabels:
     """The true masks of a fold as labels."""
     records = tuple(TrueMasks(folder, photograph) for photograph in folder.fold(fold))
-    return RecordedLabels(records, Vocabulary.of(folder.names), folder.folder)
+    return RecordedLabels(records, Vocabulary.of(folder.names), local(folder.folder))
 
 
 def ceiling_settings(settings: TrainingSettings) -> TrainingSettings:
@@ -119,7 +120,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     def scores(source: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
         measurer = Measurer(source, backbone, text, folder, cache)
-        context = [source.fingerprint, encoder, str(folder.folder.resolve()), *folder.names, *val]
+        context = [source.fingerprint, encoder, whole_name(folder.folder), *folder.names, *val]
         (found,) = measured(measurer, [Trial(settings, "all")], arguments.seeds, context, journal)
         return found
 

@@ -63,6 +63,7 @@ from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
 from fmbseg.segment_settings import Background, MaskNaming, SegmentSettings
 from fmbseg.segmentation.decoding import decode
+from fmbseg.sources.stored_path import whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -399,7 +400,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             models,
             stage1,
             folder.names,
-            str(folder.folder.resolve()),
+            whole_name(folder.folder),
             aligner.encoder.describe(),
             [one.key for one in photographs],
             segmenting,

@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -236,8 +237,10 @@ def efficiency(photographs: int, rounds: int, models: Sequence[str]) -> dict[str
                 ]
                 for crew in (one, two):
                     list(crew.map(units[:4]))  # what is done once
-                spent = [[_spent(team, crew, units) for team, crew in zip(teams, (one, two), strict=True)]
-                         for _ in range(rounds)]  # fmt: skip
+                spent = []
+                for _ in range(rounds):
+                    spent.append([_spent(*pair, units) for pair in zip(teams, (one, two), strict=True)])
+                    print(*spent[-1], file=sys.stderr, flush=True)
     walls = [a.wall / b.wall / 2 for a, b in spent]
     own = [(a.wall - a.queued) / (b.wall - b.queued) / 2 for a, b in spent]
     return {

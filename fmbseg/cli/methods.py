@@ -1,7 +1,6 @@
 """Methods for the command line: made from their specs, with what is to be told of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,9 @@ class OnDataSet:
     """Options of commands that measure on a data set."""
 
     data: Annotated[str | None, typer.Option(help="Data set: voc21, coco_stuff171, folder, ...")] = None
-    root: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None
+    root: Annotated[
+        str | None, typer.Option(help="Folder that holds the data set, or its URI (s3://...).")
+    ] = None
     protocol: Annotated[str, typer.Option(help="Protocol: paper, own, tcl or tcl-pamr.")] = "paper"
     split: Annotated[str | None, typer.Option(help="Split of the data set; by default the usual one.")] = None
     names: Annotated[

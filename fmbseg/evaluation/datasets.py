@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmbseg.evaluation.layouts import LAYOUTS, Encoding, Layout
-from fmbseg.evaluation.mask_files import DataSetError, read_target
+from fmbseg.evaluation.mask_files import DataSetError, read_image, read_target
 from fmbseg.evaluation.mask_folder import MaskFolder
-from fmbseg.files import inside
-from fmbseg.images import PassedOver, load_image
+from fmbseg.files import check_inside
+from fmbseg.images import ImageError, PassedOver
+from fmbseg.sources.stored_path import name_from, path_of
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.vocabularies import BACKGROUND, benchmark_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fmbseg.sources.stored_path import AnyPath
 
 FOLDER, FOLDER_WITH_BACKGROUND = "folder", "folder_background"
 
@@ -34,8 +37,8 @@ class Sample:
     """
 
     key: str
-    image: Path
-    mask: Path
+    image: AnyPath
+    mask: AnyPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class SegmentationData:
     """
 
     name: str
-    root: Path
+    root: AnyPath
     split: str
     names: tuple[str, ...]
     clean_names: tuple[str, ...]
@@ -79,7 +82,7 @@ class SegmentationData:
             ImageError: the image cannot be read.
             DataSetError: the mask cannot be read, has another size, or a value that means nothing.
         """
-        image = load_image(sample.image)
+        image = read_image(sample.image)
         size = (image.shape[0], image.shape[1])
         return image, read_target(sample.mask, self.table, size, sample.image, self.listed_in)
 
@@ -96,21 +99,21 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
         name: of a benchmark; or ``folder`` for a folder of images and masks as
             :class:`~fmbseg.evaluation.mask_folder.MaskFolder` describes it, ``folder_background`` if its
             background counts as a class.
-        root: folder that holds it: the data folder of TCL and mmsegmentation, or the set's own.
+        root: folder that holds it, or its URI: the data folder of TCL and mmsegmentation, or the set's own.
         split: part of the set; by default the one usually measured on.
 
     Raises:
         UnknownNameError: there is no such set.
         DataSetError: a file is missing; the message says which, and where to get the set.
     """
-    root = Path(root)
+    place = path_of(root)
     if name in (FOLDER, FOLDER_WITH_BACKGROUND):
-        return _open_folder(name, root, split)
+        return _open_folder(name, place, split)
     if name not in LAYOUTS:
         raise UnknownNameError("data set", name, data_names())
     layout = LAYOUTS[name]
     chosen = split or layout.split
-    base = _base(name, layout, root, chosen)
+    base = _base(name, layout, place, chosen)
     keys = _keys(name, layout, base, chosen)
     encoding = _encoding(name, layout, base, chosen, keys)
     samples = tuple(_sample(key, base, chosen, layout, encoding) for key in keys)
@@ -120,7 +123,7 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
     classes = layout.classes
     return SegmentationData(
         name=name,
-        root=root,
+        root=place,
         split=chosen,
         names=tuple(benchmark_classes(classes)),
         clean_names=tuple(benchmark_classes(f"{classes}:clean")),
@@ -130,9 +133,12 @@ def open_data(name: str, root: str | Path, *, split: str | None = None) -> Segme
     )
 
 
-def _sample(key: str, base: Path, split: str, layout: Layout, encoding: Encoding) -> Sample:
+def _sample(key: str, base: AnyPath, split: str, layout: Layout, encoding: Encoding) -> Sample:
     try:
-        image, mask = (inside(base, _fill(pattern, split, key)) for pattern in (layout.image, encoding.mask))
+        image, mask = (
+            base / check_inside(str(base), _fill(pattern, split, key))
+            for pattern in (layout.image, encoding.mask)
+        )
     except ValueError as error:
         raise DataSetError(f"the key {key!r} names no image of the set: {error}") from error
     return Sample(key, image, mask)
@@ -142,7 +148,7 @@ def _fill(pattern: str, split: str, key: str) -> str:
     return pattern.replace("{split}", split).replace("{key}", key)
 
 
-def _base(name: str, layout: Layout, root: Path, split: str) -> Path:
+def _base(name: str, layout: Layout, root: AnyPath, split: str) -> AnyPath:
     """The first folder that holds what is needed: the listing, or the folder of images."""
     needed = layout.listing or layout.image.partition("{key}")[0]
     for base in layout.bases:
@@ -154,12 +160,12 @@ def _base(name: str, layout: Layout, root: Path, split: str) -> Path:
     raise _incomplete(name, layout, f"none of these exists: {looked}")
 
 
-def _keys(name: str, layout: Layout, base: Path, split: str) -> list[str]:
+def _keys(name: str, layout: Layout, base: AnyPath, split: str) -> list[str]:
     if layout.listing is not None:
         listing = base / _fill(layout.listing, split, "")
         try:
             lines = listing.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ImageError, UnicodeDecodeError) as error:
             raise _incomplete(name, layout, f"{listing} cannot be read ({error})") from error
         keys = [line.split()[0] for line in lines if line.strip()]
         if not keys:
@@ -169,13 +175,13 @@ def _keys(name: str, layout: Layout, base: Path, split: str) -> list[str]:
             raise DataSetError(f"{listing} lists {twice[0]!r} twice: each image counts once")
         return keys
     before, after = _fill(layout.image, split, "\0").split("\0")
-    found = sorted(path.relative_to(base).as_posix() for path in base.glob(before + layout.key + after))
+    found = sorted(name_from(base, path) for path in base.glob(before + layout.key + after))
     if not found:
         raise _incomplete(name, layout, f"no image {base / (before + layout.key + after)}")
     return [path[len(before) : -len(after)] for path in found]
 
 
-def _encoding(name: str, layout: Layout, base: Path, split: str, keys: list[str]) -> Encoding:
+def _encoding(name: str, layout: Layout, base: AnyPath, split: str, keys: list[str]) -> Encoding:
     """The best form of the masks that exists for the first image."""
     for encoding in layout.encodings:
         if (base / _fill(encoding.mask, split, keys[0])).is_file():
@@ -188,8 +194,8 @@ def _incomplete(name: str, layout: Layout, what: str) -> DataSetError:
     return DataSetError(f"the data set {name} is not complete: {what}. Get it here: {layout.source}")
 
 
-def _open_folder(name: str, root: Path, split: str | None) -> SegmentationData:
-    folder = MaskFolder(root)
+def _open_folder(name: str, root: AnyPath, split: str | None) -> SegmentationData:
+    folder = MaskFolder(root if isinstance(root, Path) else str(root))
     folds = sorted({photograph.fold for photograph in folder.photographs})
     chosen = split or ("val" if "val" in folds else folds[0] if len(folds) == 1 else None)
     if chosen is None:

@@ -25,6 +25,7 @@ from fmbseg.images import ImageError
 from fmbseg.method import TakesClasses
 from fmbseg.part import Part
 from fmbseg.progress import Progress
+from fmbseg.sources.stored_path import whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -268,7 +269,7 @@ def describe_run(
         "fmbseg": fmbseg.__version__,
         "data": {
             "name": data.name,
-            "root": str(data.root.resolve()),
+            "root": whole_name(data.root),
             "split": data.split,
             "classes": list(data.names),
             "images": len(keys),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +11,15 @@ from PIL import Image
 
 from fmbseg.evaluation.confusion import NO_CLASS
 from fmbseg.files import check_regular
+from fmbseg.images import load_image
+from fmbseg.storage import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fmbseg.sources.stored_path import AnyPath
 
 UNKNOWN = -2
 """In a table of values: a value that must not occur."""
@@ -41,28 +46,40 @@ def value_table(classes: Mapping[int, int], ignored: range | list[int]) -> NDArr
     return table
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: AnyPath) -> NDArray[np.uint8]:
     """Read a mask's values, (H, W); for a PNG with a palette these are the indices, not the colours.
 
     Raises:
         DataSetError: it cannot be read, or is not one channel of 8 bits.
+        StorageError: the storage that it lies in cannot be read.
     """
     try:
-        check_regular(path)
-        with Image.open(path) as mask:
+        with Image.open(_opened(path)) as mask:
             if mask.mode not in ("L", "P"):
                 raise DataSetError(
                     f"{path} is of mode {mask.mode}: a mask has one channel of 8 bits, the classes' values"
                 )
             return np.asarray(mask, dtype=np.uint8)
-    except (DataSetError, MemoryError):
+    except (DataSetError, StorageError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers fail on damaged bytes with nearly any exception
         raise DataSetError(f"{path} cannot be read: {error}") from error
 
 
+def read_image(path: AnyPath) -> NDArray[np.uint8]:
+    """Read an image (H, W, 3); raises as :func:`~fmbseg.images.load_image` does."""
+    return load_image(path if isinstance(path, Path) else str(path))
+
+
+def _opened(path: AnyPath) -> Path | BytesIO:
+    if isinstance(path, Path):
+        check_regular(path)
+        return path
+    return BytesIO(path.read_bytes())
+
+
 def read_target(
-    path: Path, table: NDArray[np.int32], size: tuple[int, int], image: Path, listed_in: str
+    path: AnyPath, table: NDArray[np.int32], size: tuple[int, int], image: AnyPath, listed_in: str
 ) -> NDArray[np.int32]:
     """Read the classes of an image.
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from fmbseg.evaluation.mask_files import DataSetError, read_target, value_table
-from fmbseg.files import inside
-from fmbseg.images import ImageError, PassedOver, find_images, load_image, passed_over
+from fmbseg.evaluation.mask_files import DataSetError, read_image, read_target, value_table
+from fmbseg.files import check_inside
+from fmbseg.image_files import PassedOver, find_images, passed_over
+from fmbseg.images import ImageError
+from fmbseg.sources.stored_path import name_from, path_of
 from fmbseg.vocabulary import meaning_of_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from fmbseg.sources.stored_path import AnyPath
 
 
 class MaskFolderError(DataSetError):
@@ -37,8 +41,8 @@ class MaskedPhotograph:
     """
 
     key: str
-    image: Path
-    mask: Path
+    image: AnyPath
+    mask: AnyPath
     fold: str
 
 
@@ -58,7 +62,7 @@ class MaskFolder:
     :func:`~fmbseg.vocabulary.meaning_of_name`), or start with "ignore", belong to no class.
 
     Args:
-        folder: that holds them.
+        folder: that holds them, or its URI.
 
     Attributes:
         names: of the classes, in the order of classes.txt.
@@ -74,7 +78,7 @@ class MaskFolder:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of(folder)
         values = _read_classes(self.folder / "classes.txt")
         words = {value: name for value, name in values.items() if not _is_no_class(name)}
         if not words:
@@ -87,7 +91,9 @@ class MaskFolder:
         self.table = value_table({value: index for index, value in enumerate(words)}, list(values))
         listed = (self.folder / "manifest.csv").is_file()
         self.photographs = _read_manifest(self.folder) if listed else _all_images(self.folder)
-        self.passed_over = PassedOver() if listed else passed_over(self.folder / "images")
+        self.passed_over = PassedOver()
+        if isinstance(self.folder, Path) and not listed:
+            self.passed_over = passed_over(self.folder / "images")
 
     def fold(self, name: str) -> list[MaskedPhotograph]:
         """The photographs of one fold.
@@ -113,7 +119,7 @@ class MaskFolder:
             ImageError: the photograph cannot be read.
             DataSetError: the mask cannot be read, has another size, or a value that is not in classes.txt.
         """
-        image = load_image(photograph.image)
+        image = read_image(photograph.image)
         size = (image.shape[0], image.shape[1])
         return image, read_target(photograph.mask, self.table, size, photograph.image, "classes.txt")
 
@@ -122,14 +128,14 @@ def _is_no_class(name: str) -> bool:
     return meaning_of_name(name) is not None or name.casefold().startswith("ignore")
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: AnyPath) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ImageError, UnicodeDecodeError) as error:
         raise MaskFolderError(f"{path} cannot be read: {error}") from error
 
 
-def _read_classes(path: Path) -> dict[int, str]:
+def _read_classes(path: AnyPath) -> dict[int, str]:
     classes: dict[int, str] = {}
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         value, tab, name = line.partition("\t")
@@ -145,14 +151,16 @@ def _read_classes(path: Path) -> dict[int, str]:
     return classes
 
 
-def _images(folder: Path) -> list[Path]:
+def _images(folder: AnyPath) -> Sequence[AnyPath]:
+    if not isinstance(folder, Path):
+        return (folder / "images").images()
     try:
         return find_images(folder / "images")
     except ImageError as error:
         raise MaskFolderError(f"{folder} has no photographs: {error}") from error
 
 
-def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
+def _all_images(folder: AnyPath) -> tuple[MaskedPhotograph, ...]:
     """Every image, named by its path below images/ without its extension."""
     photographs: dict[str, MaskedPhotograph] = {}
     for image in _images(folder):
@@ -168,11 +176,11 @@ def _all_images(folder: Path) -> tuple[MaskedPhotograph, ...]:
     return tuple(photographs.values())
 
 
-def _stem(image: Path, folder: Path) -> str:
-    return image.relative_to(folder / "images").with_suffix("").as_posix()
+def _stem(image: AnyPath, folder: AnyPath) -> str:
+    return PurePosixPath(name_from(folder / "images", image)).with_suffix("").as_posix()
 
 
-def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
+def _read_manifest(folder: AnyPath) -> tuple[MaskedPhotograph, ...]:
     path = folder / "manifest.csv"
     try:
         rows = list(csv.DictReader(io.StringIO(_read_text(path), newline="")))
@@ -190,7 +198,7 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
         if key in photographs:
             raise MaskFolderError(f"{where}: the id {key!r} is listed twice")
         try:
-            mask = inside(folder / "masks", f"{key}.png")
+            mask = folder / "masks" / check_inside(str(folder / "masks"), f"{key}.png")
             image = images.find(key)
         except ValueError as error:
             raise MaskFolderError(f"{where}: {error}") from error
@@ -203,16 +211,16 @@ def _read_manifest(folder: Path) -> tuple[MaskedPhotograph, ...]:
 class _ImagesById:
     """Finds the image that an id refers to in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         self.folder = folder
-        self._by_path: dict[str, list[Path]] = {}
-        self._by_name: dict[str, list[Path]] = {}
+        self._by_path: dict[str, list[AnyPath]] = {}
+        self._by_name: dict[str, list[AnyPath]] = {}
         for image in _images(folder):
             stem = _stem(image, folder)
             self._by_path.setdefault(stem, []).append(image)
             self._by_name.setdefault(PurePosixPath(stem).name, []).append(image)
 
-    def find(self, key: str) -> Path:
+    def find(self, key: str) -> AnyPath:
         """The one image of an id.
 
         Raises:

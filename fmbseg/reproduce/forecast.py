@@ -21,6 +21,7 @@ from fmbseg.recipes import get_recipe
 from fmbseg.recipes.sources import describe_recipe
 from fmbseg.reproduce.plan import Evaluate, Fit, Label
 from fmbseg.reproduce.sets import TRAINING, FoundSet, look_for, look_for_training, training_photographs
+from fmbseg.sources.stored_path import local
 from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def _of_step(step: Step, root: Path) -> list[Path]:
         if isinstance(step, Label):
             return training_photographs(step.data, root, PROBED)
         if isinstance(step, Evaluate):
-            return [sample.image for sample in open_data(step.data, root).samples[:PROBED]]
+            return [local(sample.image) for sample in open_data(step.data, root).samples[:PROBED]]
     except DataSetError:
         pass  # it is told as missing
     return []

@@ -30,6 +30,7 @@ from fmbseg.recipes import get_recipe
 from fmbseg.reproduce.plan import PROTOCOL, Evaluate, Fit, Label
 from fmbseg.reproduce.result import RESULT_FILES, Cell, ReproducedTable
 from fmbseg.reproduce.sets import TRAINING, training_photographs
+from fmbseg.sources.stored_path import local
 from fmbseg.vocabulary import Vocabulary
 from fmbseg.written import WrittenFiles, check_folder
 
@@ -186,7 +187,7 @@ class _Run:
             given["photographs"] = _listed(self._photographs(step))
         elif isinstance(step, Evaluate):
             samples = open_data(step.data, self._place.root).samples[: self._plan.limit]
-            given["photographs"] = _listed([sample.image for sample in samples])
+            given["photographs"] = _listed([local(sample.image) for sample in samples])
         found: dict[str, Any] = json.loads(json.dumps(given))
         return found
 
@@ -257,7 +258,7 @@ class _Run:
         for sample in data.samples[: self._plan.limit]:
             _, target = data.load(sample)
             there = np.unique(target[target >= 0]).tolist()
-            told[str(sample.image.absolute())] = [data.clean_names[index] for index in there]
+            told[str(local(sample.image).absolute())] = [data.clean_names[index] for index in there]
         return told
 
     def _fit(self, step: Fit) -> str:
