@@ -64,7 +64,7 @@ def told_of(error: BaseException) -> str:
 
 def _keep_to(cores: str | None) -> None:
     """Keep to some cores, before any library asks how many there are; only Linux can."""
-    if cores and hasattr(os, "sched_setaffinity"):
+    if cores and sys.platform == "linux":
         os.sched_setaffinity(0, map(int, cores.split(",")))
 
 
