@@ -261,8 +261,8 @@ class Spent(NamedTuple):
     Attributes:
         wall: seconds on the clock.
         used: seconds of processor time, of all workers.
-        queued: seconds that a worker was ready and had no core, because something else ran on it; the mean
-            over workers, each of which computes on one thread.
+        queued: seconds that a worker was ready and had no core, because something else ran on it; of the
+            worker that had to wait longest. Each computes on one thread.
     """
 
     wall: float
@@ -276,7 +276,7 @@ def _spent(team: ProcessTeam, crew: Crew, units: Sequence[Shard]) -> Spent:
     list(crew.map(units))
     wall, after = time.perf_counter() - started, [_scheduled(pid) for pid in pids]
     used, queued = (np.array(after) - np.array(before)).T
-    return Spent(wall, float(used.sum()), float(queued.mean()))
+    return Spent(wall, float(used.sum()), float(queued.max()))
 
 
 def _scheduled(pid: int) -> tuple[float, float]:
