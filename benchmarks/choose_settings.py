@@ -1,19 +1,20 @@
 """The offline recipe's settings, chosen anew where its figures are not reported: on fold ``train``.
 
 ``python -m benchmarks.choose_settings --data DIR`` goes through candidates on fold ``train`` of ``--data``
-and prints the choice beside the recipe's own settings. No photograph of another fold is read.
+and prints the choice beside the recipe's own settings. No mask of another fold is read.
 
 - **Segmenting**, without masks: every combination of :data:`SEGMENTING`, by the packaged head.
 - **Stage 1**, its masks of everything painted: every combination of :data:`DESCRIBING`; then, around the best
   of these, each value of :data:`MASKS` by itself. Nothing is left blank, and no points are asked for, which
   change little and cost much.
+- **Training**: each value of :data:`~benchmarks.choose_training.TRAINING` by itself; heads learn from the
+  labels of the photographs of fold ``val``, without a look at their masks.
 
 The best has the highest mIoU as ``fmbseg eval`` has it, over classes shown or found; of equals the first, and
 candidates stand in the order of their cost. The best of many looks better than it is, on the photographs that
 it was chosen on. So each photograph is also measured with the settings that are best on all others, and the
 recipe's own settings stay where choosing so is not surely better than they are: where the paired difference,
-90 % of draws of the photographs, holds 0. All candidates share what the models compute of a photograph. What
-was trained (the head, and the settings of its training) is not chosen here.
+90 % of draws of the photographs, holds 0. All candidates share what the models compute of a photograph.
 
 ``--report DIR`` measures the packaged head with the recipe's and with the chosen settings side by side on
 fold ``val``, as ``fmbseg compare`` does. Parts that the file ``--out`` has already are not chosen again. The
@@ -25,19 +26,17 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from benchmarks.choose_training import choose_training
 from benchmarks.output import measured_with, tell
+from benchmarks.setting_counts import Counts, combinations
 from fmbseg import OpenVocabSegmenter, Vocabulary
 from fmbseg.evaluation.compare import compare
-from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.datasets import open_data
-from fmbseg.evaluation.intervals import draw_photographs, interval, mean_of_classes
 from fmbseg.files import write_json
 from fmbseg.labeling.classes import Classes
 from fmbseg.labeling.description import describe
@@ -55,10 +54,12 @@ from fmbseg.segmentation.encoding import SecondView, encode_images
 from fmbseg.segmentation.reduction import segment_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from benchmarks.setting_counts import Candidate
     from fmbseg.evaluation.datasets import SegmentationData
     from fmbseg.labeling.description import Description
     from fmbseg.masks import MaskSet
@@ -85,108 +86,6 @@ MASKS: dict[str, tuple[Any, ...]] = {
     "min_predicted_iou": (0.6, 0.7, 0.8),
 }
 """Which masks are named."""
-
-Candidate = tuple[Any, ...]
-"""One value of each setting of a grid, in its order."""
-
-
-def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Candidate]:
-    """Every combination of a grid's values; of those that mix nothing in, one.
-
-    Example:
-        >>> combinations({"weight": (0.0, 0.5), "own_short_side": (448, 560)})
-        [(0.0, 448), (0.5, 448), (0.5, 560)]
-    """
-    names = list(grid)
-    found = []
-    for values in product(*grid.values()):
-        named = dict(zip(names, values, strict=True))
-        if named.get("weight") == 0 and named["own_short_side"] != grid["own_short_side"][0]:
-            continue
-        found.append(values)
-    return found
-
-
-class Counts:
-    """What is counted of each photograph and candidate: pixels right, of the class, and given it.
-
-    Args:
-        classes: K.
-
-    Example:
-        >>> counts = Counts(2)
-        >>> counts.add("one", np.array([[0, 1]]), np.array([[0, 0]]))
-        >>> counts.add("other", np.array([[0, 0]]), np.array([[0, 0]]))
-        >>> counts.miou("one"), counts.best(["one", "other"])
-        (0.25, 'other')
-    """
-
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
-        self._pixels: dict[Any, list[NDArray[np.int64]]] = {}
-
-    def add(self, candidate: Any, labels: NDArray[np.integer], target: NDArray[np.integer]) -> None:
-        """Count a photograph."""
-        matrix = ConfusionMatrix(self._classes)
-        matrix.update(labels, target)
-        counts = matrix.counts
-        row = np.stack([np.diagonal(counts), counts.sum(axis=1), counts[:, :-1].sum(axis=0)], axis=1)
-        self._pixels.setdefault(candidate, []).append(row)
-
-    def miou(self, candidate: Any) -> float:
-        """Over the classes shown or found."""
-        return float(_miou(np.sum(self._pixels[candidate], axis=0)))
-
-    def left_out(self, candidates: Sequence[Any]) -> list[NDArray[np.int64]]:
-        """The counts of each photograph with the candidate that is best on all others.
-
-        Example:
-            >>> counts = Counts(2)
-            >>> for shown in ([[0, 0]], [[1, 1]]):
-            ...     counts.add("zeros", np.array([[0, 0]]), np.array(shown))
-            ...     counts.add("ones", np.array([[1, 1]]), np.array(shown))
-            >>> [int(one[:, 0].sum()) for one in counts.left_out(["zeros", "ones"])]  # each has the other's
-            [0, 0]
-        """
-        pixels = np.stack([self._pixels[one] for one in candidates])
-        others = pixels.sum(axis=1, keepdims=True) - pixels
-        best = _miou(others).argmax(axis=0)
-        return [pixels[chosen, place] for place, chosen in enumerate(best)]
-
-    def drawn(self, photographs: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """The mIoU of each draw of the photographs, as :class:`ImageCounts` has it."""
-        pixels = np.stack(photographs)
-        sums = draw_photographs(len(pixels)) @ pixels.reshape(len(pixels), -1).astype(np.float64)
-        hits, there, given = np.moveaxis(sums.reshape(-1, self._classes, 3), -1, 0)
-        either = (there > 0) | (pixels[..., 1].sum(axis=0) == 0)
-        return mean_of_classes(hits, there + given - hits, either)
-
-    def best(self, candidates: Sequence[Any]) -> Any:
-        """The candidate of the highest mIoU, of equals the first."""
-        return max(candidates, key=self.miou)
-
-    def told(self, names: Sequence[str], candidates: Sequence[Candidate], own: Candidate) -> dict[str, Any]:
-        """The choice beside the recipe's own settings, and all candidates, as JSON values."""
-        chosen, others_best = self.best(candidates), self.left_out(candidates)
-        low, high = interval(self.drawn(others_best) - self.drawn(self._pixels[own]))
-        return {
-            "chosen": dict(zip(names, chosen, strict=True)),
-            "recipe": dict(zip(names, own, strict=True)),
-            "chosen_miou": round(self.miou(chosen), 4),
-            "recipe_miou": round(self.miou(own), 4),
-            "chosen_on_others_miou": round(float(_miou(np.sum(others_best, axis=0))), 4),
-            "chosen_on_others_over_recipe": [round(low, 4), round(high, 4)],
-            "recipe_stays": low <= 0,
-            "candidates": [[*one, round(self.miou(one), 4)] for one in candidates],
-        }
-
-
-def _miou(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Of counts (..., K, 3) as :class:`Counts` has them, over the classes shown or found."""
-    hits, there, given = np.moveaxis(counts.astype(np.float64), -1, 0)
-    union = there + given - hits
-    shares = np.divide(hits, union, out=np.zeros_like(hits), where=union > 0)
-    return np.asarray(shares.sum(axis=-1) / np.maximum(1, (union > 0).sum(axis=-1)))
 
 
 class Remembered:
@@ -319,9 +218,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         before = json.loads(arguments.out.read_text("utf-8"))
         if {name: before[name] for name in found} == found:
             found = before
-    for name, choose in (("segmenting", chosen_segmenting), ("labeling", chosen_labeling)):
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "labeling": lambda: chosen_labeling(recipe, pool, data, arguments.limit),
+        "training": lambda: choose_training(recipe, arguments.data, arguments.work, arguments.limit),
+        "segmenting": lambda: chosen_segmenting(recipe, pool, data, arguments.limit),
+    }
+    for name, choose in parts.items():
         if name not in found:
-            found[name] = choose(recipe, pool, data, arguments.limit)
+            found[name] = choose()
             if arguments.out is not None:
                 write_json(arguments.out, found)
     if arguments.report is not None:
@@ -376,13 +280,8 @@ def chosen_labeling(
     masks = Counts(len(data.names))
     for key, image, target in photographs(data, limit, "masks of Stage 1"):
         measurer.measure(key, image, target, masks, around)
-    each = {}
-    for name, values in MASKS.items():
-        told = masks.told(
-            ["setting", "value"], [(name, value) for value in values], (name, getattr(settings, name))
-        )
-        each[name] = {**told, "chosen": told["chosen"]["value"], "recipe": told["recipe"]["value"]}
-    return {"crops": crops, "masks": each}
+    given = {name: getattr(settings, name) for name in MASKS}
+    return {"crops": crops, "masks": masks.told_of_each(MASKS, given)}
 
 
 def report(recipe: Recipe, chosen: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -421,6 +320,9 @@ def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
         "--data", type=Path, required=True, help="photographs with masks, folds train and val"
     )
     parser.add_argument("--limit", type=int, help="photographs of a fold, from the first")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/choose_settings"), help="keeps heads' figures"
+    )
     parser.add_argument("--report", type=Path, help="folder of the comparison on fold val")
     parser.add_argument("--out", type=Path, help="file for the JSON object")
     return parser.parse_args(command)

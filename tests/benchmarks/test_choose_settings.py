@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.choose_settings import SEGMENTING, Counts, Remembered, combinations
+from benchmarks.choose_settings import SEGMENTING, Remembered
+from benchmarks.choose_training import TRAINING
+from benchmarks.setting_counts import Counts, combinations
+from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.evaluation.confusion import ConfusionMatrix
 from fmbseg.evaluation.image_counts import ImageCounts
 from fmbseg.evaluation.metrics import SegmentationMetrics
@@ -84,6 +87,8 @@ def test_the_recipes_own_settings_are_a_candidate() -> None:
     candidates = combinations(SEGMENTING)
     assert own in candidates
     assert len(candidates) == len(set(candidates)) == 140
+    training = TrainingSettings.from_dict(recipe.training).to_dict()
+    assert all(training[name] == values[0] for name, values in TRAINING.items())
 
 
 def test_remembered_masks_take_no_points() -> None:

@@ -1,0 +1,81 @@
+"""The part of ``choose_settings`` that trains: heads by other settings, from the same labels.
+
+Heads learn from the labels that Stage 1 gives the photographs of fold ``val``, whose masks are not looked at,
+and are measured, as they are and without the rules for blank pixels, by the masks of fold ``train``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.setting_counts import Counts, counted
+from fmbseg import Aligner, OpenVocabSegmenter, PseudoLabeler, Vocabulary
+from fmbseg.alignment.settings import TrainingSettings
+from fmbseg.evaluation.mask_folder import MaskFolder
+from fmbseg.progress import Progress
+from fmbseg.segment_settings import SegmentSettings
+from fmbseg.sources.stored_path import local
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmbseg.recipes import Recipe
+
+TRAINING: dict[str, tuple[Any, ...]] = {
+    "epochs": (20, 10, 40),
+    "learning_rate": (1e-3, 3e-4, 3e-3),
+    "patches_per_image": (100, 50, 200),
+    "mask_weight": (30.0, 0.0, 100.0),
+    "mask_class_weight": (10.0, 0.0, 30.0),
+    "text_weight": (1.0, None),
+    "head_kind": ("mlp", "block"),
+}
+"""Each value by itself, with the recipe's others. The recipe's comes first: of equals the first is chosen."""
+
+
+def choose_training(recipe: Recipe, data: Path, work: Path, limit: int | None) -> dict[str, Any]:
+    """The choice of each setting by itself.
+
+    Args:
+        recipe: whose models and other settings are used.
+        data: photographs with masks.
+        work: keeps labels, features and counts, so that what was stopped goes on.
+        limit: photographs of a fold, from the first.
+    """
+    folder = MaskFolder(data)
+    words, own = Vocabulary.of(folder.names), TrainingSettings.from_dict(recipe.training)
+    photographs = [local(one.image) for one in folder.fold("val")[:limit]]
+    labels = PseudoLabeler(recipe.name, mask_cache=work).label(photographs, words, work / "labels-val")
+    counts = Counts(len(words))
+    tried = [(name, value) for name, values in TRAINING.items() for value in values]
+    with Progress() as bars:
+        for name, value in bars.track(tried, "heads", len(tried)):
+            settings = replace(own, **{name: value})
+            told = json.dumps([settings.to_dict(), labels.fingerprint, limit], sort_keys=True)
+            place = work / f"head-{sha256(told.encode()).hexdigest()[:16]}.npy"
+            if not place.is_file():
+                aligner = Aligner(recipe=recipe.name, settings=settings, features_dir=work / "features")
+                aligner.fit(labels.whole)
+                np.save(place, _measured(aligner, folder, words, limit))
+            for pixels in np.load(place):
+                counts.put((name, value), pixels)
+    return counts.told_of_each(TRAINING, own.to_dict())
+
+
+def _measured(
+    aligner: Aligner, folder: MaskFolder, words: Vocabulary, limit: int | None
+) -> NDArray[np.int64]:
+    """The counts of each photograph of fold ``train``, (photographs, K, 3)."""
+    segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(certainty=0.0))
+    found = []
+    for photograph in folder.fold("train")[:limit]:
+        image, target = folder.load(photograph)
+        found.append(counted(segmenter.segment(image, words).labels, target, len(words)))
+    return np.stack(found)
