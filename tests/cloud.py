@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -18,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "not-a-real-secret",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -26,6 +27,7 @@ _ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_MAX_ATTEMPTS": "1",  # fmbseg's own retries are tested, without botocore's waiting
 }
+"""What a process needs in order to find the server, but for its address, ``AWS_ENDPOINT_URL``."""
 _numbers = count()
 
 
@@ -80,7 +82,7 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     point_to(s3_server, monkeypatch)
     client = boto3.client("s3", endpoint_url=s3_server)
@@ -98,6 +100,28 @@ def point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     S3FileSystem.clear_instance_cache()
     forget()
+
+
+@contextmanager
+def only(bucket: Bucket, *actions: str) -> Iterator[None]:
+    """Go on as a user who may do these things with buckets and no others; the server refuses the rest."""
+    import boto3
+    from moto import settings
+
+    iam, name = boto3.client("iam", endpoint_url=bucket.endpoint), f"user-{next(_numbers)}"
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName=name, PolicyName="some", PolicyDocument=policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        patch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+        point_to(bucket.endpoint, patch)
+        yield
+    with pytest.MonkeyPatch.context() as patch:
+        point_to(bucket.endpoint, patch)  # clients of the one before again
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from fmbseg import storage
 from fmbseg.cli.main import app
 from fmbseg.labels.place import files_in, place_of, read_whole
 from tests.cli.conftest import CLASSES, Chain, _Missing
+from tests.cloud import only
 from tests.labels.test_writer import files, write
 
 if TYPE_CHECKING:
@@ -115,21 +117,28 @@ class TestBadInput:
         assert "without credentials; looked for in the environment (AWS_ACCESS_KEY_ID" in told.stderr
         assert told.stderr.count("\n") == 1
 
-    def test_no_permission(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-        write(f"{bucket.uri}/labels")
-
-        def denied(*_: object, **__: object) -> None:
-            raise PermissionError("Access Denied")
-
-        storage.remove(f"{bucket.uri}/labels/shard-00001.parquet")
-        monkeypatch.setattr(storage.file_system("s3://"), "pipe_file", denied)
-        with pytest.raises(OSError, match=r"shard-00001\.parquet may not be written .* grant the permission"):
-            write(f"{bucket.uri}/labels")
-        monkeypatch.setattr(storage.file_system("s3://"), "info", denied)
-        told = run("labels", "verify", f"{bucket.uri}/labels")
-        assert told.exit_code == 1
-        assert "/labels/manifest.json may not be read with these credentials" in told.stderr
-        assert "not-a-real-secret" not in told.stderr
+    def test_no_permission(self, bucket: Bucket) -> None:
+        out = f"{bucket.uri}/labels"
+        write(out)
+        storage.remove(f"{out}/shard-00001.parquet")
+        with only(bucket, "s3:ListBucket", "s3:GetObject"):
+            assert run("labels", "stats", out).exit_code == 1  # a shard is missing
+            with pytest.raises(OSError, match=r"shard-00001\.parquet may not be written .* grant the perm"):
+                write(out)
+        with only(bucket, "s3:ListBucket"):
+            told = run("labels", "verify", out)
+            assert told.exit_code == 1
+            assert "/labels/manifest.json may not be read with these credentials" in told.stderr
+            secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+            assert not {secret, os.environ["AWS_ACCESS_KEY_ID"]} & set(told.stderr.split())
+            assert secret not in told.output
+            told = run("label", f"{out}/photos.tar", "--classes", "cat", "--out", "nowhere")
+            assert (told.exit_code, told.stderr.count("\n")) == (1, 1)
+            assert "/labels/photos.tar may not be read with these credentials" in told.stderr
+        with only(bucket, "s3:GetObject"):
+            told = run("label", bucket.uri, "--classes", "cat", "--out", "nowhere")
+            assert f"{bucket.uri} may not be listed with these credentials" in told.stderr
+        assert "shard-00001.parquet" not in " ".join(bucket.names())
 
     def test_a_bucket_or_scheme_that_is_not_there(self, bucket: Bucket) -> None:
         told = run("labels", "stats", f"{bucket.uri}-no/labels")

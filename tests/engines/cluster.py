@@ -51,18 +51,26 @@ class Nodes:
 
     def kill_a_worker(self) -> None:
         """Kill the process of one actor that works."""
-        raylets = {node.all_processes["raylet"][0].process.pid for node in self.working}
         workers: list[int] = []
         while not workers:  # of a killed one, the next is still to start
-            pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-            own = [pid for pid in pids if _parent(pid) in raylets]
-            workers = [pid for pid in own if _command(pid).startswith("ray::WorkerActor")]
+            workers = self.workers()
         os.kill(workers[0], signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """The processes of actors."""
+        raylets = {node.all_processes["raylet"][0].process.pid for node in self.working}
+        return [pid for pid in children(raylets) if _command(pid).startswith("ray::WorkerActor")]
 
     def close(self) -> None:
         """End all of it."""
         ray.shutdown()
         self.cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def children(parents: set[int]) -> list[int]:
+    """The processes that some others started."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if _parent(pid) in parents]
 
 
 def _parent(pid: int) -> int:

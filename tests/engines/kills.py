@@ -50,18 +50,18 @@ class Run:
     """What is labelled, wherever.
 
     Args:
-        source: folder of photographs.
+        source: folder of photographs, or URI.
         shard: photographs of a shard.
         recipe: empty for the colours.
         seconds: that the colours take a photograph, on Ray.
     """
 
-    source: Path
+    source: Path | str
     shard: int
     recipe: str = ""
     seconds: float = 0.0
 
-    def label(self, out: Path, **engine: Any) -> LabelSet:
+    def label(self, out: Path | str, **engine: Any) -> LabelSet:
         """Label, on Ray where an address is given, else in this process."""
         from fmbseg.engines.engine import OnRay
 
@@ -89,7 +89,7 @@ class Run:
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the run had ended before"
         there = shards(out)
-        self.label(out, address=nodes.address, workers=(1, nodes.count))
+        self.label(out, address=nodes.address, workers=(1, 2))
         return there
 
 

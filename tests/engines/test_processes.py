@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +19,9 @@ from fmbseg.engines.crew import TRIES, Crew
 from fmbseg.engines.engine import OnProcesses, OnRay, engine_of
 from fmbseg.engines.processes import ProcessTeam, environments_of
 from fmbseg.engines.versions import versions
-from fmbseg.engines.work import EngineError, WorkFailedError
+from fmbseg.engines.work import EngineError, News, WorkFailedError
+from tests.engines.cluster import children
+from tests.engines.interrupted import interrupt, lives
 from tests.engines.works import Squares
 
 if TYPE_CHECKING:
@@ -90,6 +95,43 @@ def test_another_version_is_refused_before_work(tmp_path: Path, monkeypatch: pyt
     assert versions()["fmbseg"] == "99.0"
 
 
+@dataclass
+class Elsewhere:
+    """A team of one, on a machine with other versions."""
+
+    has: dict[str, str]
+    most: int = 1
+    least: int = 1
+    given: int = 0
+
+    def give(self, worker: int, unit: object) -> None:
+        self.given += 1
+
+    def news(self, seconds: float) -> list[News]:
+        return [News(0, "ready", {**versions(), "where": "node b", **self.has})]
+
+    def told(self) -> dict[int, int]:
+        return {}
+
+    def waiting_for(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.given -= 100
+
+
+@pytest.mark.parametrize(("name", "other"), [("Python", "3.4"), ("Ray", "1.2.3"), ("fmbseg", "99.0")])
+def test_a_node_with_another_version_is_named_and_gets_no_work(
+    name: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__version__="2.60.0"))
+    here, team = versions()[name], Elsewhere({name: other})
+    told = rf"node b has {name} {re.escape(other)} \(here {re.escape(here)}\): install the same on every node"
+    with Crew(team) as crew, pytest.raises(EngineError, match=told):
+        list(crew.map(range(3)))
+    assert team.given == -100  # it was closed, and was given nothing
+
+
 def test_photographs_done_are_told_while_a_unit_is_worked_on(tmp_path: Path) -> None:
     moved: list[int] = []
     with crew_of(Squares(tmp_path, seconds=1.5), 1, moved=moved.append) as crew:
@@ -112,17 +154,14 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     until = time.monotonic() + 20
-    while any(_lives(pid) for pid in workers) and time.monotonic() < until:
+    while any(map(lives, workers)) and time.monotonic() < until:
         time.sleep(0.02)
-    assert not any(_lives(pid) for pid in workers)
+    assert not any(map(lives, workers))
 
 
-def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
-            return stat.read().split(")")[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGINT")
+def test_ctrl_c_ends_the_processes_and_the_command_goes_on_later(tmp_path: Path) -> None:
+    interrupt(tmp_path, lambda command: children({command.pid}), "--processes", "2")
 
 
 def test_each_process_gets_its_gpu_or_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
