@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fmbseg.alignment.features import FeatureCache
 from fmbseg.devices import find_device
 from fmbseg.engines.watch import Watch
+from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.loading.create import create_model
-from fmbseg.models.registries import BACKBONES
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.unknown_name import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import torch
+
     from fmbseg.alignment.training_example import TrainingExample
     from fmbseg.engines.engine import Engine
-    from fmbseg.models.contracts import Backbone
+    from fmbseg.models.contracts import Backbone, ImageTextEncoder
     from fmbseg.models.loading.hub_files import HubOptions
     from fmbseg.progress import Progress
+    from fmbseg.registry import Registry
+
+ModelT = TypeVar("ModelT", "Backbone", "ImageTextEncoder")
 
 _CHUNK = 256
 """Photographs of a unit, each of which is a file of features."""
+
+
+class DenseMap(NamedTuple):
+    """The dense map of an image-text encoder in the place of a backbone, to be made where it is needed.
+
+    Attributes:
+        encoder: its spec, or itself if it can be pickled.
+        stride: pixels between the cells of the map.
+    """
+
+    encoder: ImageTextEncoder | str
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -31,22 +49,22 @@ class FeatureWork:
     """Makes a worker; picklable.
 
     Args:
-        backbone: its spec, or itself if it can be pickled.
+        backbone: its spec, or itself if it can be pickled; or a dense map in its place.
         hub: how its files are found.
         device: that was asked for.
         folder: of features, the same for all workers.
     """
 
-    backbone: Backbone | str
+    backbone: Backbone | DenseMap | str
     hub: HubOptions | None
     device: str | None
     folder: Path
 
     def __call__(self) -> Callable[[Sequence[TrainingExample], Callable[[int], None]], int]:
-        """Load the backbone; the worker takes photographs, and returns how many it has kept."""
-        named = self.backbone
-        backbone = create_model(BACKBONES, named, self.hub) if isinstance(named, str) else named
-        cache = FeatureCache(backbone, find_device(self.device), self.folder, float("inf"))
+        """Load the model; the worker takes photographs, and returns how many it has kept."""
+        device = find_device(self.device)
+        backbone = self._made(device)
+        cache = FeatureCache(backbone, device, self.folder, float("inf"))
         cache.open([])
 
         def work(examples: Sequence[TrainingExample], tell: Callable[[int], None]) -> int:
@@ -59,14 +77,24 @@ class FeatureWork:
 
         return work
 
+    def _made(self, device: torch.device) -> Backbone:
+        named = self.backbone
+        if isinstance(named, str):
+            return create_model(BACKBONES, named, self.hub)
+        if not isinstance(named, DenseMap):
+            return named
+        encoder, stride = named
+        made = create_model(IMAGE_TEXT, encoder, self.hub) if isinstance(encoder, str) else encoder
+        return DenseBackbone(made.to(device), stride)
 
-def sent_as(backbone: Backbone) -> Backbone | str:
-    """What is sent of a backbone: its spec, from which a worker loads it; itself where no spec makes it."""
+
+def sent_as(model: ModelT, kind: Registry[ModelT]) -> ModelT | str:
+    """What is sent of a model: its spec, from which a worker loads it; itself where no spec makes it."""
     try:
-        BACKBONES.get(backbone.spec.partition(":")[0])
+        kind.get(model.spec.partition(":")[0])
     except UnknownNameError:
-        return backbone
-    return backbone.spec
+        return model
+    return model.spec
 
 
 def fill_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fmbseg.alignment.checkpoint import Checkpoint
 from fmbseg.alignment.distillation import OldVocabulary, joined_vocabulary
 from fmbseg.alignment.early_checks import check_early, open_checkpoint, training_identity
 from fmbseg.alignment.examples import training_data
-from fmbseg.alignment.feature_work import FeatureWork, fill_on, sent_as
+from fmbseg.alignment.feature_work import DenseMap, FeatureWork, fill_on, sent_as
 from fmbseg.alignment.features import FeatureCache, check_grid, filled
 from fmbseg.alignment.label_source import models_without_paths
 from fmbseg.alignment.objective import Objective
@@ -27,6 +28,7 @@ from fmbseg.alignment.trainer import EpochRecord, train
 from fmbseg.alignment.training_example import training_size
 from fmbseg.models.dense import DenseBackbone
 from fmbseg.models.hubness import NEIGHBOURS
+from fmbseg.models.registries import BACKBONES, IMAGE_TEXT
 from fmbseg.models.text import embed_vocabulary
 
 if TYPE_CHECKING:
@@ -248,19 +250,20 @@ class Fitting:
             cache = FeatureCache(backbone, ground.device, ground.features_dir, settings.cache_gb)
             return files.enter_context(filled(cache, examples, name, bars, ground.processes, elsewhere))
 
-        def on_engine(examples: Sequence[TrainingExample], name: str, bars: Progress) -> None:
-            assert ground.engine is not None
-            work = FeatureWork(
-                sent_as(self._parts.backbone), ground.hub, ground.device.type, ground.features_dir
-            )
-            fill_on(ground.engine, work, examples, name, bars)
+        def elsewhere(sent: Backbone | DenseMap | str) -> Elsewhere:
+            if ground.engine is None:
+                return None
+            work = FeatureWork(sent, ground.hub, ground.device.type, ground.features_dir)
+            return partial(fill_on, ground.engine, work)
 
+        backbone, encoder = self._parts.backbone, self._text_encoder
         every = (*data.examples, *data.held_out)
-        features = cached(self._parts.backbone, "features", every, on_engine if ground.engine else None)
+        features = cached(backbone, "features", every, elsewhere(sent_as(backbone, BACKBONES)))
         if not settings.dense_weight:
             return features, None
-        dense = DenseBackbone(self._text_encoder, self._parts.backbone.stride)
-        return features, cached(dense, "dense maps", data.examples)
+        there = elsewhere(DenseMap(sent_as(encoder, IMAGE_TEXT), backbone.stride))
+        dense = DenseBackbone(encoder, backbone.stride)
+        return features, cached(dense, "dense maps", data.examples, there)
 
     def _select(self, bars: Progress) -> Selection | None:
         """After how many epochs to stop, if the settings ask for it and there is a head to start from."""

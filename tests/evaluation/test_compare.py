@@ -18,6 +18,7 @@ from fmbseg.evaluation.evaluate import evaluate
 from fmbseg.evaluation.journal import RunError
 from fmbseg.part import Part
 from fmbseg.results import Segmentation
+from fmbseg.sources.stored_path import local
 from tests.evaluation.red_channel import NAMES
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_what_does_not_go_together_is_refused(data: SegmentationData, tmp_path: 
 
 
 def test_an_image_that_cannot_be_read_is_told(data: SegmentationData, tmp_path: Path) -> None:
-    data.samples[2].image.write_bytes(b"no image")
+    local(data.samples[2].image).write_bytes(b"no image")
     found = compare(methods(), data, out=tmp_path / "run")
     assert found.first.measured == 6
     assert [one["key"] for one in found.first.failures] == ["image 2"]

@@ -10,6 +10,7 @@ from PIL import Image
 from fmbseg.evaluation.datasets import data_names, open_data
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.images import ImageError
+from fmbseg.sources.stored_path import local
 from fmbseg.unknown_name import UnknownNameError
 from tests.evaluation import layouts
 from tests.evaluation.test_mask_folder import folder  # noqa: F401 - a fixture
@@ -119,16 +120,16 @@ def test_wrong_masks_and_images_are_named(tmp_path: Path) -> None:
     layouts.ade20k(tmp_path)
     data = open_data("ade20k150", tmp_path)
     (sample,) = data.samples
-    layouts.write_mask(sample.mask, [[0, 151, 0], [200, 0, 0]])
+    layouts.write_mask(local(sample.mask), [[0, 151, 0], [200, 0, 0]])
     with pytest.raises(DataSetError, match=r"00000001\.png has the values \[151, 200\], which the set"):
         data.load(sample)
-    layouts.write_mask(sample.mask, [[0, 1]])
+    layouts.write_mask(local(sample.mask), [[0, 1]])
     with pytest.raises(DataSetError, match=r"has size \(1, 2\), but .*\(2, 3\)"):
         data.load(sample)
-    Image.new("I;16", (3, 2)).save(sample.mask)
+    Image.new("I;16", (3, 2)).save(local(sample.mask))
     with pytest.raises(DataSetError, match=r"00000001\.png is of mode I"):
         data.load(sample)
-    sample.image.write_text("no image")
+    local(sample.image).write_text("no image")
     with pytest.raises(ImageError, match=r"ADE_val_00000001\.jpg is not an image"):
         data.load(sample)
 

@@ -14,6 +14,7 @@ from sklearn.metrics import jaccard_score
 from fmbseg.evaluation.evaluate import evaluate, merge_runs
 from fmbseg.evaluation.journal import RunError
 from fmbseg.part import Part
+from fmbseg.sources.stored_path import local
 from tests.evaluation.red_channel import NAMES, RedChannel
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def test_what_does_not_add_up(data: SegmentationData, tmp_path: Path) -> None:
 def test_images_that_cannot_be_read_are_told_and_tried_again(data: SegmentationData, tmp_path: Path) -> None:
     sample = data.samples[2]
     good = sample.mask.read_bytes()
-    Image.fromarray(np.full((12, 16), 9, np.uint8)).save(sample.mask)
+    Image.fromarray(np.full((12, 16), 9, np.uint8)).save(local(sample.mask))
     report = evaluate(RedChannel(), data, "paper", out=tmp_path / "run")
     assert report.measured == 6
     (failure,) = report.failures
@@ -124,7 +125,7 @@ def test_images_that_cannot_be_read_are_told_and_tried_again(data: SegmentationD
     assert "image 2.png has the values [9]" in failure["error"]
     assert "1 images could not be read" in (tmp_path / "run" / "report.md").read_text()
     assert "1 images could not be read" in (tmp_path / "run" / "report.html").read_text()
-    sample.mask.write_bytes(good)
+    local(sample.mask).write_bytes(good)
     again = RedChannel()
     assert evaluate(again, data, "paper", out=tmp_path / "run").failures == ()
     assert again.seen == 1
@@ -157,7 +158,7 @@ def test_limits_and_parts_that_make_no_sense(data: SegmentationData) -> None:
 
 
 def test_an_image_where_nothing_counts(data: SegmentationData) -> None:
-    Image.fromarray(np.full((12, 16), 255, np.uint8)).save(data.samples[0].mask)
+    Image.fromarray(np.full((12, 16), 255, np.uint8)).save(local(data.samples[0].mask))
     report = evaluate(RedChannel(), data, "paper")
     assert report.images["image 0"] is None
     assert report.measured == 7

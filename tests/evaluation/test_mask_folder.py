@@ -10,6 +10,7 @@ from PIL import Image
 
 from fmbseg.evaluation.mask_files import DataSetError
 from fmbseg.evaluation.mask_folder import MaskFolder, MaskFolderError
+from fmbseg.sources.stored_path import local
 
 CLASSES = "0\tbackground\n7\tcat\n3\tdining table\n255\tignore (crowd)\n"
 
@@ -201,6 +202,6 @@ def test_the_development_photographs(shared_data: Path) -> None:
     image, target = data.load(first)
     assert first.key == "000000000790"
     assert image.shape == (422, 640, 3)
-    raw = np.asarray(Image.open(first.mask))
+    raw = np.asarray(Image.open(local(first.mask)))
     assert np.array_equal(target == 0, raw == 1)
     assert np.array_equal(target == -1, (raw == 0) | (raw == 255))

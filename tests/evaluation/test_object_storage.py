@@ -118,8 +118,9 @@ def test_every_layout_is_found(name: str, tmp_path: Path) -> None:
     here, there = open_data(name, tmp_path), open_data(name, copied(tmp_path, f"memory://sets-{name}"))
     assert [one.key for one in there.samples] == [one.key for one in here.samples]
     for one, other in zip(here.samples, there.samples, strict=True):
-        for found, expected in zip(there.load(other), here.load(one), strict=True):
-            assert found.tolist() == expected.tolist()
+        found, expected = there.load(other), here.load(one)
+        assert found[0].tolist() == expected[0].tolist()
+        assert found[1].tolist() == expected[1].tolist()
 
 
 def test_what_is_not_there_is_said() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fmbseg.engines.engine import OnProcesses
 from fmbseg.evaluation.evaluate import evaluate
 from fmbseg.evaluation.on_engine import evaluate_on
+from fmbseg.sources.stored_path import local
 from tests.evaluation.red_channel import RedChannel
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def files(out: Path) -> dict[str, bytes]:
 
 def test_a_process_measures_and_draws_what_this_one_does(data: SegmentationData, tmp_path: Path) -> None:
     # One image cannot be read; a run that was stopped after three images goes on.
-    (data.root / data.samples[4].image).write_bytes(b"no picture")
+    local(data.samples[4].image).write_bytes(b"no picture")
     whole = evaluate(RedChannel(), data, "paper", out=tmp_path / "whole", pictures=2)
     report = evaluate_on(OnProcesses(1), RedChannel, data, "paper", out=tmp_path / "run", pictures=2)
     assert report.figures == whole.figures

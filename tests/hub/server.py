@@ -66,10 +66,16 @@ class Hub:
         return self.store.repositories[kind, name]
 
     def put(
-        self, name: str, files: dict[str, bytes], *, private: bool = False, gated: bool = False
+        self,
+        name: str,
+        files: dict[str, bytes],
+        *,
+        private: bool = False,
+        gated: bool = False,
+        kind: str = "model",
     ) -> Repository:
-        """Make a model's repository by hand, as somebody hostile could."""
-        made = self.store.create("model", name, private, name.partition("/")[0])
+        """Make a repository by hand, as somebody hostile could."""
+        made = self.store.create(kind, name, private, name.partition("/")[0])
         made.gated = gated
         made.change(
             "main", {key: StoredFile(value, _is_large(key)) for key, value in files.items()}, set(), "put"
