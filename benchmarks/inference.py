@@ -29,6 +29,7 @@ import math
 import platform
 import subprocess
 import sys
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -210,10 +211,11 @@ def growth(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[s
     }
     points: list[dict[str, float]] = []
     exponents: dict[str, float] = {}
+    blocks = cache(partial(in_a_process, arguments, "blocks"))  # the lines cross
     for name, line in lines.items():
         found = []
         for count, megapixels in line:
-            measured = in_a_process(arguments, "blocks", count, size_of(megapixels))
+            measured = blocks(count, size_of(megapixels))
             result_gb = megapixels * 8e-3
             work_gb = max(measured["gb"] - result_gb, 1e-3)
             found.append({"classes": count, "megapixels": megapixels, **measured, "work_gb": work_gb})

@@ -57,7 +57,8 @@ def _as_told(error: Exception) -> object | None:
 
 
 def _lack_of_device(error: Exception) -> object | None:
-    if not isinstance(error, RuntimeError):  # PyTorch's, which else need not be loaded
+    # Only PyTorch raises them, and it need not be loaded to be asked: typer's Exit is a RuntimeError, too.
+    if not isinstance(error, RuntimeError) or "torch" not in sys.modules:
         return None
     from fmbseg.devices import lack_of_device
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.inference import parse, size_of, slope
+from benchmarks.inference import main, parse, size_of, slope
 from benchmarks.random_models import RandomBackbone
 from fmbseg.models.contracts import Backbone
 
@@ -39,19 +36,15 @@ def test_slopes_and_sizes() -> None:
     not Path("/proc/self/clear_refs").exists(), reason="needs a system that tells peak memory"
 )
 @pytest.mark.long
-def test_the_benchmark_runs(tmp_path: Path) -> None:
+def test_the_benchmark_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))  # of the processes that it starts
     toy = ["--backbone", "vit_tiny_patch16_224", "--side", "64", "--text-dim", "16", "--repeats", "2"]
     sizes = ["--classes", "5", "200", "--megapixels", "0.05", "0.1", "--plain", "200", "0.2"]
     most = ["--most-classes", "9", "--most-megapixels", "0.1", "--out", str(tmp_path / "new" / "result.json")]
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks/inference.py"), *toy, *sizes, *most],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    main([*toy, *sizes, *most, "--threads", "1"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert json.loads((tmp_path / "new" / "result.json").read_text()) == result
     seconds = result["processor_s"]
     assert result["overhead_parts"] == pytest.approx(1 + seconds["rest"] / seconds["bare"], rel=0.1)

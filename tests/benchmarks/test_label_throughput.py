@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +11,8 @@ import torch
 from pycocotools import mask as coco
 
 from benchmarks import label_throughput
-from benchmarks.label_throughput import equal_share, in_turn, parse, summary
+from benchmarks.label_throughput import equal_share, in_turn, main, parse, summary
 from benchmarks.plain_labeling import Labelled
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def box(right: int, *, stage: int = 12, class_id: int = 1) -> Labelled:
@@ -77,32 +71,10 @@ def test_sides_take_turns_by_processor_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.long
-def test_a_run_at_toy_size() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "benchmarks/label_throughput.py",
-            *(
-                "--models",
-                "tiny",
-                "--count",
-                "1",
-                "--rounds",
-                "1",
-                "--points-per-side",
-                "3",
-                "--threads",
-                "1",
-            ),
-        ],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_a_run_at_toy_size(capsys: pytest.CaptureFixture[str]) -> None:
+    toy = ["--models", "tiny", "--points-per-side", "3", "--threads", "1"]
+    main([*toy, "--count", "1", "--rounds", "1", "--cold"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["equal_masks"] == 1.0
     assert result["sides"]["plain"]["masks_per_image"] == result["sides"]["fmbseg"]["masks_per_image"] > 0
     assert result["ratio"] > 0

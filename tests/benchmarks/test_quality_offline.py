@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from benchmarks.quality_offline import parse, summary
+from benchmarks.quality_offline import main, parse, summary
 from benchmarks.quality_offline import run as run_benchmark
+from fmbseg.recipes import RECIPES
 from tests.models.photographs import photograph
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SEGMENTED = ["aligned_alone", "aligned_mixed", "aligned"]
+SMALL = '{"min_crops": 1, "short_side": 224, "scales": [1.0, 1.5]}'
 VARIANTS = ["dense", "dense_stage1", "stage1_1", "stage1_2", "both", *SEGMENTED]
 
 
@@ -89,33 +88,31 @@ def make_data(folder: Path) -> None:
         Image.fromarray(mask).save(folder / "masks" / f"{key}.png")
 
 
-def run(tmp_path: Path) -> dict[str, Any]:
+def run(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     command = ["--data", "data", "--pool", "pool", "--limit", "2", "--out", "out/result.json"]
     options = ["--mask-generator", "superpixels", "--training", '{"epochs": 2, "image_size": 128}']
-    vocabulary = ["--vocabulary", "words.txt", "--labeling", '{"min_crops": 1}']
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks/quality_offline.py"), *command, *options, *vocabulary],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert json.loads((tmp_path / "out/result.json").read_text()) == result
+    main([*command, *options, "--vocabulary", "words.txt", "--labeling", SMALL])
+    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert json.loads(Path("out/result.json").read_text()) == result
     return result
 
 
 @pytest.mark.long
-def test_the_whole_chain_and_going_on(tmp_path: Path) -> None:
+def test_the_whole_chain_and_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline = RECIPES["offline"]
+    windows = replace(offline.segmenting.windows, short_side=224)
+    small = replace(offline, segmenting=replace(offline.segmenting, windows=windows))
+    monkeypatch.setitem(RECIPES, "offline", small)
+    monkeypatch.chdir(tmp_path)
     make_data(tmp_path / "data")
     (tmp_path / "pool" / "images").mkdir(parents=True)
     for index, name in enumerate(["chelsea.png", "coffee.png", "astronaut.png"]):
         Image.fromarray(photograph(name)).resize((160, 120)).save(tmp_path / f"pool/images/{index}.png")
     (tmp_path / "words.txt").write_text("tabby cat\nespresso\nspace shuttle\n")
 
-    first = run(tmp_path)
+    first = run(capsys)
     assert first["mask_generator"] == "superpixels"
     assert first["trained"]["photographs"] == 2
     assert first["trained"]["measured_names_among_them"] == 0
@@ -138,7 +135,7 @@ def test_the_whole_chain_and_going_on(tmp_path: Path) -> None:
     lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == 2
     journal.write_text(lines[0] + lines[1][:50])  # as a kill leaves it
-    second = run(tmp_path)
+    second = run(capsys)
     again = journal.read_text().splitlines(keepends=True)
     assert again[0] == lines[0]
     for variant in ("dense", "both", "aligned"):
@@ -155,7 +152,7 @@ def test_the_whole_chain_and_going_on(tmp_path: Path) -> None:
         "--work",
         str(tmp_path / "other"),
     ]
-    head = run_benchmark(parse([*command, "--mask-generator", "superpixels"]))
+    head = run_benchmark(parse([*command, "--mask-generator", "superpixels", "--labeling", SMALL]))
     assert head["trained"]["photographs"] == 2
     for name in VARIANTS:
         assert head[name]["miou"] == first[name]["miou"]
@@ -175,7 +172,7 @@ def check_dense_map(tmp_path: Path, result: dict[str, Any]) -> None:
     for key in ("cat", "cup"):
         image = np.asarray(Image.open(tmp_path / f"data/images/{key}.jpg"))
         mask = np.asarray(Image.open(tmp_path / f"data/masks/{key}.png"))
-        similarity = (texts @ describe(image, encoder, settings).dense.flatten(1)).reshape(3, 14, -1)
+        similarity = (texts @ describe(image, encoder, settings).dense.flatten(1)).reshape(3, 7, -1)
         whole = F.interpolate(similarity[None], mask.shape, mode="bilinear")[0].argmax(dim=0).numpy()
         counted = (mask != 0) & (mask != 255)
         wanted.append(mask[counted] - 1)

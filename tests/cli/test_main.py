@@ -27,15 +27,18 @@ def test_version() -> None:
     assert result.output.strip() == f"fmbseg {fmbseg.__version__}"
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("command", "code"), [(["--help"], 0), (["label", "--help"], 0), (["label", "photographs"], 2)]
+)
+def test_help_and_a_slip_of_the_hand_import_nothing_heavy(command: list[str], code: int) -> None:
     script = (
         "import sys\n"
-        "sys.argv = ['fmbseg', '--help']\n"
+        f"sys.argv = {['fmbseg', *command]}\n"
         "from fmbseg.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "except SystemExit as stop:\n"
-        "    assert not stop.code, stop.code\n"
+        f"    assert stop.code == {code}, stop.code\n"
         "heavy = ('torch', 'transformers', 'timm', 'numpy', 'PIL', 'pyarrow', 'onnxruntime', 'skimage')\n"
         "print('HEAVY', [name for name in heavy if name in sys.modules])\n"
     )

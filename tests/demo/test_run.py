@@ -17,8 +17,10 @@ from fmbseg.images import ImageError
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.models.loading.assets import has_mobilesam
 from fmbseg.recipes import RECIPES
+from fmbseg.segment_settings import RegionNaming, WindowSettings
 from fmbseg.segmentation.segmenter import OpenVocabSegmenter
 from tests.demo.page import Page, assert_self_contained
+from tests.offline_models import remembered
 
 pytestmark = [
     pytest.mark.long,
@@ -42,13 +44,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> DemoReport:
         images=folder,
         classes=CLASSES,
         new_words=NEW_WORDS,
-        training=TrainingSettings(epochs=3, image_size=224, text_weight=1.0),
+        training=TrainingSettings(epochs=3, image_size=224, text_weight=1.0, head_kind="mlp", mlp_ratio=0.19),
         progress=False,
     )
     offline = RECIPES["offline"]
-    fewer_points = replace(offline, mask_options={**offline.mask_options, "points_per_side": 6})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "offline", fewer_points)
+    points = {**offline.mask_options, "points_per_side": 6}
+    small = replace(
+        offline,
+        mask_options=points,
+        labeling={**offline.labeling, "short_side": 320, "scales": (1.0,)},
+        segmenting=replace(
+            offline.segmenting,
+            windows=WindowSettings(short_side=224, window=None),
+            refine=RegionNaming("mobilesam", points),
+        ),
+    )
+    with pytest.MonkeyPatch.context() as patch, remembered():
+        patch.setitem(RECIPES, "offline", small)
         with pytest.warns(UserWarning, match="1 of 3 photographs could not be labelled"):
             return run_demo(settings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,23 +15,21 @@ from fmbseg import PseudoLabeler, Vocabulary
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.aligned.prototypes import Prototypes
+from fmbseg.files import cache_home
 from fmbseg.models.loading.assets import fetch_mobilesam
 from fmbseg.models.loading.errors import AssetUnavailableError
-from fmbseg.models.mask_generators.onnx_sam import OnnxSam
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import RECIPES
-from fmbseg.registry import Registry
+from fmbseg.segment_settings import RegionNaming, WindowSettings
 from tests.aligned.tiny import TinyBackbone, TinyImageText
 from tests.models.concepts.tiny import clipseg_folder, concept_folder, sam3_module
 from tests.models.hub_cache import cache_repository
 from tests.models.photographs import photograph
+from tests.offline_models import remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 WORDS = Vocabulary.of(["cat", "coffee cup", "rocket"])
 
@@ -54,47 +52,30 @@ def tiny_recipe(home: Path) -> Iterator[None]:
             "certainty": 0.0,  # three photographs are too few to be choosy
         },
         training={**offline.training, "epochs": 1, "image_size": 96},
+        segmenting=replace(
+            offline.segmenting,
+            windows=WindowSettings(short_side=224, window=None),
+            refine=RegionNaming("mobilesam", {**offline.mask_options, "points_per_side": 3}),
+        ),
     )
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, remembered():
         patch.setitem(RECIPES, "offline", small)
         patch.setenv("FMBSEG_HOME", str(home))
-        patch.setattr(Registry, "_make", _make_once)
-        patch.setattr(OnnxSam, "decoder", _encode_once)
         yield
-
-
-_make, _encode = Registry._make, OnnxSam.decoder
-_MADE: dict[tuple[str, str, str], Any] = {}
-_ENCODED: dict[tuple[str, bytes], Any] = {}
-
-
-def _make_once(registry: Registry[Any], spec: str, options: Mapping[str, Any]) -> Any:
-    """The offline models are frozen, so that all pages may use the same ones."""
-    if not spec.startswith(("conse", "efficientnet_lite", "mobilesam")):
-        return _make(registry, spec, options)
-    key = (registry.kind, spec, repr(options))
-    if key not in _MADE:
-        _MADE[key] = _make(registry, spec, options)
-    return _MADE[key]
-
-
-def _encode_once(sam: OnnxSam, image: NDArray[np.uint8]) -> Any:
-    """The pages label the same few photographs."""
-    key = (f"{sam.spec} {image.shape}", image.tobytes())
-    if key not in _ENCODED:
-        _ENCODED[key] = _encode(sam, image)
-    return _ENCODED[key]
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder with the mask model of everyone's, whose features nobody else needs."""
+    """A cache folder with the mask model and the words' vectors of everyone's, and features of its own."""
     try:
         encoder, _ = fetch_mobilesam()
     except AssetUnavailableError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("home")
     (folder / "mobilesam").symlink_to(encoder.parent)
+    vectors = cache_home() / "text"
+    vectors.mkdir(parents=True, exist_ok=True)
+    (folder / "text").symlink_to(vectors)
     return folder
 
 
