@@ -139,7 +139,7 @@ def test_from_bucket_to_bucket_it_is_the_label_set_of_one_process(
 
 def test_ctrl_c_ends_the_actors_and_the_command_goes_on_later(nodes: Nodes, tmp_path: Path) -> None:
     nodes.fill()
-    engine = ("--engine", "ray", "--workers", "1:2", "--address", nodes.address)
+    engine = ("--engine", "ray", "--workers", "1:1", "--address", nodes.address)
     interrupt(tmp_path, lambda _: nodes.workers(), *engine)
 
 
