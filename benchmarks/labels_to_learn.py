@@ -34,7 +34,7 @@ from fmbseg.segment_settings import SegmentSettings
 from fmbseg.sources.stored_path import local
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,28 +88,40 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         found[f"{name} from nothing"] = measured(f"{name}-new", new, learned)
         found[f"{name} going on"] = measured(f"{name}-old", old, learned)
     only = save(certain, arguments.work / f"certain-{arguments.learn}")
-    both = {"all": labels, "certain": only}
     return {
         "benchmark": "labels_to_learn",
         "photographs": {"learned": len(labels), "measured": len(folder.fold(arguments.measure))},
         "folds": {"learned": arguments.learn, "measured": arguments.measure},
+        **compared(found),
+        "labels": {name: held(one) for name, one in (("all", labels), ("certain", only))},
+        **measured_with("torch"),
+    }
+
+
+def compared(found: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    """The mIoU of each head, and how far heads of all labels are above those of certain ones.
+
+    Args:
+        found: counts of :func:`counts` by the name of a head; ``all HOW`` and ``certain HOW`` make a pair.
+    """
+    return {
         "miou": {name: with_interval(one, miou) for name, one in found.items()},
         "all_less_certain": {
             how: with_interval(
                 np.stack([found[f"all {how}"], found[f"certain {how}"]], axis=1),
                 lambda drawn: miou(drawn[:, 0]) - miou(drawn[:, 1]),
             )
-            for how in ("from nothing", "going on")
+            for how in (name.removeprefix("all ") for name in found if name.startswith("all "))
         },
-        "labels": {
-            name: {
-                "masks": sum(len(image.masks) for image in one.whole),
-                "bytes": sum(file.stat().st_size for file in one.folder.glob("*.parquet")),
-                "unknown": round(one.whole.statistics().unknown, 4),
-            }
-            for name, one in both.items()
-        },
-        **measured_with("torch"),
+    }
+
+
+def held(labels: LabelSet) -> dict[str, Any]:
+    """All masks of a label set, the bytes of its shards, and the share of pixels without a class."""
+    return {
+        "masks": sum(len(image.masks) for image in labels.whole),
+        "bytes": sum(file.stat().st_size for file in labels.folder.glob("*.parquet")),
+        "unknown": round(labels.whole.statistics().unknown, 4),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmbseg.models.backbones.efficientnet_lite import EfficientNetLite2
+from fmbseg.models.backbones.frozen import FrozenBackbone
 from fmbseg.models.image_text.conse import Conse
 from fmbseg.models.mask_generators.onnx_sam import OnnxSam
 from fmbseg.registry import Registry
@@ -22,6 +22,7 @@ from fmbseg.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+OFFLINE = ("conse", "efficientnet_lite", "mobilesam", "onnx:")
 _MADE: dict[tuple[str, str, str], Any] = {}
 _FOUND: dict[tuple[object, ...], Any] = {}
 _make = Registry._make
@@ -35,12 +36,12 @@ def remembered() -> Iterator[None]:
         patch.setattr(OnnxSam, "decoder", _once(OnnxSam.decoder, copied=False))
         patch.setattr(Conse, "encode_text", _once(Conse.encode_text))
         patch.setattr(Conse, "encode_image", _once(Conse.encode_image))
-        patch.setattr(EfficientNetLite2, "encode", _once(EfficientNetLite2.encode))
+        patch.setattr(FrozenBackbone, "encode", _once(FrozenBackbone.encode))
         yield
 
 
 def _make_once(registry: Registry[Any], spec: str, options: Mapping[str, Any]) -> Any:
-    if not spec.startswith(("conse", "efficientnet_lite", "mobilesam")):
+    if not spec.startswith(OFFLINE):
         return _make(registry, spec, options)
     key = (registry.kind, spec, repr(options))
     if key not in _MADE:
@@ -53,6 +54,8 @@ def _once(method: Callable[..., Any], *, copied: bool = True) -> Callable[..., A
 
     @wraps(method)
     def ask(model: Any, given: Any) -> Any:
+        if not model.spec.startswith(OFFLINE):
+            return method(model, given)
         key = (method.__qualname__, model.spec, *_content(given))
         if key not in _FOUND:
             _FOUND[key] = method(model, given)

@@ -1,4 +1,4 @@
-"""Units of work handed out to workers: in any order, and what failed or was lost again, elsewhere."""
+"""Hands units of work to workers, in any order; what failed or was lost is done again elsewhere."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class _Round:
         return self._ended and not self._again
 
     def next_for(self, worker: int, *, others: bool) -> _Unit | None:
-        """A unit that this worker has not failed at last, unless there is no other worker."""
+        """A unit that this worker did not just fail at, unless there is no other worker."""
         for unit in self._again:
             if unit.last != worker or not others:
                 self._again.remove(unit)

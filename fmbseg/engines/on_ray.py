@@ -188,7 +188,7 @@ class RayTeam:
 
 
 def connect(address: str | None) -> bool:
-    """Connect this process to a cluster, unless it is; return whether it was not.
+    """Connect this process to a cluster if it is not connected yet; return whether that was needed.
 
     Raises:
         EngineError: there is none, or it has other versions of Python or Ray.
@@ -210,7 +210,7 @@ def connect(address: str | None) -> bool:
 
 
 def check_address(address: str | None) -> None:
-    """Refuse what is no address, or where nothing listens: Ray itself would wait for minutes."""
+    """Refuse what is not an address, or one where nothing listens: Ray would wait for minutes."""
     if address in (None, "auto", "local"):
         return
     host, colon, port = str(address).rpartition(":")

@@ -64,7 +64,7 @@ class Memory:
         self._size = 0
 
     def keep(self, *, images: int = 1, size: int = sys.maxsize) -> None:
-        """Remember that many images at most, and of all together that many bytes; those used last are kept.
+        """Remember at most ``images`` images and ``size`` bytes in all; those used last are kept.
 
         The last result is kept, however large it is.
         """

@@ -186,7 +186,7 @@ def table_1(
 def ablation(
     kind: str, recipe: str = "paper", sets: Sequence[str] = (_COCO,), *, limit: int | None = None
 ) -> Plan:
-    """One of the appendix's tables, which the paper quotes little of.
+    """One of the appendix's tables, of which the paper quotes little.
 
     Args:
         kind: ``stage`` (Stage 1.1, 1.2 and both: heads trained on their masks, and the masks themselves),

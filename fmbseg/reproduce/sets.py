@@ -79,7 +79,7 @@ class FoundSet:
 
     @property
     def here(self) -> bool:
-        """Whether all of it is."""
+        """Whether all of it is here."""
         return not self.lacks
 
 
@@ -128,7 +128,7 @@ def training_photographs(name: str, root: Path, limit: int | None = None) -> lis
 
 
 def check_sets(names: Sequence[str]) -> None:
-    """Refuse sets that are none.
+    """Refuse names that no set has.
 
     Raises:
         UnknownNameError: there is no such set; near misses are offered.

@@ -117,7 +117,7 @@ def _problems(one: Decision) -> list[str]:
 
 
 def check_reviewer(name: str) -> str:
-    """A reviewer's name, which names a file, too.
+    """Check a reviewer's name, which also names a file.
 
     Raises:
         ValueError: it has other characters than letters, digits, spaces and ``. @ - _``, or is too long.

@@ -137,11 +137,11 @@ class Review:
         return self._judge("accept", path, masks)
 
     def reject(self, path: str, *masks: str) -> list[Decision]:
-        """Masks are wrong, and go."""
+        """Remove masks, because they are wrong."""
         return self._judge("reject", path, masks)
 
     def delete(self, path: str, *masks: str) -> list[Decision]:
-        """Masks go, without a word on whether they are right."""
+        """Remove masks, without a word on whether they are right."""
         return self._judge("delete", path, masks)
 
     def rename(self, path: str, name: str, *masks: str) -> list[Decision]:

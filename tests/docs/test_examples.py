@@ -17,7 +17,7 @@ from tests.docs.conftest import tiny_recipe
 from tests.evaluation.layouts import write_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
@@ -29,13 +29,13 @@ def _script(name: str) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory, home: Path, photographs: Path) -> Path:
-    """A folder in which the first two scripts have written `labels/` and `head/`."""
+def chain(tmp_path_factory: pytest.TempPathFactory, home: Path, photographs: Path) -> Iterator[Path]:
+    """A folder in which the first two scripts have written `labels/` and `head/`; the recipe stays tiny."""
     folder = tmp_path_factory.mktemp("chain")
     with tiny_recipe(home):
         _script("label")(str(photographs), str(folder / "labels"), "cat", "coffee cup", "rocket")
         _script("align")(str(folder / "labels"), str(folder / "head"))
-    return folder
+        yield folder
 
 
 def test_label_and_align_write_what_the_others_read(chain: Path) -> None:
