@@ -7,8 +7,9 @@
 - ``first``, ``words``, ``threshold``: seconds of the first answer, of one to other words, and to another
   certainty, on a photograph of 12 megapixels (the packaged cat, enlarged), each by the clock and by the
   processor, words and first taken in turn; ``ratio`` is words over first, by the processor;
-- ``memory_mb``: of the process after 20 and after ``--count`` segmentations with changing words and
-  photographs, and ``growth_kb`` of each segmentation between them.
+- ``memory_mb``: of the process of ``fmbseg app``, asked over HTTP as a browser asks, after each 20 of
+  ``--count`` segmentations with changing words and photographs; ``growth_kb`` of each segmentation after
+  ``growth_after``, by the straight line that fits best.
 
 The last line on standard output is one JSON object.
 """
@@ -16,17 +17,18 @@ The last line on standard output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import gc
+import json
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from secrets import token_hex
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
@@ -34,10 +36,8 @@ from PIL import Image
 
 from benchmarks.output import measured_with, tell
 from fmbseg.app.place import Folders, Place
-from fmbseg.app.segment_tab import SegmentTab, Visit
 from fmbseg.app.segmenting import EXAMPLE_WORDS, OpenPhotograph, Question, answer, examples
 from fmbseg.app.viewer import view_of
-from fmbseg.app.widgets import gr
 from fmbseg.methods import ModelPool
 
 WORDS = (
@@ -56,26 +56,71 @@ def seconds_of(work: Any) -> tuple[float, float]:
     return perf_counter() - clock, process_time() - processor
 
 
-def start_to_page() -> float:
-    """Seconds from the command to the page's first byte."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with TemporaryDirectory() as work:
+class RunningApp:
+    """``fmbseg app`` in a process of its own, asked as a browser asks.
+
+    Attributes:
+        started: seconds from the command to the page's first byte.
+    """
+
+    def __enter__(self) -> RunningApp:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._work = TemporaryDirectory()
+        self._url = f"http://127.0.0.1:{port}/"
         code = "from fmbseg.cli.main import main; main()"
-        options = ["app", "--work", work, "--port", str(port), "--device", "cpu"]
+        options = ["app", "--work", self._work.name, "--port", str(port), "--device", "cpu"]
         begun = perf_counter()
-        with subprocess.Popen([sys.executable, "-c", code, *options], stdout=subprocess.DEVNULL) as process:
-            while True:
-                try:
-                    with urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
-                        page.read()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            took = perf_counter() - begun
-            process.terminate()
-    return took
+        self._process = subprocess.Popen([sys.executable, "-c", code, *options], stdout=subprocess.DEVNULL)
+        while True:
+            try:
+                self._get("")
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.started = perf_counter() - begun
+        self._session = token_hex(8)
+        self._page = json.loads(self._get("config"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._work.cleanup()
+
+    def _get(self, path: str) -> bytes:
+        with urlopen(self._url + path, timeout=600) as answer:
+            return bytes(answer.read())
+
+    def does(self, component: str, event: str, outputs: int) -> int:
+        """The number of what the page does on an event of a component, with so many outputs."""
+        ids = {one["props"].get("elem_id"): one["id"] for one in self._page["components"]}
+        found = (
+            one["id"]
+            for one in self._page["dependencies"]
+            if [ids[component], event] in one["targets"] and len(one["outputs"]) == outputs
+        )
+        return int(next(found))
+
+    def ask(self, number: int, data: list[Any], **more: Any) -> list[Any]:
+        """Have the page do something, and return what it shows."""
+        told = {"data": data, "fn_index": number, "session_hash": self._session, **more}
+        kind = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{self._url}gradio_api/queue/join", json.dumps(told).encode(), kind)) as joined:
+            joined.read()
+        lines = self._get(f"gradio_api/queue/data?session_hash={self._session}").splitlines()
+        heard = [json.loads(line[5:]) for line in lines if line.startswith(b"data:")]
+        done = next(one for one in heard if one["msg"] == "process_completed")
+        if not done["success"]:
+            raise RuntimeError(f"the page answered {done['output']}")
+        shown: list[Any] = done["output"]["data"]
+        return shown
+
+    def resident(self) -> float:
+        """Megabytes of the process."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def enlarged(name: str) -> OpenPhotograph:
@@ -134,32 +179,28 @@ def _told(taken: list[tuple[float, float]]) -> dict[str, float]:
     }
 
 
-def memory(place: Place, count: int, *, after: int = 20) -> dict[str, Any]:
-    """Of this process, with photographs and words that change."""
-    with gr.Blocks(analytics_enabled=False):
-        tab = SegmentTab(place)
-    visit, paths = Visit(), list(examples().items())
+def memory(app: RunningApp, count: int, *, every: int = 20, after: int = 40) -> dict[str, Any]:
+    """Of the page's process, with photographs and words that change."""
+    take, run = app.does("segment-examples", "select", 2), app.does("segment-words", "change", 5)
+    asked = ["offline (packaged head)", 0.4, "common scene words", 0.2]
+    words: list[str] = []
     taken: dict[int, float] = {}
     for number in range(1, count + 1):
-        name, path = paths[number // 5 % len(paths)]
         if number % 5 == 1:
-            tab._take(visit, path, name, name)
-        words = [*EXAMPLE_WORDS[name][:2], f"thing {number}"]
-        tab.run(visit, None, words, "offline (packaged head)", 0.4, "common scene words", 0.2)
-        if number in (after, count):
-            gc.collect()
-            taken[number] = resident()
-    grown = (taken[count] - taken[after]) / (count - after)
+            which = {"index": number // 5 % len(EXAMPLE_WORDS), "value": None, "selected": True}
+            words = app.ask(take, [None], event_data=which)[0][:2]
+        if not app.ask(run, [None, None, [*words, f"thing {number}"], *asked])[0]:
+            raise RuntimeError("nothing was segmented")
+        if number % every == 0:
+            taken[number] = app.resident()
+    later = [(number, value) for number, value in taken.items() if number >= after]
+    numbers, values = np.array(later).T
+    slope = float(np.polyfit(numbers, values, 1)[0])
     return {
         "after": {str(key): round(value, 1) for key, value in taken.items()},
-        "growth_kb": round(grown * 1024, 1),
+        "growth_kb": round(1024 * slope, 1),
+        "growth_after": after,
     }
-
-
-def resident() -> float:
-    """Megabytes of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def main() -> None:
@@ -168,10 +209,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--count", type=int, default=240)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    started = start_to_page()
+    with RunningApp() as app:
+        started, grown = app.started, memory(app, options.count)
     with TemporaryDirectory() as work:
         place = Place(Folders([]), Path(work), ModelPool(device="cpu"), "offline")
         clock, processor = small(place)
@@ -179,7 +221,7 @@ def main() -> None:
             "start": round(started, 1),
             "small": {"clock": round(clock, 2), "processor": round(processor, 2)},
             "12 megapixels": latency(place, options.turns),
-            "memory_mb": memory(place, options.count),
+            "memory_mb": grown,
             "turns": options.turns,
             "threads": torch.get_num_threads(),
             **measured_with("torch", "gradio", "numpy"),

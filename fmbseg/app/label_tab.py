@@ -75,7 +75,10 @@ class LabelTab:
             [AUTO, *RECIPES], value=self.place.recipe, label="Recipe", elem_id="label-recipe"
         )
         self.name = gr.Textbox(
-            "labels", label="Name of the label set", info=f"It is written to {self.place.work}/labels"
+            "labels",
+            label="Name of the label set",
+            info=f"It is written to {self.place.work}/labels",
+            elem_id="label-name",
         )
         self.estimate = gr.Button("Estimate the time from five photographs", elem_id="label-estimate")
         self.estimated = note(elem_id="label-estimated")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -12,6 +13,7 @@ import numpy as np
 from fmbseg.app.jobs import CommandJob, hub_arguments
 from fmbseg.checksums import iterate_rows
 from fmbseg.files import DamagedFileError
+from fmbseg.images import ImageError
 from fmbseg.labeling.labeler import PseudoLabeler
 from fmbseg.labels.claimed import JOURNAL
 from fmbseg.labels.collection import LabelCollection
@@ -83,16 +85,18 @@ class LabellingRun:
                 pool = self._place.pool
                 self._labelers = {recipe: PseudoLabeler(recipe, device=pool.device, hub=pool.hub)}
             labeler = self._labelers[recipe]
-            labeler.label_image(root / tried[0], vocabulary)  # what only the first one waits for
             seconds = []
             for name in tried:
                 start = perf_counter()
-                labeler.label_image(root / name, vocabulary)
-                seconds.append(perf_counter() - start)
-        each = median(seconds)
+                with suppress(ImageError):  # the run reports it, and goes on
+                    labeler.label_image(root / name, vocabulary)
+                    seconds.append(perf_counter() - start)
+        if not seconds:
+            raise ValueError(f"{folder}: none of {len(tried)} photographs can be read")
+        each = median(seconds)  # the first one also waits for the models to load
         return (
             f"about {duration(each * len(names))} for {len(names)} photographs: {each:.1f} s each, "
-            f"as {len(tried)} of them took"
+            f"as {len(seconds)} of them took"
         )
 
     def state(self) -> tuple[str, int, int]:
@@ -118,7 +122,7 @@ class LabellingRun:
     def sheet(self) -> Image.Image | None:
         """The labels so far; None where there are none."""
         labels = labels_of(self.out) if self.out.name else None
-        return contact_sheet(labels, count=_SHEET, columns=3) if labels is not None and len(labels) else None
+        return contact_sheet(labels, count=_SHEET, columns=2) if labels is not None and len(labels) else None
 
 
 def duration(seconds: float) -> str:

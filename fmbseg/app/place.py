@@ -54,7 +54,10 @@ class Folders:
     def __init__(self, named: Sequence[str | Path]) -> None:
         for one in named:
             if not Path(one).is_dir():
-                raise NotADirectoryError(f"{one}: no folder is there; --folder names one that exists")
+                copied = "; `fmbseg review bake URI --out FOLDER` copies labels" if ":" in str(one) else ""
+                raise NotADirectoryError(
+                    f"{one}: no folder is there; --folder names one that exists on this machine{copied}"
+                )
         self._by_name = {str(one): Path(one).resolve() for one in named}
 
     @property

@@ -87,7 +87,7 @@ class ReviewTab:
             self.begin = gr.Button("Review, the least sure first", variant="primary", elem_id="review-begin")
         self.status = note("Choose a label set, and say who you are.", elem_id="review-status")
         self.view = gr.HTML(
-            "", elem_id="review-desk", html_template=_TEMPLATE, js_on_load=static("review.js")
+            "", elem_id="review-desk", html_template=_TEMPLATE, js_on_load=static("pictures.js", "review.js")
         )
         with gr.Accordion("Where people and models agree", open=False):
             self.agreement = gr.HTML(_table(None), elem_id="review-agreement")

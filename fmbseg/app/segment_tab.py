@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fmbseg.app.freed import give_back_freed_memory
 from fmbseg.app.segmenting import (
     EXAMPLE_WORDS,
     RULES,
@@ -26,53 +26,23 @@ from fmbseg.app.segmenting import (
 )
 from fmbseg.app.snippets import command_line, python_code
 from fmbseg.app.viewer import view_of, viewer
-from fmbseg.app.widgets import escaped, gr, note, told
+from fmbseg.app.visits import Upload, Visit
+from fmbseg.app.widgets import escaped, gr, note, shown, told
 from fmbseg.demo.photographs import EXAMPLE
 from fmbseg.drawing.classes import shrink
 from fmbseg.drawing.colours import ClassColours
-from fmbseg.images import load_image
+from fmbseg.images import ImageError, load_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmbseg.app.place import Place
-    from fmbseg.app.segmenting import Question
-    from fmbseg.results import Segmentation
 
 _THUMBNAIL = 160
+_UPLOADS = 24
+"""Photographs of a visitor that are offered again."""
 _VISITS = 8
 """Pages whose photograph is kept; one that was reloaded, or is looked at no more, makes room."""
-
-
-class Visit:
-    """What a visitor has before them.
-
-    Attributes:
-        photograph: the one chosen.
-        path: where it is, as far as snippets can say.
-        asked: the last question.
-        result: its answer, at the size shown.
-        files: folder of the last downloads.
-    """
-
-    def __init__(self) -> None:
-        self.path = ""
-        self.photograph: OpenPhotograph | None = None
-        self.asked: Question | None = None
-        self.result: Segmentation | None = None
-        self.files: Path | None = None
-
-    def turn_to(self, photograph: OpenPhotograph | None, path: str) -> None:
-        """Take another photograph, or none; what was known of the last one is forgotten."""
-        self.forget_files()
-        self.photograph, self.path = photograph, path
-        self.asked = self.result = None
-
-    def forget_files(self) -> None:
-        """Remove the last downloads."""
-        if self.files is not None:
-            shutil.rmtree(self.files, ignore_errors=True)
-            self.files = None
 
 
 class SegmentTab:
@@ -89,21 +59,35 @@ class SegmentTab:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 self._choose_photograph()
-            with gr.Column(scale=3, min_width=320):
                 self._ask()
+            with gr.Column(scale=3, min_width=320):
+                self.status = note("Choose a photograph.", elem_id="segment-status")
                 self.view = viewer("segment-view")
                 self._tune()
                 self._more()
         self._connect()
 
     def _choose_photograph(self) -> None:
-        self.upload = gr.Image(
-            label="Photograph: drop, paste or choose one",
+        self.upload = gr.Gallery(  # always empty: what comes goes to the one below, and more can come
+            label="Photographs: drop, paste or choose some",
             type="filepath",
-            image_mode=None,
+            interactive=True,
+            file_types=["image"],
             sources=["upload", "clipboard"],
-            height=220,
+            height=210,
+            buttons=[],
             elem_id="segment-photograph",
+        )
+        self.mine = gr.Gallery(
+            label="Yours: press one",
+            columns=4,
+            fit_columns=False,
+            height=140,
+            allow_preview=False,
+            object_fit="cover",
+            buttons=[],
+            visible=False,
+            elem_id="segment-mine",
         )
         thumbnails = [(shrink(load_image(path), _THUMBNAIL), name) for name, path in self.examples.items()]
         self.gallery = gr.Gallery(
@@ -136,7 +120,6 @@ class SegmentTab:
             elem_id="segment-words",
         )
         self.known = note(elem_id="segment-known")
-        self.status = note("Choose a photograph.", elem_id="segment-status")
 
     def _tune(self) -> None:
         choices = list(self.place.choices())
@@ -202,13 +185,16 @@ class SegmentTab:
         run = {"fn": told(self.run), "inputs": [self.seen, self.word, *asked], "outputs": answers, **options}
         run["show_progress_on"] = [self.view]
         latest = {**run, "trigger_mode": "always_last"}
-        self.upload.input(told(self.take_upload), [self.seen, self.upload], None, **options).success(**run)
+        self.upload.change(  # Gradio's `upload` keeps silent about what is pasted
+            told(self.take_uploads), [self.seen, self.upload], [self.upload, self.mine], **options
+        ).success(**run)
+        self.mine.select(told(self.take_mine), [self.seen], None, **options).success(**run)
         self.gallery.select(
-            told(self.take_example), [self.seen], [self.upload, self.words, self.known], **options
+            told(self.take_example), [self.seen], [self.words, self.known], **options
         ).success(**run)
         self.folder.input(told(self.list_images), [self.folder], [self.image], **options)
         self.image.input(
-            told(self.take_image), [self.seen, self.folder, self.image], [self.upload], **options
+            told(self.take_image), [self.seen, self.folder, self.image], None, **options
         ).success(**run)
         self.words.change(**latest)  # Gradio's `input` keeps silent about what the keyboard changes
         self.words.change(told(self.tell_known), [self.words], [self.known], **options)
@@ -234,28 +220,50 @@ class SegmentTab:
         choices = list(self.place.choices())
         return gr.update(choices=choices), gr.update(choices=choices)
 
-    def take_upload(self, seen: Visit, path: str | None) -> None:
-        """Read the photograph that was dropped, pasted or chosen."""
-        name = Path(path).name if path else ""
-        self._take(seen, path, name, name)
+    def take_uploads(self, seen: Visit, uploaded: list[tuple[str, str | None]] | None) -> tuple[Any, Any]:
+        """Read the photographs that were dropped, pasted or chosen, and turn to the first."""
+        if not uploaded:
+            return gr.skip(), gr.skip()
+        read: list[Upload] = []
+        for path, _ in uploaded:
+            try:
+                opened = OpenPhotograph.read(path, Path(path).name)
+            except ImageError as error:  # noqa: PERF203 - the others are taken
+                gr.Warning(shown(error))
+            else:
+                read.append(Upload(path, shrink(opened.shown, _THUMBNAIL)))
+                if len(read) == 1:
+                    self._turn(seen, opened, opened.name)
+        seen.uploads = [*read, *seen.uploads][:_UPLOADS]
+        thumbnails = [(one.thumbnail, Path(one.path).name) for one in seen.uploads]
+        return None, gr.update(value=thumbnails, visible=bool(thumbnails))
+
+    def take_mine(self, seen: Visit, event: gr.SelectData) -> None:
+        """Read the one of the visitor's photographs that was pressed."""
+        self._take(seen, seen.uploads[int(event.index)].path)
 
     def take_example(self, seen: Visit, event: gr.SelectData) -> Any:
         """Read an example, with words that suit it."""
         name, path = list(self.examples.items())[int(event.index)]
-        return self._take(seen, path, name, str(path)), list(EXAMPLE_WORDS[name]), ""
+        self._take(seen, path, str(path))
+        return list(EXAMPLE_WORDS[name]), ""
 
-    def take_image(self, seen: Visit, folder: str, name: str) -> Any:
+    def take_image(self, seen: Visit, folder: str, name: str) -> None:
         """Read a photograph of a folder named at start."""
         path = self.place.image(folder, name)
-        return self._take(seen, path, path.name, str(path))
+        self._take(seen, path, str(path))
 
-    def _take(self, seen: Visit, path: str | Path | None, name: str, told_path: str) -> Any:
-        seen.turn_to(None if path is None else OpenPhotograph.read(path, name), told_path)
+    def _take(self, seen: Visit, path: str | Path, told_path: str | None = None) -> None:
+        name = Path(path).name
+        self._turn(seen, OpenPhotograph.read(path, name), told_path or name)
+
+    def _turn(self, seen: Visit, photograph: OpenPhotograph, told_path: str) -> None:
+        seen.turn_to(photograph, told_path)
+        give_back_freed_memory()  # here: it takes a moment, and this photograph is not encoded yet
         if all(one is not seen for one in self._visits):
             self._visits.append(seen)
             if len(self._visits) > _VISITS:
                 self._visits.popleft().turn_to(None, "")
-        return None if seen.photograph is None else seen.photograph.shown
 
     def list_images(self, folder: str) -> Any:
         """The photographs of the folder that was chosen."""

@@ -34,7 +34,9 @@ _TEMPLATE = """<div class="viewer">
 
 def viewer(elem_id: str) -> Any:
     """The component; its value comes from :func:`view_of`."""
-    return gr.HTML("", elem_id=elem_id, html_template=_TEMPLATE, js_on_load=static("viewer.js"))
+    return gr.HTML(
+        "", elem_id=elem_id, html_template=_TEMPLATE, js_on_load=static("pictures.js", "viewer.js")
+    )
 
 
 def view_of(result: Segmentation) -> str:

@@ -67,9 +67,9 @@ def escaped(text: str) -> str:
     return html.escape(terminal(text))
 
 
-def static(name: str) -> str:
-    """The text of a file of the page: a style or a script."""
-    return (STATIC / name).read_text(encoding="utf-8")
+def static(*names: str) -> str:
+    """The text of files of the page, one after another: styles or scripts."""
+    return "".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 def note(text: str = "", elem_id: str | None = None) -> Any:

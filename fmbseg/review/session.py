@@ -11,6 +11,7 @@ from pycocotools import mask as coco
 
 from fmbseg.images import load_image
 from fmbseg.labels.label_set import LabelSet
+from fmbseg.labels.place import Remote, place_of
 from fmbseg.labels.record import STAGES
 from fmbseg.labels.shards import from_row
 from fmbseg.review.decisions import Decision
@@ -66,10 +67,16 @@ class Review:
 
     Raises:
         FileNotFoundError: there is no label set, or it is not finished.
-        ValueError: a name that cannot be a reviewer's; or the label set or its corrections are damaged.
+        ValueError: a name that cannot be a reviewer's; a label set in object storage; or the label set or its
+            corrections are damaged.
     """
 
     def __init__(self, folder: str | Path, reviewer: str) -> None:
+        if isinstance(place := place_of(folder), Remote):
+            raise ValueError(
+                f"{place} lies in object storage, where nothing can be appended to a journal of decisions: "
+                f"`fmbseg review bake {place} --out FOLDER` copies it to a folder, and a corrected one back"
+            )
         self.labels = LabelSet(folder, corrected=False)
         self.names = self.labels.vocabulary.names
         self._journal = DecisionJournal(self.labels.folder, reviewer, self.labels.manifest["hash"])

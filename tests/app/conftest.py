@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from PIL import Image
 from selenium import webdriver
@@ -25,16 +25,23 @@ SIX = ("cat.png", "coffee.png", "astronaut.png", "rocket.jpg", "flower.jpg", "re
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The offline recipe, and a folder with six small photographs."""
-    folder = tmp_path_factory.mktemp("named") / "photos"
-    folder.mkdir()
+    """The offline recipe; a folder with six small photographs, one with a good and a bad one, one without."""
+    home = tmp_path_factory.mktemp("named")
+    folder, few, none = (home / name for name in ("photos", "few", "none"))
+    for made in (folder, few, none):
+        made.mkdir()
     for one in PHOTOGRAPHS:
         if one.name in SIX:
             with Image.open(packaged_path(one.module, one.file)) as opened:
                 small = opened.convert("RGB")
                 small.thumbnail((320, 320))
                 small.save(folder / Path(one.name).with_suffix(".png"))
-    return Place(Folders([folder]), tmp_path_factory.mktemp("work"), ModelPool(device="cpu"), "offline")
+    shutil.copy(folder / "cat.png", few)
+    (few / "bad.png").write_bytes((folder / "cat.png").read_bytes()[:500])
+    (none / "notes.txt").write_text("no photograph")
+    return Place(
+        Folders([folder, few, none]), tmp_path_factory.mktemp("work"), ModelPool(device="cpu"), "offline"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +75,11 @@ def page(browser: webdriver.Chrome, server: AppServer) -> Page:
 
 
 @pytest.fixture(scope="session")
-def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photograph(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small photograph to upload, of a cat."""
+    (folder, *_) = place.photographs().values()
     path = tmp_path_factory.mktemp("uploads") / "my-cat.png"
-    one = next(one for one in PHOTOGRAPHS if one.name == "cat.png")
-    with Image.open(packaged_path(one.module, one.file)) as opened:
-        Image.fromarray(np.asarray(opened.convert("RGB"))).save(path)
+    shutil.copy(folder / "cat.png", path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +21,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WIDE, NARROW = 1280, 390
-_SECONDS = 400
+_SECONDS = 90
+_DROP = """
+const [place, content, name] = arguments, moved = new DataTransfer();
+const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+moved.items.add(new File([bytes], name, { type: "image/png" }));
+for (const kind of ["dragenter", "dragover", "drop"])
+  place.dispatchEvent(new DragEvent(kind, { dataTransfer: moved, bubbles: true, cancelable: true }));
+"""
+_COPY = """
+const [colour, width, height, done] = arguments, drawn = document.createElement("canvas");
+Object.assign(drawn, { width, height });
+const context = drawn.getContext("2d");
+context.fillStyle = colour;
+context.fillRect(width / 4, height / 4, width / 2, height / 2);
+drawn.toBlob((blob) => navigator.clipboard.write([new ClipboardItem({ "image/png": blob })])
+  .then(() => done("copied"), (error) => done(String(error))));
+"""
 
 
 class Page:
@@ -77,9 +94,20 @@ class Page:
         """Click the first element of a selector, once it can be clicked."""
         self.until(lambda: self.click(self.find(css)))
 
-    def upload(self, css: str, path: Path) -> None:
-        """Choose a file."""
-        self.find(f"{css} input[type=file]").send_keys(str(path))
+    def upload(self, css: str, *paths: Path) -> None:
+        """Choose files."""
+        self.find(f"{css} input[type=file]").send_keys("\n".join(map(str, paths)))
+
+    def drop(self, css: str, path: Path) -> None:
+        """Drop a file on an element, as if it were dragged there from elsewhere."""
+        content = b64encode(path.read_bytes()).decode()
+        self.browser.execute_script(_DROP, self.find(css), content, path.name)
+
+    def copy_picture(self, colour: str, width: int, height: int) -> None:
+        """Put a picture on the clipboard, as "copy image" would elsewhere."""
+        allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.browser.execute_cdp_cmd("Browser.grantPermissions", allowed)
+        assert self.browser.execute_async_script(_COPY, colour, width, height) == "copied"
 
     def words(self, css: str, *words: str) -> None:
         """Replace the tags of a field of words."""

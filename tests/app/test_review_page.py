@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from fmbseg.files import sha256_of
-from fmbseg.images import load_image
 from fmbseg.labels.label_set import LabelSet
 from fmbseg.labels.record import EVERYTHING_STAGE, HAND_STAGE, LabeledImage
-from fmbseg.labels.writer import LabelWriter
-from fmbseg.masks import MaskSet
+from tests.app.boxes import label_by_boxes
 from tests.app.driving import NARROW, Page
-from tests.labels.examples import manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,40 +24,10 @@ NAMES = ["cat", "coffee cup", "<b>flower</b>", "rocket"]
 SURE = {"flower.png": 0.2, "cat.png": 0.5, "coffee.png": 0.9}
 
 
-def boxes(size: tuple[int, int]) -> MaskSet:
-    """Two halves of the middle, and a strip along the bottom."""
-    height, width = size
-    masks = np.zeros((3, *size), np.bool_)
-    masks[0, height // 8 : height // 2, width // 4 : width // 2] = True
-    masks[1, height // 8 : height // 2, width // 2 : 3 * width // 4] = True
-    masks[2, -height // 8 :] = True
-    return MaskSet.from_masks(masks)
-
-
 @pytest.fixture
 def labels(place: Place, request: pytest.FixtureRequest) -> Path:
     """A label set of three photographs that no model made, so that every mask is known."""
-    (root,) = place.photographs().values()
-    folder: Path = place.work / "labels" / request.node.name
-    words = {"names": NAMES, "prompts": [[one] for one in NAMES], "background": [], "templates": ["{}"]}
-    with LabelWriter(folder, manifest(3, vocabulary=words, root=str(root))) as writer:
-        for path, sure in SURE.items():
-            masks = boxes(load_image(root / path).shape[:2])
-            writer.append(
-                LabeledImage(
-                    path=path,
-                    sha256=sha256_of(root / path),
-                    detected=(0, 1),
-                    masks=masks,
-                    class_ids=np.array([0, 1, 1], np.int32),
-                    stages=np.full(3, EVERYTHING_STAGE, np.int8),
-                    similarities=np.full(3, 0.1, np.float32),
-                    kept=np.ones(3, np.bool_),
-                    points=(np.zeros((0, 2), np.float32),) * 3,
-                    certainties=np.full(3, sure, np.float32),
-                )
-            )
-    return folder
+    return label_by_boxes(place, request.node.name, NAMES, SURE)
 
 
 def begin(page: Page, labels: Path, who: str = "Anna") -> None:
@@ -109,6 +74,7 @@ def corrected(labels: Path, path: str = "flower.png") -> LabeledImage:
 
 
 def test_rename_reject_click_a_new_mask_and_undo(page: Page, labels: Path) -> None:
+    page.log("browser")  # what pages before this one said
     begin(page, labels)
     assert name(page) == "flower.png"  # the least sure
     assert "0 of 3 photographs done" in page.text("#review-status")

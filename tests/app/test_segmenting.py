@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,6 @@ from fmbseg.methods.remembering import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,13 @@ def test_only_folders_named_at_start_are_found(tmp_path: Path, name: object) -> 
         folders.find(name)
 
 
+def test_a_folder_that_is_not_here_is_told() -> None:
+    with pytest.raises(NotADirectoryError, match=r"no/such: no folder is there; .* on this machine$"):
+        Folders(["no/such"])
+    with pytest.raises(NotADirectoryError, match=r"s3:/bucket/labels: no folder is there; .* bake URI --out"):
+        Folders([Path("s3://bucket/labels")])
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "/tmp/x", "a/b", "", ".hidden", "..", "a\\b", "x" * 65, "nul\x00", "a."]
 )
@@ -38,7 +45,7 @@ def test_what_the_page_makes_stays_in_its_folder(place: Place, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "nothing.png", "./cat.png"])
 def test_only_photographs_of_the_folder_are_opened(place: Place, name: str) -> None:
-    (folder,) = place.photographs()
+    (folder, *_) = place.photographs()
     assert place.image(folder, "cat.png").is_file()
     with pytest.raises(ValueError, match="is not among the photographs"):
         place.image(folder, name)

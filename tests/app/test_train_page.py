@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmbseg import AlignedEncoder, PseudoLabeler
+from fmbseg import AlignedEncoder
 from fmbseg.review.session import Review
+from tests.app.boxes import label_by_boxes
 from tests.app.driving import NARROW
 
 if TYPE_CHECKING:
@@ -20,12 +21,8 @@ WORDS = ["cat", "coffee cup", "rocket"]
 @pytest.fixture(scope="module")
 def labels(place: Place) -> str:
     """The name of a label set of two photographs, one of which a person corrected."""
-    (folder,) = place.photographs().values()
-    photographs = [folder / "cat.png", folder / "coffee.png"]
-    made = PseudoLabeler("offline", device="cpu").label(
-        photographs, WORDS, place.work / "labels" / "two", progress=False
-    )
-    review = Review(made.folder, "Anna")
+    made = label_by_boxes(place, "two", WORDS, {"cat.png": 0.9, "coffee.png": 0.8})
+    review = Review(made, "Anna")
     path = review.order()[0]
     review.rename(path, "rocket", review.masks(path)[0][0].key)
     return "two"

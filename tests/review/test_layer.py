@@ -236,6 +236,11 @@ def test_a_name_that_is_none(labels: LabelSet, name: str) -> None:
         Review(labels.folder, name)
 
 
+def test_labels_in_object_storage_are_to_be_copied_first() -> None:
+    with pytest.raises(ValueError, match=r"`fmbseg review bake s3://bucket/labels --out FOLDER` copies it"):
+        Review("s3://bucket/labels", "Anna")
+
+
 def test_corrections_of_other_labels_are_refused(labels: LabelSet, anna: Review, tmp_path: Path) -> None:
     anna.accept(A, "m0")
     path = labels.folder / "review/Anna.jsonl"

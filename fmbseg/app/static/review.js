@@ -5,21 +5,6 @@ const root = element.querySelector(".review");
 const part = (name) => root.querySelector(name);
 const canvas = part(".review-picture"), field = part(".review-class"), radius = part(".review-radius input");
 const tell = (does, more = {}) => trigger("input", { does, ...more });
-const load = (source) => new Promise((done, failed) => {
-  const image = new Image();
-  image.onload = () => done(image);
-  image.onerror = failed;
-  image.src = source;
-});
-
-function pixels(image) {
-  const drawn = document.createElement("canvas");
-  drawn.width = image.naturalWidth;
-  drawn.height = image.naturalHeight;
-  const context = drawn.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  return context.getImageData(0, 0, drawn.width, drawn.height);
-}
 
 function paint() {
   if (!pictures.length) return;

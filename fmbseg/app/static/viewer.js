@@ -4,21 +4,6 @@ const hidden = new Set(); // names that are switched off; they stay so when word
 let view = null, pictures = null, asked = 0, cross = null;
 
 const part = (name) => element.querySelector(name);
-const load = (source) => new Promise((done, failed) => {
-  const image = new Image();
-  image.onload = () => done(image);
-  image.onerror = failed;
-  image.src = source;
-});
-
-function pixelsOf(image) {
-  const canvas = document.createElement("canvas");
-  canvas.width = image.naturalWidth;
-  canvas.height = image.naturalHeight;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  return context.getImageData(0, 0, canvas.width, canvas.height);
-}
 
 function paint() {
   if (!pictures) return;
@@ -124,7 +109,7 @@ async function show() {
   const [photograph, labels, scores] = await Promise.all([next.photograph, next.labels, next.scores].map(load));
   if (mine !== asked) return; // a newer answer came meanwhile
   view = next;
-  pictures = { photograph, labels: pixelsOf(labels), scores: pixelsOf(scores) };
+  pictures = { photograph, labels: pixels(labels), scores: pixels(scores) };
   part(".viewer-picture").setAttribute("aria-label", view.told);
   part(".viewer-pointed").textContent = hint();
   legend();
