@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 
 
 def give_back_freed_memory() -> None:
@@ -15,6 +16,5 @@ def give_back_freed_memory() -> None:
     there, `M_MMAP_THRESHOLD`, holds it flat, too, but takes half as much processor time again.)
     """
     if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        if hasattr(library, "malloc_trim"):  # musl has none
-            library.malloc_trim(0)
+        with suppress(AttributeError):  # musl has none
+            ctypes.CDLL(None).malloc_trim(0)

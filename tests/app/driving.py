@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WIDE, NARROW = 1280, 390
-_SECONDS = 90
+_SECONDS = 400
 _DROP = """
 const [place, content, name] = arguments, moved = new DataTransfer();
 const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
