@@ -53,6 +53,7 @@ TITLES = {
     "training": "An epoch of training beside the former way",
     "choose_settings": "Settings of the offline recipe, chosen anew on fold train",
     "scale": "Many machines: what labelling costs the process that asks",
+    "scale_two_processes": "Many machines: two processes on two cores",
     "imports": "Imports and the command line: how long a start takes",
     "app": "The page: its start, a change of words, its memory",
     "compare": "Methods side by side",
