@@ -152,5 +152,6 @@ class Page:
             height = self.browser.execute_script("return document.documentElement.scrollHeight")
             width = self.browser.execute_script("return window.innerWidth")
             self.resize(width, min(height, 4000))
+            self.browser.execute_script("window.scrollTo(0, 0)")
             self.browser.save_screenshot(f"{folder}/{name}_{width}.png")
             self.resize(width)
