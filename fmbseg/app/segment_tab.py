@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmbseg.app.freed import give_back_freed_memory
 from fmbseg.app.segmenting import (
     EXAMPLE_WORDS,
     RULES,
@@ -259,7 +258,6 @@ class SegmentTab:
 
     def _turn(self, seen: Visit, photograph: OpenPhotograph, told_path: str) -> None:
         seen.turn_to(photograph, told_path)
-        give_back_freed_memory()  # here: it takes a moment, and this photograph is not encoded yet
         if all(one is not seen for one in self._visits):
             self._visits.append(seen)
             if len(self._visits) > _VISITS:

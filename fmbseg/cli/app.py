@@ -48,11 +48,11 @@ class AppOptions:
 @with_options(AppOptions)
 def app(asked: AppOptions, *, hub: "HubOptions") -> None:
     """Open a page in the browser that segments, labels, corrects and trains; on this machine alone."""
-    from fmbseg.app.freed import keep_one_heap
+    from fmbseg.app.freed import give_back_freed_memory
     from fmbseg.app.guard import Limits
     from fmbseg.app.server import check_open, serve
 
-    keep_one_heap()
+    give_back_freed_memory()
     check_open(asked.host, asked.page_token)
     from fmbseg.app.place import Folders, Place
     from fmbseg.cli.models import chosen_recipe
