@@ -8,13 +8,14 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from fmbseg.aligned.files import CONFIG_FILE
-from fmbseg.heads import packaged_heads
+from fmbseg.aligned.config import AlignedEncoderError
+from fmbseg.aligned.files import CONFIG_FILE, read_config
+from fmbseg.heads import packaged_head, packaged_heads
 from fmbseg.image_files import find_images
 from fmbseg.images import ImageError
 from fmbseg.labels.manifest import MANIFEST
 from fmbseg.methods import load_method
-from fmbseg.recipes import RECIPES
+from fmbseg.recipes import RECIPES, recipe_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,8 +156,8 @@ class Place:
 
     def choices(self) -> dict[str, str]:
         """What can segment: the spec of each method, by the name that the page shows."""
-        packaged = {f"{name} (packaged head)": _packaged(name) for name in packaged_heads()}
-        own = {f"{name} (head)": str(path) for name, path in self.heads().items()}
+        packaged = {f"{name} (packaged head)": with_recipe(name) for name in packaged_heads()}
+        own = {f"{name} (head)": with_recipe(str(path)) for name, path in self.heads().items()}
         recipe = RECIPES[self.recipe]
         others = {f"{self.recipe}: Stage 1 alone, slow": f"stage1:{self.recipe}"}
         if recipe.teacher is None:
@@ -178,7 +179,8 @@ class Place:
 
     def forget(self, head: Path) -> None:
         """A head was trained anew: it is read again when it is next asked for."""
-        self._methods.pop(str(head), None)
+        for spec in [one for one in self._methods if head_of(one) == str(head)]:
+            del self._methods[spec]
 
     def close(self) -> None:
         """End what still runs."""
@@ -197,9 +199,29 @@ def _found(name: object, known: Mapping[str, T], what: str) -> T:
     return known[name]
 
 
-def _packaged(name: str) -> str:
-    recipe = next((one.name for one in RECIPES.values() if one.head == name), None)
-    return name if recipe is None else f"{name}@{recipe}"
+def with_recipe(head: str) -> str:
+    """The spec of a head that segments as `fmbseg segment` does: with the settings of its models' recipe.
+
+    Args:
+        head: folder, or name of a packaged head; one that is damaged stays as it is, to be told when it is
+            asked for.
+
+    Example:
+        >>> with_recipe("offline"), head_of("offline@offline")
+        ('offline@offline', 'offline')
+    """
+    try:
+        config, _ = read_config(packaged_head(head) or Path(head))
+    except AlignedEncoderError:
+        return head
+    recipe = recipe_with(config.backbone, config.text_encoder)
+    return head if recipe is None else f"{head}@{recipe.name}"
+
+
+def head_of(spec: str) -> str:
+    """The head of a spec that :func:`with_recipe` made."""
+    head, _, recipe = spec.rpartition("@")
+    return head if recipe in RECIPES else spec
 
 
 def _is_made(path: Path) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmbseg.heads import packaged_head
+from fmbseg.app.place import head_of
 
 if TYPE_CHECKING:
     from fmbseg.app.segmenting import Question
@@ -28,14 +28,14 @@ def command_line(asked: Question, photograph: str) -> str:
     """
     if not is_head(asked.method):
         return f"# `fmbseg segment` takes heads; {asked.method} runs in Python"
-    options = ["--head", _head(asked.method), "--classes", ",".join(_quoted(word) for word in asked.words)]
+    options = ["--head", head_of(asked.method), "--classes", ",".join(_quoted(word) for word in asked.words)]
     if asked.rule != "common":
         options += ["--background", asked.rule]
     if asked.threshold is not None:
         options += ["--threshold", f"{asked.threshold:g}"]
     if asked.certainty is not None:
         options += ["--certainty", f"{asked.certainty:g}"]
-    if (Path(_head(asked.method)) / "calibration.json").is_file():
+    if (Path(head_of(asked.method)) / "calibration.json").is_file():
         options += ["--calibration", "none"]
     path = f"./{photograph}" if photograph.startswith("-") else photograph
     return shlex.join(["fmbseg", "segment", path, *options, "--out", "segmented"])
@@ -65,7 +65,7 @@ def python_code(asked: Question, photograph: str) -> str:
     return (
         "from dataclasses import replace\n\n"
         "from fmbseg import Background, OpenVocabSegmenter\n\n"
-        f"segmenter = OpenVocabSegmenter.from_pretrained({_head(asked.method)!r})\n"
+        f"segmenter = OpenVocabSegmenter.from_pretrained({head_of(asked.method)!r})\n"
         "settings = replace(\n"
         f"    segmenter.settings, background={background}, certainty={asked.certainty!r}\n"
         ")\n"
@@ -77,11 +77,6 @@ def python_code(asked: Question, photograph: str) -> str:
 def is_head(method: str) -> bool:
     """Whether a spec names a head, which `fmbseg segment` takes."""
     return not method.startswith(("dense:", "stage1:", "concept:"))
-
-
-def _head(method: str) -> str:
-    name, _, recipe = method.rpartition("@")
-    return name if recipe and packaged_head(name) is not None else method
 
 
 def _quoted(word: str) -> str:

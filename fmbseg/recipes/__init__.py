@@ -49,10 +49,19 @@ def segmenting_with(backbone: str, text_encoder: str) -> SegmentSettings:
         >>> segmenting_with("hf:me/encoder", "conse") == SegmentSettings()
         True
     """
-    for recipe in RECIPES.values():
-        if (backbone, text_encoder) == (recipe.backbone, recipe.image_text):
-            return recipe.segmenting
-    return SegmentSettings()
+    recipe = recipe_with(backbone, text_encoder)
+    return SegmentSettings() if recipe is None else recipe.segmenting
+
+
+def recipe_with(backbone: str, text_encoder: str) -> Recipe | None:
+    """The recipe of a head with these models; None if no recipe has them.
+
+    Args:
+        backbone: spec of the frozen encoder.
+        text_encoder: spec of the model whose texts the head learned.
+    """
+    models = backbone, text_encoder
+    return next((one for one in RECIPES.values() if models == (one.backbone, one.image_text)), None)
 
 
 def mask_options_for(spec: str) -> Mapping[str, Any]:

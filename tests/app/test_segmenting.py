@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 
 from fmbseg.app.place import Folders, Place
 from fmbseg.app.segmenting import RULES, question, words_of
+from fmbseg.app.snippets import command_line
+from fmbseg.heads import packaged_head
 from fmbseg.methods.remembering import Memory
+from fmbseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,3 +94,28 @@ def test_the_images_used_last_are_remembered_and_no_more_than_allowed() -> None:
     memory.get(("large",), lambda: np.zeros(9000, np.uint8))
     assert known(images[0], "large")  # the last one stays, alone
     assert memory.size == 9000
+
+
+def test_a_head_that_was_trained_here_segments_as_the_packaged_one_where_both_are_the_same(
+    place: Place,
+) -> None:
+    packaged = packaged_head("offline")
+    assert packaged is not None
+    copytree(packaged, place.work / "heads" / "mine")
+    copytree(packaged, place.work / "heads" / "damaged")
+    (place.work / "heads" / "damaged" / "config.json").write_text("{")
+    mine = place.spec("mine (head)")
+    assert mine == f"{place.work / 'heads' / 'mine'}@offline"
+    assert place.spec("damaged (head)") == str(place.work / "heads" / "damaged")
+    asked = [question(["cat", "sofa"], spec, "nothing", 0.2, 0.0) for spec in ("offline@offline", mine)]
+    line = command_line(asked[1], "cat.png")
+    assert f"--head {place.work / 'heads' / 'mine'} " in line
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    found = [
+        place.method(one.method).segment(image, Vocabulary.of(list(one.words)), settings=one.settings)
+        for one in asked
+    ]
+    np.testing.assert_array_equal(found[0].labels, found[1].labels)
+    before = place.method(mine)
+    place.forget(place.work / "heads" / "mine")
+    assert place.method(mine) is not before
