@@ -36,6 +36,7 @@ import torch
 from PIL import Image
 
 from benchmarks.output import measured_with, tell
+from fmbseg.app.freed import give_back_freed_memory
 from fmbseg.app.place import Folders, Place
 from fmbseg.app.segmenting import EXAMPLE_WORDS, OpenPhotograph, Question, answer, examples
 from fmbseg.app.viewer import view_of
@@ -220,6 +221,7 @@ def main() -> None:
             tell({"memory_mb": grown, **measured_with("torch", "gradio", "numpy")}, options.out)
             return
         started = app.started
+    give_back_freed_memory()  # as the command does
     with TemporaryDirectory() as work:
         place = Place(Folders([]), Path(work), ModelPool(device="cpu"), "offline")
         clock, processor = small(place)
