@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from fmbseg.aligned.config import AlignedEncoderError
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.sharing import Shareable
@@ -164,7 +166,13 @@ class Aligner(Shareable):
                 the labels or the head lack.
             MissingPackageError: ``tensorboard`` is asked for and not installed.
             TrainingDivergedError: the loss is no longer finite; ``encoder`` then has the last good head.
+            RuntimeError: gradients are switched off around the call.
         """
+        if not torch.is_grad_enabled():
+            raise RuntimeError(
+                "fit needs gradients, and they are switched off here: call it outside of torch.no_grad() and "
+                "torch.inference_mode()"
+            )
         source = open_labels(labels, vocabulary, path_or_uri(str(root)))
         self._stay_with(source)
         keeping = Keeping(checkpoint, logs, tensorboard)

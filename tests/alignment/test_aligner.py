@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def test_fit_learns_from_the_classes_that_were_detected(tmp_path: Path) -> None:
         name for name, weight in aligner.encoder.head.state_dict().items() if not weight.equal(start[name])
     ]
     assert sorted(changed) == sorted(start)  # every weight takes part
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_nothing_could_be_learned_and_that_is_told(
+    tmp_path: Path, without: Callable[[], AbstractContextManager[None]]
+) -> None:
+    labels = labelled(tmp_path, side=96)
+    with without(), pytest.raises(RuntimeError, match=r"fit needs gradients, .* switched off here"):
+        tiny(tmp_path).fit(labels, progress=False)
 
 
 def test_the_config_says_how_it_was_trained(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_cat_is_found_with_fewer_prompts(
 ) -> None:
     spent, decode = [], WeightsDecoder.decode
 
-    def count(decoder: WeightsDecoder, points: NDArray[np.float32], **named: float) -> Candidates:
+    def count(decoder: WeightsDecoder, points: NDArray[np.float32], **named: Any) -> Candidates:
         spent.append(len(points))
         return decode(decoder, points, **named)
 
