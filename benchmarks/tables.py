@@ -248,28 +248,61 @@ def comparison(result: Mapping[str, Any]) -> str:
     about = (
         f"{result['measured']} images of `{data['name']}`, fold {data['split']}, protocol "
         f"`{result['protocol']['name']}`; differences are paired. The settings of the offline recipe were "
-        "chosen on these images, but for region prompts, certainty and masks' names; those for segmenting "
-        "were held against others on fold train and stay (`choose_settings`). What `stage1` leaves blank "
-        f"counts as missed. `{result['command']}`"
+        "found on these images, but for region prompts, certainty and masks' names; held against others on "
+        "fold train they stay (`choose_settings`). What `stage1` leaves blank counts as missed. "
+        f"`{result['command']}`"
     )
     return f"{table([*heads, 'boundary IoU', 's/image'], rows)}\n\n{about}"
 
 
 def chosen_settings(result: Mapping[str, Any]) -> str:
-    """What ``choose_settings`` chose, beside the recipe's own; of the candidates the best ten."""
-    found = result["segmenting"]
-    names = list(found["chosen"])
+    """What ``choose_settings`` chose of each part, beside the recipe's own."""
+    crops, each = result["labeling"]["crops"], result["labeling"]["masks"] | result["training"]
+    heads = ["setting", "recipe", "best", "best of the others", "less the recipe's (90 %)", "goes to"]
+    about = (
+        f"Measured on the {result['photographs']} photographs of fold {result['fold']}, 80 names, in mIoU. "
+        "Best of the others: each photograph with what is best on all others. The recipe's own goes only "
+        "where that is surely better."
+    )
+    return "\n\n".join(
+        [
+            _of_many("Segmenting, without masks", result["segmenting"]),
+            _of_many("Crops of Stage 1, everything painted", crops),
+            "Masks of Stage 1 with the best of these crops, and the training of a head, a setting at a time:",
+            table(heads, [_choice(name, found) for name, found in each.items()]),
+            about,
+            *_reported(result),
+        ]
+    )
+
+
+def _of_many(title: str, found: Mapping[str, Any]) -> str:
+    """The best ten of many combinations, and what became of them."""
     best = sorted(found["candidates"], key=lambda one: -one[-1])[:10]
-    ends = " to ".join(f"{100 * end:+.1f}" for end in found["chosen_over_recipe"])
     told = (
-        f"The best of {len(found['candidates'])} on the {result['photographs']} photographs of fold "
-        f"{result['fold']}, without masks: {_settings(found['chosen'])}, mIoU "
-        f"{100 * found['chosen_miou']:.1f} %; the recipe's own: {_settings(found['recipe'])}, "
-        f"{100 * found['recipe_miou']:.1f} %. Difference {ends}: the recipe's "
-        f"{'stay' if found['recipe_stays'] else 'go'}."
+        f"{title}: the best of {len(found['candidates'])} is {_settings(found['chosen'])}, mIoU "
+        f"{100 * found['chosen_miou']:.1f} %; the recipe's own are {_settings(found['recipe'])}, "
+        f"{100 * found['recipe_miou']:.1f} %. Each photograph with the best of the others: "
+        f"{100 * found['chosen_on_others_miou']:.1f} %, difference {_ends(found)}: "
+        f"the recipe's {'stay' if found['recipe_stays'] else 'go'}."
     )
     rows = [[*map(_text, one[:-1]), f"{100 * one[-1]:.1f}"] for one in best]
-    return "\n\n".join([told, table([*names, "mIoU, %"], rows), *_reported(result)])
+    return f"{told}\n\n{table([*found['chosen'], 'mIoU, %'], rows)}"
+
+
+def _choice(name: str, found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"`{name}`",
+        f"{_text(found['recipe'])}: {100 * found['recipe_miou']:.1f} %",
+        f"{_text(found['chosen'])}: {100 * found['chosen_miou']:.1f} %",
+        f"{100 * found['chosen_on_others_miou']:.1f} %",
+        _ends(found),
+        "" if found["recipe_stays"] else _text(found["chosen"]),
+    ]
+
+
+def _ends(found: Mapping[str, Any]) -> str:
+    return " to ".join(f"{100 * end:+.1f}" for end in found["chosen_on_others_over_recipe"])
 
 
 def _settings(found: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ from fmbseg import storage
 from fmbseg.images import ImageError, load_image
 from fmbseg.sources.contract import StoredImage
 from fmbseg.sources.opened import open_root, open_source
-from fmbseg.sources.tar_files import tar_index
 from tests.sources.places import png, web_dataset, write_tar
 
 if TYPE_CHECKING:
