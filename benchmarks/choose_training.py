@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.setting_counts import Counts, counted
-from fmbseg import Aligner, OpenVocabSegmenter, PseudoLabeler, Vocabulary
+from benchmarks.labels_to_learn import counts, label
+from benchmarks.setting_counts import Counts, pixels_of
+from fmbseg import Aligner, Vocabulary
 from fmbseg.alignment.settings import TrainingSettings
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.progress import Progress
-from fmbseg.segment_settings import SegmentSettings
-from fmbseg.sources.stored_path import local
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from fmbseg.recipes import Recipe
 
@@ -55,9 +52,8 @@ def choose_training(recipe: Recipe, data: Path, work: Path, limit: int | None) -
     """
     folder = MaskFolder(data)
     words, own = Vocabulary.of(folder.names), TrainingSettings.from_dict(recipe.training)
-    photographs = [local(one.image) for one in folder.fold("val")[:limit]]
-    labels = PseudoLabeler(recipe.name, mask_cache=work).label(photographs, words, work / "labels-val")
-    counts = Counts(len(words))
+    labels = label(folder, words, "val", work, limit)
+    found = Counts(len(words))
     tried = [(name, value) for name, values in TRAINING.items() for value in values]
     with Progress() as bars:
         for name, value in bars.track(tried, "heads", len(tried)):
@@ -67,20 +63,9 @@ def choose_training(recipe: Recipe, data: Path, work: Path, limit: int | None) -
             if not place.is_file():
                 aligner = Aligner(recipe=recipe.name, settings=settings, features_dir=work / "features")
                 aligner.fit(labels.whole)
-                np.save(place, _measured(aligner, folder, words, limit))
+                with torch.inference_mode():
+                    matrices = counts(aligner, folder, words, "train", limit)
+                np.save(place, np.stack([pixels_of(one) for one in matrices]))
             for pixels in np.load(place):
-                counts.put((name, value), pixels)
-    return counts.told_of_each(TRAINING, own.to_dict())
-
-
-@torch.inference_mode()
-def _measured(
-    aligner: Aligner, folder: MaskFolder, words: Vocabulary, limit: int | None
-) -> NDArray[np.int64]:
-    """The counts of each photograph of fold ``train``, (photographs, K, 3)."""
-    segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(certainty=0.0))
-    found = []
-    for photograph in folder.fold("train")[:limit]:
-        image, target = folder.load(photograph)
-        found.append(counted(segmenter.segment(image, words).labels, target, len(words)))
-    return np.stack(found)
+                found.put((name, value), pixels)
+    return found.told_of_each(TRAINING, own.to_dict())

@@ -43,18 +43,19 @@ if TYPE_CHECKING:
 GOING_ON: dict[str, Any] = {"distillation": 1.0, "epochs": 8}
 
 
-def label(arguments: argparse.Namespace, folder: MaskFolder, words: Vocabulary) -> LabelSet:
-    """Label the photographs to learn from, or go on where that was stopped."""
-    photographs = [local(one.image) for one in folder.fold(arguments.learn)[: arguments.limit]]
-    labeler = PseudoLabeler(DEFAULT_HEAD, mask_cache=arguments.work)
-    return labeler.label(photographs, words, arguments.work / f"labels-{arguments.learn}")
+def label(folder: MaskFolder, words: Vocabulary, fold: str, work: Path, limit: int | None) -> LabelSet:
+    """Label the first ``limit`` photographs of a fold, or go on where that was stopped."""
+    photographs = [local(one.image) for one in folder.fold(fold)[:limit]]
+    return PseudoLabeler(DEFAULT_HEAD, mask_cache=work).label(photographs, words, work / f"labels-{fold}")
 
 
-def counts(aligner: Aligner, folder: MaskFolder, words: Vocabulary, fold: str) -> NDArray[np.int64]:
+def counts(
+    aligner: Aligner, folder: MaskFolder, words: Vocabulary, fold: str, limit: int | None = None
+) -> NDArray[np.int64]:
     """Pixels of each photograph by true and found class, (photographs, K, K + 1)."""
     segmenter = OpenVocabSegmenter(aligner, settings=SegmentSettings(certainty=0.0))
     matrices = []
-    for photograph in folder.fold(fold):
+    for photograph in folder.fold(fold)[:limit]:
         image, target = folder.load(photograph)
         matrix = ConfusionMatrix(len(words))
         matrix.update(segmenter.segment(image, words).labels, target)
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Label, fit and measure; return the JSON object."""
     folder = MaskFolder(arguments.data)
     words, recipe = Vocabulary.of(folder.names), get_recipe(DEFAULT_HEAD)
-    labels = label(arguments, folder, words)
+    labels = label(folder, words, arguments.learn, arguments.work, arguments.limit)
     certain = labels.certain(shown_from(labels.manifest))
     settings = TrainingSettings.from_dict(recipe.training)
     going_on = TrainingSettings.from_dict({**recipe.training, **GOING_ON})

@@ -56,10 +56,12 @@ class Counts:
 
     def add(self, candidate: Any, labels: NDArray[np.integer], target: NDArray[np.integer]) -> None:
         """Count a photograph."""
-        self.put(candidate, counted(labels, target, self._classes))
+        matrix = ConfusionMatrix(self._classes)
+        matrix.update(labels, target)
+        self.put(candidate, pixels_of(matrix.counts))
 
     def put(self, candidate: Any, pixels: NDArray[np.int64]) -> None:
-        """Add a photograph that :func:`counted` counted."""
+        """Add a photograph of which :func:`pixels_of` told the pixels."""
         self._pixels.setdefault(candidate, []).append(pixels)
 
     def miou(self, candidate: Any) -> float:
@@ -118,16 +120,13 @@ class Counts:
         return found
 
 
-def counted(labels: NDArray[np.integer], target: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    """Pixels of a photograph right, of the class, and given it, (K, 3).
+def pixels_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pixels right, of the class, and given it, (K, 3), by the counts (K, K + 1) of a confusion matrix.
 
     Example:
-        >>> counted(np.array([[0, 1]]), np.array([[0, 0]]), 2).tolist()
+        >>> pixels_of(np.array([[1, 1, 0], [0, 0, 0]])).tolist()
         [[1, 2, 1], [0, 0, 1]]
     """
-    matrix = ConfusionMatrix(classes)
-    matrix.update(labels, target)
-    counts = matrix.counts
     return np.stack([np.diagonal(counts), counts.sum(axis=1), counts[:, :-1].sum(axis=0)], axis=1)
 
 

@@ -16,6 +16,7 @@ from fmbseg.images import ImageError
 from fmbseg.labels.manifest import MANIFEST
 from fmbseg.methods import load_method
 from fmbseg.recipes import RECIPES, recipe_with
+from fmbseg.storage import is_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ class Folders:
     def __init__(self, named: Sequence[str | Path]) -> None:
         for one in named:
             if not Path(one).is_dir():
-                copied = "; `fmbseg review bake URI --out FOLDER` copies labels" if ":" in str(one) else ""
+                copied = "; `fmbseg review bake URI --out FOLDER` copies labels" if is_uri(one) else ""
                 raise NotADirectoryError(
                     f"{one}: no folder is there; --folder names one that exists on this machine{copied}"
                 )
@@ -155,9 +156,9 @@ class Place:
         return _found(name, names, f"the photographs of {folder}")
 
     def choices(self) -> dict[str, str]:
-        """What can segment: the spec of each method, by the name that the page shows."""
-        packaged = {f"{name} (packaged head)": with_recipe(name) for name in packaged_heads()}
-        own = {f"{name} (head)": with_recipe(str(path)) for name, path in self.heads().items()}
+        """What can segment: heads and the specs of other methods, by the name that the page shows."""
+        packaged = {f"{name} (packaged head)": name for name in packaged_heads()}
+        own = {f"{name} (head)": str(path) for name, path in self.heads().items()}
         recipe = RECIPES[self.recipe]
         others = {f"{self.recipe}: Stage 1 alone, slow": f"stage1:{self.recipe}"}
         if recipe.teacher is None:
@@ -166,7 +167,7 @@ class Place:
 
     def spec(self, choice: object) -> str:
         """The spec of a choice; ValueError for any other."""
-        return _found(choice, self.choices(), "the heads and methods of this page")
+        return with_recipe(_found(choice, self.choices(), "the heads and methods of this page"))
 
     def method(self, spec: str) -> Method:
         """The method of a spec, loaded when it is first asked for; hold :attr:`lock`."""
@@ -203,8 +204,8 @@ def with_recipe(head: str) -> str:
     """The spec of a head that segments as `fmbseg segment` does: with the settings of its models' recipe.
 
     Args:
-        head: folder, or name of a packaged head; one that is damaged stays as it is, to be told when it is
-            asked for.
+        head: folder, or name of a packaged head; the spec of another method stays as it is, and so does a
+            damaged head, which is told when it is asked for.
 
     Example:
         >>> with_recipe("offline"), head_of("offline@offline")

@@ -19,7 +19,7 @@ class AppOptions:
     """What ``fmbseg app`` takes."""
 
     folder: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             help="A folder of photographs, a label set or a head that the page may read, and no other; "
             "repeatable."
