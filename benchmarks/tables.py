@@ -250,8 +250,6 @@ def comparison(result: Mapping[str, Any]) -> str:
         f"`{result['protocol']['name']}`; differences are paired. The settings of the offline recipe were "
         "found on these images, but for region prompts, certainty and masks' names; held against others on "
         "fold train they stay (`choose_settings`). What `stage1` leaves blank counts as missed. "
-        "Its row was measured before each mask kept its own certainty: `fmbseg eval stage1:offline` now "
-        "gives 16.4 (12.6 to 19.1), while the others give what stands here. "
         f"`{result['command']}`"
     )
     return f"{table([*heads, 'boundary IoU', 's/image'], rows)}\n\n{about}"
