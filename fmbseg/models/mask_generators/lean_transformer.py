@@ -72,6 +72,20 @@ class EncodedFrame:
     pixels: torch.Tensor
 
 
+class Room:
+    """Memory for the mixtures of places, used again by the next prompts, which spares asking for it anew."""
+
+    def __init__(self) -> None:
+        self._memory: torch.Tensor | None = None
+
+    def of(self, like: torch.Tensor, *shape: int) -> torch.Tensor:
+        """Memory of a shape, of the kind and on the device of a tensor; what it held before is lost."""
+        size = math.prod(shape)
+        if self._memory is None or len(self._memory) < size:
+            self._memory = like.new_empty(size)
+        return self._memory[:size].view(shape)
+
+
 @dataclass
 class Places:
     """The places of N prompts, ``scale * image + mix^T rows``, for a mixture of R rows.
@@ -90,12 +104,11 @@ class Places:
     told: list[torch.Tensor]
 
     @classmethod
-    def untold(cls, image: EncodedFrame, transformer: Any, tokens: torch.Tensor) -> Places:
+    def untold(cls, image: EncodedFrame, transformer: Any, tokens: torch.Tensor, room: Room) -> Places:
         """The image's places, with room for what these tokens (N, T, C) are going to tell."""
         count, size = len(tokens), image.pixels.shape[1]
         heads = [layer.cross_attn_image_to_token.num_heads for layer in transformer.layers]
-        room = 1 + sum(1 + each * (tokens.shape[1] - 1) for each in heads)
-        mix = tokens.new_empty(count, room, size)
+        mix = room.of(tokens, count, 1 + sum(1 + each * (tokens.shape[1] - 1) for each in heads), size)
         mix[:, 0] = 1
         return cls(tokens.new_ones(count, 1, size), mix, tokens.new_zeros(count, 1, tokens.shape[2]), [])
 
@@ -207,9 +220,11 @@ def _project(
     return Projection(of_image, constant, linear.weight)
 
 
-def two_way(transformer: Any, image: EncodedFrame, tokens: torch.Tensor) -> tuple[torch.Tensor, Places]:
+def two_way(
+    transformer: Any, image: EncodedFrame, tokens: torch.Tensor, room: Room
+) -> tuple[torch.Tensor, Places]:
     """The layers of the two-way transformer: what becomes of the tokens (N, T, C) and of the places."""
-    places = Places.untold(image, transformer, tokens)
+    places = Places.untold(image, transformer, tokens, room)
     queries = tokens
     for layer, shared in zip(transformer.layers, image.layers, strict=True):
         if layer.skip_first_layer_pe:
@@ -242,20 +257,28 @@ def last_attention(
 
 
 def _by_image(tokens: torch.Tensor, of_image: torch.Tensor) -> torch.Tensor:
-    """Products of tokens (N, T, heads D) with what B images have (B, heads, D, places), (N, heads T, places).
+    """Products of tokens (N, T, heads D) with what B images have (B, heads, D, places).
 
     All prompts of an image are one product.
+
+    Returns:
+        A view (B, N / B, heads, T, places), whose prompts do not lie one behind the other.
     """
     images, heads = of_image.shape[:2]
     rows = rearrange(tokens, "(b n) t (h d) -> (b h) (n t) d", b=images, h=heads)
     found = rows @ of_image.flatten(0, 1)
-    return rearrange(found, "(b h) (n t) p -> (b n) (h t) p", b=images, t=tokens.shape[1])
+    return rearrange(found, "(b h) (n t) p -> b n h t p", b=images, t=tokens.shape[1])
 
 
-def _scores(
-    tokens: torch.Tensor, of_rows: torch.Tensor, projection: Projection, places: Places, part: slice
-) -> torch.Tensor:
-    """Products of projected tokens (N, T, heads D) with the projections of some places, (N, heads T, places).
+def _score(
+    tokens: torch.Tensor,
+    of_rows: torch.Tensor,
+    projection: Projection,
+    places: Places,
+    part: slice,
+    scores: torch.Tensor,
+) -> None:
+    """Products of projected tokens (N, T, heads D) with the projections of some places.
 
     Args:
         tokens: projected, and divided by the root of D.
@@ -263,12 +286,22 @@ def _scores(
         projection: of the places.
         places: of all prompts.
         part: of the places.
+        scores: takes the products, (N, heads T, places).
     """
     image, constant = projection.image[..., part], projection.constant[..., part]
+    target = _by_head(scores, *image.shape[:2])
     if not places.told:  # the scale is 1, and there are no rows
-        return _by_image(tokens, image + constant)
-    found = torch.addcmul(_by_image(tokens, constant), _by_image(tokens, image), places.scale[:, :, part])
-    return found.baddbmm_(of_rows, places.mixed(part))
+        target.copy_(_by_image(tokens, image + constant))
+        return
+    scale = _by_head(places.scale[:, :, part], len(image), 1)
+    of_constant = _by_image(tokens, constant).view_as(target)
+    torch.addcmul(of_constant, _by_image(tokens, image), scale, out=target)
+    scores.baddbmm_(of_rows, places.mixed(part))
+
+
+def _by_head(rows: torch.Tensor, images: int, heads: int) -> torch.Tensor:
+    """A view of rows (N, heads T, places), of N prompts of B images, (B, N / B, heads, T, places)."""
+    return rearrange(rows, "(b n) (h t) p -> b n h t p", b=images, h=heads)
 
 
 def _of_rows(tokens: torch.Tensor, projection: Projection, places: Places) -> torch.Tensor:
@@ -288,17 +321,20 @@ def _ask(
     of_rows = _of_rows(queries, keys, places)
     weights = queries.new_empty(count, heads * length, size)
     for part in places.parts():
-        weights[:, :, part] = _scores(queries, of_rows, keys, places, part)
+        _score(queries, of_rows, keys, places, part, weights[:, :, part])
     torch.softmax(weights, dim=-1, out=weights)
     image = queries.new_zeros(images * heads, count // images * length, width)
     mixture = torch.zeros_like(of_rows)
     for part in places.parts():
         some = weights[:, :, part]
-        mixture = mixture + some @ places.mixed(part).transpose(1, 2)
-        scaled = rearrange(
-            some * places.scale[:, :, part], "(b n) (h t) p -> (b h) (n t) p", b=images, h=heads
+        mixture.baddbmm_(some, places.mixed(part).transpose(1, 2))
+        scaled = image.new_empty(*image.shape[:2], some.shape[2])
+        torch.mul(
+            _by_head(some, images, heads),
+            _by_head(places.scale[:, :, part], images, 1),
+            out=rearrange(scaled, "(b h) (n t) p -> b n h t p", b=images, t=length),
         )
-        image = image + scaled @ values.image[..., part].flatten(0, 1).transpose(1, 2)
+        image.baddbmm_(scaled, values.image[..., part].flatten(0, 1).transpose(1, 2))
     of_values = rearrange(places.rows @ values.weight.T, "n r (h d) -> n h r d", h=heads)
     mixed = rearrange(mixture, "n (h t) r -> n h t r", h=heads) @ of_values
     of_image = rearrange(image, "(b h) (n t) d -> (b n) h t d", b=images, t=length)
@@ -334,13 +370,12 @@ def _tell(
         ones.append(ones[-1] + 1 + heads * each.shape[1])
     alike = rows[:, ones]
     for part in places.parts():
-        scores = _scores(keys, of_rows, shared.queries, places, part)
+        mixed, scale = places.mix[:, : rows.shape[1], part], places.scale[:, :, part]
+        scores = keys.new_empty(*of_rows.shape[:2], scale.shape[2])
+        _score(keys, of_rows, shared.queries, places, part, scores)
         weights = rearrange(scores, "n (h t) p -> n h t p", h=heads).softmax(dim=2)
-        mixed = places.mix[:, : rows.shape[1], part]
-        mixed[:, before:] = weights[:, :, 1:].flatten(1, 2)
-        with_image = _with_image(alike, factors, shared, part)
-        scale = places.scale[:, :, part]
-        of_mix = with_image.mul_(2 * scale).baddbmm_(among, mixed)
+        rearrange(mixed[:, before:], "n (h t) p -> n h t p", h=heads).copy_(weights[:, :, 1:])
+        of_mix = _with_image(alike, factors, shared, part, 2 * scale).baddbmm_(among, mixed)
         square = of_each(shared.square[..., part], len(scale)) * scale.square()
         square += of_mix.mul_(mixed).sum(dim=1, keepdim=True)
         shrink = square.add_(norm.eps).rsqrt_()
@@ -352,13 +387,31 @@ def _tell(
 
 
 def _with_image(
-    alike: torch.Tensor, factors: list[torch.Tensor], shared: SharedLayer, part: slice
+    alike: torch.Tensor, factors: list[torch.Tensor], shared: SharedLayer, part: slice, times: torch.Tensor
 ) -> torch.Tensor:
-    """Mean products of all rows with the image, (N, R, places), in the order of the rows."""
-    images = len(shared.image)
+    """Mean products of all rows with the image, (N, R, places), in the order of the rows.
+
+    Args:
+        alike: rows that places got alike, (N, layers, C).
+        factors: what each layer told, see :class:`Places`.
+        shared: of the layer.
+        part: of the places.
+        times: what the products of each place are multiplied by, (N, 1, places).
+    """
+    images, count = len(shared.image), len(alike)
     of_alike = rearrange(alike, "(b n) r c -> b (n r) c", b=images) @ shared.image[..., part]
     of_alike = rearrange(of_alike, "b (n r) p -> (b n) r p", r=alike.shape[1])
-    blocks = []
+    heads = [len(product[0]) for product in shared.products]
+    lengths = [each * told.shape[1] for each, told in zip(heads, factors, strict=True)]
+    found = alike.new_empty(count, len(lengths) + sum(lengths), times.shape[2])
+    start = 0
     for index, (told, product) in enumerate(zip(factors, shared.products, strict=True)):
-        blocks += [of_alike[:, index : index + 1], _by_image(told, product[..., part])]
-    return torch.cat(blocks, dim=1)
+        torch.mul(of_alike[:, index : index + 1], times, out=found[:, start : start + 1])
+        end = start + 1 + lengths[index]
+        torch.mul(
+            _by_image(told, product[..., part]),
+            _by_head(times, images, 1),
+            out=_by_head(found[:, start + 1 : end], images, heads[index]),
+        )
+        start = end
+    return found

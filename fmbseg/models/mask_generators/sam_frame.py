@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
+from fmbseg.models.mask_generators.interpolation import Step, resize
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -79,18 +80,14 @@ class SamFrame:
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize logits of the frame (N, h, w) to the image, (N, H, W): bilinear twice, as SAM does."""
-        height, width = self.resized
         stride = self.side // logits.shape[-1]
         # Of the padding only what the image's last pixels are mixed from.
-        rows, columns = (min(-(-length // stride) + 1, logits.shape[-1]) for length in (height, width))
-        frame = F.interpolate(
-            logits[:, None, :rows, :columns],
-            (rows * stride, columns * stride),
-            mode="bilinear",
-            align_corners=False,
+        rows, columns = (min(-(-length // stride) + 1, logits.shape[-1]) for length in self.resized)
+        down, across = (
+            (Step(stride * known, resized), Step(length, length))
+            for known, resized, length in zip((rows, columns), self.resized, self.size, strict=True)
         )
-        whole = F.interpolate(frame[..., :height, :width], self.size, mode="bilinear", align_corners=False)
-        return whole[:, 0]
+        return resize(logits[:, :rows, :columns], down, across)
 
     def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
         """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
@@ -125,7 +122,8 @@ class SquashedFrame:
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize logits of the frame (N, h, w) to the image, (N, H, W), bilinearly."""
-        return F.interpolate(logits[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
+        height, width = self.size
+        return resize(logits, (Step(height, height),), (Step(width, width),))
 
     def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
         """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
