@@ -17,7 +17,6 @@ from fmbseg.drawing.legend import draw_legend, unknown_entry
 from fmbseg.drawing.palette import palette
 from fmbseg.masks import MaskSet
 from fmbseg.missing_package import require
-from fmbseg.polygons import polygons
 from fmbseg.unknown_name import UnknownNameError
 from fmbseg.written import single_file
 
@@ -266,6 +265,8 @@ class Segmentation:
             pixels' edges, so that areas are exact; each has the properties ``class``, ``index`` (position in
             ``names``), ``area`` in pixels and ``score``, the mean. JSON-able.
         """
+        from fmbseg.polygons import polygons  # needs SciPy, which takes a while to load
+
         features = [
             {
                 "type": "Feature",

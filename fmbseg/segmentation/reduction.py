@@ -15,7 +15,6 @@ from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
 from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
 from fmbseg.segmentation.mask_naming import paint_masks
-from fmbseg.segmentation.regions import region_points
 from fmbseg.segmentation.snapping import snap_to_masks
 
 if TYPE_CHECKING:
@@ -156,6 +155,8 @@ def _masks_to_name(
     """All masks of an image, or those at points in the regions of what was decoded."""
     if not isinstance(settings, RegionNaming):
         return generator.begin(encoded.image).everything()
+    from fmbseg.segmentation.regions import region_points  # needs SciPy, which takes a while to load
+
     labels = classes.result_of[decoded.labels.cpu().numpy()]
     points = region_points(labels, points=settings.points, min_area=settings.min_area)
     if not points:

@@ -46,6 +46,21 @@ def test_help_and_a_slip_of_the_hand_import_nothing_heavy(command: list[str], co
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    script = (
+        "import sys\n"
+        "sys.argv = ['fmbseg', '--help']\n"
+        "from fmbseg.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    print('OURS', sorted(name for name in sys.modules if name.startswith('fmbseg.cli.')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ours = ["friendly", "lazy", "main", "streams"]
+    assert done.stdout.splitlines()[-1] == f"OURS {[f'fmbseg.cli.{name}' for name in ours]}"
+
+
 def test_an_error_of_the_users_is_one_line_on_stderr() -> None:
     result = RUNNER.invoke(app, ["label", "photographs", "--classes", "cat,dog,cat", "--out", "labels"])
     assert result.exit_code == 1
