@@ -45,7 +45,8 @@ class LeanEncoder:
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, side, side) to (B, 256, side / 16, side / 16)."""
         encoder = self._encoder
-        places = encoder.patch_embed(pixels)
+        # As it comes, its channels lie apart, and so would those of all sums.
+        places = encoder.patch_embed(pixels).contiguous()
         if encoder.pos_embed is not None:
             places = places + encoder.pos_embed
         for block in encoder.blocks:
@@ -68,14 +69,8 @@ def _few_rows(places: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def _mix(attention: Any, places: torch.Tensor, window: int) -> torch.Tensor:
     """What the heads of each place (B, H, W, C) gather, within windows of so many places unless 0."""
     batch, height, width, _ = places.shape
-    joined = attention.qkv(places)
     down, right = (-height % window, -width % window) if window else (0, 0)
-    if down or right:
-        # The package puts zeros there before it projects them, which gives the projection's bias.
-        empty = joined.new_zeros(()) if attention.qkv.bias is None else attention.qkv.bias.to(joined.dtype)
-        whole = empty.expand(batch, height + down, width + right, joined.shape[-1]).clone()
-        whole[:, :height, :width] = joined
-        joined = whole
+    joined = _padded(attention.qkv, places, down, right) if down or right else attention.qkv(places)
     rows, columns = (window, window) if window else (height, width)
     queries, keys, values = rearrange(
         joined,
@@ -90,6 +85,19 @@ def _mix(attention: Any, places: torch.Tensor, window: int) -> torch.Tensor:
         b=batch, y=(height + down) // rows, n=attention.num_heads, h=rows,
     )  # fmt: skip
     return mixed[:, :height, :width]
+
+
+def _padded(linear: Any, places: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """Project places (B, H, W, C), with empty ones below and on the right: (B, H + down, W + right, D)."""
+    batch, height, width, _ = places.shape
+    projected = F.linear(places, linear.weight)
+    # The package puts zeros there before it projects them, which gives the projection's bias.
+    bias = projected.new_zeros(()) if linear.bias is None else linear.bias.to(projected.dtype)
+    whole = projected.new_empty(batch, height + down, width + right, projected.shape[-1])
+    torch.add(projected, bias, out=whole[:, :height, :width])
+    whole[:, height:] = bias
+    whole[:, :height, width:] = bias
+    return whole
 
 
 def _relative(
