@@ -41,6 +41,22 @@ class Candidates(NamedTuple):
     predicted_iou: torch.Tensor
 
 
+class Needed(NamedTuple):
+    """What of a decode is needed; a decoder may leave out the rest.
+
+    Attributes:
+        above: prompts one of whose candidates has a predicted IoU above this.
+        covered: parts of the frame's height and width, from its upper left corner, that the image covers;
+            logits beyond are 0 where they are left out.
+    """
+
+    above: float = -math.inf
+    covered: tuple[float, float] = (1.0, 1.0)
+
+
+EVERYTHING = Needed()
+
+
 class SamDecoder(Protocol):
     """The decoder of one encoded image.
 
@@ -189,8 +205,7 @@ def full_size(decoder: SamDecoder, logits: torch.Tensor, offset: float) -> Itera
     for start in range(0, len(logits), step):
         part = slice(start, start + step)
         whole = decoder.upscale(logits[part])
-        inner = (whole > offset).sum(dim=(1, 2))
-        outer = (whole > -offset).sum(dim=(1, 2))
+        inner, outer = count_pixels(whole > offset), count_pixels(whole > -offset)
         yield part, FullSize(whole > 0, inner / outer.clamp(min=1))
 
 
@@ -223,7 +238,7 @@ def passing(
     parts, inside = [_none(ious, crop)], [np.zeros((0, len(places)), np.bool_)]
     for part, whole in full_size(decoder, logits, settings.stability_offset):
         boxes = boxes_of(whole.masks)
-        areas = whole.masks.sum(dim=(1, 2))
+        areas = count_pixels(whole.masks)
         pixels = size[0] * size[1]
         good = (
             (whole.stability >= settings.stability_threshold)
@@ -237,6 +252,18 @@ def passing(
         parts.append(Passed(pack(masks), boxes[good] + corner, ious[part][good], whole.stability[good]))
         inside.append(masks[:, y, x].cpu().numpy())
     return Passed.concat(parts), np.concatenate(inside)
+
+
+def count_pixels(masks: torch.Tensor) -> torch.Tensor:
+    """Count the pixels of masks (N, H, W) bool, (N,); NumPy does it in a tenth of PyTorch's time on a CPU.
+
+    Example:
+        >>> count_pixels(torch.tensor([[[True, False, True]]]))
+        tensor([2])
+    """
+    if masks.device.type == "cpu":
+        return torch.tensor([np.count_nonzero(one) for one in masks.numpy()], dtype=torch.long)
+    return masks.sum(dim=(1, 2))
 
 
 def pack(masks: torch.Tensor) -> torch.Tensor:

@@ -6,14 +6,13 @@ back in the modules, :class:`~fmbseg.models.mask_generators.lean_decoder.LeanDec
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates, Needed
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder, three_masks
 
 if TYPE_CHECKING:
@@ -46,13 +45,13 @@ class ExportedDecoder:
     single: bool
 
     def decode(
-        self, image: EncodedFrame, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+        self, image: EncodedFrame, points: torch.Tensor, *, beside: int = 0, needed: Needed = EVERYTHING
     ) -> Candidates:
         """Decode N prompts of P points (N, P, 2) in pixels of the frame."""
         choose = three_masks
         if self.single:
             choose = _best_of_three if points.shape[1] == 1 else _first
-        return self.lean.decode(image, points, choose, beside=beside, least=least)
+        return self.lean.decode(image, points, choose, beside=beside, needed=needed)
 
     def decode_boxes(self, image: EncodedFrame, boxes: torch.Tensor) -> Candidates:
         """Decode N prompts of a box each (N, 4) in pixels of the frame."""

@@ -18,7 +18,7 @@ _NEIGHBOURS = 3
 _MIXED_AT_ONCE_ON_CPU = 2**18  # numbers, which stay in the cache until all neighbours are in
 
 
-class Step(NamedTuple):
+class Resize(NamedTuple):
     """A resize to a length, of which the first ``kept`` are kept."""
 
     length: int
@@ -37,7 +37,7 @@ class Mixture(NamedTuple):
     weights: torch.Tensor
 
 
-def resize(maps: torch.Tensor, down: tuple[Step, ...], across: tuple[Step, ...]) -> torch.Tensor:
+def resize(maps: torch.Tensor, down: tuple[Resize, ...], across: tuple[Resize, ...]) -> torch.Tensor:
     """Resize maps (N, h, w) bilinearly, in steps along each axis: (N, H, W).
 
     Args:
@@ -47,7 +47,7 @@ def resize(maps: torch.Tensor, down: tuple[Step, ...], across: tuple[Step, ...])
 
     Example:
         >>> maps = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
-        >>> resize(maps, (Step(2, 1),), (Step(4, 4),))
+        >>> resize(maps, (Resize(2, 1),), (Resize(4, 4),))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
     rows, columns = maps.shape[1:]
@@ -56,11 +56,11 @@ def resize(maps: torch.Tensor, down: tuple[Step, ...], across: tuple[Step, ...])
 
 
 @lru_cache(maxsize=64)
-def mixture(length: int, steps: tuple[Step, ...], device: torch.device) -> Mixture:
+def mixture(length: int, steps: tuple[Resize, ...], device: torch.device) -> Mixture:
     """What PyTorch makes of each of ``length`` places in these steps, read from its own result.
 
     Example:
-        >>> steps = (Step(4, 3), Step(2, 2))
+        >>> steps = (Resize(4, 3), Resize(2, 2))
         >>> found = mixture(2, steps, torch.device("cpu"))
         >>> found.neighbours.tolist()
         [[0, 0], [1, 1], [1, 1]]

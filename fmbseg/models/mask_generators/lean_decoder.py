@@ -24,10 +24,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from einops import rearrange
 
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates
 from fmbseg.models.mask_generators.lean_transformer import (
     EncodedFrame,
     Room,
@@ -36,10 +35,12 @@ from fmbseg.models.mask_generators.lean_transformer import (
     share,
     two_way,
 )
+from fmbseg.models.mask_generators.sam_frame import cells_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fmbseg.models.mask_generators.candidates import Needed
     from fmbseg.models.mask_generators.lean_transformer import Places
 
 _PROMPTS_AT_ONCE_ON_CPU = 8
@@ -104,7 +105,7 @@ class LeanDecoder:
         choose: Callable[[torch.Tensor], torch.Tensor] = three_masks,
         *,
         beside: int = 0,
-        least: float = -math.inf,
+        needed: Needed = EVERYTHING,
     ) -> Candidates:
         """Decode N prompts, as many of each image, one image's after another's.
 
@@ -114,10 +115,10 @@ class LeanDecoder:
             choose: from the predicted IoUs (N, 4) of SAM's single mask and its three for an ambiguous prompt,
                 selects which of the four to draw, (N, M).
             beside: how many points of each prompt, the last ones, are not on the thing.
-            least: a CPU leaves prompts out of whose masks none has a predicted IoU above this.
+            needed: a CPU leaves out the rest.
         """
         labelled = (points, point_labels(points, beside))
-        return self._decode_all(image, choose, least, points=labelled, boxes=None)
+        return self._decode_all(image, choose, needed, points=labelled, boxes=None)
 
     def decode_boxes(
         self,
@@ -132,13 +133,13 @@ class LeanDecoder:
             boxes: (N, 4), x0, y0, x1, y1 in pixels of the frame.
             choose: see :meth:`decode`.
         """
-        return self._decode_all(image, choose, -math.inf, points=None, boxes=boxes)
+        return self._decode_all(image, choose, EVERYTHING, points=None, boxes=boxes)
 
     def _decode_all(
         self,
         image: EncodedFrame,
         choose: Callable[[torch.Tensor], torch.Tensor],
-        least: float,
+        needed: Needed,
         **prompts: Any,
     ) -> Candidates:
         device = image.embedding.device.type
@@ -147,10 +148,10 @@ class LeanDecoder:
             own = torch.cat([self._decoder.iou_token.weight, self._decoder.mask_tokens.weight])
             tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
             if device != "cpu" or len(image.embedding) > 1:
-                return self._decode(image, tokens, choose, -math.inf, Room())
+                return self._decode(image, tokens, choose, EVERYTHING, Room())
             room = Room()
             parts = [
-                self._decode(image, part, choose, least, room)
+                self._decode(image, part, choose, needed, room)
                 for part in tokens.split(_PROMPTS_AT_ONCE_ON_CPU)  # type: ignore[no-untyped-call]
             ]
         return Candidates(
@@ -162,7 +163,7 @@ class LeanDecoder:
         image: EncodedFrame,
         tokens: torch.Tensor,
         choose: Callable[[torch.Tensor], torch.Tensor],
-        least: float,
+        needed: Needed,
         room: Room,
     ) -> Candidates:
         """Decode the prompts with these tokens, (N, T, C)."""
@@ -174,40 +175,45 @@ class LeanDecoder:
         )
         chosen = choose(scores[:, 0])
         predicted = scores[:, 0].take_along_dim(chosen, dim=1)
-        if least > -math.inf and not (wanted := (predicted > least).any(dim=1)).all():
+        if needed.above > -math.inf and not (wanted := (predicted > needed.above).any(dim=1)).all():
             queries, tokens, places = queries[wanted], tokens[wanted], places.select(wanted)
             chosen, predicted = chosen[wanted], predicted[wanted]
         masks = last_attention(transformer, image, queries, tokens, places, 1 + chosen)
         weights = torch.stack([each(masks) for each in decoder.output_hypernetworks_mlps], dim=2)
         weights = weights.take_along_dim(chosen[:, :, None, None], dim=2)[:, :, 0]
-        return Candidates(self._draw(image, places, weights), predicted)
+        return Candidates(self._draw(image, places, weights, needed.covered), predicted)
 
-    def _draw(self, image: EncodedFrame, places: Places, weights: torch.Tensor) -> torch.Tensor:
-        """Up-scale the places and draw the masks of these weights (N, M, D), (N, M, 4 h, 4 w)."""
+    def _draw(
+        self, image: EncodedFrame, places: Places, weights: torch.Tensor, covered: tuple[float, float]
+    ) -> torch.Tensor:
+        """Up-scale the covered places and draw the masks of these weights (N, M, D), (N, M, 4 h, 4 w)."""
         first, norm, activation, second, last_activation = self._decoder.output_upscaling
         answers = places.rows @ _pixel_weight(first)
         answers[:, -1] += first.bias.repeat(4)  # the last row is in every place's mixture once
         answers = _centred_pixels(answers)
-        weight, bias, (height, width) = (
-            _pixel_weight(second),
-            second.bias.repeat(4),
-            image.embedding.shape[2:],
-        )
-        logits = weights.new_empty(*weights.shape[:2], 4 * height, 4 * width)
+        weight, bias = _pixel_weight(second), second.bias.repeat(4)
+        grid = image.embedding.shape[2:]
+        logits = weights.new_zeros(*weights.shape[:2], 4 * grid[0], 4 * grid[1])
         drawn = rearrange(logits, "n m (h y1 y2) (w x1 x2) -> n m h w y1 x1 y2 x2", y1=2, y2=2, x1=2, x2=2)
+        height, width = (
+            -(-cells_read(4 * cells, part) // 4) for cells, part in zip(grid, covered, strict=True)
+        )
         rows = max(1, _DRAWN_AT_ONCE_ON_CPU // max(1, len(weights) * width))
         rows = rows if weights.device.type == "cpu" else height
         for start in range(0, height, rows):
-            part = slice(start * width, (start + rows) * width)
-            pixels = of_each(image.pixels[:, part], len(weights)) * places.scale[:, :, part].transpose(1, 2)
-            pixels.baddbmm_(places.mixed(part).transpose(1, 2), answers)
-            pixels = rearrange(pixels, "n p (four d) -> (n p four) d", four=4)
-            # The norm: the mean over the channels is 0 already.
-            pixels = F.rms_norm(pixels, pixels.shape[-1:], norm.weight, norm.eps).add_(norm.bias)
-            pixels = last_activation(torch.addmm(bias, activation(pixels), weight))
-            pixels = rearrange(pixels, "(n p) (four d) -> n d (p four)", n=len(weights), four=4)
-            _copy_pairs(weights @ pixels, drawn[:, :, start : start + rows])
+            lines, columns = slice(start, min(start + rows, height)), slice(width)
+            pixels = image.pixels.view(len(image.pixels), *grid, -1)[:, lines, columns].flatten(1, 2)
+            pixels = of_each(pixels, len(weights)) * _part(places.scale, grid, lines, columns).transpose(1, 2)
+            pixels.baddbmm_(_part(places.mixed(slice(None)), grid, lines, columns).transpose(1, 2), answers)
+            pixels = activation(_normalised(pixels.view(-1, len(norm.weight)), norm))
+            pixels = last_activation((pixels @ weight).add_(bias)).view(len(weights), -1, weights.shape[2])
+            _copy_pairs(weights @ pixels.transpose(1, 2), drawn[:, :, lines, columns])
         return logits
+
+
+def _part(rows: torch.Tensor, grid: torch.Size, lines: slice, columns: slice) -> torch.Tensor:
+    """What rows (..., places) have in some of the lines and columns of the places' grid."""
+    return rows.view(*rows.shape[:-1], *grid)[..., lines, columns].flatten(-2)
 
 
 def _centred_pixels(channels: torch.Tensor) -> torch.Tensor:
@@ -215,6 +221,13 @@ def _centred_pixels(channels: torch.Tensor) -> torch.Tensor:
     pixels = rearrange(channels, "... (four d) -> ... four d", four=4)
     centred: torch.Tensor = (pixels - pixels.mean(dim=-1, keepdim=True)).flatten(-2)
     return centred
+
+
+def _normalised(pixels: torch.Tensor, norm: Any) -> torch.Tensor:
+    """Pixels (P, D) whose mean is 0 already, normalised in their place."""
+    length = torch.linalg.vector_norm(pixels, dim=1, keepdim=True)
+    pixels.mul_(length.square_().div_(pixels.shape[1]).add_(norm.eps).rsqrt_())
+    return torch.addcmul(norm.bias, pixels, norm.weight)
 
 
 def _copy_pairs(found: torch.Tensor, target: torch.Tensor) -> None:

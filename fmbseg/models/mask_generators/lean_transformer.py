@@ -15,7 +15,9 @@ from einops import rearrange
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_PLACES_AT_ONCE_ON_CPU = 8192  # times prompts
+# A cache holds only a few rows that lie a multiple of 4,096 bytes apart, and there are 4,096 places.
+_PLACES_AT_ONCE_ON_CPU = 8320  # times prompts
+_BETWEEN_ROWS = 16  # numbers
 
 
 class Projection(NamedTuple):
@@ -108,7 +110,8 @@ class Places:
         """The image's places, with room for what these tokens (N, T, C) are going to tell."""
         count, size = len(tokens), image.pixels.shape[1]
         heads = [layer.cross_attn_image_to_token.num_heads for layer in transformer.layers]
-        mix = room.of(tokens, count, 1 + sum(1 + each * (tokens.shape[1] - 1) for each in heads), size)
+        rows = 1 + sum(1 + each * (tokens.shape[1] - 1) for each in heads)
+        mix = room.of(tokens, count, rows, size + _BETWEEN_ROWS)[:, :, :size]
         mix[:, 0] = 1
         return cls(tokens.new_ones(count, 1, size), mix, tokens.new_zeros(count, 1, tokens.shape[2]), [])
 
@@ -264,10 +267,10 @@ def _by_image(tokens: torch.Tensor, of_image: torch.Tensor) -> torch.Tensor:
     Returns:
         A view (B, N / B, heads, T, places), whose prompts do not lie one behind the other.
     """
-    images, heads = of_image.shape[:2]
+    images, heads, _, size = of_image.shape
     rows = rearrange(tokens, "(b n) t (h d) -> (b h) (n t) d", b=images, h=heads)
     found = rows @ of_image.flatten(0, 1)
-    return rearrange(found, "(b h) (n t) p -> b n h t p", b=images, t=tokens.shape[1])
+    return found.view(images, heads, -1, tokens.shape[1], size).transpose(1, 2)
 
 
 def _score(
@@ -301,7 +304,8 @@ def _score(
 
 def _by_head(rows: torch.Tensor, images: int, heads: int) -> torch.Tensor:
     """A view of rows (N, heads T, places), of N prompts of B images, (B, N / B, heads, T, places)."""
-    return rearrange(rows, "(b n) (h t) p -> b n h t p", b=images, h=heads)
+    count, length, size = rows.shape
+    return rows.view(images, count // images, heads, length // heads, size)
 
 
 def _of_rows(tokens: torch.Tensor, projection: Projection, places: Places) -> torch.Tensor:

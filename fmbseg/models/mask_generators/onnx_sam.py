@@ -18,7 +18,7 @@ from fmbseg.models.checks import check_image
 from fmbseg.models.loading.errors import WeightsError
 from fmbseg.models.loading.model_folder import UNKNOWN_LICENSE
 from fmbseg.models.loading.spec_options import check_name
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import Candidates, Needed
 from fmbseg.models.mask_generators.exported_sam import (
     ExportedDecoder,
     GraphPrompt,
@@ -256,7 +256,8 @@ class WeightsDecoder(FramedDecoder):
     def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2)."""
         placed = torch.from_numpy(self._frame.points(points))
-        return self._decoder.decode(self._image, placed, beside=beside, least=least)
+        needed = Needed(least, self._frame.covered)
+        return self._decoder.decode(self._image, placed, beside=beside, needed=needed)
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:
         """Decode N prompts of a box each (N, 4)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 
-from fmbseg.models.mask_generators.interpolation import Step, resize
+from fmbseg.models.mask_generators.interpolation import Resize, resize
 from fmbseg.models.transform import PixelTransform
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ class Frame(Protocol):
 
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102 - height and width of the image in its own pixels
+
+    @property
+    def covered(self) -> tuple[float, float]: ...  # noqa: D102 - parts of the frame's height and width
 
     def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
@@ -68,6 +72,12 @@ class SamFrame:
         height, width = (max(1, int(side * scale + 0.5)) for side in self.size)
         return height, width
 
+    @property
+    def covered(self) -> tuple[float, float]:
+        """Parts of the frame's height and width that the image covers."""
+        height, width = self.resized
+        return height / self.side, width / self.side
+
     def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
         height, width = self.resized
@@ -80,11 +90,12 @@ class SamFrame:
 
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize logits of the frame (N, h, w) to the image, (N, H, W): bilinear twice, as SAM does."""
-        stride = self.side // logits.shape[-1]
+        cells = logits.shape[-1]
+        stride = self.side // cells
         # Of the padding only what the image's last pixels are mixed from.
-        rows, columns = (min(-(-length // stride) + 1, logits.shape[-1]) for length in self.resized)
+        rows, columns = (cells_read(cells, part) for part in self.covered)
         down, across = (
-            (Step(stride * known, resized), Step(length, length))
+            (Resize(stride * known, resized), Resize(length, length))
             for known, resized, length in zip((rows, columns), self.resized, self.size, strict=True)
         )
         return resize(logits[:, :rows, :columns], down, across)
@@ -112,6 +123,11 @@ class SquashedFrame:
     side: int = SIDE
     transform: PixelTransform = SAM_TRANSFORM
 
+    @property
+    def covered(self) -> tuple[float, float]:
+        """All of it."""
+        return 1.0, 1.0
+
     def pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Turn the image (H, W, 3) into the normalised pixels of the frame, (1, 3, side, side)."""
         return self.transform(image, size=(self.side, self.side))[None]
@@ -123,11 +139,21 @@ class SquashedFrame:
     def upscale(self, logits: torch.Tensor) -> torch.Tensor:
         """Resize logits of the frame (N, h, w) to the image, (N, H, W), bilinearly."""
         height, width = self.size
-        return resize(logits, (Step(height, height),), (Step(width, width),))
+        return resize(logits, (Resize(height, height),), (Resize(width, width),))
 
     def sample(self, maps: torch.Tensor, points: NDArray[np.float32]) -> torch.Tensor:
         """Read maps of the frame (N, h, w) at points (P, 2), (x, y) in pixels of the image, (N, P)."""
         return _sampled(maps, self.points(points), self.side)
+
+
+def cells_read(cells: int, covered: float) -> int:
+    """How many of a map's cells along a side are read, of which the image covers the first part.
+
+    Example:
+        >>> cells_read(256, 683 / 1024)
+        172
+    """
+    return min(math.ceil(cells * covered) + 1, cells)
 
 
 def boxes_in(frame: Frame, boxes: NDArray[np.float32]) -> NDArray[np.float32]:

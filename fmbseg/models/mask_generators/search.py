@@ -65,7 +65,8 @@ class Search:
 
     def see(self, decoded: Candidates) -> None:
         """Judge what the last prompts found."""
-        passed, inside = passing(self.decoder, decoded, self._settings, self._crop, self._size, self._points)
+        asked = self._points if self._sampler.learns else self._points[:0]
+        passed, inside = passing(self.decoder, decoded, self._settings, self._crop, self._size, asked)
         self._passed.append(passed)
         if self._sampler.learns:
             self._sampler.tell(

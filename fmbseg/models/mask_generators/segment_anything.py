@@ -7,13 +7,12 @@ tensor resize reads the wrong axes.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmbseg.models.loading.spec_options import check_name
 from fmbseg.models.loading.weights import fit, read_state_dict
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates, Needed
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder, point_labels
 from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
 from fmbseg.models.mask_generators.lean_transformer import together
@@ -65,10 +64,10 @@ class SegmentAnything:
         return features
 
     def decode(
-        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, needed: Needed = EVERYTHING
     ) -> Candidates:
         """Decode N prompts of P points (N, P, 2) to SAM's three masks each."""
-        del least  # the package's decoder draws every mask
+        del needed  # the package's decoder draws every mask
         return self._decoded(embedding, points=(points, point_labels(points, beside)), boxes=None)
 
     def decode_boxes(self, embedding: Any, boxes: torch.Tensor) -> Candidates:
@@ -108,10 +107,10 @@ class LeanSegmentAnything(SegmentAnything):
         return embedding.embedding[0]
 
     def decode(
-        self, embedding: EncodedFrame, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+        self, embedding: EncodedFrame, points: torch.Tensor, *, beside: int = 0, needed: Needed = EVERYTHING
     ) -> Candidates:
         """Decode N prompts of P points (N, P, 2) to SAM's three masks each."""
-        return self._lean.decode(embedding, points, beside=beside, least=least)
+        return self._lean.decode(embedding, points, beside=beside, needed=needed)
 
     def decode_several(self, embeddings: Sequence[EncodedFrame], points: torch.Tensor) -> Candidates:
         """Decode as many prompts of each of B images, (B, N, P, 2), to SAM's three masks each."""

@@ -15,7 +15,7 @@ from fmbseg.devices import Device, find_device, is_out_of_memory
 from fmbseg.models.checks import check_image
 from fmbseg.models.loading.precision import Precision, autocast, check_precision
 from fmbseg.models.loading.speed import compiled
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates, Needed
 from fmbseg.models.mask_generators.sam_frame import boxes_in
 from fmbseg.models.mask_generators.sam_prompter import SamPrompter, search_in_step
 
@@ -56,12 +56,11 @@ class SamModel(Protocol):
         ...
 
     def decode(
-        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+        self, embedding: Any, points: torch.Tensor, *, beside: int = 0, needed: Needed = EVERYTHING
     ) -> Candidates:
         """Decode N prompts of P points (N, P, 2), in pixels of the frame, to 3 candidates each.
 
-        The last ``beside`` points of each prompt are not on the thing. Prompts none of whose candidates has a
-        predicted IoU above ``least`` may be left out.
+        The last ``beside`` points of each prompt are not on the thing. What is not needed may be left out.
         """
         ...
 
@@ -210,7 +209,9 @@ class TorchSamDecoder:
 
     def decode(self, points: NDArray[np.float32], *, beside: int = 0, least: float = -math.inf) -> Candidates:
         """Decode N prompts of P points (N, P, 2), all at once, to 3 candidates each."""
-        decode = partial(self.model.decode, self.embedding, beside=beside, least=least)
+        # An accelerator draws all in one step, which would be compiled anew for each form of an image.
+        needed = Needed(least, self.frame.covered) if self.device.type == "cpu" else EVERYTHING
+        decode = partial(self.model.decode, self.embedding, beside=beside, needed=needed)
         return self._by(decode, self.frame.points(points))
 
     def decode_boxes(self, boxes: NDArray[np.float32]) -> Candidates:

@@ -6,7 +6,6 @@ Images and Videos" (arXiv 2408.00714); Ke et al. 2023, "Segment Anything in High
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from fmbseg.models.loading.transformers_files import (
     pixel_transform,
     transformers_folder,
 )
-from fmbseg.models.mask_generators.candidates import Candidates
+from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates, Needed
 from fmbseg.models.mask_generators.lean_decoder import point_labels
 from fmbseg.models.mask_generators.sam_frame import SamFrame, SquashedFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
@@ -94,10 +93,10 @@ class TransformersSam:
         return smallest[0]
 
     def decode(
-        self, embedding: dict[str, Any], points: torch.Tensor, *, beside: int = 0, least: float = -math.inf
+        self, embedding: dict[str, Any], points: torch.Tensor, *, beside: int = 0, needed: Needed = EVERYTHING
     ) -> Candidates:
         """Decode N prompts of P points (N, P, 2) to three masks each."""
-        del least  # transformers' decoders draw every mask
+        del needed  # transformers' decoders draw every mask
         labels = point_labels(points, beside)[None]
         return self._decoded(embedding, input_points=points[None], input_labels=labels)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmbseg.models.mask_generators import interpolation
-from fmbseg.models.mask_generators.interpolation import Step, mixture, resize
+from fmbseg.models.mask_generators.interpolation import Resize, mixture, resize
 
 if TYPE_CHECKING:
     import pytest
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LENGTHS = st.integers(1, 40)
 
 
-def by_pytorch(maps: torch.Tensor, down: tuple[Step, ...], across: tuple[Step, ...]) -> torch.Tensor:
-    """Step by step, as everybody would."""
+def by_pytorch(maps: torch.Tensor, down: tuple[Resize, ...], across: tuple[Resize, ...]) -> torch.Tensor:
+    """Resize by step, as everybody would."""
     for rows, columns in zip(down, across, strict=True):
         whole = F.interpolate(maps[:, None], (rows.length, columns.length), mode="bilinear")
         maps = whole[:, 0, : rows.kept, : columns.kept]
@@ -39,7 +39,7 @@ def test_enlarging_then_resizing_a_part_is_pytorchs_own(
     """The first step enlarges or keeps, as SAM's does; the second does either, of any part."""
     maps = torch.randn(2, *size, generator=torch.Generator().manual_seed(sum(size)))
     down, across = (
-        (Step(length * factor, min(part, length * factor)), Step(end, end))
+        (Resize(length * factor, min(part, length * factor)), Resize(end, end))
         for length, factor, part, end in zip(size, times, kept, last, strict=True)
     )
     torch.testing.assert_close(resize(maps, down, across), by_pytorch(maps, down, across))
@@ -47,7 +47,7 @@ def test_enlarging_then_resizing_a_part_is_pytorchs_own(
 
 def test_it_is_the_same_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0))
-    down, across = (Step(64, 48), Step(90, 90)), (Step(64, 64), Step(120, 120))
+    down, across = (Resize(64, 48), Resize(90, 90)), (Resize(64, 64), Resize(120, 120))
     whole = resize(maps, down, across)
     monkeypatch.setattr(interpolation, "_MIXED_AT_ONCE_ON_CPU", 1000)
     assert torch.equal(resize(maps, down, across), whole)
@@ -55,10 +55,10 @@ def test_it_is_the_same_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_weights_of_a_place_are_one() -> None:
     """Whatever the steps: what is even stays even."""
-    found = mixture(256, (Step(1024, 683), Step(427, 427)), torch.device("cpu"))
+    found = mixture(256, (Resize(1024, 683), Resize(427, 427)), torch.device("cpu"))
     torch.testing.assert_close(found.weights.sum(dim=0), torch.ones(427, 1))
     assert (found.neighbours.diff(dim=1) >= 0).all()
 
 
 def test_no_maps_make_no_maps() -> None:
-    assert resize(torch.zeros(0, 4, 4), (Step(8, 8),), (Step(9, 9),)).shape == (0, 8, 9)
+    assert resize(torch.zeros(0, 4, 4), (Resize(8, 8),), (Resize(9, 9),)).shape == (0, 8, 9)

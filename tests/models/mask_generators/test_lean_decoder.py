@@ -12,8 +12,10 @@ from segment_anything.build_sam import _build_sam
 from segment_anything.modeling import MaskDecoder
 
 from fmbseg.models.mask_generators import lean_decoder
+from fmbseg.models.mask_generators.candidates import Needed
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
 from fmbseg.models.mask_generators.lean_transformer import together
+from fmbseg.models.mask_generators.sam_frame import SamFrame
 
 if TYPE_CHECKING:
     from fmbseg.models.mask_generators.candidates import Candidates
@@ -134,7 +136,27 @@ def test_prompts_that_cannot_pass_are_not_drawn_and_several_images_decode_togeth
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
         best = apart[0].predicted_iou.amax(dim=1)
         least = float(best.sort().values[0])  # just too little for one of the three
-        passing = lean.decode(frames[0], places[:3], least=least)
+        passing = lean.decode(frames[0], places[:3], needed=Needed(above=least))
     assert len(passing.logits) == 2
     for found, expected in zip(passing, apart[0], strict=True):
         torch.testing.assert_close(found, expected[best > least], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(427, 640), (640, 427), (512, 512), (40, 1000)])
+def test_what_the_image_does_not_cover_is_not_drawn_and_the_image_is_the_same(
+    sam: Any, size: tuple[int, int]
+) -> None:
+    random = torch.Generator().manual_seed(2)
+    embedding = torch.randn(1, 256, 64, 64, generator=random)
+    places = 600 * torch.rand(3, 1, 2, generator=random)
+    frame, lean = SamFrame(size), LeanDecoder(sam.prompt_encoder, sam.mask_decoder)
+    with torch.no_grad():
+        image = lean.begin(embedding)
+        whole = lean.decode(image, places)
+        covered = lean.decode(image, places, needed=Needed(covered=frame.covered))
+    for found, expected in zip(covered.logits, whole.logits, strict=True):
+        torch.testing.assert_close(frame.upscale(found), frame.upscale(expected), rtol=1e-4, atol=1e-4)
+    rows, columns = (min(256, -(-(int(256 * part) + 3) // 4) * 4) for part in frame.covered)
+    assert not covered.logits[..., rows:, :].any()
+    assert not covered.logits[..., columns:].any()
+    assert whole.logits[..., :rows, :columns].any()
