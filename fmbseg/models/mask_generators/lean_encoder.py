@@ -134,7 +134,7 @@ def _in_cache(
         for first in range(0, length, step):
             part = (some, slice(first, first + step))
             places = of_row[part][..., :, None] + of_column[part][..., None, :]
-            pairs = torch.baddbmm(places.flatten(2), queries[part], keys[some].transpose(1, 2), alpha=scale)
+            pairs = places.flatten(2).baddbmm_(queries[part], keys[some].transpose(1, 2), alpha=scale)
             mixed[part] = pairs.softmax(dim=-1) @ values[some]
     return mixed
 
