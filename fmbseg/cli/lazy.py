@@ -35,7 +35,7 @@ class LazyGroup(FriendlyGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Loaded(self.lazy)
+        self.commands = _Loaded(self.lazy, self.commands)
         self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -45,7 +45,7 @@ class LazyGroup(FriendlyGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command; while they are listed, its name and line alone."""
-        if self._listing:
+        if self._listing and cmd_name in self.lazy:
             return TyperCommand(cmd_name, help=self.lazy[cmd_name].help)
         return super().get_command(ctx, cmd_name)
 
@@ -59,11 +59,16 @@ class LazyGroup(FriendlyGroup):
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """Commands by name, in order; each is loaded when it is first asked for."""
+    """Commands by name, in order; each is loaded when it is first asked for.
 
-    def __init__(self, lazy: Mapping[str, Lazy]) -> None:
+    Args:
+        lazy: those that are not loaded yet.
+        others: those that are.
+    """
+
+    def __init__(self, lazy: Mapping[str, Lazy], others: Mapping[str, Any]) -> None:
         self._lazy = lazy
-        self._commands: dict[str, Any] = dict.fromkeys(lazy)
+        self._commands: dict[str, Any] = {**dict.fromkeys(lazy), **others}
 
     def __getitem__(self, name: str) -> Any:
         if self._commands[name] is None:

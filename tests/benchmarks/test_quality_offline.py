@@ -122,7 +122,6 @@ def test_the_whole_chain_and_going_on(
     for variant in ("dense", "stage1_2", "both", *SEGMENTED):
         assert 0 <= first[variant]["miou"] <= 1
         assert first[variant]["seconds_per_image"] > 0
-    assert first["both"]["seconds_per_image"] > first["dense"]["seconds_per_image"]
     assert first["both"]["miou"] == first["stage1_2"]["miou"]
     assert {"torch", "fmbseg", "python"} <= first["versions"].keys()
 

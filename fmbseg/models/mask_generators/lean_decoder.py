@@ -206,7 +206,8 @@ class LeanDecoder:
             pixels = of_each(pixels, len(weights)) * _part(places.scale, grid, lines, columns).transpose(1, 2)
             pixels.baddbmm_(_part(places.mixed(slice(None)), grid, lines, columns).transpose(1, 2), answers)
             pixels = activation(_normalised(pixels.view(-1, len(norm.weight)), norm))
-            pixels = last_activation((pixels @ weight).add_(bias)).view(len(weights), -1, weights.shape[2])
+            pixels = last_activation((pixels @ weight).add_(bias))
+            pixels = pixels.view(len(weights), 16 * (lines.stop - lines.start) * width, weights.shape[2])
             _copy_pairs(weights @ pixels.transpose(1, 2), drawn[:, :, lines, columns])
         return logits
 

@@ -137,6 +137,8 @@ def test_prompts_that_cannot_pass_are_not_drawn_and_several_images_decode_togeth
         best = apart[0].predicted_iou.amax(dim=1)
         least = float(best.sort().values[0])  # just too little for one of the three
         passing = lean.decode(frames[0], places[:3], needed=Needed(above=least))
+        none = lean.decode(frames[0], places[:3], needed=Needed(above=1e9))
+    assert none.logits.shape == (0, 3, 256, 256)
     assert len(passing.logits) == 2
     for found, expected in zip(passing, apart[0], strict=True):
         torch.testing.assert_close(found, expected[best > least], rtol=1e-3, atol=1e-3)
