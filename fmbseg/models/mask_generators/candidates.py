@@ -255,7 +255,7 @@ def passing(
 
 
 def count_pixels(masks: torch.Tensor) -> torch.Tensor:
-    """Count the pixels of masks (N, H, W) bool, (N,); NumPy does it in a tenth of PyTorch's time on a CPU.
+    """Count the pixels of masks (N, H, W) bool, (N,); on a CPU by NumPy, which is quicker at it.
 
     Example:
         >>> count_pixels(torch.tensor([[[True, False, True]]]))

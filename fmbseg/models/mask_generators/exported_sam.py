@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from segment_anything.modeling import MaskDecoder, PromptEncoder
 
-    from fmbseg.models.mask_generators.lean_transformer import EncodedFrame
+    from fmbseg.models.mask_generators.lean_places import EncodedFrame
 
 _DECODER, _PROMPTS = "mask_decoder.", "model.prompt_encoder."
 _UPSCALING_NORM = "/output_upscaling/output_upscaling.1/"

@@ -27,21 +27,15 @@ import torch
 from einops import rearrange
 
 from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates
-from fmbseg.models.mask_generators.lean_transformer import (
-    EncodedFrame,
-    Room,
-    last_attention,
-    of_each,
-    share,
-    two_way,
-)
+from fmbseg.models.mask_generators.lean_places import EncodedFrame, Room, of_each
+from fmbseg.models.mask_generators.lean_transformer import last_attention, share, two_way
 from fmbseg.models.mask_generators.sam_frame import cells_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fmbseg.models.mask_generators.candidates import Needed
-    from fmbseg.models.mask_generators.lean_transformer import Places
+    from fmbseg.models.mask_generators.lean_places import Places
 
 _PROMPTS_AT_ONCE_ON_CPU = 8
 _DRAWN_AT_ONCE_ON_CPU = 1024  # places, times prompts; each becomes 16 pixels
@@ -232,7 +226,7 @@ def _normalised(pixels: torch.Tensor, norm: Any) -> torch.Tensor:
 
 
 def _copy_pairs(found: torch.Tensor, target: torch.Tensor) -> None:
-    """Copy numbers to where they belong, shaped (..., 2); a CPU takes two as one, in a tenth of the time."""
+    """Copy numbers to where they belong, shaped (..., 2); a CPU takes two as one, which is quicker."""
     found = found.view(target.shape)
     if target.device.type == "cpu":
         found, target = torch.view_as_complex(found), torch.view_as_complex(target)

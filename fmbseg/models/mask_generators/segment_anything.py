@@ -15,7 +15,7 @@ from fmbseg.models.loading.weights import fit, read_state_dict
 from fmbseg.models.mask_generators.candidates import EVERYTHING, Candidates, Needed
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder, point_labels
 from fmbseg.models.mask_generators.lean_encoder import LeanEncoder
-from fmbseg.models.mask_generators.lean_transformer import together
+from fmbseg.models.mask_generators.lean_places import together
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 from fmbseg.models.mask_generators.settings import EverythingSettings
 from fmbseg.models.mask_generators.torch_sam import TorchSam
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fmbseg.devices import Device
     from fmbseg.models.loading.precision import Precision
-    from fmbseg.models.mask_generators.lean_transformer import EncodedFrame
+    from fmbseg.models.mask_generators.lean_places import EncodedFrame
 
 TYPES = ("vit_h", "vit_l", "vit_b")
 _WIDTHS = {1280: "vit_h", 1024: "vit_l", 768: "vit_b"}

@@ -14,7 +14,7 @@ from segment_anything.modeling import MaskDecoder
 from fmbseg.models.mask_generators import lean_decoder
 from fmbseg.models.mask_generators.candidates import Needed
 from fmbseg.models.mask_generators.lean_decoder import LeanDecoder
-from fmbseg.models.mask_generators.lean_transformer import together
+from fmbseg.models.mask_generators.lean_places import together
 from fmbseg.models.mask_generators.sam_frame import SamFrame
 
 if TYPE_CHECKING:
