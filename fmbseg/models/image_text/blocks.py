@@ -35,6 +35,7 @@ class LastBlock:
         norms: those before attention and before the MLP.
         mlp: the block's MLP.
         scales: LayerScale after attention and after the MLP, if the model has it.
+        values_from: as ``attend_from``, but for the values alone, where these can be had without the rest.
     """
 
     attend_from: Callable[[torch.Tensor], Projected]
@@ -42,10 +43,23 @@ class LastBlock:
     norms: tuple[Any, Any]
     mlp: Any
     scales: tuple[Any, Any] = (_as_it_is, _as_it_is)
+    values_from: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def project(self, states: torch.Tensor) -> Projected:
         """Normalise (B, L, C) and project it to queries, keys and values."""
         return self.attend_from(self.norms[0](states))
+
+    def values(self, states: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, L, C) and project it to values (B, n, L, d)."""
+        if self.values_from is None:
+            return self.project(states).values
+        return self.values_from(self.norms[0](states))
+
+    def first_token(self, states: torch.Tensor) -> torch.Tensor:
+        """What the block makes of the first of its tokens (B, L, C) alone: (B, 1, C)."""
+        queries, keys, values = self.project(states)
+        attended = F.scaled_dot_product_attention(queries[:, :, :1], keys, values)
+        return self.feed_forward(self.add(states[:, :1], self.merge(attended)))
 
     def merge(self, values: torch.Tensor) -> torch.Tensor:
         """Join the heads of (B, n, L, d) and project them back to (B, L, C)."""
@@ -70,8 +84,12 @@ def open_clip_block(block: Any) -> LastBlock:
         joined = F.linear(states, attention.in_proj_weight, attention.in_proj_bias)
         return _split(joined, attention.num_heads)
 
+    def values_from(states: torch.Tensor) -> torch.Tensor:
+        weight, bias = (one.chunk(3)[2] for one in (attention.in_proj_weight, attention.in_proj_bias))
+        return rearrange(F.linear(states, weight, bias), "b l (n d) -> b n l d", n=attention.num_heads)
+
     norms, scales = (block.ln_1, block.ln_2), (block.ls_1, block.ls_2)
-    return LastBlock(attend_from, attention.out_proj, norms, block.mlp, scales)
+    return LastBlock(attend_from, attention.out_proj, norms, block.mlp, scales, values_from)
 
 
 def timm_block(block: Any) -> LastBlock:

@@ -43,8 +43,7 @@ def maskclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
 
     arXiv 2112.01071, as its code does it: ``x + out(v)``, then ``x + mlp(ln_2(x))``.
     """
-    _, _, values = block.project(tokens.states)
-    return block.feed_forward(block.add(tokens.states, block.merge(values)))
+    return block.feed_forward(block.add(tokens.states, block.merge(block.values(tokens.states))))
 
 
 def value(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
@@ -54,8 +53,7 @@ def value(block: LastBlock, tokens: BlockInput) -> torch.Tensor:
     For CLIP's ResNets, FeatUp's code differs: see
     :class:`~fmbseg.models.image_text.towers.AttentionPoolTower`.
     """
-    _, _, values = block.project(tokens.states)
-    return block.merge(values)
+    return block.merge(block.values(tokens.states))
 
 
 def sclip(block: LastBlock, tokens: BlockInput) -> torch.Tensor:

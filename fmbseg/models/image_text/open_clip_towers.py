@@ -88,8 +88,12 @@ def _native_tower(visual: Any, crop_size: int | str | None, dense: str) -> tuple
         pooled: torch.Tensor = given[0] if isinstance(given, tuple) else given
         return pooled
 
+    apart = open_clip_block(block)
+    if visual.attn_pool is None and visual.pool_type == "tok":
+        # Nothing but the class token leaves the last block, so nothing else is computed there.
+        block.forward = lambda states, **_: apart.first_token(states)
     tower = TransformerTower(
-        forward, Tap(block), open_clip_block(block), 1, head, stride=stride, variant=dense, positions=rule
+        forward, Tap(block), apart, 1, head, stride=stride, variant=dense, positions=rule
     )
     return tower, side
 

@@ -135,6 +135,21 @@ def test_every_block_runs_once(folders: dict[str, Path]) -> None:
     assert calls == [0, 1, 2]
 
 
+def test_the_last_block_computes_what_leaves_it_alone(folders: dict[str, Path], tmp_path: Path) -> None:
+    """The class token where it is pooled; every token where their mean is."""
+    vision = {**tiny.VIT["vision_cfg"], "pool_type": "avg"}
+    mean = tiny.open_clip_folder(tmp_path / "mean", {**tiny.VIT, "vision_cfg": vision})
+    for folder, expected in ((folders["vit"], 1), (mean, 17)):
+        encoder, seen = load(folder), []
+        block = encoder.model.visual.transformer.resblocks[-1]
+        block.mlp.register_forward_hook(lambda _, args, __, seen=seen: seen.append(args[0].shape[1]))
+        pooled = encoder.encode_image(pixels(32)).pooled
+        assert seen == [expected, 17]  # then once for the cells
+        with torch.no_grad():
+            image = theirs(folder).encode_image(pixels(32), normalize=True)
+        torch.testing.assert_close(pooled, image, rtol=0, atol=1e-5)
+
+
 def test_threads_that_share_a_model_do_not_meet(folders: dict[str, Path]) -> None:
     encoder = load(folders["vit"])
     crops = pixels(32, 8)
