@@ -199,14 +199,18 @@ class FeatureCache:
                 yield example
 
         def keep(computed: _Computed) -> TrainingExample:
-            example, grid = computed
+            example, half = computed
             key = self._key(example)
             if store.read(key) is None:
-                store.write(key, self._half(example, grid).cpu().numpy())
+                # By NumPy: PyTorch would take as many threads for it as for the backbone, which then waits.
+                features = half.cpu().numpy()
+                self._check(example, finite=bool(np.isfinite(features).all()))
+                store.write(key, features)
             return example
 
+        halves = ((one, grid.half()) for one, grid in self._computed(self._groups(missing)))
         # One photograph's features are written while the device computes others.
-        with closing(ordered_map(keep, self._computed(self._groups(missing)), workers=1)) as kept:
+        with closing(ordered_map(keep, halves, workers=1)) as kept:
             yield from (example for _, example in kept)
 
     def expect(self, batches: Sequence[Sequence[TrainingExample]]) -> None:
@@ -274,11 +278,14 @@ class FeatureCache:
 
     def _half(self, example: TrainingExample, grid: torch.Tensor) -> torch.Tensor:
         half = grid.half()
-        if not bool(torch.isfinite(half).all()):
+        self._check(example, finite=bool(torch.isfinite(half).all()))
+        return half
+
+    def _check(self, example: TrainingExample, *, finite: bool) -> None:
+        if not finite:
             raise ValueError(
                 f"features of {self._backbone.spec!r} for {example.path} are not finite in float16"
             )
-        return half
 
 
 @contextmanager

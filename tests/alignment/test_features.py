@@ -1,3 +1,6 @@
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +30,10 @@ class CountingBackbone(TinyBackbone):
         return sum(shape[0] for shape in self.encoded if shape[-2:] != (32, 32))  # 32 x 32 is the probe
 
 
-def examples(folder: Path) -> list[TrainingExample]:
+def examples(
+    folder: Path, sizes: Sequence[tuple[int, int]] = ((48, 72), (48, 72), (40, 40))
+) -> list[TrainingExample]:
     source = labelled(folder, side=64)
-    sizes = [(48, 72), (48, 72), (40, 40)]
     return [
         TrainingExample(
             source.photograph_of(record),
@@ -37,7 +41,7 @@ def examples(folder: Path) -> list[TrainingExample]:
             size,
             np.zeros((size[0] // 8, size[1] // 8), np.int16),
         )
-        for record, size in zip(source, sizes, strict=True)
+        for record, size in zip(source, sizes, strict=False)
     ]
 
 
@@ -218,6 +222,43 @@ def test_values_beyond_float16_name_the_photograph(tmp_path: Path) -> None:
     backbone.weight *= 1e6
     with pytest.raises(ValueError, match=r"'tiny-test' for .*chelsea.png are not finite in float16"):
         filled(backbone, photographs, tmp_path / "f")
+
+
+_COUNTED = """
+import os, sys
+from pathlib import Path
+import torch
+from fmbseg.alignment.feature_store import FeatureStore
+from fmbseg.alignment.features import FeatureCache
+from tests.aligned.tiny import TinyBackbone
+from tests.alignment.test_features import examples
+
+torch.set_num_threads(2)
+torch.ones(2**20).sum()  # PyTorch starts its threads
+threads, read, write = [], FeatureStore.read, FeatureStore.write
+
+def counted(inner):
+    def call(*given):
+        threads.append(len(os.listdir("/proc/self/task")))
+        return inner(*given)
+    return call
+
+photograph = examples(Path(sys.argv[1]), sizes=((352, 352),))
+cache = FeatureCache(TinyBackbone(), torch.device("cpu"), Path(sys.argv[1]) / "f", 1)
+cache.open(photograph)
+FeatureStore.read, FeatureStore.write = counted(read), counted(write)
+list(cache.fill(photograph))
+print(*threads[-2:])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux tells of threads")
+def test_the_thread_that_keeps_them_takes_no_cores_from_the_backbone(tmp_path: Path) -> None:
+    """A team of PyTorch's threads for each of ours would keep all of them waiting for cores."""
+    command = [sys.executable, "-c", _COUNTED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before == after
 
 
 def test_another_revision_is_another_entry(tmp_path: Path) -> None:
