@@ -12,8 +12,8 @@
    candidates and pixels that show none of them counted as wrong (crowds aside):
 
    - ``stage1``: the labels of the offline recipe, with masks;
-   - ``segmenter``: the packaged head with its recipe's settings, masks of regions included, beside the same
-     without background and certainty; ``segmenter_no_background`` leaves blank by certainty alone;
+   - ``segmenter``: the packaged head with its recipe's settings, beside common words and so with all masks
+     and a second look; ``segmenter_no_background``: without them, by certainty alone, masks of regions;
    - ``head``: the head alone with plain settings, no masks; ``dense``: the dense map of Stage 1, no masks;
    - ``presence``: precision of the classes found, at equal recall.
 
@@ -60,9 +60,10 @@ from fmbseg.models.mask_generators.kept_masks import KeptMasks
 from fmbseg.models.registries import MASK_GENERATORS
 from fmbseg.progress import Progress
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import Background, RegionNaming
+from fmbseg.segment_settings import Background, MaskNaming
 from fmbseg.segmentation.certainty import curve_for
 from fmbseg.segmentation.classes import ResultClasses
+from fmbseg.segmentation.cutouts import Cutouts
 from fmbseg.segmentation.decoding import SecondMap, decode
 from fmbseg.segmentation.reduction import EncodedImage, segment_encoded
 from fmbseg.sources.stored_path import local
@@ -211,7 +212,9 @@ class Measurer:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """The word of each pixel by the segmenter with its recipe's settings, -1 for background."""
         segmenter, settings = self.models.segmenter, self.models.recipe.segmenting
-        assert isinstance(settings.refine, RegionNaming)
+        if background.rule == "common":
+            settings = settings.beside_common_words()
+        assert isinstance(settings.refine, MaskNaming)
         assert settings.preserve is not None
         second = SecondMap(maps["second"], settings.preserve)
         settings = replace(
@@ -230,6 +233,7 @@ class Measurer:
             settings,
             self._masks,
             curve_for(self.models.encoder, settings),
+            Cutouts(self.models.text, device=torch.device("cpu"), batch_size=4),
         )
         assert found.certainty is not None
         return found.labels - (classes.background == 0), found.certainty  # background comes first

@@ -1,17 +1,21 @@
 """One word alone: what a photograph shows of it, and nothing beside it.
 
 ``python -m benchmarks.one_word --data DIR`` asks the packaged head for one word at a time, for every class
-that a photograph of the fold shows:
+that a photograph of the fold shows, with common words as background
+(``fmbseg.vocabularies.common_background_words``):
 
 - ``none``: no background, so that the word wins everything;
-- ``common``: common words as background (``fmbseg.vocabularies.common_background_words``), the head alone,
-  what is not certain is blank; ``common_everything``: nothing blank;
-- ``deployed``, ``deployed_everything``: the same with the recipe's settings, masks of regions included.
+- ``common``: the head alone; ``common_certain``: what is not certain is blank;
+- ``regions``: with the recipe's settings and the masks of regions; ``regions_certain``: the uncertain blank;
+- ``masks``: with all masks of the mask model;
+- ``deployed``: as the recipe says, with a second look at masks that are hardly told from background
+  (``fmbseg.segment_settings.SecondLook``).
 
 A class's IoU is over all photographs that show it; the mean is over classes. Intervals hold 90 % of 1,000
-draws of the photographs, with replacement. Of the classes of ``--watch`` the IoU of each photograph is told,
-and the best that was possible: by any threshold on the head's similarity to the word, and by any one mask of
-the mask model. ``--data`` is a folder with ``images/``, ``masks/``, ``classes.txt`` and ``manifest.csv``.
+draws of the photographs, with replacement; so do those of the difference from ``regions``. Of the classes of
+``--watch`` the IoU of each photograph is told, and the best that was possible: by any threshold on the head's
+similarity to the word, and by any one mask of the mask model. ``--data`` is a folder with ``images/``,
+``masks/``, ``classes.txt`` and ``manifest.csv``.
 
 The last line on standard output is one JSON object.
 """
@@ -32,44 +36,22 @@ from fmbseg import OpenVocabSegmenter
 from fmbseg.evaluation.intervals import drawn_figure, interval, mean_of_classes
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.heads import DEFAULT_HEAD
-from fmbseg.models.registries import MASK_GENERATORS
+from fmbseg.methods import ModelPool
+from fmbseg.models.registries import BACKBONES
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import Background, SegmentSettings
+from fmbseg.segment_settings import Background, MaskNaming, RegionNaming, SegmentSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
+    from fmbseg.methods.remembering import Memory
     from fmbseg.models.contracts import MaskGenerator
 
-WAYS = ("none", "common", "common_everything", "deployed", "deployed_everything")
-
-
-class Remembering:
-    """Encodes the windows of a photograph once, however many words are asked for.
-
-    Args:
-        encode: of an encoder, in whose place it stands.
-    """
-
-    def __init__(self, encode: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self._encode = encode
-        self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def forget(self) -> None:
-        """Before another photograph."""
-        self._kept.clear()
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """As the encoder does."""
-        for seen, made in self._kept:
-            if torch.equal(seen, pixels):
-                return made
-        made = self._encode(pixels)
-        self._kept.append((pixels, made))
-        return made
+WAYS = ("none", "common_certain", "common", "regions_certain", "regions", "masks", "deployed")
+_CERTAIN = "_certain"
 
 
 class Counted(NamedTuple):
@@ -86,6 +68,21 @@ class Counted(NamedTuple):
     possible: dict[str, dict[str, dict[str, float]]]
 
 
+def ways(segmenter: OpenVocabSegmenter, generator: MaskGenerator) -> dict[str, SegmentSettings]:
+    """The settings of each way that asks for masks of ``generator`` or none; every pixel is painted."""
+    own = get_recipe(DEFAULT_HEAD).segmenting
+    assert isinstance(own.refine, RegionNaming)
+    assert isinstance(own.refine_common, MaskNaming)
+    common = Background("common")
+    best = replace(segmenter.settings, background=common, certainty=0.0, refine_common=None)
+    return {
+        "common": SegmentSettings(background=common, certainty=0.0),
+        "regions": replace(best, refine=replace(own.refine, generator=generator, options={})),
+        "masks": replace(best, refine=MaskNaming(generator)),
+        "deployed": replace(best, refine=replace(own.refine_common, generator=generator, options={})),
+    }
+
+
 def count(
     segmenter: OpenVocabSegmenter,
     generator: MaskGenerator,
@@ -93,41 +90,38 @@ def count(
     fold: str,
     classes: Sequence[str],
     watch: Sequence[str],
+    memory: Memory,
 ) -> Counted:
     """Ask for every class that a photograph shows, alone.
 
     Args:
-        segmenter: with the settings of ``deployed``.
-        generator: of the masks of which one might be the class's.
+        segmenter: with the settings of the recipe.
+        generator: of masks.
         folder: of photographs.
         fold: of the folder.
         classes: only these; all if empty.
         watch: classes of which it is told what was possible.
+        memory: of the models, which is turned to each photograph.
     """
     photographs = folder.fold(fold)
     pixels = {way: np.zeros((len(photographs), len(folder.names), 3), np.int64) for way in WAYS}
     possible: dict[str, dict[str, dict[str, float]]] = {name: {} for name in watch}
     known = segmenter.encoder.certainty
     least = 0.0 if known is None else known.default
-    common = Background("common")
-    asked = {
-        "common": SegmentSettings(background=common, certainty=0.0),
-        "deployed": replace(segmenter.settings, background=common, certainty=0.0),
-    }
-    remembering = Remembering(segmenter.encoder.encode)
-    segmenter.encoder.encode = remembering  # type: ignore[method-assign]
+    asked = ways(segmenter, generator)
     for row, photograph in enumerate(photographs):
         image, target = folder.load(photograph)
-        remembering.forget()
+        memory.turn_to(photograph.key)
         shown_here = np.unique(target[target >= 0]).tolist()
         for index in (one for one in shown_here if not classes or folder.names[one] in classes):
             name, shown = folder.names[index], target == index
             for way, settings in asked.items():
                 result = segmenter.segment(image, [name], settings=settings)
                 word = result.mask(name)
-                certain = word if result.certainty is None else word & (result.certainty >= least)
-                pixels[way][row, index] = _counts(certain, shown)
-                pixels[f"{way}_everything"][row, index] = _counts(word, shown)
+                pixels[way][row, index] = _counts(word, shown)
+                if way + _CERTAIN in pixels:
+                    certain = word if result.certainty is None else word & (result.certainty >= least)
+                    pixels[way + _CERTAIN][row, index] = _counts(certain, shown)
             # Without background the one word wins every pixel.
             pixels["none"][row, index] = np.count_nonzero(shown), shown.size, shown.size
             if name in watch:
@@ -175,48 +169,60 @@ def ends(pixels: NDArray[np.int64]) -> list[float]:
     return [round(end, 4) for end in interval(drawn_figure(pixels, mean_iou))]
 
 
+def gain(pixels: NDArray[np.int64], other: NDArray[np.int64]) -> list[float]:
+    """The interval of what :func:`mean_iou` of the first has more than of the second, same photographs."""
+
+    def more(sums: NDArray[np.floating]) -> NDArray[np.float64]:
+        return mean_iou(sums[..., :3]) - mean_iou(sums[..., 3:])
+
+    return [round(end, 4) for end in interval(drawn_figure(np.concatenate([pixels, other], axis=2), more))]
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure; return the JSON object."""
     folder = MaskFolder(arguments.data)
-    segmenter = OpenVocabSegmenter.from_pretrained(arguments.head)
-    recipe = get_recipe(DEFAULT_HEAD)
+    recipe, pool = get_recipe(DEFAULT_HEAD), ModelPool(device="cpu")
     assert recipe.mask_generator is not None
-    generator = MASK_GENERATORS.create(recipe.mask_generator, **recipe.mask_options)
-    keys, pixels, possible = count(
-        segmenter, generator, folder, arguments.fold, arguments.classes, arguments.watch
+    segmenter = OpenVocabSegmenter.from_pretrained(
+        arguments.head,
+        backbone=pool.backbone(BACKBONES.create(recipe.backbone)),
+        text_encoder=pool.image_text(recipe.image_text),
+        device="cpu",
     )
-    watched = [folder.names.index(name) for name in arguments.watch]
+    generator = pool.mask_generator(recipe.mask_generator, recipe.mask_options)
     found: dict[str, Any] = {}
-    for rule, of_rule in pixels.items():
-        both, either, painted = of_rule.sum(axis=0).T
-        by_class = {
-            name: round(float(both[index] / either[index]), 4)
-            for index, name in enumerate(folder.names)
-            if either[index]
-        }
-        found[rule] = {
-            "miou": round(float(mean_iou(of_rule.sum(axis=0, keepdims=True))[0]), 4),
-            "miou_90": ends(of_rule),
-            "precision": round(float(both.sum() / max(1, painted.sum())), 4),
-            "iou": by_class,
-            "iou_by_photograph": {
-                folder.names[index]: {
-                    key: round(float(row[0] / row[1]), 4)
-                    for key, row in zip(keys, of_rule[:, index], strict=True)
-                    if row[1]
-                }
-                for index in watched
-            },
-        }
-    about = {"benchmark": "one_word", "head": arguments.head, "fold": arguments.fold}
-    return {**about, **found, "possible": possible}
+    possible: dict[str, Any] = {}
+    for fold in arguments.fold:
+        counted = count(segmenter, generator, folder, fold, arguments.classes, arguments.watch, pool.memory)
+        watched = {name: folder.names.index(name) for name in arguments.watch}
+        possible[fold] = counted.possible
+        for way, pixels in counted.pixels.items():
+            both, _, painted = pixels.sum(axis=(0, 1))
+            shown = pixels[..., 1].sum() - painted + both
+            found[f"{fold}, {way}"] = {
+                "miou": round(float(mean_iou(pixels.sum(axis=0, keepdims=True))[0]), 4),
+                "miou_90": ends(pixels),
+                "more_than_regions_90": gain(pixels, counted.pixels["regions"]),
+                "precision": round(float(both / max(1, painted)), 4),
+                "recall": round(float(both / max(1, shown)), 4),
+                "iou_by_photograph": {
+                    name: {
+                        key: round(float(row[0] / row[1]), 4)
+                        for key, row in zip(counted.keys, pixels[:, index], strict=True)
+                        if row[1]
+                    }
+                    for name, index in watched.items()
+                },
+            }
+    about = {"benchmark": "one_word", "head": arguments.head, "classes": len(arguments.classes) or "all"}
+    return {**about, "ways": found, "possible": possible}
 
 
 def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="photographs with masks")
-    parser.add_argument("--fold", default="val")
+    parser.add_argument("--fold", nargs="+", default=("train", "val"))
     parser.add_argument("--head", default=DEFAULT_HEAD)
     parser.add_argument("--classes", nargs="*", default=(), help="only these")
     parser.add_argument("--watch", nargs="*", default=("dog",), help="classes told by photograph")

@@ -48,7 +48,7 @@ PHOTOGRAPHS = (
 LIMITS = (
     "What it knows are the 1,000 names that its teacher was trained on and what their texts are near to: "
     "people, who are not among them, are its weak spot. The figures are of the head alone with every pixel "
-    "painted; fmbseg segment names masks at its regions and leaves blank what is not certain."
+    "painted; fmbseg segment names masks and leaves blank what is not certain."
 )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers alone: what is named here asks this modul
         MaskSnap,
         Pamr,
         RegionNaming,
+        SecondLook,
         SegmentSettings,
         WindowSettings,
     )
@@ -51,6 +52,7 @@ _HOMES = {
     "Pamr": "fmbseg.segment_settings",
     "PseudoLabeler": "fmbseg.labeling.labeler",
     "RegionNaming": "fmbseg.segment_settings",
+    "SecondLook": "fmbseg.segment_settings",
     "SegmentSettings": "fmbseg.segment_settings",
     "Segmentation": "fmbseg.results",
     "Vocabulary": "fmbseg.vocabulary",
@@ -72,6 +74,7 @@ __all__ = [
     "Pamr",
     "PseudoLabeler",
     "RegionNaming",
+    "SecondLook",
     "SegmentSettings",
     "Segmentation",
     "Vocabulary",

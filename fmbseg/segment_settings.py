@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -171,6 +171,39 @@ class MaskSnap:
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """Masks are cut out, the rest grey, and seen alone by the image-text model.
+
+    OVSeg (Liang et al. 2023, arXiv 2210.04150) names all masks like that. Cut-outs alone name masks worse
+    than the map does, for what lies around a thing tells what it is; where the map hardly decides between a
+    word and background, they are another witness. The numbers suit ConSE, the offline recipe's model.
+
+    Args:
+        sure: a mask, or a pixel without one, is a word's by the map alone if its score is higher than those
+            of the background's words by more than this.
+        margin: of another mask, this lead and the lead among cosines with its cut-out must together be
+            above this, or it is background; other pixels without a mask are.
+        near: masks whose best word is further behind than this by the map are not looked at.
+        largest: nor those that cover this share of the image, for they are no other view than the image.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    sure: float = 0.1
+    margin: float = 0.25
+    near: float = 0.2
+    largest: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("sure", "margin", "near"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if not 0 < self.largest <= 1:
+            raise ValueError(f"largest is {self.largest}: it must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class MaskNaming:
     """Name every mask of a mask generator by what it covers, as Stage 1.2 does (paper §3.2).
 
@@ -182,6 +215,8 @@ class MaskNaming:
     Args:
         generator: a mask generator, or the spec of one.
         options: of the generator, for example ``{"points_per_side": 16}``; only if it is given as a spec.
+        second_look: at masks that the map hardly tells from background, where words of the background
+            compete; None for none. The image-text model then encodes their cut-outs, too.
 
     Raises:
         ValueError: options are given for a generator that exists already.
@@ -189,6 +224,7 @@ class MaskNaming:
 
     generator: str | MaskGenerator = "mobilesam"
     options: Mapping[str, Any] = field(default_factory=dict)
+    second_look: SecondLook | None = None
 
     def __post_init__(self) -> None:
         if self.options and not isinstance(self.generator, str):
@@ -263,6 +299,8 @@ class SegmentSettings:
         confidence: whether to keep the winner's share of the softmax over all words.
         preserve: mix in the image-text model's own scores; the paper does not.
         refine: how the result is refined with the help of the image; the paper does not refine.
+        refine_common: how it is refined where common words compete as background (the rule ``common``, and
+            none is marked), in place of ``refine``; None for ``refine``.
 
     Raises:
         ValueError: a value out of range.
@@ -287,6 +325,7 @@ class SegmentSettings:
     confidence: bool = False
     preserve: KnowledgePreservation | None = None
     refine: Pamr | MaskSnap | MaskNaming | None = None
+    refine_common: Pamr | MaskSnap | MaskNaming | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
@@ -304,6 +343,10 @@ class SegmentSettings:
             check_certainty("certainty", self.certainty)
         if self.top < 1:
             raise ValueError(f"top is {self.top}: it must be 1 or more")
+
+    def beside_common_words(self) -> SegmentSettings:
+        """What holds where common words compete as background."""
+        return self if self.refine_common is None else replace(self, refine=self.refine_common)
 
     @property
     def needs_softmax(self) -> bool:
@@ -329,6 +372,7 @@ class SegmentSettings:
             "certainty": self.certainty,
             "preserve": None if self.preserve is None else asdict(self.preserve),
             "refine": _described(self.refine),
+            **({} if self.refine_common is None else {"refine_common": _described(self.refine_common)}),
         }
 
 
@@ -341,7 +385,9 @@ def _described(refine: Pamr | MaskSnap | MaskNaming | None) -> dict[str, Any] | 
     spec = made_by if isinstance(made_by, str) else made_by.spec
     if isinstance(refine, MaskSnap):
         return {"masks": {"generator": spec, "min_share": refine.min_share}}
-    named = {"generator": spec, "options": dict(refine.options)}
+    named: dict[str, Any] = {"generator": spec, "options": dict(refine.options)}
+    if refine.second_look is not None:
+        named["second_look"] = asdict(refine.second_look)
     if isinstance(refine, RegionNaming):
         least = {name: getattr(refine, name) for name in _REGION_FRACTIONS}
         return {"named_regions": {**named, "points": refine.points, **least}}

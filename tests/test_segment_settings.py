@@ -14,6 +14,7 @@ from fmbseg.segment_settings import (
     MaskSnap,
     Pamr,
     RegionNaming,
+    SecondLook,
     SegmentSettings,
     WindowSettings,
 )
@@ -50,6 +51,10 @@ from fmbseg.segment_settings import (
             {"generator": object(), "options": {"threads": 1}},
             "options .* must be empty if the generator is not a spec",
         ),
+        (SecondLook, {"sure": -0.1}, "sure is -0.1: it must be 0 or more"),
+        (SecondLook, {"margin": float("nan")}, "margin is nan"),
+        (SecondLook, {"near": float("inf")}, "near is inf"),
+        (SecondLook, {"largest": 0}, "largest is 0: it must be above 0 and at most 1"),
         (RegionNaming, {"points": 0}, "points is 0: it must be 1 or more"),
         (RegionNaming, {"min_area": 1.5}, "min_area is 1.5: it must be from 0 to 1"),
         (SegmentSettings, {"temperature": float("nan")}, "temperature is nan"),
@@ -91,6 +96,17 @@ def test_the_description_is_json_with_every_choice() -> None:
         }
     }
     assert SegmentSettings().describe()["refine"] is None
+    looks = MaskNaming("superpixels", second_look=SecondLook(margin=0.3))
+    beside = SegmentSettings(refine=asked, refine_common=looks)
+    assert beside.describe()["refine_common"] == {
+        "named_masks": {
+            "generator": "superpixels",
+            "options": {},
+            "second_look": {"sure": 0.1, "margin": 0.3, "near": 0.2, "largest": 0.5},
+        }
+    }
+    assert beside.beside_common_words().refine is looks
+    assert SegmentSettings(refine=asked).beside_common_words().refine is asked
     preserve = KnowledgePreservation(weight=0.3, center=0.25, slope=10.0)
     preserved = SegmentSettings(scales=(1, 1.5), preserve=preserve).describe()
     assert json.loads(json.dumps(preserved)) == preserved

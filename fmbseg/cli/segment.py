@@ -67,7 +67,8 @@ def segment(asked: SegmentOptions, *, hub: "HubOptions") -> None:
     engine = asked.chosen_engine()
     segmenter = None if engine else work.segmenter()
     if base != plain:
-        typer.echo(f"settings: {told(settings)} (--plain: the head alone)", err=True)
+        here = settings if result_classes.common is None else settings.beside_common_words()
+        typer.echo(f"settings: {told(here)} (--plain: the head alone)", err=True)
     if segmenter is not None:
         warn_of_words_for(segmenter, wanted)
     with WrittenFiles(asked.out, _KIND) as written, Progress() as bars:

@@ -16,7 +16,7 @@ from fmbseg.sources.contract import StoredImage, stored_images
 if TYPE_CHECKING:
     from fmbseg.segment_settings import BackgroundRule, MaskNaming, MaskSnap, Pamr, SegmentSettings
 
-_BY_MASKS = ("regions", "masks", "snap")
+_BY_MASKS = ("regions", "masks", "cutouts", "snap")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ class SegmentOptions(EngineOptions):
         str | None,
         typer.Option(
             help="Refine by pamr; or by the masks of a mask generator: regions names those at points in the "
-            "class map's regions, masks names all (slow), snap gives each its most frequent class. "
+            "class map's regions, masks names all (slow), cutouts all and sees doubtful ones alone, snap "
+            "gives each its most frequent class. "
             "Write regions:GENERATOR for another than mobilesam, none for no refinement."
         ),
     ] = None
@@ -159,7 +160,7 @@ class SegmentOptions(EngineOptions):
         if self.preserve is not None:
             base = replace(base, preserve=KnowledgePreservation(self.preserve) if self.preserve else None)
         if self.refine is not None:
-            base = replace(base, refine=_refinement(self.refine))
+            base = replace(base, refine=_refinement(self.refine), refine_common=None)
         return replace(
             base,
             windows=windows,
@@ -196,7 +197,7 @@ def told(settings: "SegmentSettings") -> str:
         >>> told(get_recipe("offline").segmenting)
         '--short-side 640 --whole --preserve 0.5 --refine regions:mobilesam'
     """
-    from fmbseg.segment_settings import MaskNaming, Pamr, RegionNaming
+    from fmbseg.segment_settings import Pamr
 
     options = [f"--short-side {settings.windows.short_side}"]
     if settings.windows.window is None:
@@ -207,17 +208,24 @@ def told(settings: "SegmentSettings") -> str:
     if isinstance(refine, Pamr):
         options.append("--refine pamr")
     elif refine is not None:
-        naming = "masks" if isinstance(refine, MaskNaming) else "snap"
-        options.append(
-            f"--refine {'regions' if isinstance(refine, RegionNaming) else naming}:{refine.generator}"
-        )
+        options.append(f"--refine {_kind(refine)}:{refine.generator}")
     return " ".join(options)
+
+
+def _kind(refine: "MaskSnap | MaskNaming") -> str:
+    from fmbseg.segment_settings import MaskSnap, RegionNaming
+
+    if isinstance(refine, MaskSnap):
+        return "snap"
+    if isinstance(refine, RegionNaming):
+        return "regions"
+    return "masks" if refine.second_look is None else "cutouts"
 
 
 def _refinement(text: str) -> "Pamr | MaskSnap | MaskNaming | None":
     from fmbseg.models.registries import MASK_GENERATORS
     from fmbseg.recipes import mask_options_for
-    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
+    from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming, SecondLook
     from fmbseg.unknown_name import UnknownNameError
 
     if text == "none":
@@ -231,5 +239,7 @@ def _refinement(text: str) -> "Pamr | MaskSnap | MaskNaming | None":
     MASK_GENERATORS.get(MASK_GENERATORS.expand(generator).partition(":")[0])  # a wrong name is told first
     if kind == "snap":
         return MaskSnap(generator)
-    naming = RegionNaming if kind == "regions" else MaskNaming
-    return naming(generator, mask_options_for(generator))
+    options = mask_options_for(generator)
+    if kind == "regions":
+        return RegionNaming(generator, options)
+    return MaskNaming(generator, options, SecondLook() if kind == "cutouts" else None)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fmbseg.methods.pool import ModelPool
     from fmbseg.recipes import Recipe
     from fmbseg.results import Segmentation
-    from fmbseg.segment_settings import SegmentSettings
+    from fmbseg.segment_settings import Pamr, SegmentSettings
     from fmbseg.vocabulary import Vocabulary
+
+    _Refinement = Pamr | MaskSnap | MaskNaming | None
 
 
 class HeadMethod:
@@ -79,6 +81,7 @@ class HeadMethod:
             "mirrored too": "yes" if told["mirror"] else "no",
             "knowledge preservation": str(told["preserve"] or "none"),
             "refinement": str(told["refine"] or "none"),
+            "beside common words": str(told.get("refine_common") or "the same"),
         }
         return {**described, "settings of": self._recipe.name, "instead": instead}
 
@@ -91,16 +94,22 @@ class HeadMethod:
         if self._recipe is None or of_protocol is None:
             return of_protocol
         own = self._recipe.segmenting
-        refine = own.refine
-        if isinstance(refine, MaskNaming | MaskSnap) and isinstance(refine.generator, str):
-            options = refine.options if isinstance(refine, MaskNaming) else {}
-            generator = self._pool.mask_generator(refine.generator, options)
-            refine = (
-                replace(refine, generator=generator, options={})
-                if isinstance(refine, MaskNaming)
-                else replace(refine, generator=generator)
-            )
-        return replace(own, background=of_protocol.background, certainty=of_protocol.certainty, refine=refine)
+        return replace(
+            own,
+            background=of_protocol.background,
+            certainty=of_protocol.certainty,
+            refine=self._with_own_generator(own.refine),
+            refine_common=self._with_own_generator(own.refine_common),
+        )
+
+    def _with_own_generator(self, refine: _Refinement) -> _Refinement:
+        """The refinement with the pool's mask generator, which remembers."""
+        if not isinstance(refine, MaskNaming | MaskSnap) or not isinstance(refine.generator, str):
+            return refine
+        if isinstance(refine, MaskSnap):
+            return replace(refine, generator=self._pool.mask_generator(refine.generator))
+        generator = self._pool.mask_generator(refine.generator, refine.options)
+        return replace(refine, generator=generator, options={})
 
     def _needs_words(
         self, encoder: AlignedEncoder, vocabulary: Vocabulary, settings: SegmentSettings | None
@@ -111,7 +120,10 @@ class HeadMethod:
 
 
 def _generators(recipe: Recipe | None) -> tuple[str, ...]:
-    refine = None if recipe is None else recipe.segmenting.refine
-    if isinstance(refine, MaskNaming | MaskSnap) and isinstance(refine.generator, str):
-        return (refine.generator,)
-    return ()
+    own = None if recipe is None else recipe.segmenting
+    specs = (
+        refine.generator
+        for refine in (() if own is None else (own.refine, own.refine_common))
+        if isinstance(refine, MaskNaming | MaskSnap) and isinstance(refine.generator, str)
+    )
+    return tuple(dict.fromkeys(specs))

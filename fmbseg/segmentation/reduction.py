@@ -14,7 +14,7 @@ from fmbseg.segment_settings import MaskNaming, MaskSnap, Pamr, RegionNaming
 from fmbseg.segmentation import pamr
 from fmbseg.segmentation.classes import NO_CLASS
 from fmbseg.segmentation.decoding import Decoded, SecondMap, decode
-from fmbseg.segmentation.mask_naming import paint_masks
+from fmbseg.segmentation.mask_naming import Contest, decode_contest, decode_masks, paint_masks
 from fmbseg.segmentation.snapping import snap_to_masks
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fmbseg.models.contracts import MaskGenerator
     from fmbseg.segment_settings import SegmentSettings
     from fmbseg.segmentation.classes import ResultClasses
+    from fmbseg.segmentation.cutouts import Cutouts
 
 _MOST_REFINED = 2**25
 """Values that PAMR refines at once, at most (128 MB): beyond them on a smaller grid."""
@@ -75,6 +76,7 @@ def segment_encoded(
     settings: SegmentSettings,
     generator: MaskGenerator | None = None,
     curve: CertaintyCurve | None = None,
+    cutouts: Cutouts | None = None,
 ) -> Segmentation:
     """Give every pixel of an encoded image a class of the result.
 
@@ -85,8 +87,9 @@ def segment_encoded(
         settings: background, thresholds and refinement.
         generator: of masks, for a refinement that takes masks.
         curve: how likely a word is right by its score, if that is known.
+        cutouts: sees masks alone, for a refinement that asks for it.
     """
-    decoded = _decoded(encoded, prototypes, classes, settings, generator)
+    decoded = _decoded(encoded, prototypes, classes, settings, generator, cutouts)
     scores, confidence = decoded.scores.float().cpu().numpy(), _confidence(decoded, settings)
     measured = confidence if confidence is not None and settings.background.rule == "softmax" else scores
     best = _top(decoded, classes, settings.top)
@@ -122,6 +125,7 @@ def _decoded(
     classes: ResultClasses,
     settings: SegmentSettings,
     generator: MaskGenerator | None,
+    cutouts: Cutouts | None,
 ) -> Decoded:
     """The best words of every pixel, refined or of whole masks where the settings say so."""
     top = max(settings.top, 2 if settings.min_margin else 1)
@@ -129,10 +133,18 @@ def _decoded(
     wanted: Any = {"second": encoded.second, "top": top, "temperature": temperature}
     if isinstance(settings.refine, Pamr):
         return _decode_refined(encoded, prototypes, settings.refine, top, temperature)
-    decoded = decode(encoded.text_map, prototypes, encoded.size, **wanted)
-    if generator is not None and isinstance(settings.refine, MaskNaming):
-        masks = _masks_to_name(generator, encoded, decoded, classes, settings.refine)
-        paint_masks(decoded, masks, encoded.text_map, prototypes, **wanted)
+    if generator is None or not isinstance(settings.refine, MaskNaming):
+        return decode(encoded.text_map, prototypes, encoded.size, **wanted)
+    contest = _contest(encoded, classes, settings.refine, cutouts)
+    if contest is None:
+        decoded = decode(encoded.text_map, prototypes, encoded.size, **wanted)
+    else:
+        decoded = decode_contest(encoded.text_map, prototypes, encoded.size, contest, **wanted)
+    masks = _masks_to_name(generator, encoded, decoded, classes, settings.refine)
+    masks = masks.select(masks.areas > 0)
+    if len(masks):
+        named = decode_masks(masks, encoded.text_map, prototypes, contest=contest, **wanted)
+        paint_masks(decoded, masks, named)
     return decoded
 
 
@@ -164,6 +176,19 @@ def _masks_to_name(
     masks = generator.begin(encoded.image).prompt(points)
     sure = masks.predicted_iou >= settings.min_predicted_iou
     return masks.select(sure & (masks.stability >= settings.min_stability))
+
+
+def _contest(
+    encoded: EncodedImage, classes: ResultClasses, settings: MaskNaming, cutouts: Cutouts | None
+) -> Contest | None:
+    """How words win masks against those of the background, where there are both."""
+    look = settings.second_look
+    if classes.background is None or look is None or cutouts is None:
+        return None
+    background = torch.from_numpy(classes.result_of == classes.background).to(encoded.text_map.device)
+    if background.all() or not background.any():  # a rule without words
+        return None
+    return Contest(background, look, encoded.image, cutouts)
 
 
 def _labels(

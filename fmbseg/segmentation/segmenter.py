@@ -23,9 +23,10 @@ from fmbseg.models.familiarity import NEAR, nearness
 from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.recipes import segmenting_with
-from fmbseg.segment_settings import SegmentSettings
+from fmbseg.segment_settings import MaskNaming, SegmentSettings
 from fmbseg.segmentation.certainty import curve_for, needed_curve
 from fmbseg.segmentation.classes import ResultClasses
+from fmbseg.segmentation.cutouts import Cutouts
 from fmbseg.segmentation.decoding import SecondMap
 from fmbseg.segmentation.encoding import Cutter, SecondView
 from fmbseg.segmentation.generators import Generators
@@ -205,8 +206,11 @@ class OpenVocabSegmenter(Shareable):
         wanted = self._complete(settings or self.settings)
         classes = ResultClasses.of(Vocabulary.of(vocabulary), wanted.background)
         classes.thresholds(wanted.class_thresholds)  # a wrong name is reported before any work
+        if classes.common is None:
+            return wanted, classes
+        wanted = wanted.beside_common_words()
         by_default = self._certainty_by_default if settings is None else settings.certainty is None
-        if by_default and len(classes.asked) == 1 and classes.common is not None:
+        if by_default and len(classes.asked) == 1:
             # The common words decide already; what is blank beside them was right as often as what is not.
             wanted = replace(wanted, certainty=0.0)
         return wanted, classes
@@ -299,7 +303,7 @@ class OpenVocabSegmenter(Shareable):
         offsets = self._offsets(prototypes, settings)
         if offsets is not None:
             prototypes = torch.cat([prototypes, -offsets[:, None]], dim=1)
-        generator = self._generators.of(settings.refine)
+        generator, cutouts = self._generators.of(settings.refine), self._cutouts(settings.refine)
         second = None
         if settings.preserve is not None:
             second = SecondView(
@@ -318,7 +322,7 @@ class OpenVocabSegmenter(Shareable):
                     encoded = replace(encoded, second=SecondMap(second.of(encoded), settings.preserve))
                 if offsets is not None:
                     encoded = encoded.with_constant()
-                return segment_encoded(encoded, prototypes, classes, settings, generator, curve)
+                return segment_encoded(encoded, prototypes, classes, settings, generator, curve, cutouts)
 
         encoded = encode(images, self.batch_size)
         if not ahead or self.encoder.device.type == "cpu":
@@ -375,11 +379,17 @@ class OpenVocabSegmenter(Shareable):
             )
         return settings.hubness * hubness_of(prototypes, known.vectors.to(prototypes))
 
+    def _cutouts(self, refine: object) -> Cutouts | None:
+        """Sees masks alone, if the refinement asks for it."""
+        if not isinstance(refine, MaskNaming) or refine.second_look is None:
+            return None
+        return Cutouts(self._text_encoder(), device=self.encoder.device, batch_size=4 * self.batch_size)
+
     def _text_encoder(self) -> ImageTextEncoder:
         if not isinstance(self.encoder, AlignedEncoder):
             raise ValueError(
-                f"{type(self.encoder).__name__} has no image-text model whose own map could be mixed in: "
-                f"leave `preserve` out"
+                f"{type(self.encoder).__name__} has no image-text model that could see the image as well: "
+                f"leave `preserve` and `second_look` out"
             )
         return self.encoder.text_encoder
 

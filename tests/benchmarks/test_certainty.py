@@ -21,7 +21,14 @@ from fmbseg.certainty import CertaintyCurve, HeadCertainty
 from fmbseg.models.registries import IMAGE_TEXT, MASK_GENERATORS
 from fmbseg.models.text import embed_vocabulary
 from fmbseg.recipes import get_recipe
-from fmbseg.segment_settings import KnowledgePreservation, RegionNaming, SegmentSettings, WindowSettings
+from fmbseg.segment_settings import (
+    KnowledgePreservation,
+    MaskNaming,
+    RegionNaming,
+    SecondLook,
+    SegmentSettings,
+    WindowSettings,
+)
 from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone
 from tests.segmentation.test_calibration import photographs
@@ -132,6 +139,7 @@ def small(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             windows=WindowSettings(64, 64, 32),
             preserve=KnowledgePreservation(0.5, short_side=64),
             refine=RegionNaming("squares-of-certainty", min_predicted_iou=0, min_stability=0),
+            refine_common=MaskNaming("squares-of-certainty", second_look=SecondLook()),
         ),
     )
     monkeypatch.setattr(certainty_figures, "DRAWS", 20)

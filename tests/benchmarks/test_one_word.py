@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.one_word import WAYS, Remembering, best_by_threshold, best_mask, count, ends, mean_iou
+from benchmarks.one_word import WAYS, best_by_threshold, best_mask, count, ends, gain, mean_iou
 from fmbseg import OpenVocabSegmenter
 from fmbseg.aligned.encoder import AlignedEncoder
 from fmbseg.aligned.head import AlignmentHead
 from fmbseg.certainty import CertaintyCurve, HeadCertainty
 from fmbseg.evaluation.mask_folder import MaskFolder
 from fmbseg.masks import MaskSet
+from fmbseg.methods.remembering import Memory
 from fmbseg.segment_settings import WindowSettings
 from tests.aligned.tiny import TinyBackbone
 from tests.segmentation.test_calibration import photographs
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def test_the_mean_iou_is_over_classes_that_are_shown() -> None:
     pixels = np.array([[[1, 2, 1], [0, 0, 0]], [[1, 2, 1], [3, 4, 3]]])  # both, either, painted
     assert mean_iou(pixels.sum(axis=0, keepdims=True)) == pytest.approx((2 / 4 + 3 / 4) / 2)
+    assert gain(pixels, pixels * [0, 1, 1]) == [0.5, 0.625]  # the other is never right
     assert ends(pixels) == [0.5, 0.625]  # the first photograph twice; the second, whose classes count alike
 
 
@@ -55,29 +57,15 @@ def test_a_run_at_toy_size(tmp_path: Path) -> None:
     encoder = AlignedEncoder(TinyBackbone(), AlignmentHead(24, 16), SeeingImageText(), certainty=never)
     own = OpenVocabSegmenter(encoder, windows=WindowSettings(64, 64, 32))
     with torch.inference_mode():
-        keys, pixels, possible = count(own, Squares(), MaskFolder(tmp_path), "val", [], ["cup"])
+        keys, pixels, possible = count(own, Squares(), MaskFolder(tmp_path), "val", [], ["cup"], Memory())
     assert keys == ["0", "1"]
     shown = 64 * 16
     assert pixels["none"][1, 1].tolist() == [shown, 64 * 80, 64 * 80]
     assert not pixels["none"][1, 0].any()  # which it does not show
     assert set(pixels) == set(WAYS)
-    assert pixels["common"][1, 1, 2] == 0  # nothing is as certain as that
-    assert (pixels["common_everything"][:, :, 2] >= pixels["common"][:, :, 2]).all()
+    assert pixels["common_certain"][1, 1, 2] == 0  # nothing is as certain as that
+    for way in ("common", "regions"):
+        assert (pixels[way][:, :, 2] >= pixels[f"{way}_certain"][:, :, 2]).all()
     assert list(possible) == ["cup"]
     assert possible["cup"]["1"]["shown"] == 0.2
     assert possible["cup"]["1"]["by_a_threshold"] >= 0.2  # painting everything
-
-
-def test_windows_are_encoded_once() -> None:
-    times = 0
-
-    def encode(pixels: torch.Tensor) -> torch.Tensor:
-        nonlocal times
-        times += 1
-        return pixels + times
-
-    remembering = Remembering(encode)
-    first, second = torch.zeros(1), torch.ones(1)
-    assert [remembering(one).item() for one in (first, second, first.clone())] == [1, 3, 1]
-    remembering.forget()
-    assert remembering(first).item() == 3

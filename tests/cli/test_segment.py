@@ -161,6 +161,13 @@ def test_masks_are_named(chain: Chain, tmp_path: Path) -> None:
     before, after = (read_classes(tmp_path / one / "cat_classes.png") for one in ("plain", "named"))
     assert after.max() <= 4  # background by itself, then the four
     assert 0 < (before != after).mean() < 0.5
+    alone = RUNNER.invoke(
+        app, [*command, "--refine", "cutouts:superpixels", "--out", str(tmp_path / "alone")]
+    )
+    assert alone.exit_code == 0, alone.output
+    looked = read_classes(tmp_path / "alone" / "cat_classes.png")
+    assert set(looked.ravel().tolist()) <= set(range(5))
+    assert (looked == 0).sum() > (after == 0).sum()  # what is hardly told from background is background
     asked = RUNNER.invoke(app, [*command, "--refine", "regions:superpixels", "--out", str(tmp_path / "x")])
     assert asked.exit_code == 1
     assert "'superpixels' takes no prompts, so it cannot be asked for the masks of regions" in asked.stderr

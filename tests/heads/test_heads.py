@@ -67,7 +67,7 @@ def test_the_command_takes_it_where_none_is_named(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "cat" in result.stdout
-    told = "settings: --short-side 640 --whole --preserve 0.5 --refine regions:mobilesam (--plain: the head"
+    told = "settings: --short-side 640 --whole --preserve 0.5 --refine cutouts:mobilesam (--plain: the head"
     assert told in result.stderr
 
 

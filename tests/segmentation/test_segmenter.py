@@ -31,9 +31,11 @@ from fmbseg.segment_settings import (
     MaskSnap,
     Pamr,
     RegionNaming,
+    SecondLook,
     SegmentSettings,
     WindowSettings,
 )
+from fmbseg.segmentation.cutouts import Cutouts
 from fmbseg.segmentation.regions import region_points
 from fmbseg.vocabulary import Vocabulary
 from tests.aligned.tiny import TinyBackbone, TinyImageText
@@ -709,6 +711,46 @@ def test_one_word_beside_common_words_is_not_asked_for_its_certainty(
     asked = segmenter.segment(cat, ["cat"], settings=replace(common, certainty=0.5))
     assert asked.unknown == (found.labels == 1).sum()
     assert segmenter.segment(cat, ["cat", "horse"]).unknown > 0  # of two words as ever
+
+
+@pytest.mark.parametrize("words", [["cat"], ["cat", "horse"]])
+def test_beside_common_words_doubtful_masks_are_seen_alone(
+    encoder: AlignedEncoder, cat: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("fmbseg.segmentation.classes.common_background_words", lambda: ("sofa", "dog"))
+    never = HeadCertainty(CertaintyCurve((0.0,), (0.1,)), default=0.4)
+    unsure = AlignedEncoder(encoder.backbone, encoder.head, encoder.text_encoder, certainty=never)
+    look = SecondLook(sure=9, margin=0, near=9, largest=1)  # at every mask
+    settings = SegmentSettings(
+        SMALL,
+        background=Background("common"),
+        refine=Pamr(),
+        refine_common=MaskNaming(Halves(), second_look=look),
+    )
+    segmenter = OpenVocabSegmenter(unsure, settings=settings)
+    found = segmenter.segment(cat, words, settings=replace(settings, certainty=0.0))
+    masks = Halves().begin(cat).everything()
+    with torch.inference_mode():
+        texts = torch.cat([encoder.encode_text(Vocabulary.of([word])) for word in (*words, "sofa", "dog")])
+        of_map = mask_means(masks, segmenter.text_map(cat)) @ texts.T
+        cutouts = Cutouts(encoder.text_encoder, device=encoder.device, batch_size=1)
+        alone = cutouts.of(cat, masks) @ texts.T
+    count = len(words)
+    for index in range(2):
+        leads = [one[index, :count].max() - one[index, count:].max() for one in (of_map, alone)]
+        both = (of_map[index] + alone[index]) / 2
+        expected = 1 + int(both[:count].argmax()) if sum(leads) > 0 else 0
+        inside = masks.decode(index)
+        assert (found.labels[inside] == expected).all()
+        best = both[:count] if expected else both[count:]
+        np.testing.assert_allclose(found.scores[inside], float(best.max()), rtol=1e-4)
+    by_default = segmenter.segment(cat, words)
+    assert by_default.unknown == (0 if len(words) == 1 else (found.labels > 0).sum())  # one word is not asked
+    marked = Vocabulary((*words, "sofa"), background=frozenset({count}))
+    plain = replace(settings, refine_common=None)
+    for vocabulary in (marked, Vocabulary((*words, "background"))):  # no common words compete
+        expected_map = segmenter.segment(cat, vocabulary, settings=plain).labels
+        assert np.array_equal(segmenter.segment(cat, vocabulary).labels, expected_map)
 
 
 def test_background_needs_no_certainty(encoder: AlignedEncoder, cat: NDArray[np.uint8]) -> None:

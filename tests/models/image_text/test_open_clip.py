@@ -140,7 +140,7 @@ def test_the_last_block_computes_what_leaves_it_alone(folders: dict[str, Path], 
     vision = {**tiny.VIT["vision_cfg"], "pool_type": "avg"}
     mean = tiny.open_clip_folder(tmp_path / "mean", {**tiny.VIT, "vision_cfg": vision})
     for folder, expected in ((folders["vit"], 1), (mean, 17)):
-        encoder, seen = load(folder), []
+        encoder, seen = load(folder), list[int]()
         block = encoder.model.visual.transformer.resblocks[-1]
         block.mlp.register_forward_hook(lambda _, args, __, seen=seen: seen.append(args[0].shape[1]))
         pooled = encoder.encode_image(pixels(32)).pooled
