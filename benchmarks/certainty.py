@@ -46,7 +46,7 @@ from benchmarks.certainty_figures import (
 )
 from benchmarks.certainty_fit import Encoders, best_crop, fit, keep
 from benchmarks.output import tell
-from fmbseg.certainty import DEFAULT_CERTAINTY
+from fmbseg.certainty import HeadCertainty
 from fmbseg.checksums import RowJournal, read_rows
 from fmbseg.evaluation.mask_folder import MaskedPhotograph, MaskFolder
 from fmbseg.files import write_atomically
@@ -341,14 +341,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         place = packaged_head(DEFAULT_HEAD)
         assert place is not None
         known = models.encoder.certainty
-        keep(curves, len(train), place, DEFAULT_CERTAINTY if known is None else known.default)
+        keep(curves, len(train), place, known or HeadCertainty(curves["alone"]))
         models = Encoders(folder, arguments.work, DEFAULT_HEAD, models.recipe)
     measurer, classes = Measurer(models), len(folder.names)
     chosen = chosen_on(measured(measurer, train), classes)
     rows = measured(measurer, test)
     known, labels = models.encoder.certainty, models.labeling.certainty
     assert known is not None
-    defaults = dict.fromkeys(WAYS, known.default) | {"stage1": labels, "dense": labels}
+    beside = known.default if known.beside_common is None else known.beside_common
+    defaults = dict.fromkeys(WAYS, known.default) | {"stage1": labels, "dense": labels, "segmenter": beside}
     found = told(rows, defaults, classes)
     if arguments.picture:
         names = {

@@ -161,12 +161,12 @@ def fit(models: Encoders, photographs: Sequence[MaskedPhotograph]) -> dict[str, 
     }
 
 
-def keep(curves: dict[str, CertaintyCurve], photographs: int, folder: Path, default: float) -> None:
-    """Write the head's curves to the folder of a head, which is otherwise left as it is."""
+def keep(curves: dict[str, CertaintyCurve], photographs: int, folder: Path, known: HeadCertainty) -> None:
+    """Write the head's curves to the folder of a head, which is otherwise left as it is, defaults too."""
     saved = SavedHead.read(folder)
     views = ["dense map of Stage 1", "conse of Lite0", "conse of Lite1"]
     about = {"photographs": photographs, "views": views}
-    known = HeadCertainty(curves["alone"], curves["mixed"], default, about)
+    known = replace(known, alone=curves["alone"], mixed=curves["mixed"], made_from=about)
     changed = replace(saved, config=replace(saved.config, certainty=known))
     with tempfile.TemporaryDirectory() as temporary:
         changed.write(Path(temporary), saved.written_card)

@@ -117,6 +117,8 @@ class HeadCertainty:
             none.
         default: what is less certain stays blank unless the user says otherwise, from 0 to 1.
         made_from: how the curves were fitted, as JSON values; kept as they are.
+        beside_common: the default where common words compete as background and masks get a second look, which
+            leaves less to be sure of; None for the same.
 
     Raises:
         ValueError: a default outside 0 to 1.
@@ -126,9 +128,12 @@ class HeadCertainty:
     mixed: CertaintyCurve | None = None
     default: float = DEFAULT_CERTAINTY
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    beside_common: float | None = None
 
     def __post_init__(self) -> None:
-        check_certainty("the default certainty", self.default)
+        for default in (self.default, self.beside_common):
+            if default is not None:
+                check_certainty("the default certainty", default)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -137,6 +142,7 @@ class HeadCertainty:
             "mixed": None if self.mixed is None else self.mixed.to_dict(),
             "default": self.default,
             "made_from": dict(self.made_from),
+            **({} if self.beside_common is None else {"beside_common": self.beside_common}),
         }
 
     @classmethod
@@ -147,7 +153,11 @@ class HeadCertainty:
             ValueError: it is none.
         """
         wanted = {"alone", "mixed", "default", "made_from"}
-        if not isinstance(saved, dict) or saved.keys() != wanted or not isinstance(saved["made_from"], dict):
+        if (
+            not isinstance(saved, dict)
+            or saved.keys() - {"beside_common"} != wanted
+            or not isinstance(saved["made_from"], dict)
+        ):
             raise ValueError(f"certainty must be an object of {', '.join(sorted(wanted))}; got {saved!r:.80}")
         mixed = saved["mixed"]
         return cls(
@@ -155,6 +165,7 @@ class HeadCertainty:
             None if mixed is None else CertaintyCurve.from_dict(mixed),
             check_certainty("the default certainty", saved["default"]),
             saved["made_from"],
+            saved.get("beside_common"),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,11 @@ def test_it_is_kept_as_json() -> None:
     )
     saved = json.loads(json.dumps(known.to_dict()))
     assert HeadCertainty.from_dict(saved) == known
+    beside = replace(known, beside_common=0.25)
+    assert HeadCertainty.from_dict(json.loads(json.dumps(beside.to_dict()))) == beside
     for wrong in (
+        {**saved, "beside_common": 1.5},
+        {**saved, "beside": 0.5},
         None,
         {},
         {**saved, "default": True},

@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
+from fmbseg.segmentation.cutouts import Cutouts
 from tests.app.driving import NARROW, WIDE, Page
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ HTML = "<img src=x onerror=document.title=1>"
 
 @pytest.fixture(scope="module")
 def encodes(place: Place) -> Iterator[Counter[str]]:
-    """How often the models beneath encode an image."""
+    """How often the models beneath encode an image, and as "cut-outs" masks, which depend on the words."""
     counted: Counter[str] = Counter()
     pool = place.pool
 
@@ -54,6 +55,16 @@ def encodes(place: Place) -> Iterator[Counter[str]]:
         for encoder in (pool.image_text("conse"),):
             count(encoder.inner, "encode_image")
         count(pool.mask_generator("mobilesam", {"points_per_side": 16}).inner, "begin")
+        seen_alone = Cutouts.of
+
+        def of(*given: Any) -> Any:
+            before = counted["encode_image"]
+            found = seen_alone(*given)
+            counted["cut-outs"] += counted["encode_image"] - before
+            counted["encode_image"] = before
+            return found
+
+        patch.setattr(Cutouts, "of", of)
         yield counted
 
 
@@ -87,7 +98,8 @@ def test_three_words_then_others_without_encoding_again(page: Page, encodes: Cou
     first = Counter(encodes)
     ask(page, "kitten", "lawn", "persn")
     page.until(lambda: "persn: hardly known" in page.text("#segment-known"))
-    assert encodes == first
+    assert {**encodes, "cut-outs": 0} == {**first, "cut-outs": 0}
+    assert min(first[name] for name in ("encode", "encode_image", "begin")) > 0
     page.shot("segment")
     page.resize(NARROW)
     page.shot("segment")

@@ -746,6 +746,10 @@ def test_beside_common_words_doubtful_masks_are_seen_alone(
         np.testing.assert_allclose(found.scores[inside], float(best.max()), rtol=1e-4)
     by_default = segmenter.segment(cat, words)
     assert by_default.unknown == (0 if len(words) == 1 else (found.labels > 0).sum())  # one word is not asked
+    less = AlignedEncoder(
+        encoder.backbone, encoder.head, encoder.text_encoder, certainty=replace(never, beside_common=0.05)
+    )
+    assert OpenVocabSegmenter(less, settings=settings).segment(cat, words).unknown == 0  # all are surer
     marked = Vocabulary((*words, "sofa"), background=frozenset({count}))
     plain = replace(settings, refine_common=None)
     for vocabulary in (marked, Vocabulary((*words, "background"))):  # no common words compete
