@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from typer.testing import CliRunner
 
 from fmbseg.cli.main import app
+from fmbseg.recipes import get_recipe
 from fmbseg.segmentation.cutouts import Cutouts
 from tests.app.driving import NARROW, WIDE, Page
 
@@ -54,7 +55,7 @@ def encodes(place: Place) -> Iterator[Counter[str]]:
             count(backbone.inner, "encode")
         for encoder in (pool.image_text("conse"),):
             count(encoder.inner, "encode_image")
-        count(pool.mask_generator("mobilesam", {"points_per_side": 16}).inner, "begin")
+        count(pool.mask_generator("mobilesam", get_recipe("offline").mask_options).inner, "begin")
         seen_alone = Cutouts.of
 
         def of(*given: Any) -> Any:
