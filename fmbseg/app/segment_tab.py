@@ -129,6 +129,7 @@ class SegmentTab:
             value=default_certainty(self.place, self.place.spec(choices[0])) or 0,
             step=0.01,
             label="Leave blank what is less certain than this",
+            info="Until it is moved, words beside common ones as background need less, and one word none.",
             elem_id="segment-certainty",
         )
         self.rule = gr.Radio(list(RULES), value=RULES[0], label="Background is", elem_id="segment-rule")

@@ -1,8 +1,10 @@
-"""Which of a head's curves tells how certain the scores of some settings are."""
+"""Which of a head's curves tells how certain the scores of some settings are, and what it has to be."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from fmbseg.segment_settings import MaskNaming
 
 if TYPE_CHECKING:
     from fmbseg.certainty import CertaintyCurve
@@ -40,3 +42,20 @@ def needed_curve(encoder: TextSpaceEncoder, settings: SegmentSettings) -> Certai
             f"{why}: `fmbseg calibrate` makes one from photographs of yours, or set it to 0"
         )
     return curve
+
+
+def default_beside_common(encoder: TextSpaceEncoder, settings: SegmentSettings, words: int) -> float | None:
+    """The certainty by default of so many words beside common ones, which decide much already.
+
+    Args:
+        encoder: of the head.
+        settings: with the certainty that holds elsewhere.
+        words: that are asked for.
+    """
+    if words == 1:
+        return 0.0  # what is blank was right as often as what is not
+    known = encoder.certainty
+    looks_again = isinstance(settings.refine, MaskNaming) and settings.refine.second_look is not None
+    if known is None or known.beside_common is None or not looks_again:
+        return settings.certainty
+    return known.beside_common

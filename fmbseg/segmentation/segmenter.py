@@ -24,7 +24,7 @@ from fmbseg.models.hubness import hubness_of
 from fmbseg.models.loading.errors import AssetUnavailableError
 from fmbseg.recipes import segmenting_with
 from fmbseg.segment_settings import MaskNaming, SegmentSettings
-from fmbseg.segmentation.certainty import curve_for, needed_curve
+from fmbseg.segmentation.certainty import curve_for, default_beside_common, needed_curve
 from fmbseg.segmentation.classes import ResultClasses
 from fmbseg.segmentation.cutouts import Cutouts
 from fmbseg.segmentation.decoding import SecondMap
@@ -211,18 +211,9 @@ class OpenVocabSegmenter(Shareable):
         wanted = wanted.beside_common_words()
         by_default = self._certainty_by_default if settings is None else settings.certainty is None
         if by_default and wanted.certainty:
-            wanted = replace(wanted, certainty=self._beside_common(wanted, len(classes.asked)))
+            least = default_beside_common(self.encoder, wanted, len(classes.asked))
+            wanted = replace(wanted, certainty=least)
         return wanted, classes
-
-    def _beside_common(self, settings: SegmentSettings, words: int) -> float | None:
-        """The certainty by default of so many words beside common ones, which decide much already."""
-        if words == 1:
-            return 0.0  # what is blank was right as often as what is not
-        known = self.encoder.certainty
-        looks_again = isinstance(settings.refine, MaskNaming) and settings.refine.second_look is not None
-        if known is None or known.beside_common is None or not looks_again:
-            return settings.certainty
-        return known.beside_common
 
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Encode an image (H, W, 3): the mean over windows of the text-space vectors, (D, h, w)."""
