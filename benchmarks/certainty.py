@@ -7,7 +7,7 @@
    of those mixed with the image-text model's, of Stage 1's dense map, and of the best crop for presence.
    ``--fit`` writes the head's curves to the packaged head; Stage 1's stand in its recipe.
 2. With the masks of fold ``train`` it tells the best certainties: the most precise for which 95 of 100 draws
-   of the photographs keep half of the recall of painting everything.
+   of the photographs keep half of the recall of painting everything; and what the defaults reach there.
 3. With the certainties that are the defaults, it measures on fold ``val``, with all names of classes.txt as
    candidates and pixels that show none of them counted as wrong (crowds aside):
 
@@ -83,6 +83,7 @@ LEAST_RECALL = 0.5
 """Part of the recall that is kept on fold ``train`` in 95 of 100 draws of its photographs."""
 LEVELS = tuple(step / 40 for step in range(40))
 LABEL_LEVELS = (0.0, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
+_REACHED = ("times_the_precision", "part_of_the_recall")
 WAYS = ("stage1", "segmenter", "segmenter_no_background", "head", "dense")
 _IGNORED = 255
 _EVERY = 2
@@ -344,13 +345,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         keep(curves, len(train), place, known or HeadCertainty(curves["alone"]))
         models = Encoders(folder, arguments.work, DEFAULT_HEAD, models.recipe)
     measurer, classes = Measurer(models), len(folder.names)
-    chosen = chosen_on(measured(measurer, train), classes)
+    seen = measured(measurer, train)
+    chosen = chosen_on(seen, classes)
     rows = measured(measurer, test)
     known, labels = models.encoder.certainty, models.labeling.certainty
     assert known is not None
     beside = known.default if known.beside_common is None else known.beside_common
     defaults = dict.fromkeys(WAYS, known.default) | {"stage1": labels, "dense": labels, "segmenter": beside}
     found = told(rows, defaults, classes)
+    for way, reached in told(seen, defaults, classes).items():
+        chosen[way]["by_default"] = {name: reached[name] for name in ("certainty", *_REACHED)}
     if arguments.picture:
         names = {
             "stage1": "labels of Stage 1, with masks",

@@ -174,9 +174,9 @@ class MaskSnap:
 class SecondLook:
     """Masks are cut out, the rest grey, and seen alone by the image-text model.
 
-    OVSeg (Liang et al. 2023, arXiv 2210.04150) names all masks like that. Cut-outs alone name masks worse
-    than the map does, for what lies around a thing tells what it is; where the map hardly decides between a
-    word and background, they are another witness. The numbers suit ConSE, the offline recipe's model.
+    OVSeg (Liang et al. 2023, arXiv 2210.04150) names all masks like that. A cut-out hides what lies around a
+    thing, which tells much of what it is; so it is another witness only where the map hardly decides between
+    a word and background. The numbers suit ConSE, the offline recipe's model.
 
     Args:
         sure: a mask, or a pixel without one, is a word's by the map alone if its score is higher than those

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fmbseg.segment_settings import MaskNaming
@@ -44,18 +45,20 @@ def needed_curve(encoder: TextSpaceEncoder, settings: SegmentSettings) -> Certai
     return curve
 
 
-def default_beside_common(encoder: TextSpaceEncoder, settings: SegmentSettings, words: int) -> float | None:
-    """The certainty by default of so many words beside common ones, which decide much already.
+def default_beside_common(
+    encoder: TextSpaceEncoder, settings: SegmentSettings, words: int
+) -> SegmentSettings:
+    """The settings with the certainty by default of so many words beside common ones, which decide much.
 
     Args:
         encoder: of the head.
         settings: with the certainty that holds elsewhere.
         words: that are asked for.
     """
-    if words == 1:
-        return 0.0  # what is blank was right as often as what is not
     known = encoder.certainty
+    if words == 1:
+        return replace(settings, certainty=0.0)  # what is blank was right as often as what is not
     looks_again = isinstance(settings.refine, MaskNaming) and settings.refine.second_look is not None
-    if known is None or known.beside_common is None or not looks_again:
-        return settings.certainty
-    return known.beside_common
+    if not settings.certainty or known is None or known.beside_common is None or not looks_again:
+        return settings
+    return replace(settings, certainty=known.beside_common)

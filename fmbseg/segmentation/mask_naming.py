@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from fmbseg.mask_means import mask_means
 from fmbseg.segmentation.decoding import Decoded, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fmbseg.masks import MaskSet
@@ -86,7 +88,7 @@ def decode_masks(
 
     if contest is None:
         return named(prototypes, top, temperature)
-    words, behind = (named(texts) for texts in contest.sides(prototypes))
+    words, behind = map(named, contest.sides(prototypes))
     ahead = (words.scores - behind.scores)[0]
     won = ahead > contest.look.sure
     near = contest.looked_at_again(masks, ahead)
@@ -97,9 +99,7 @@ def decode_masks(
             alone = torch.zeros_like(line[near])  # of a constant that is taken off a map's scores it has none
             alone[:, : vectors.shape[1]] = vectors
             line[near] = (line[near] + alone) / 2
-        words, behind = (named(texts) for texts in contest.sides(prototypes))
-    settled = contest.settled(words, behind, won[None])
-    return named(prototypes, top, temperature)._replace(labels=settled.labels, scores=settled.scores)
+    return contest.settled(named, prototypes, won[None], top=top, temperature=temperature)
 
 
 def decode_contest(
@@ -107,17 +107,17 @@ def decode_contest(
     prototypes: torch.Tensor,
     size: tuple[int, int],
     contest: Contest,
-    **options: Any,
+    *,
+    second: SecondMap | None = None,
+    top: int = 1,
+    temperature: float | None = None,
 ) -> Decoded:
     """As :func:`~fmbseg.segmentation.decoding.decode`, but a word has to be ahead at each pixel."""
-    words, behind = (
-        decode(text_map, texts, size, second=options.get("second")) for texts in contest.sides(prototypes)
-    )
-    settled = contest.settled(words, behind, words.scores - behind.scores > contest.look.sure)
-    if options.get("top", 1) == 1 and options.get("temperature") is None:
-        return settled
-    among_all = decode(text_map, prototypes, size, **options)
-    return among_all._replace(labels=settled.labels, scores=settled.scores)
+
+    def pixels(texts: torch.Tensor, top: int = 1, temperature: float | None = None) -> Decoded:
+        return decode(text_map, texts, size, second=second, top=top, temperature=temperature)
+
+    return contest.settled(pixels, prototypes, top=top, temperature=temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,21 +140,34 @@ class Contest:
         """The words' prototypes and the background's, of all (K, D)."""
         return prototypes[~self.background], prototypes[self.background]
 
-    def settled(self, words: Decoded, behind: Decoded, won: torch.Tensor) -> Decoded:
+    def settled(
+        self,
+        decoded: Callable[..., Decoded],
+        prototypes: torch.Tensor,
+        won: torch.Tensor | None = None,
+        *,
+        top: int,
+        temperature: float | None,
+    ) -> Decoded:
         """The best word where a word has won, and elsewhere the best of the background's.
 
         Args:
-            words: among the words alone.
-            behind: among the background's alone.
-            won: (H, W) bool.
+            decoded: what some texts make of the image or its masks, with ``top`` and ``temperature``.
+            prototypes: (K, D).
+            won: (H, W) bool; where a word is sure if not given.
+            top: as for :func:`~fmbseg.segmentation.decoding.decode`, among all texts, whichever has won.
+            temperature: likewise.
         """
+        words, behind = map(decoded, self.sides(prototypes))
+        won = words.scores - behind.scores > self.look.sure if won is None else won
         of_words, of_background = (
             which.nonzero()[:, 0].int() for which in (~self.background, self.background)
         )
-        return Decoded(
-            torch.where(won, of_words[words.labels], of_background[behind.labels]),
-            torch.where(won, words.scores, behind.scores),
-        )
+        labels = torch.where(won, of_words[words.labels], of_background[behind.labels])
+        scores = torch.where(won, words.scores, behind.scores)
+        if top == 1 and temperature is None:
+            return Decoded(labels, scores)
+        return decoded(prototypes, top, temperature)._replace(labels=labels, scores=scores)
 
     def looked_at_again(self, masks: MaskSet, ahead: torch.Tensor) -> torch.Tensor:
         """Positions of the masks that are cut out.

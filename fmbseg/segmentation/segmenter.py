@@ -210,9 +210,8 @@ class OpenVocabSegmenter(Shareable):
             return wanted, classes
         wanted = wanted.beside_common_words()
         by_default = self._certainty_by_default if settings is None else settings.certainty is None
-        if by_default and wanted.certainty:
-            least = default_beside_common(self.encoder, wanted, len(classes.asked))
-            wanted = replace(wanted, certainty=least)
+        if by_default:
+            wanted = default_beside_common(self.encoder, wanted, len(classes.asked))
         return wanted, classes
 
     def text_map(self, image: NDArray[np.uint8]) -> torch.Tensor:
@@ -388,8 +387,7 @@ class OpenVocabSegmenter(Shareable):
     def _text_encoder(self) -> ImageTextEncoder:
         if not isinstance(self.encoder, AlignedEncoder):
             raise ValueError(
-                f"{type(self.encoder).__name__} has no image-text model that could see the image as well: "
-                f"leave `preserve` and `second_look` out"
+                f"{type(self.encoder).__name__} has no image-text model: leave preserve and second_look out"
             )
         return self.encoder.text_encoder
 
