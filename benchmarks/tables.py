@@ -34,6 +34,7 @@ TITLES = {
     "quality_offline": "Quality of the offline chain",
     "regions": "Region prompts",
     "one_word": "One word alone, beside common words as background",
+    "few_photographs": "A dozen photographs and everyday words",
     "tsupcon": "The loss TSupCon",
     "learning_curve": "More photographs, and true masks",
     "learning_curve_lite2": "The same with one classifier instead of three",

@@ -172,17 +172,18 @@ class MaskSnap:
 
 @dataclass(frozen=True)
 class SecondLook:
-    """Masks are cut out, the rest grey, and seen alone by the image-text model.
+    """Masks are cut out and seen alone by the image-text model, their surroundings hidden in several ways.
 
     OVSeg (Liang et al. 2023, arXiv 2210.04150) names all masks like that. A cut-out hides what lies around a
     thing, which tells much of what it is; so it is another witness only where the map hardly decides between
     a word and background. The numbers suit ConSE, the offline recipe's model.
 
     Args:
-        sure: a mask, or a pixel without one, is a word's by the map alone if its score is higher than those
-            of the background's words by more than this.
-        margin: of another mask, this lead and the lead among cosines with its cut-out must together be
-            above this, or it is background; other pixels without a mask are.
+        sure: a mask is a word's by the map alone if its score is higher than those of the background's
+            words by more than this.
+        margin: another mask is a word's if the word is ahead by more than this in the mean of what the map
+            and the cut-outs give, or it is background.
+        uncovered: a pixel without a mask is a word's if the word is ahead by more than this by the map.
         near: masks whose best word is further behind than this by the map are not looked at.
         largest: nor those that cover this share of the image, for they are no other view than the image.
 
@@ -191,12 +192,13 @@ class SecondLook:
     """
 
     sure: float = 0.1
-    margin: float = 0.25
-    near: float = 0.2
+    margin: float = 0.075
+    uncovered: float = 0.15
+    near: float = 0.1
     largest: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("sure", "margin", "near"):
+        for name in ("sure", "margin", "uncovered", "near"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if not 0 < self.largest <= 1:

@@ -53,6 +53,7 @@ from fmbseg.segment_settings import (
         ),
         (SecondLook, {"sure": -0.1}, "sure is -0.1: it must be 0 or more"),
         (SecondLook, {"margin": float("nan")}, "margin is nan"),
+        (SecondLook, {"uncovered": -1}, "uncovered is -1: it must be 0 or more"),
         (SecondLook, {"near": float("inf")}, "near is inf"),
         (SecondLook, {"largest": 0}, "largest is 0: it must be above 0 and at most 1"),
         (RegionNaming, {"points": 0}, "points is 0: it must be 1 or more"),
@@ -102,7 +103,13 @@ def test_the_description_is_json_with_every_choice() -> None:
         "named_masks": {
             "generator": "superpixels",
             "options": {},
-            "second_look": {"sure": 0.1, "margin": 0.3, "near": 0.2, "largest": 0.5},
+            "second_look": {
+                "sure": 0.1,
+                "margin": 0.3,
+                "uncovered": 0.15,
+                "near": 0.1,
+                "largest": 0.5,
+            },
         }
     }
     assert beside.beside_common_words().refine is looks

@@ -88,17 +88,16 @@ def decode_masks(
 
     if contest is None:
         return named(prototypes, top, temperature)
-    words, behind = map(named, contest.sides(prototypes))
-    ahead = (words.scores - behind.scores)[0]
+    ahead = contest.ahead(named, prototypes)[0]
     won = ahead > contest.look.sure
     near = contest.looked_at_again(masks, ahead)
     if len(near):
         vectors = contest.seen_alone(masks, near).to(text_map)
-        won[near] = ahead[near] + contest.ahead(vectors, prototypes) > contest.look.margin
         for line in lines:
             alone = torch.zeros_like(line[near])  # of a constant that is taken off a map's scores it has none
             alone[:, : vectors.shape[1]] = vectors
             line[near] = (line[near] + alone) / 2
+        won[near] = contest.ahead(named, prototypes)[0, near] > contest.look.margin
     return contest.settled(named, prototypes, won[None], top=top, temperature=temperature)
 
 
@@ -140,6 +139,16 @@ class Contest:
         """The words' prototypes and the background's, of all (K, D)."""
         return prototypes[~self.background], prototypes[self.background]
 
+    def ahead(self, decoded: Callable[[torch.Tensor], Decoded], prototypes: torch.Tensor) -> torch.Tensor:
+        """By how much the best word's score is above that of the best of the background's.
+
+        Args:
+            decoded: what some texts make of the image or its masks.
+            prototypes: (K, D).
+        """
+        words, behind = map(decoded, self.sides(prototypes))
+        return words.scores - behind.scores
+
     def settled(
         self,
         decoded: Callable[..., Decoded],
@@ -154,12 +163,12 @@ class Contest:
         Args:
             decoded: what some texts make of the image or its masks, with ``top`` and ``temperature``.
             prototypes: (K, D).
-            won: (H, W) bool; where a word is sure if not given.
+            won: (H, W) bool; of pixels without a mask if not given, where a word is ahead enough.
             top: as for :func:`~fmbseg.segmentation.decoding.decode`, among all texts, whichever has won.
             temperature: likewise.
         """
         words, behind = map(decoded, self.sides(prototypes))
-        won = words.scores - behind.scores > self.look.sure if won is None else won
+        won = words.scores - behind.scores > self.look.uncovered if won is None else won
         of_words, of_background = (
             which.nonzero()[:, 0].int() for which in (~self.background, self.background)
         )
@@ -182,11 +191,3 @@ class Contest:
     def seen_alone(self, masks: MaskSet, which: torch.Tensor) -> torch.Tensor:
         """Vectors of masks that are cut out, (M, D)."""
         return self.cutouts.of(self.image, masks.select(which.cpu().numpy()))
-
-    def ahead(self, vectors: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
-        """How far the best word is ahead of the background's for vectors (M, D): (M,).
-
-        Of prototypes (K, D') what comes after D dimensions is not compared.
-        """
-        words, behind = (vectors @ one[:, : vectors.shape[1]].T for one in self.sides(prototypes))
-        return words.amax(dim=1) - behind.amax(dim=1)

@@ -141,8 +141,8 @@ def test_a_second_look_by_hand() -> None:
     """One word and one of the background, and a constant in the third dimension: 0.1 is taken off the word.
 
     By the map the word's leads are 0.5, 0.05, 0, -0.15 and -0.4, and 0.05 for the mask that is too large. Of
-    those that are looked at, the second and third have leads of 0.3 and 0.2 by the cut-out: 0.35 is above
-    0.25, 0.2 is not; the fourth has 0.45, and 0.3 is.
+    those that are looked at, the second and third have leads of 0.3 and 0.2 by the cut-outs: in the mean
+    0.175 is above 0.125, 0.1 is not; the fourth has 0.45, and 0.15 is.
     """
     leads = torch.tensor([0.5, 0.05, 0.0, -0.15, -0.4, 0.05], dtype=torch.float64)
     text_map = torch.zeros(3, 1, 6, dtype=torch.float64)
@@ -157,7 +157,8 @@ def test_a_second_look_by_hand() -> None:
         areas[2]: torch.tensor([0.4, 0.2], dtype=torch.float64),
         areas[3]: torch.tensor([0.5, 0.05], dtype=torch.float64),
     }
-    over = contest([True, False], SecondLook(largest=areas[5] / (24 * 32)), by_area)
+    look = SecondLook(margin=0.125, uncovered=0.03, near=0.2, largest=areas[5] / (24 * 32))
+    over = contest([True, False], look, by_area)
     six = MaskSet.from_masks(masks)
     found = decode_masks(six, text_map, words, contest=over)
     assert over.cutouts.seen == areas[1:4]  # type: ignore[attr-defined]
@@ -166,12 +167,12 @@ def test_a_second_look_by_hand() -> None:
     expected = [0.5, (0.05 + 0.5) / 2, (0.0 + 0.2) / 2, (-0.15 + 0.5) / 2, 0.0, 0.0]
     assert found.scores[0].tolist() == pytest.approx(expected)
     pixels = decode_contest(text_map, words, (1, 6), over)
-    assert pixels.labels.tolist() == [[1, 0, 0, 0, 0, 0]]  # ahead by more than 0.1
-    assert pixels.scores[0].tolist() == pytest.approx([0.5, 0, 0, 0, 0, 0])
+    assert pixels.labels.tolist() == [[1, 1, 0, 0, 0, 1]]  # ahead by more than 0.03
+    assert pixels.scores[0].tolist() == pytest.approx([0.5, 0.05, 0, 0, 0, 0.05])
 
 
 def test_a_second_look_is_the_plain_rule_on_random_masks() -> None:
-    """Against the rule as it is written: the leads' sum where the map's lead is small; two maps."""
+    """Against the rule as it is written, the mean where the map's lead is small; of two maps."""
     random = torch.Generator().manual_seed(3)
     text_map, prototypes = unit(random, 6, 5, 7), unit(random, 6, 9).T.contiguous()
     second = SecondMap(unit(random, 6, 5, 7), KnowledgePreservation(weight=0.3))
@@ -190,8 +191,8 @@ def test_a_second_look_is_the_plain_rule_on_random_masks() -> None:
         lead = score[~means].max() - score[means].max()
         if -0.3 < lead <= 0.05:
             looked.append(index)
-            lead += cut[~means].max() - cut[means].max()
-            score, won = (score + cut) / 2, lead > 0
+            score = (score + cut) / 2
+            won = score[~means].max() - score[means].max() > 0
         else:
             won = lead > 0.05
         allowed = np.where(means == won, -np.inf, score)

@@ -737,9 +737,8 @@ def test_beside_common_words_doubtful_masks_are_seen_alone(
         alone = cutouts.of(cat, masks) @ texts.T
     count = len(words)
     for index in range(2):
-        leads = [one[index, :count].max() - one[index, count:].max() for one in (of_map, alone)]
         both = (of_map[index] + alone[index]) / 2
-        expected = 1 + int(both[:count].argmax()) if sum(leads) > 0 else 0
+        expected = 1 + int(both[:count].argmax()) if both[:count].max() > both[count:].max() else 0
         inside = masks.decode(index)
         assert (found.labels[inside] == expected).all()
         best = both[:count] if expected else both[count:]
