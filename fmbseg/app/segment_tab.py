@@ -186,7 +186,11 @@ class SegmentTab:
         run["show_progress_on"] = [self.view]
         latest = {**run, "trigger_mode": "always_last"}
         self.upload.change(  # Gradio's `upload` keeps silent about what is pasted
-            told(self.take_uploads), [self.seen, self.upload], [self.upload, self.mine], **options
+            told(self.take_uploads),
+            [self.seen, self.upload],
+            [self.upload, self.mine],
+            trigger_mode="multiple",  # what comes while another is read does not wait for it in the browser
+            **options,
         ).success(**run)
         self.mine.select(told(self.take_mine), [self.seen], None, **options).success(**run)
         self.gallery.select(
